@@ -1,0 +1,138 @@
+"""The transformer, with a key-value state that obeys the chunk law."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnnbench.contract import Architecture, Backbone, Layout, Refusal, State, setting
+from rnnbench.nn import rotate, valid
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention with rotary positions over a sliding window.
+
+    The state is the last `window - 1` keys (before rotation) and values, so that positions
+    count from the oldest one kept and a stream of any length needs no growing counter.
+    """
+
+    def __init__(self, width: int, heads: int, window: int, causal: bool):
+        super().__init__()
+        self.heads, self.window, self.causal = heads, window, causal
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x_BTD: Tensor, state: State, layout: Layout | None) -> tuple[Tensor, State]:
+        steps = x_BTD.shape[1]
+        q, k, v = self.qkv(x_BTD).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if state is not None:
+            k, v = torch.cat([state[0], k], 2), torch.cat([state[1], v], 2)
+        past = k.shape[2] - steps
+        if self.causal:
+            query = torch.arange(past, past + steps, device=x_BTD.device)[:, None]
+            key = torch.arange(past + steps, device=x_BTD.device)
+            mask = (key <= query) & (key > query - self.window)
+        else:
+            mask = valid(layout.len_B if layout else None, x_BTD, steps)[:, None, None]
+        y = F.scaled_dot_product_attention(rotate(q, past), rotate(k), v, attn_mask=mask)
+        keep = max(0, k.shape[2] - (self.window - 1))
+        return self.out(y.transpose(1, 2).flatten(2)), (k[:, :, keep:], v[:, :, keep:])
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention over a memory, without positions."""
+
+    def __init__(self, width: int, memory_width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.q, self.out = nn.Linear(width, width), nn.Linear(width, width)
+        self.kv = nn.Linear(memory_width, 2 * width)
+
+    def forward(self, x_BSD: Tensor, m_BTE: Tensor, mask_BT: Tensor) -> Tensor:
+        q = self.q(x_BSD).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        k, v = self.kv(m_BTE).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask_BT[:, None, None])
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """Pre-norm residual block: self-attention, cross-attention where there is a memory, MLP."""
+
+    def __init__(self, cfg: Transformer, causal: bool, memory_width: int | None):
+        super().__init__()
+        h = cfg.hidden
+        self.attend = SelfAttention(h, cfg.heads, cfg.window, causal)
+        self.cross = None if memory_width is None else CrossAttention(h, memory_width, cfg.heads)
+        self.norms = nn.ModuleList(nn.LayerNorm(h) for _ in range(2 if self.cross is None else 3))
+        self.mlp = nn.Sequential(nn.Linear(h, 4 * h), nn.GELU(), nn.Linear(4 * h, h))
+        self.dropout = cfg.dropout
+
+    def forward(
+        self, x: Tensor, state: State, layout: Layout | None, memory: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, State]:
+        y, state = self.attend(self.norms[0](x), state, layout)
+        x = x + F.dropout(y, self.dropout, self.training)
+        if self.cross is not None and memory is not None:
+            x = x + F.dropout(self.cross(self.norms[2](x), *memory), self.dropout, self.training)
+        return x + F.dropout(self.mlp(self.norms[1](x)), self.dropout, self.training), state
+
+
+class TransformerStack(Backbone):
+    """Blocks and a last norm. State: one (keys, values) a block, and the memory of a decoder."""
+
+    def __init__(self, cfg: Transformer, d_in: int, causal: bool, memory_width: int | None = None):
+        super().__init__()
+        self.width, self.causal = cfg.hidden, causal
+        self.enter = nn.Linear(d_in, cfg.hidden) if d_in != cfg.hidden else nn.Identity()
+        self.blocks = nn.ModuleList(Block(cfg, causal, memory_width) for _ in range(cfg.layers))
+        self.norm = nn.LayerNorm(cfg.hidden)
+
+    def attend_to(self, m_BTE: Tensor, mask_BT: Tensor) -> State:
+        """The state with which a decoder begins to read the memory."""
+        return (None,) * len(self.blocks), (m_BTE, mask_BT)
+
+    def forward(
+        self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
+    ) -> tuple[Tensor, State]:
+        caches, memory = ((None,) * len(self.blocks), None) if state is None else state
+        x, new = self.enter(x_BTD), []
+        for block, cache in zip(self.blocks, caches, strict=True):
+            x, cache = block(x, cache if self.causal else None, layout, memory)
+            new.append(cache)
+        return self.norm(x), (tuple(new), memory)
+
+
+@dataclass(frozen=True)
+class Transformer(Architecture):
+    """Pre-norm transformer with rotary positions and a sliding window of attention.
+
+    y = x + Attention(LN(x)),   z = y + MLP(LN(y)); a decoder attends to the encoder's
+    outputs between the two. Each position sees the last `window` positions; the carried
+    state is their keys and values, so two chunks equal one pass.
+
+    Source: Vaswani et al. (2017), arXiv:1706.03762; pre-norm: Xiong et al. (2020),
+    arXiv:2002.04745; rotary positions: Su et al. (2021), arXiv:2104.09864.
+    """
+
+    hidden: int = setting(256, "model width", unit="units", low=2, search=(32, 512, "log"))
+    layers: int = setting(2, "blocks, one above the other", low=1, search=(1, 4))
+    heads: int = setting(4, "attention heads; hidden / heads is even", low=1)
+    window: int = setting(256, "positions that each position sees", unit="steps", low=1)
+    dropout: float = setting(0.0, "on each residual branch", low=0.0, high=0.95, search=(0.0, 0.5))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.hidden % (2 * self.heads):
+            raise Refusal(
+                f"transformer: hidden = {self.hidden} is not an even multiple of heads = "
+                f"{self.heads}, which rotary positions need.\n"
+                f"  Choose hidden as a multiple of {2 * self.heads}, or other heads."
+            )
+
+    def build(self, d_in: int, *, causal: bool) -> Backbone:
+        return TransformerStack(self, d_in, causal)
+
+    def decoder(self, d_in: int, memory_width: int) -> Backbone:
+        return TransformerStack(self, d_in, causal=True, memory_width=memory_width)

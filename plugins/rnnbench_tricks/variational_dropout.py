@@ -1,0 +1,104 @@
+"""Variational dropout: one mask for all time steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnnbench.contract import Cell, Refusal, State, Task, Trick, setting
+from rnnbench.nn import CellWrapper
+
+
+class VariationalCell(CellWrapper):
+    """Carries its masks in the state: (*inner state, input mask, hidden mask).
+
+    They are drawn when a sequence begins, and drawn anew for the next batch of a stream.
+    """
+
+    def __init__(self, inner: Cell, input_rate: float, hidden_rate: float):
+        super().__init__(inner)
+        self.input_rate, self.hidden_rate = input_rate, hidden_rate
+
+    def draw(self, like: Tensor, rate: float) -> Tensor:
+        return F.dropout(torch.ones_like(like), rate, self.training)
+
+    def initial(self, x_BD: Tensor) -> tuple[Tensor, ...]:
+        inner = self.inner.initial(x_BD)
+        return (*inner, self.draw(x_BD, self.input_rate), self.draw(inner[0], self.hidden_rate))
+
+    def project(self, x_BTD: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+        *inner, mask_x, _ = state
+        return self.inner.project(x_BTD * mask_x[:, None], tuple(inner))
+
+    def advance(
+        self, p_BG: Tensor, state: tuple[Tensor, ...], seen_BH: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        *inner, mask_x, mask_h = state
+        seen_BH = (inner[0] if seen_BH is None else seen_BH) * mask_h
+        y, inner = self.inner.advance(p_BG, tuple(inner), seen_BH)
+        return y, (*inner, mask_x, mask_h)
+
+    def carry(self, state: State) -> State:
+        *inner, mask_x, mask_h = state
+        fresh = self.draw(mask_x, self.input_rate), self.draw(mask_h, self.hidden_rate)
+        return (*self.inner.carry(tuple(inner)), *fresh)
+
+
+class WordDropout(nn.Module):
+    """An embedding that drops whole words: all occurrences of a word type in a batch together."""
+
+    def __init__(self, embed: nn.Module, rate: float):
+        super().__init__()
+        self.map, self.rate = embed.map, rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        table = self.map.weight
+        kept = F.dropout(table.new_ones(table.shape[0], 1), self.rate, self.training)
+        return F.embedding(x, table * kept)
+
+
+@dataclass(frozen=True)
+class VariationalDropout(Trick):
+    """Dropout whose masks stay fixed over the time steps of a sequence.
+
+    W_x (x_t ⊙ m_x) and W_h (h_{t-1} ⊙ m_h), with one m_x and one m_h a sequence and a layer,
+    scaled by 1 / (1 - rate). Where h_{t-1} enters the new state elementwise, as in a GRU, it
+    is not masked: scaled up at every step it would explode. `embedding` drops word types.
+
+    Null value: all rates 0.
+
+    Source: Gal & Ghahramani (2016), arXiv:1512.05287, eqs. 6-7 and section 4.2.
+    """
+
+    input: float = setting(
+        0.25, "dropped share of a layer's inputs", low=0.0, high=0.95, search=(0.0, 0.6)
+    )
+    hidden: float = setting(
+        0.25, "dropped share of the recurrent hidden state", low=0.0, high=0.95, search=(0.0, 0.6)
+    )
+    embedding: float = setting(0.0, "dropped share of word types", low=0.0, high=0.95)
+
+    def cell(self, cell: Cell) -> Cell:
+        if self.input == 0 and self.hidden == 0:
+            return cell
+        return VariationalCell(cell, self.input, self.hidden)
+
+    def model(self, model: nn.Module, task: Task) -> nn.Module:
+        if self.embedding == 0:
+            return model
+        tables = [
+            name
+            for name in ("source_embed", "embed")
+            if isinstance(getattr(getattr(model, name, None), "map", None), nn.Embedding)
+        ]
+        if not tables:
+            raise Refusal(
+                f"variational-dropout: embedding = {self.embedding} drops words; "
+                f"{task.name} has real-valued inputs.\n  Set variational-dropout:embedding=0."
+            )
+        for name in tables:
+            setattr(model, name, WordDropout(getattr(model, name), self.embedding))
+        return model

@@ -1,0 +1,3 @@
+"""rnnbench: compare recurrent ideas honestly."""
+
+__version__ = "0.1.0"

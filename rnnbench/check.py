@@ -1,0 +1,129 @@
+"""Refuse senseless combinations: one real training step on the meta device, which costs nothing.
+
+What the meta device cannot see (control flow that depends on data, memory, NaN) shows on a tiny
+batch on the CPU, if asked for.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from rnnbench.compose import instantiate
+from rnnbench.contract import Architecture, Batch, Moment, Refusal, Task, Trick
+from rnnbench.spec import Optimizer, RunSpec
+from rnnbench.step import Tricks, assemble, make_optimizer, training_step
+
+ACTS_ON = {
+    "cell": ("a recurrent cell", "has none"),
+    "feed": ("what a decoder reads next", "decodes nothing"),
+    "loss": ("the loss", "never reached it"),
+    "model": ("the model", "never built one"),
+    "batch": ("the training batch", "never reached it"),
+    "gradient": ("the gradient", "never computed one"),
+    "estimator": ("how the gradient is estimated", "never estimated one"),
+    "optimizer": ("the optimiser", "never built one"),
+}
+
+
+class Checked(NamedTuple):
+    """What a dry run found.
+
+    Attributes:
+        parameters: number of trainable numbers.
+        device: where the step was run: "meta" (shapes only) or "cpu" (a tiny real batch).
+    """
+
+    parameters: int
+    device: str
+
+
+def check(
+    architecture: Architecture,
+    task: Task,
+    tricks: Sequence[Trick] = (),
+    optimizer: Optimizer | None = None,
+    batch: Batch | None = None,
+) -> Checked:
+    """Run one training step without memory or compute.
+
+    Args:
+        batch: two rows or so of the task; by default the first of its training split.
+
+    Raises:
+        Refusal: the combination makes no sense; the message says why and what to do.
+    """
+    folded, device = Tricks(tricks), "meta"
+    batch = sample(task) if batch is None else batch
+    try:
+        parameters = _dry_run(architecture, task, folded, optimizer or Optimizer(), batch, "meta")
+    except Refusal:
+        raise
+    except (NotImplementedError, RuntimeError) as error:
+        if "meta" not in str(error).lower():
+            raise _failed(architecture, task, tricks, error) from error
+        # An operator that has no meta kernel, or control flow that reads a value.
+        folded, device = Tricks(tricks), "cpu"
+        try:
+            parameters = _dry_run(
+                architecture, task, folded, optimizer or Optimizer(), batch, device
+            )
+        except Refusal:
+            raise
+        except Exception as second:
+            raise _failed(architecture, task, tricks, second) from second
+    except Exception as error:
+        raise _failed(architecture, task, tricks, error) from error
+    for trick, site in folded.unreached():
+        what, lacks = ACTS_ON[site]
+        raise Refusal(
+            f"{trick.name} on {architecture.name} / {task.name}.\n"
+            f"  {trick.name} acts on {what}; {architecture.name} on {task.name} {lacks}.\n"
+            f"  Drop {trick.name}, or see: rnnbench describe {trick.name}"
+        )
+    return Checked(parameters, device)
+
+
+def check_spec(spec: RunSpec) -> Checked:
+    """`check` on a spec, whose data are fetched where they are missing."""
+    task, architecture, tricks = instantiate(spec)
+    return check(architecture, task, tricks, spec.optimizer)
+
+
+def sample(task: Task, rows: int = 2) -> Batch:
+    """The first training batch, of few rows."""
+    data = task.data("train", 0)
+    rng = torch.Generator().manual_seed(0)
+    return data.batch(data.order(rows, rng)[0], rng)
+
+
+def _dry_run(
+    architecture: Architecture,
+    task: Task,
+    tricks: Tricks,
+    optimizer: Optimizer,
+    batch: Batch,
+    device: str,
+) -> int:
+    with torch.random.fork_rng(devices=[]), torch.device(device):
+        model = assemble(architecture, task, tricks)
+        step = make_optimizer(optimizer, model.parameters(), tricks)
+        training_step(model, tricks, batch.to(device), None, Moment(1, 0.5))
+        step.step()
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def _failed(
+    architecture: Architecture, task: Task, tricks: Sequence[Trick], error: Exception
+) -> Refusal:
+    names = "".join(f" + {t.name}" for t in tricks)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return Refusal(
+        f"{architecture.name}{names} on {task.name} fails its dry run.\n"
+        f"  {type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''} "
+        f"({frame.filename}:{frame.lineno})\n"
+        "  This is a fault in a plugin, not a choice of yours: report it to its author."
+    )

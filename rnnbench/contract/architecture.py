@@ -1,0 +1,156 @@
+"""Architectures, and the backbones and cells that they build."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from rnnbench.contract.plugin import Plugin
+from rnnbench.contract.types import Layout, Refusal, State
+
+if TYPE_CHECKING:
+    from rnnbench.contract.task import Task
+
+
+class Backbone(nn.Module):
+    """Maps a sequence and a carried state to a sequence of the same length and the next state.
+
+    Chunk law (causal backbones): running two chunks with the carried state equals running
+    their concatenation. Padding stands at the end of a row, so a causal backbone may ignore
+    `layout`; one that looks ahead must respect `layout.len_B`.
+
+    Attributes:
+        width: H, the width of the output.
+    """
+
+    width: int
+
+    def forward(
+        self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
+    ) -> tuple[Tensor, State]:
+        """Return y_BTH and the state after the last step. `state=None` starts afresh."""
+        raise NotImplementedError
+
+    def attend_to(self, memory_BTE: Tensor, mask_BT: Tensor) -> State:
+        """The state in which a decoder begins that attends by itself (`Architecture.decoder`).
+
+        Args:
+            memory_BTE: the encoder's outputs.
+            mask_BT: True where a position is not padding.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is no decoder that attends by itself")
+
+    def carry(self, state: State) -> State:
+        """What of the final state the next batch of a stream starts from: all, detached."""
+        return detach(state)
+
+
+def detach(state: State) -> State:
+    """The same nested state, cut off from the graph."""
+    if isinstance(state, Tensor):
+        return state.detach()
+    if isinstance(state, (tuple, list)):
+        return type(state)(detach(s) for s in state)
+    return state
+
+
+class Cell(Backbone):
+    """A backbone defined by one time step; `forward` scans it.
+
+    Write `initial` and `step`, pure in their arguments and parameters, so that torch.func can
+    take them apart. By convention state[0] is the hidden state. A cell part of whose work
+    depends on the input alone may split `step` into `project` (all steps at once) and `advance`;
+    wrappers override `advance` and keep that speed.
+    """
+
+    def initial(self, x_BD: Tensor) -> tuple[Tensor, ...]:
+        """The state before the first step, on the device and of the dtype of `x_BD`."""
+        raise NotImplementedError
+
+    def step(self, x_BD: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Advance one time step: return y_BH and the next state."""
+        raise NotImplementedError
+
+    def project(self, x_BTD: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+        """What can be computed for all time steps at once: (B, T, G).
+
+        `state` is the one before the first of them; only what stays fixed over time in it, such
+        as a dropout mask, may be used.
+        """
+        return x_BTD
+
+    def advance(
+        self, p_BG: Tensor, state: tuple[Tensor, ...], seen_BH: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """`step` on an input that went through `project`.
+
+        Args:
+            seen_BH: what the recurrent product reads in place of the hidden state state[0], such
+                as a masked one; the elementwise part still uses state[0].
+
+        Raises:
+            Refusal: `seen_BH` is given and the cell has no recurrent product that core knows.
+        """
+        if seen_BH is not None:
+            raise Refusal(
+                f"{type(self).__name__} defines `step` as a whole, so a trick cannot change what "
+                "its recurrent product reads.\n  Drop the trick, or write the cell as a GatedCell."
+            )
+        return self.step(p_BG, state)
+
+    def forward(
+        self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
+    ) -> tuple[Tensor, State]:
+        return self.scan(x_BTD, state)
+
+    def scan(self, x_BTD: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """Run `advance` over time. The oracle for every fused path."""
+        state = self.initial(x_BTD[:, 0]) if state is None else state
+        outputs = []
+        for p_BG in self.project(x_BTD, state).unbind(1):
+            y_BH, state = self.advance(p_BG, state)
+            outputs.append(y_BH)
+        return torch.stack(outputs, 1), state
+
+
+class Architecture(Plugin):
+    """How a sequence is read. Write `build`; core wires it for every kind of task.
+
+    Class attributes:
+        pool: how SEQ_TO_VEC summarises the outputs: "last", "mean" or "max".
+        layouts: source layouts that it can read.
+    """
+
+    pool: ClassVar[str] = "last"
+    layouts: ClassVar[tuple[str, ...]] = ("sequence", "grid", "tree")
+
+    @property
+    def input_width(self) -> int:
+        """D: width of the vectors core feeds to the backbone (the embedding); default `hidden`."""
+        width = getattr(self, "embedding", None) or getattr(self, "hidden", None)
+        if width is None:
+            raise TypeError(f"{self.name} has no field `hidden`: override `input_width`")
+        return int(width)
+
+    def build(self, d_in: int, *, causal: bool) -> Backbone:
+        """A fresh backbone that reads vectors of width `d_in`.
+
+        Args:
+            causal: the task forbids looking ahead. An architecture that must look ahead raises
+                `Refusal`; a recurrent one may ignore it.
+        """
+        raise NotImplementedError
+
+    def decoder(self, d_in: int, memory_width: int) -> Backbone | None:
+        """A causal backbone that attends to the encoder's outputs by itself, or None.
+
+        Its state is begun by `attend_to(memory_BTE, mask_BT)`. With None (the default) core
+        puts its own attention on top of `build(d_in, causal=True)`.
+        """
+        return None
+
+    def model(self, task: Task) -> nn.Module | None:
+        """A whole Model for an architecture that is a wiring of its own; None for core's wiring."""
+        return None

@@ -1,0 +1,38 @@
+"""What the three plugin kinds have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any, ClassVar
+
+from rnnbench.settings import out_of_range
+
+
+def kebab(class_name: str) -> str:
+    """The plugin name of a class: `CharLM` -> `char-lm`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", class_name).lower()
+
+
+class Plugin:
+    """Base of the three kinds. Subclasses are frozen dataclasses.
+
+    Class attributes:
+        name: as in the entry point; by default the class name in kebab case.
+        version: raise it when the same settings come to mean something else; it is part of
+            every run's identity, so old results stay apart from new ones.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" not in cls.__dict__:
+            cls.name = kebab(cls.__name__)
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):  # type: ignore[arg-type]
+            problem = out_of_range(f, getattr(self, f.name))
+            if problem:
+                raise ValueError(f"{self.name}: {f.name} {problem}")

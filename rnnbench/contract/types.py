@@ -1,0 +1,123 @@
+"""The values that tasks, models and tricks hand to each other."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+State = Any  # a (nested) tuple of tensors whose first dimension is the batch
+
+
+class Refusal(ValueError):
+    """A combination that makes no sense: what, why, and what to do instead.
+
+    Raised while a run is assembled or dry-run, before compute is spent, never later.
+    """
+
+
+class Kind(enum.Enum):
+    """The four conditional distributions that a task can ask for."""
+
+    SEQ_TO_VEC = "sequence-to-vector"
+    VEC_TO_SEQ = "vector-to-sequence"
+    ALIGNED = "aligned"
+    UNALIGNED = "unaligned"
+
+
+@dataclass(frozen=True)
+class Port:
+    """What flows through one end of a task.
+
+    Attributes:
+        classes: number of token classes; 0 where values flow.
+        width: number of real values a step; 0 where tokens flow.
+        layout: "sequence", "grid", "tree", "vector", or "positions" (of the source).
+        start: token that a decoder reads before its first output (None: 0 or zeros).
+        stop: token that ends a decoded sequence (None: the target's length is fixed).
+        longest: most steps that a decoder produces (None: as many as `Batch.y` has).
+    """
+
+    classes: int = 0
+    width: int = 0
+    layout: str = "sequence"
+    start: int | None = None
+    stop: int | None = None
+    longest: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.classes > 0) == (self.width > 0):
+            raise ValueError(f"a Port carries tokens or values: set classes or width, got {self}")
+
+
+class Layout(NamedTuple):
+    """How the flattened input sequence is to be read; None where it does not apply.
+
+    Attributes:
+        len_B: true length of each row; positions from there on are padding.
+        grid: extents of an n-dimensional grid whose row-major order the sequence is.
+        parent_BT: index of each node's parent in the sequence, -1 at the root.
+    """
+
+    len_B: Tensor | None = None
+    grid: tuple[int, ...] | None = None
+    parent_BT: Tensor | None = None
+
+
+class Batch(NamedTuple):
+    """What a task hands to the model. A NamedTuple, so that Lightning moves it as it is.
+
+    Attributes:
+        x: (B, T) tokens or (B, T, D) values; (B, D) values for VEC_TO_SEQ.
+        y: target. SEQ_TO_VEC: (B,) classes or (B, V) values; else (B, S) tokens or
+            (B, S, V) values. A NaN value is a missing target and is left out of the loss.
+        x_len, y_len: (B,) true lengths, None where every row is full.
+        grid, parent_BT: see `Layout`.
+    """
+
+    x: Tensor
+    y: Tensor
+    x_len: Tensor | None = None
+    y_len: Tensor | None = None
+    grid: tuple[int, ...] | None = None
+    parent_BT: Tensor | None = None
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.x_len, self.grid, self.parent_BT)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The same batch with every tensor on `device`."""
+        moved: dict[str, Any] = {
+            name: value.to(device, non_blocking=non_blocking)
+            for name, value in self._asdict().items()
+            if isinstance(value, Tensor)
+        }
+        return self._replace(**moved)
+
+
+class Moment(NamedTuple):
+    """When something happens in training: the optimiser step, and the part of the budget spent."""
+
+    step: int  # optimiser steps done so far
+    progress: float  # 0 at the start of the budget, 1 at its end
+
+
+class Result(NamedTuple):
+    """What a model says about a batch under teacher forcing (or as fed by a trick)."""
+
+    out: Tensor  # (B, S, V) logits or values; (B, V) for SEQ_TO_VEC
+    hidden: Tensor  # (B, S, H): what the readout read
+    state: State  # carried to the next batch where the data are carried
+
+
+class Prediction(NamedTuple):
+    """What a meter sees of a batch at evaluation."""
+
+    nll: Tensor  # per target element, 0 where masked: nats for classes, squared error for values
+    mask: Tensor  # same shape, True where a target is counted
+    out: Tensor  # as Result.out
+    decoded: Tensor | None  # (B, S') tokens or (B, S, V) values produced without seeing y

@@ -1,0 +1,141 @@
+"""Core's four wirings: one a kind, each turning any backbone into p(y | x)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from rnnbench.contract import Architecture, Batch, Kind, Refusal, Result, State, Task
+from rnnbench.nn import Attention, Decoder, Embed, Model, valid
+from rnnbench.nn.models import Feed
+
+
+def wire(architecture: Architecture, task: Task) -> Model:
+    """A fresh model of the architecture for the task.
+
+    Raises:
+        Refusal: the architecture cannot read the task's layout, or refuses it.
+    """
+    if task.source.layout not in (*architecture.layouts, "vector"):
+        raise Refusal(
+            f"{architecture.name} reads {' or '.join(architecture.layouts)} layouts; the source of "
+            f"{task.name} is a {task.source.layout}.\n"
+            "  Choose another task or architecture: rnnbench list"
+        )
+    own = architecture.model(task)
+    if own is None:
+        return WIRING[task.kind](architecture, task)
+    if not isinstance(own, Model):
+        raise TypeError(f"{architecture.name}.model returned a {type(own).__name__}, not a Model")
+    return own
+
+
+def pooled(y_BTH: Tensor, batch: Batch, how: str) -> Tensor:
+    """(B, H): a row's outputs summarised over its true length."""
+    if how == "last":
+        if batch.x_len is None:
+            return y_BTH[:, -1]
+        rows = torch.arange(y_BTH.shape[0], device=y_BTH.device)
+        return y_BTH[rows, batch.x_len - 1]
+    mask_BT1 = valid(batch.x_len, y_BTH, y_BTH.shape[1])[..., None]
+    if how == "mean":
+        return (y_BTH * mask_BT1).sum(1) / mask_BT1.sum(1)
+    if how == "max":
+        return y_BTH.masked_fill(~mask_BT1, -torch.inf).amax(1)
+    raise ValueError(f"pool is {how!r}; it must be 'last', 'mean' or 'max'")
+
+
+class SequenceToVector(Model):
+    """Embeds, runs, pools, reads out."""
+
+    def __init__(self, architecture: Architecture, task: Task):
+        super().__init__(task.target)
+        self.pool = architecture.pool
+        self.embed = Embed(task.source, architecture.input_width)
+        self.backbone = architecture.build(architecture.input_width, causal=False)
+        self.readout = self.readout_for(self.backbone.width)
+
+    def forward(self, batch: Batch, state: State = None, feed: Feed | None = None) -> Result:
+        hidden, state = self.backbone(self.embed(batch.x), state, batch.layout)
+        return Result(self.readout(pooled(hidden, batch, self.pool)), hidden, state)
+
+
+class Aligned(Model):
+    """Embeds, runs, reads out at each step."""
+
+    def __init__(self, architecture: Architecture, task: Task):
+        super().__init__(task.target)
+        self.embed = Embed(task.source, architecture.input_width)
+        self.backbone = architecture.build(architecture.input_width, causal=task.causal)
+        self.readout = self.readout_for(self.backbone.width)
+
+    def forward(self, batch: Batch, state: State = None, feed: Feed | None = None) -> Result:
+        hidden, state = self.backbone(self.embed(batch.x), state, batch.layout)
+        return Result(self.readout(hidden), hidden, state)
+
+    def carry(self, state: State) -> State:
+        return self.backbone.carry(state)
+
+
+class VectorToSequence(Decoder):
+    """A causal decoder, every input of which is conditioned on the vector x."""
+
+    def __init__(self, architecture: Architecture, task: Task):
+        super().__init__(task.target)
+        width = architecture.input_width
+        self.condition = Embed(task.source, width)
+        self.embed = Embed(task.target, width)
+        self.backbone = architecture.build(width, causal=True)
+        self.readout = self.readout_for(self.backbone.width)
+
+    def begin(self, batch: Batch) -> State:
+        return None, self.condition(batch.x)
+
+    def extend(self, y: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+        state, c_BD = state
+        hidden, state = self.backbone(self.embed(y) + c_BD[:, None], state)
+        return self.readout(hidden), hidden, (state, c_BD)
+
+
+class Unaligned(Decoder):
+    """An encoder and a causal decoder that attends to it.
+
+    Every input of the decoder is conditioned on the encoder's last output (the fixed-length
+    context of Cho et al. 2014, arXiv:1406.1078); its outputs attend to all encoder outputs
+    (Luong et al. 2015), unless the architecture brings a decoder that attends by itself.
+    """
+
+    def __init__(self, architecture: Architecture, task: Task):
+        super().__init__(task.target)
+        width = architecture.input_width
+        self.source_embed = Embed(task.source, width)
+        self.encoder = architecture.build(width, causal=False)
+        self.condition = torch.nn.Linear(self.encoder.width, width)
+        self.embed = Embed(task.target, width)
+        own = architecture.decoder(width, self.encoder.width)
+        self.backbone = architecture.build(width, causal=True) if own is None else own
+        self.attention = Attention(self.backbone.width, self.encoder.width) if own is None else None
+        self.readout = self.readout_for(self.backbone.width)
+
+    def begin(self, batch: Batch) -> State:
+        m_BTE, _ = self.encoder(self.source_embed(batch.x), None, batch.layout)
+        mask_BT = valid(batch.x_len, m_BTE, m_BTE.shape[1])
+        inner = self.backbone.attend_to(m_BTE, mask_BT) if self.attention is None else None
+        return inner, self.condition(pooled(m_BTE, batch, "last")), m_BTE, mask_BT
+
+    def extend(self, y: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+        inner, c_BD, m_BTE, mask_BT = state
+        hidden, inner = self.backbone(self.embed(y) + c_BD[:, None], inner)
+        if self.attention is not None:
+            hidden, _ = self.attention(hidden, m_BTE, mask_BT)
+        return self.readout(hidden), hidden, (inner, c_BD, m_BTE, mask_BT)
+
+
+WIRING: dict[Kind, Callable[[Architecture, Task], Model]] = {
+    Kind.SEQ_TO_VEC: SequenceToVector,
+    Kind.VEC_TO_SEQ: VectorToSequence,
+    Kind.ALIGNED: Aligned,
+    Kind.UNALIGNED: Unaligned,
+}

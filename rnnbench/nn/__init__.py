@@ -1,0 +1,10 @@
+"""Building blocks for plugin authors."""
+
+from rnnbench.nn.attention import Attention, rotate, valid
+from rnnbench.nn.cells import CellWrapper, FusedCell, GatedCell, Stack
+from rnnbench.nn.models import Decoder, Embed, Model
+
+__all__ = [
+    "Attention", "CellWrapper", "Decoder", "Embed", "FusedCell", "GatedCell", "Model", "Stack",
+    "rotate", "valid",
+]  # fmt: skip

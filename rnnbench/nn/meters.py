@@ -1,0 +1,185 @@
+"""Meters for tasks: each sums over the whole split and divides once, at the end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from rnnbench.contract import Batch, Meter, Prediction
+
+__all__ = ["Accuracy", "ForecastErrors", "LanguageModelling", "MeanSquaredError", "Translation"]
+
+
+class _Sums(Meter):
+    """Sums and a count, in double precision on the CPU."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def counted(self) -> int:
+        """How many targets were seen.
+
+        Raises:
+            RuntimeError: none, so there is nothing to report.
+        """
+        if not self.count:
+            raise RuntimeError(
+                f"{type(self).__name__} saw no target: the split was empty or wholly masked"
+            )
+        return self.count
+
+
+class LanguageModelling(_Sums):
+    """ "perplexity" exp(nats per token) and "bits_per_char" nats per token / ln 2.
+
+    Args:
+        metrics: which of the two the task declares.
+    """
+
+    def __init__(self, metrics: Sequence[str] = ("perplexity", "bits_per_char")) -> None:
+        super().__init__()
+        unknown = set(metrics) - {"perplexity", "bits_per_char"}
+        if unknown or not metrics:
+            raise ValueError(f"LanguageModelling reports perplexity, bits_per_char; not {unknown}")
+        self.metrics, self.nats = tuple(metrics), 0.0
+
+    def update(self, batch: Batch, prediction: Prediction) -> None:
+        self.nats += _sum(prediction.nll, prediction.mask)
+        self.count += int(prediction.mask.sum())
+
+    def compute(self) -> dict[str, float]:
+        nats = self.nats / self.counted()
+        # exp overflows a float beyond 709 nats; so bad a model has no finite perplexity.
+        perplexity = math.exp(nats) if nats < 709 else math.inf if nats == nats else math.nan
+        values = {"perplexity": perplexity, "bits_per_char": nats / math.log(2)}
+        return {name: values[name] for name in self.metrics}
+
+
+class Accuracy(_Sums):
+    """ "accuracy": the share of targets whose class has the greatest output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.right = 0
+
+    def update(self, batch: Batch, prediction: Prediction) -> None:
+        right = (prediction.out.argmax(-1) == batch.y) & prediction.mask
+        self.right += int(right.sum())
+        self.count += int(prediction.mask.sum())
+
+    def compute(self) -> dict[str, float]:
+        return {"accuracy": self.right / self.counted()}
+
+
+class MeanSquaredError(_Sums):
+    """ "mse": the mean squared error of the outputs as they were trained (nothing is decoded)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.squares = 0.0
+
+    def update(self, batch: Batch, prediction: Prediction) -> None:
+        self.squares += _sum(prediction.nll, prediction.mask)
+        self.count += int(prediction.mask.sum())
+
+    def compute(self) -> dict[str, float]:
+        return {"mse": self.squares / self.counted()}
+
+
+class ForecastErrors(_Sums):
+    """ "mse", "mae" and "mase" of forecasts made without seeing the target.
+
+    Missing (NaN) targets are left out, and every other target weighs the same.
+
+    Args:
+        scale: the in-sample error of the naive forecast, in the targets' unit: mase = mae / scale.
+    Source: Hyndman & Koehler (2006), Int. J. Forecasting 22, 679-688, section 3.
+    """
+
+    decodes = True
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        if not scale > 0:
+            raise ValueError(f"the scale of MASE must be positive, got {scale}")
+        self.scale, self.squares, self.absolutes = scale, 0.0, 0.0
+
+    def update(self, batch: Batch, prediction: Prediction) -> None:
+        forecast = _decoded(self, prediction)
+        if forecast.shape != batch.y.shape:
+            raise ValueError(f"forecast {tuple(forecast.shape)} for y {tuple(batch.y.shape)}")
+        mask = prediction.mask & ~batch.y.isnan()
+        error = forecast - batch.y
+        self.squares += _sum(error.square(), mask)
+        self.absolutes += _sum(error.abs(), mask)
+        self.count += int(mask.sum())
+
+    def compute(self) -> dict[str, float]:
+        mae = self.absolutes / self.counted()
+        return {"mse": self.squares / self.count, "mae": mae, "mase": mae / self.scale}
+
+
+class Translation(_Sums):
+    """ "bleu" (sacreBLEU, 0 to 100) and "chrf" (chrF2, 0 to 100) of a whole split's sentences.
+
+    Args:
+        detokenise: the text of a list of tokens.
+        stop: token that ends a sentence; it and what follows are cut off.
+    Attributes:
+        signature: sacreBLEU's own description of both figures; "" before `compute`.
+    Source: Papineni et al. (2002) for BLEU, Popović (2015) for chrF, Post (2018),
+    arXiv:1804.08771, for the signature.
+    """
+
+    decodes = True
+
+    def __init__(self, detokenise: Callable[[list[int]], str], stop: int) -> None:
+        super().__init__()
+        self.detokenise, self.stop, self.signature = detokenise, stop, ""
+        self.guesses: list[str] = []
+        self.references: list[str] = []
+
+    def update(self, batch: Batch, prediction: Prediction) -> None:
+        decoded = _decoded(self, prediction)
+        lengths = [batch.y.shape[1]] * len(batch.y) if batch.y_len is None else batch.y_len.tolist()
+        for guess, gold, length in zip(decoded.tolist(), batch.y.tolist(), lengths, strict=True):
+            self.add(self.text(guess), self.text(gold[:length]))
+
+    def add(self, guess: str, reference: str) -> None:
+        """Count one pair of texts."""
+        self.guesses.append(guess)
+        self.references.append(reference)
+        self.count += 1
+
+    def text(self, tokens: list[int]) -> str:
+        """The text of some tokens, up to the first stop token."""
+        if self.stop in tokens:
+            tokens = tokens[: tokens.index(self.stop)]
+        return self.detokenise(tokens)
+
+    def compute(self) -> dict[str, float]:
+        from sacrebleu.metrics import BLEU, CHRF  # 0.1 s, and only translation needs it
+
+        self.counted()
+        bleu, chrf = BLEU(), CHRF()
+        values = {
+            "bleu": bleu.corpus_score(self.guesses, [self.references]).score,
+            "chrf": chrf.corpus_score(self.guesses, [self.references]).score,
+        }
+        self.signature = f"BLEU|{bleu.get_signature()} chrF2|{chrf.get_signature()}"
+        return values
+
+
+def _sum(values: Tensor, mask: Tensor) -> float:
+    """Sum of the unmasked values. On the CPU, since not every accelerator has doubles."""
+    values, mask = values.detach().cpu(), mask.cpu()
+    return float(torch.where(mask, values, torch.zeros_like(values)).double().sum())
+
+
+def _decoded(meter: Meter, prediction: Prediction) -> Tensor:
+    if prediction.decoded is None:
+        raise ValueError(f"{type(meter).__name__} needs decoded output, and got none")
+    return prediction.decoded

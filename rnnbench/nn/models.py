@@ -1,0 +1,161 @@
+"""What every model offers: a loss per target element, and for decoders one stepping interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnnbench.contract import Batch, Port, Result, State, detach
+from rnnbench.nn.attention import valid
+
+IGNORED = -100  # torch's convention for a class that no loss counts
+
+Feed = Callable[[Tensor, Tensor], Tensor]  # (gold, guess) -> what the decoder reads next
+
+
+class Embed(nn.Module):
+    """Tokens through a table, values through a linear map: (B, T) or (B, T, W) -> (B, T, D)."""
+
+    def __init__(self, port: Port, width: int):
+        super().__init__()
+        self.map = (
+            nn.Embedding(port.classes, width) if port.classes else nn.Linear(port.width, width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.map(x)
+
+
+class Model(nn.Module):
+    """p(y | x) for one task. Subclasses write `forward(batch, state, feed)`.
+
+    Attributes:
+        target: what it predicts.
+        decodes: it can produce y without seeing it (see `Decoder`).
+    """
+
+    decodes = False
+
+    def __init__(self, target: Port):
+        super().__init__()
+        self.target = target
+
+    def forward(self, batch: Batch, state: State = None, feed: Feed | None = None) -> Result:
+        raise NotImplementedError
+
+    def readout_for(self, width: int) -> nn.Linear:
+        return nn.Linear(width, self.target.classes or self.target.width)
+
+    def gold(self, batch: Batch) -> Tensor:
+        """The target with padding marked as ignored (classes) or missing (values)."""
+        if batch.y_len is None:
+            return batch.y
+        mask = valid(batch.y_len, batch.y, batch.y.shape[1])
+        if self.target.classes:
+            return batch.y.masked_fill(~mask, IGNORED)
+        return batch.y.masked_fill(~mask[..., None], torch.nan)
+
+    def loss(self, out: Tensor, batch: Batch) -> Tensor:
+        """Mean over the counted target elements: nats for classes, squared error for values."""
+        y = self.gold(batch)
+        if self.target.classes:
+            return F.cross_entropy(out.flatten(0, -2), y.flatten(), ignore_index=IGNORED)
+        nll, mask = self._squared_error(out, y)
+        return nll.sum() / mask.sum().clamp(min=1)
+
+    def nll(self, out: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The same per element, 0 where not counted, and the mask of what is counted."""
+        y = self.gold(batch)
+        if self.target.classes:
+            flat = F.cross_entropy(
+                out.flatten(0, -2), y.flatten(), ignore_index=IGNORED, reduction="none"
+            )
+            return flat.view(y.shape), y != IGNORED
+        return self._squared_error(out, y)
+
+    def _squared_error(self, out: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        mask = ~y.isnan()
+        # The inner `where` keeps NaN out of the gradient, the outer one out of the sum.
+        return torch.where(mask, (out - torch.where(mask, y, 0.0)).square(), 0.0), mask
+
+    def carry(self, state: State) -> State:
+        """What of the final state the next batch of a stream starts from."""
+        return detach(state)
+
+    def decode(self, batch: Batch) -> Tensor:
+        """y as the model produces it without seeing it: see `Decoder`."""
+        raise NotImplementedError(f"{type(self).__name__} does not decode")
+
+
+class Decoder(Model):
+    """A model that produces y step by step. Subclasses write `begin` and `extend`.
+
+    Teacher forcing, scheduled sampling, greedy and sampled decoding are written once on these.
+    """
+
+    decodes = True
+
+    def begin(self, batch: Batch) -> State:
+        """Read x; return the state before the first output. Every tensor is batch-first."""
+        raise NotImplementedError
+
+    def extend(self, y: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+        """Read (B, S) tokens or (B, S, V) values; return out (B, S, V), hidden (B, S, H), state."""
+        raise NotImplementedError
+
+    def first(self, batch: Batch) -> Tensor:
+        """What the decoder reads before its first output: the start token, or zeros."""
+        rows = batch.x.shape[0]
+        if self.target.classes:
+            start = self.target.start or 0
+            return torch.full((rows, 1), start, dtype=torch.long, device=batch.x.device)
+        dtype = batch.x.dtype if batch.x.is_floating_point() else torch.get_default_dtype()
+        return torch.zeros(rows, 1, self.target.width, dtype=dtype, device=batch.x.device)
+
+    def shifted(self, batch: Batch) -> Tensor:
+        """The gold inputs: `first`, then y without its last step; a missing value repeats."""
+        y = torch.cat([self.first(batch), batch.y[:, :-1]], 1)
+        if self.target.classes:
+            return y
+        at = torch.arange(y.shape[1], device=y.device)[:, None]
+        last_seen = torch.where(y.isnan(), 0, at).cummax(1).values
+        return y.gather(1, last_seen)
+
+    def forward(self, batch: Batch, state: State = None, feed: Feed | None = None) -> Result:
+        gold, state = self.shifted(batch), self.begin(batch)
+        if feed is None:
+            return Result(*self.extend(gold, state))
+        outs, hiddens, y = [], [], gold[:, :1]
+        for t in range(gold.shape[1]):
+            out, hidden, state = self.extend(y, state)
+            outs.append(out)
+            hiddens.append(hidden)
+            if t + 1 < gold.shape[1]:
+                y = feed(gold[:, t + 1 : t + 2], self.guess(out).detach())
+        return Result(torch.cat(outs, 1), torch.cat(hiddens, 1), state)
+
+    def guess(self, out: Tensor) -> Tensor:
+        """The most probable next input: (B, 1) tokens or (B, 1, V) values."""
+        return out.argmax(-1) if self.target.classes else out
+
+    @torch.no_grad()
+    def decode(self, batch: Batch) -> Tensor:
+        """Greedy decoding without seeing y: (B, S') tokens or (B, S, V) values.
+
+        Ends where every row has produced the stop token, and after `target.longest` steps.
+        """
+        y, state = self.first(batch), self.begin(batch)
+        steps = self.target.longest or batch.y.shape[1]
+        outputs, done = [], torch.zeros(len(y), dtype=torch.bool, device=y.device)
+        for _ in range(steps):
+            out, _, state = self.extend(y, state)
+            y = self.guess(out)
+            outputs.append(y)
+            if self.target.stop is not None:
+                done |= y[:, 0] == self.target.stop
+                if done.all():
+                    break
+        return torch.cat(outputs, 1)

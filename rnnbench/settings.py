@@ -1,0 +1,44 @@
+"""Hyper-parameters as dataclass fields with help, unit, range and search space. No torch here."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+
+def setting(
+    default: Any = dataclasses.MISSING,
+    help: str = "",
+    *,
+    unit: str | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    search: tuple[Any, ...] | None = None,
+) -> Any:
+    """A hyper-parameter of a plugin: a dataclass field with its help, unit, range and search space.
+
+    Args:
+        default: value where none is given.
+        help: one line for `rnnbench describe`.
+        unit: of the value, such as "steps" or "units".
+        low, high: the closed interval of allowed values.
+        search: default search space: `(low, high)`, `(low, high, "log")`, or for a field that
+            is not numeric the choices.
+
+    Write the arguments as literals: rnnbench reads them from the source, without importing it.
+    """
+    metadata = {"help": help, "unit": unit, "low": low, "high": high, "search": search}
+    if isinstance(default, (list, dict, set)):
+        raise TypeError("a setting's default must be immutable: use a tuple")
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def out_of_range(field: dataclasses.Field[Any], value: Any) -> str | None:
+    """What is wrong with a value of this field, as "= 3 is outside 0..1", or None."""
+    low, high = field.metadata.get("low"), field.metadata.get("high")
+    if value is None or isinstance(value, (str, bool)):
+        return None
+    values = value if isinstance(value, (tuple, list)) else (value,)
+    if any((low is not None and v < low) or (high is not None and v > high) for v in values):
+        return f"= {value} is outside {'' if low is None else low}..{'' if high is None else high}"
+    return None
