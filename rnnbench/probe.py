@@ -1,0 +1,83 @@
+"""Does a third-party plugin import? Asked in a process of its own, and remembered.
+
+A plugin may raise, exit, hang or break the interpreter on import; only another process with a time
+limit can tell without harm. The answer is kept until the plugin's file or version changes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import platformdirs
+
+from rnnbench.atomic import replace_file
+from rnnbench.registry import Broken, Entry, scan
+from rnnbench.source import file_of
+
+LIMIT_SECONDS = 60
+MARK = "rnnbench probe: "
+
+
+def broken_plugins() -> tuple[Broken, ...]:
+    """What is broken: clashes and bad metadata at once, imports of others' plugins by trying."""
+    plugins, broken = scan()
+    others = [e for of in plugins.values() for e in of.values() if e.distribution != "rnnbench"]
+    if not others:
+        return broken
+    path = Path(platformdirs.user_cache_dir("rnnbench")) / "probes.json"
+    known = _read(path)
+    answers = {_key(e): known[_key(e)] if _key(e) in known else _probe(e) for e in others}
+    if answers.keys() - known.keys():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, json.dumps(known | answers, indent=1))
+        except OSError as error:
+            print(f"rnnbench: not remembered which plugins import: {error}", file=sys.stderr)
+    failed = [
+        Broken(e.kind, e.name, e.distribution, answers[_key(e)]) for e in others if answers[_key(e)]
+    ]
+    return (*broken, *failed)
+
+
+def _key(entry: Entry) -> str:
+    file = file_of(entry)
+    stamp = f"{file.stat().st_mtime_ns}" if file is not None else "?"
+    return f"{sys.prefix} {entry.kind}.{entry.name} {entry.target} {entry.version} {stamp}"
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}  # never asked, or damaged: ask again
+    return found if isinstance(found, dict) else {}
+
+
+def _probe(entry: Entry) -> str:
+    """What goes wrong when the plugin is imported, or nothing."""
+    code = (
+        "import sys; from rnnbench.registry import load, PluginError\n"
+        "try: load(*sys.argv[1:3])\n"
+        f"except PluginError as e: sys.exit({MARK!r} + str(e))"
+    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code, entry.kind, entry.name],
+            capture_output=True, text=True, timeout=LIMIT_SECONDS, stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONWARNINGS": "ignore"}, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"its import takes more than {LIMIT_SECONDS} s"
+    if done.returncode == 0:
+        return ""
+    lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
+    first = next((line for line in lines if line.startswith(MARK)), None)
+    return (
+        first.removeprefix(MARK)
+        if first
+        else (lines[-1] if lines else f"its import ends the process ({done.returncode})")
+    )

@@ -1,0 +1,279 @@
+"""Plugins, found through entry points and described from their source, without importing them.
+
+Importing a plugin imports torch, which takes seconds. So names, fields, types, defaults, ranges,
+sites and help are read from the syntax tree; a plugin whose source is not plain enough for that
+is imported instead. A broken one is reported and harms nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import importlib
+import importlib.metadata as metadata
+import os
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rnnbench.spec import PluginSpec
+
+KINDS = ("architectures", "tasks", "tricks")
+
+
+class PluginError(ValueError):
+    """A plugin that does not exist, or that cannot be loaded; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One plugin as its distribution announces it."""
+
+    kind: str  # "architectures", "tasks" or "tricks"
+    name: str
+    target: str  # "module:Class"
+    distribution: str
+    version: str  # of the distribution
+
+
+@dataclass(frozen=True)
+class FieldSchema:
+    """A hyper-parameter. `type` is a Python type such as `int` or `Literal["a", "b"]`."""
+
+    name: str
+    type: Any
+    default: Any
+    help: str = ""
+    unit: str | None = None
+    low: float | None = None
+    high: float | None = None
+    search: tuple[Any, ...] | None = None
+
+    @property
+    def required(self) -> bool:
+        return self.default is dataclasses.MISSING
+
+    @property
+    def type_name(self) -> str:
+        if typing.get_origin(self.type) is None and isinstance(self.type, type):
+            return self.type.__name__
+        return str(self.type).replace("typing.", "")
+
+    def as_field(self) -> tuple[str, Any, Any]:
+        """For `dataclasses.make_dataclass`."""
+        info = {k: getattr(self, k) for k in ("help", "unit", "low", "high", "search")}
+        return self.name, self.type, dataclasses.field(default=self.default, metadata=info)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What is known of a plugin without running it."""
+
+    kind: str
+    name: str
+    doc: str
+    fields: Mapping[str, FieldSchema]
+    version: int = 1
+    sites: tuple[str, ...] = ()  # of a trick
+    task_kind: str = ""  # of a task: "aligned", ...
+    recommended: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of a task
+
+    @property
+    def help(self) -> str:
+        """The first line of the docstring."""
+        return self.doc.strip().split("\n")[0].strip()
+
+    @property
+    def source(self) -> str:
+        """The paper, from the docstring's `Source:` paragraph."""
+        _, found, rest = self.doc.partition("Source:")
+        paragraph = rest.split("\n\n")[0]
+        return " ".join(paragraph.split()) if found else ""
+
+
+@dataclass(frozen=True)
+class Broken:
+    """An entry point or a whole distribution that cannot be used, and why."""
+
+    kind: str
+    name: str
+    distribution: str
+    reason: str
+
+
+@functools.cache
+def scan() -> tuple[dict[str, dict[str, Entry]], tuple[Broken, ...]]:
+    """All plugins by kind and name, and what is broken. Reads metadata only.
+
+    A malformed distribution anywhere makes `importlib.metadata.entry_points` raise for all, so
+    each one is read, and guarded, by itself. `RNNBENCH_DISABLE_PLUGINS` names plugins or
+    distributions to leave out; `RNNBENCH_ALLOW_PLUGINS`, where set, the only distributions
+    besides rnnbench to take in.
+    """
+    disabled, allowed = _names("RNNBENCH_DISABLE_PLUGINS"), _names("RNNBENCH_ALLOW_PLUGINS")
+    found: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
+    broken: list[Broken] = []
+    seen: set[str] = set()
+    for dist in metadata.distributions():
+        name = "?"
+        try:
+            text = dist.read_text("entry_points.txt")
+            if not text or "rnnbench." not in text:
+                continue
+            name, version = dist.metadata["Name"], dist.version
+            if name.lower() in seen:  # the first one on the path is the one that imports
+                continue
+            seen.add(name.lower())
+            points = [p for p in dist.entry_points if p.group.startswith("rnnbench.")]
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            broken.append(Broken("", "", name, f"its metadata cannot be read: {error}"))
+            continue
+        if name.lower() in disabled or (allowed and name.lower() not in {*allowed, "rnnbench"}):
+            continue
+        for point in points:
+            kind = point.group.removeprefix("rnnbench.")
+            if point.name.lower() in disabled:
+                continue
+            if kind not in KINDS:
+                reason = f"unknown group {point.group}; known: {', '.join(KINDS)}"
+                broken.append(Broken(kind, point.name, name, reason))
+                continue
+            entry = Entry(kind, point.name, point.value, name, version)
+            rival = found[kind].get(entry.name)
+            if rival is None:
+                found[kind][entry.name] = entry
+                continue
+            # rnnbench's own plugin wins a clash, else the first in alphabetical order.
+            first, second = sorted(
+                (rival, entry), key=lambda e: (e.distribution != "rnnbench", e.distribution)
+            )
+            found[kind][entry.name] = first
+            reason = f"the name is taken by {first.distribution}; rename its entry point"
+            broken.append(Broken(kind, entry.name, second.distribution, reason))
+    return {k: dict(sorted(v.items())) for k, v in found.items()}, tuple(broken)
+
+
+def _names(variable: str) -> set[str]:
+    return {n.strip().lower() for n in os.environ.get(variable, "").split(",") if n.strip()}
+
+
+def entry(kind: str, name: str) -> Entry:
+    """The entry of a plugin.
+
+    Raises:
+        PluginError: there is none; names the closest.
+    """
+    plugins, broken = scan()
+    if name in plugins[kind]:
+        return plugins[kind][name]
+    singular = kind[:-1]
+    for other in KINDS:
+        if other != kind and name in plugins[other]:
+            of, wanted = (f"an {k}" if k[0] == "a" else f"a {k}" for k in (other[:-1], singular))
+            raise PluginError(f"{name!r} is {of}, not {wanted}")
+    for item in broken:
+        if item.name == name:
+            raise PluginError(
+                f"{singular} {name!r} of {item.distribution} is broken: {item.reason}"
+            )
+    raise PluginError(
+        f"there is no {singular} {name!r}{did_you_mean(name, plugins[kind])}\n"
+        f"  See: rnnbench list {kind}"
+    )
+
+
+def did_you_mean(name: str, known: Any) -> str:
+    """ "; did you mean 'x' or 'y'?" or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
+
+
+def load(kind: str, name: str) -> Any:
+    """Import a plugin's class.
+
+    Raises:
+        PluginError: it does not exist, fails on import, or is not what its entry point says.
+    """
+    from rnnbench.contract import Architecture, Task, Trick
+
+    item = entry(kind, name)
+    module, _, attribute = item.target.partition(":")
+    where = f"{kind[:-1]} {name!r} of {item.distribution} {item.version} ({item.target})"
+    try:
+        cls = getattr(importlib.import_module(module), attribute)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # plugins may even exit
+        raise PluginError(
+            f"{where} fails on import: {type(error).__name__}: {error}\n"
+            f"  Mend or uninstall {item.distribution}, or set RNNBENCH_DISABLE_PLUGINS={name}"
+        ) from error
+    base = {"architectures": Architecture, "tasks": Task, "tricks": Trick}[kind]
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise PluginError(f"{where} is not a subclass of rnnbench.contract.{base.__name__}")
+    params = getattr(cls, "__dataclass_params__", None)
+    if params is None or not params.frozen:
+        raise PluginError(f"{where} is not a frozen dataclass: decorate it @dataclass(frozen=True)")
+    if cls.name != name:
+        raise PluginError(
+            f"{where}: the class calls itself {cls.name!r}\n"
+            f"  Rename the entry point, or set `name: ClassVar[str] = {name!r}` in the class"
+        )
+    return cls
+
+
+@functools.cache
+def schema(kind: str, name: str) -> Schema:
+    """Fields and facts of a plugin, from its source where that is plain, else by import."""
+    from rnnbench.source import read_source
+
+    item = entry(kind, name)
+    found = read_source(item)
+    return read_class(kind, name, load(kind, name)) if found is None else found
+
+
+def read_class(kind: str, name: str, cls: Any) -> Schema:
+    """The schema of an imported plugin."""
+    hints = typing.get_type_hints(cls)
+    fields = {
+        f.name: FieldSchema(
+            f.name,
+            hints[f.name],
+            f.default,
+            **{
+                k: f.metadata.get(k, "" if k == "help" else None)
+                for k in ("help", "unit", "low", "high", "search")
+            },
+        )
+        for f in dataclasses.fields(cls)
+    }
+    return Schema(
+        kind=kind,
+        name=name,
+        doc=cls.__doc__ or "",
+        fields=fields,
+        version=cls.version,
+        sites=cls.sites() if kind == "tricks" else (),
+        task_kind=cls.kind.value if kind == "tasks" else "",
+        recommended=dict(cls.recommended) if kind == "tasks" else {},
+    )
+
+
+def create(kind: str, spec: PluginSpec) -> Any:
+    """The plugin object of a spec.
+
+    Raises:
+        PluginError: unknown, broken, or another version than the spec was written for.
+    """
+    cls = load(kind, spec.name)
+    if cls.version != spec.version:
+        raise PluginError(
+            f"{kind[:-1]} {spec.name!r} is at version {cls.version}; this run was made with "
+            f"version {spec.version}, whose results mean something else.\n"
+            "  Install the version of its package that the record's provenance names."
+        )
+    return cls(**dict(spec.settings))

@@ -1,0 +1,141 @@
+"""What the command line and a run file ask for, as a spec. No torch until all names are checked."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rnnbench.compose import (
+    UNITS,
+    Plugin,
+    SpecError,
+    compose,
+    fill,
+    read_assignment,
+    read_plugin,
+    resolve,
+)
+from rnnbench.registry import did_you_mean
+from rnnbench.spec import RunSpec, Trainer
+from rnnbench.yamltext import YamlText, read_yaml
+
+KEYS = ("task", "architecture", "tricks", "optimizer", "budget", "trainer", "seed", "logger")
+COMMAND = "command line"
+
+
+def read_request(
+    task: str | None,
+    architecture: str | None,
+    settings: Sequence[str],
+    tricks: Sequence[str],
+    file: Path | None,
+    seed: int | None,
+    test: bool,
+) -> tuple[RunSpec, Trainer]:
+    """The run asked for; the command line wins over the file.
+
+    Raises:
+        SpecError, registry.PluginError: naming what is wrong and where it was written.
+    """
+    # `rnnbench run --file run.yaml optimizer.lr=1` has settings where names would stand.
+    loose = [word for word in (task, architecture) if word and "=" in word]
+    task, architecture = (None if w and "=" in w else w for w in (task, architecture))
+    written = read_yaml(file) if file else None
+    values, places, plugins, file_seed = _from_file(written) if written else ({}, {}, {}, None)
+    given = dict(read_assignment(s) for s in [*loose, *settings])
+    if "logger" in given:
+        given["trainer.logger"] = given.pop("logger")
+    if any(f"budget.{u}" in given for u in UNITS):
+        values = {k: v for k, v in values.items() if k not in {f"budget.{u}" for u in UNITS}}
+    values |= given
+    places |= dict.fromkeys(given, COMMAND)
+    wanted: dict[str, Any] = {
+        "task": task or plugins.get("task"),
+        "architecture": architecture or plugins.get("architecture"),
+    }
+    for name, value in wanted.items():
+        if value is None:
+            raise SpecError(
+                f"no {name} is given\n  Write: rnnbench run TASK ARCHITECTURE; see: rnnbench list"
+            )
+    trick_list: list[Plugin] = list(tricks) or plugins.get("tricks", [])
+    for name, given_value in (("task", task), ("architecture", architecture), ("tricks", tricks)):
+        if given_value:
+            places[name] = COMMAND
+    trainer_values = {
+        k.removeprefix("trainer."): values.pop(k) for k in list(values) if k.startswith("trainer.")
+    }
+    trainer = fill(Trainer, trainer_values, "trainer", places)
+    spec = compose(
+        wanted["task"],
+        wanted["architecture"],
+        trick_list,
+        values,
+        seed=seed if seed is not None else (file_seed or 0),
+        test=test,
+        places=places,
+    )
+    return resolve(spec), trainer
+
+
+def _from_file(
+    written: YamlText,
+) -> tuple[dict[str, Any], dict[str, str], dict[str, Any], int | None]:
+    """Settings by dotted name, their places, the plugins, and the seed."""
+    top = written.value
+    if not isinstance(top, dict):
+        raise SpecError(f"{written.file}: a run file is a mapping; keys: {', '.join(KEYS)}")
+    values: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    plugins: dict[str, Any] = {}
+    for key, value in top.items():
+        place = written.at(key)
+        if key not in KEYS:
+            raise SpecError(
+                f"{place}: unknown key {key!r}{did_you_mean(key, KEYS)}\n"
+                f"  A run file takes: {', '.join(KEYS)}"
+            )
+        places[key] = place
+        if key == "logger":
+            values["trainer.logger"], places["trainer.logger"] = value, place
+        elif key == "tricks":
+            if not isinstance(value, list):
+                raise SpecError(f"{place}: tricks is a list, such as [clip, zoneout:rate=0.1]")
+            plugins["tricks"] = value
+            for i, trick in enumerate(value):
+                name, own = _plugin(trick, written.at("tricks", i))
+                places |= {f"tricks.{name}.{f}": written.at("tricks", i, f) for f in own}
+        elif key in ("task", "architecture"):
+            plugins[key] = value
+            _, own = _plugin(value, place)
+            places |= {f"{key}.{f}": written.at(key, f) for f in own}
+        elif key in ("optimizer", "budget", "trainer"):
+            if not isinstance(value, dict):
+                raise SpecError(f"{place}: {key} is a mapping of settings, got {value!r}")
+            for field, v in value.items():
+                values[f"{key}.{field}"] = v
+                places[f"{key}.{field}"] = written.at(key, field)
+    seed = top.get("seed")
+    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
+        raise SpecError(f"{places['seed']}: seed is a whole number from 0 on, got {seed!r}")
+    return values, places, plugins, seed
+
+
+def _plugin(value: Any, place: str) -> tuple[str, Mapping[str, Any]]:
+    if not isinstance(value, (str, dict)):
+        raise SpecError(f"{place}: a plugin is a name or a mapping with `name:`, got {value!r}")
+    try:
+        return read_plugin(value)
+    except SpecError as error:
+        raise SpecError(f"{place}: {error}") from error
+
+
+def describe_spec(spec: RunSpec) -> str:
+    """One line for a reader: what differs from the defaults is in the record."""
+    tricks = "".join(f" + {t.name}" for t in spec.tricks)
+    budget = next(
+        f"{v:g} {k}" for k, v in dataclasses.asdict(spec.budget).items() if k in UNITS and v
+    )
+    return f"{spec.architecture.name}{tricks} on {spec.task.name}, seed {spec.seed}, {budget}"

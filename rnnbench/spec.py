@@ -1,0 +1,184 @@
+"""What a run is: a frozen, hashable description with a canonical text and an identity.
+
+No torch here. `compose` (in `rnnbench.compose`) makes these from defaults, files and the
+command line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rnnbench.settings import setting
+
+SPEC_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """How weights are updated."""
+
+    name: str = setting("adam", "any optimiser of torch.optim by name, such as adam, adamw, sgd")
+    lr: float = setting(1e-3, "learning rate", low=0.0, search=(1e-4, 1e-2, "log"))
+    weight_decay: float = setting(0.0, "decoupled where the optimiser decouples it", low=0.0)
+    momentum: float = setting(0.0, "of optimisers that have one; refused by others", low=0.0)
+    batch: int = setting(32, "rows of a training batch", unit="rows", low=1)
+    precision: Literal["32", "bf16"] = setting("32", "bf16 is mixed precision")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When training ends: exactly one of steps, epochs, tokens and seconds (null: not this one)."""
+
+    steps: int | None = setting(None, "optimiser steps", unit="steps", low=1)
+    epochs: float | None = setting(None, "passes over the training split", low=0.0)
+    tokens: int | None = setting(None, "target elements trained on", unit="tokens", low=1)
+    seconds: float | None = setting(None, "training time, validation left out", unit="s", low=0.0)
+    validate_every: int = setting(100, "optimiser steps between validations", unit="steps", low=1)
+    patience: int | None = setting(
+        None, "stop after so many validations without a new best; null: never", low=1
+    )
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """How the machine is used. Not part of a run's identity."""
+
+    accelerator: Literal["auto", "cpu", "gpu"] = setting(
+        "auto", "auto takes a GPU where there is one"
+    )
+    devices: int = setting(1, "accelerators of one run", low=1)
+    deterministic: bool = setting(True, "refuse operators whose result varies from run to run")
+    logger: Literal["csv", "tensorboard", "wandb"] = setting(
+        "csv", "besides the CSV log, which is always written"
+    )
+    threads: int = setting(1, "CPU threads of one run: more is slower for small models", low=1)
+    log_every: int = setting(
+        25, "optimiser steps between lines of the CSV log", unit="steps", low=1
+    )
+
+
+@dataclass(frozen=True)
+class PluginSpec:
+    """A plugin with all its settings, by value."""
+
+    name: str
+    version: int
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        taken = {"name", "version"} & {k for k, _ in self.settings}
+        if taken:
+            raise ValueError(f"plugin {self.name}: a setting cannot be called {taken.pop()!r}")
+        object.__setattr__(
+            self, "settings", tuple(sorted((k, _freeze(v)) for k, v in self.settings))
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "version": self.version, **dict(self.settings)}
+
+    @classmethod
+    def from_dict(cls, d: dict[str, Any]) -> PluginSpec:
+        rest = {k: v for k, v in d.items() if k not in ("name", "version")}
+        return cls(d["name"], d["version"], tuple(rest.items()))
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run: everything that its numbers depend on, and nothing else.
+
+    Attributes:
+        tricks: in the order in which they are folded.
+        seed: of weights, data order and noise.
+        data: version of the task's data (a hash of its sources' checksums).
+        test: whether the run touches the test split at its end; search trials don't.
+    """
+
+    task: PluginSpec
+    architecture: PluginSpec
+    tricks: tuple[PluginSpec, ...] = ()
+    optimizer: Optimizer = Optimizer()
+    budget: Budget = Budget()
+    seed: int = 0
+    data: str = ""
+    test: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "format": SPEC_FORMAT,
+            "task": self.task.as_dict(),
+            "architecture": self.architecture.as_dict(),
+            "tricks": [t.as_dict() for t in self.tricks],
+            "optimizer": dataclasses.asdict(self.optimizer),
+            "budget": dataclasses.asdict(self.budget),
+            "seed": self.seed,
+            "data": self.data,
+            "test": self.test,
+        }
+
+    @classmethod
+    def from_dict(cls, d: dict[str, Any]) -> RunSpec:
+        """Read what `as_dict` wrote.
+
+        Raises:
+            ValueError: written by a newer version.
+        """
+        if d["format"] > SPEC_FORMAT:
+            raise ValueError(
+                f"this run was described by a newer rnnbench (spec format {d['format']}, this one "
+                f"reads up to {SPEC_FORMAT}); upgrade rnnbench to read it"
+            )
+        return cls(
+            task=PluginSpec.from_dict(d["task"]),
+            architecture=PluginSpec.from_dict(d["architecture"]),
+            tricks=tuple(PluginSpec.from_dict(t) for t in d["tricks"]),
+            optimizer=Optimizer(**d["optimizer"]),
+            budget=Budget(**d["budget"]),
+            seed=d["seed"],
+            data=d["data"],
+            test=d["test"],
+        )
+
+    def canonical(self) -> str:
+        """The one text of this spec: JSON with sorted keys."""
+        return canonical_json(self.as_dict())
+
+    @property
+    def run_id(self) -> str:
+        """Names the run: readable, and unique by the hash of the canonical text."""
+        tricks = "".join(f"+{t.name}" for t in self.tricks)
+        return (
+            f"{self.task.name}.{self.architecture.name}{tricks}"[:80]
+            + "."
+            + _hash(self.canonical())
+        )
+
+    @property
+    def config_id(self) -> str:
+        """Equal for runs that differ in the seed, or in whether they touch the test split."""
+        return _hash(dataclasses.replace(self, seed=0, test=True).canonical())
+
+    @property
+    def protocol_id(self) -> str:
+        """Equal for runs that may be ranked together: same task, data and budget."""
+        d = self.as_dict()
+        return _hash(canonical_json({k: d[k] for k in ("format", "task", "data", "budget")}))
+
+
+def canonical_json(value: Any) -> str:
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _freeze(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return tuple(_freeze(v) for v in value)
+    return value

@@ -1,0 +1,136 @@
+"""Senseless combinations are refused with a reason; sensible ones pass, and are then trainable."""
+
+import pytest
+import torch
+from toys import TOYS, TinyLSTM
+
+from rnnbench.check import check, check_spec
+from rnnbench.compose import compose
+from rnnbench.contract import Architecture, Backbone, Refusal, Trick
+from rnnbench.registry import scan
+from rnnbench.spec import Optimizer
+from rnnbench_architectures.transformer import Transformer
+from rnnbench_tricks.clip import Clip
+from rnnbench_tricks.scheduled_sampling import ScheduledSampling
+from rnnbench_tricks.zoneout import Zoneout
+
+
+def test_the_parameter_count_is_the_real_one():
+    found = check(TinyLSTM(), TOYS["lm"])
+    embedding, cell, readout = 7 * 6, 4 * 6 * (6 + 6 + 2), 6 * 7 + 7
+    assert found == (embedding + cell + readout, "meta")
+
+
+def test_a_dry_run_moves_no_random_state():
+    before = torch.get_rng_state()
+    check(TinyLSTM(), TOYS["translate"], [Zoneout(), ScheduledSampling()])
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_zoneout_on_a_transformer_is_refused_with_what_to_do():
+    with pytest.raises(Refusal) as refusal:
+        check(Transformer(hidden=8, heads=2), TOYS["lm"], [Zoneout()])
+    assert str(refusal.value).splitlines() == [
+        "zoneout on transformer / toy.",
+        "  zoneout acts on a recurrent cell; transformer on toy has none.",
+        "  Drop zoneout, or see: rnnbench describe zoneout",
+    ]
+
+
+def test_scheduled_sampling_where_nothing_is_decoded_is_refused():
+    with pytest.raises(Refusal, match="decodes nothing"):
+        check(TinyLSTM(), TOYS["lm"], [ScheduledSampling()])
+    check(TinyLSTM(), TOYS["forecast"], [ScheduledSampling()])
+
+
+def test_two_estimators_are_refused():
+    class One(Trick):
+        def estimator(self, inner):
+            return inner
+
+    class Two(One):
+        pass
+
+    with pytest.raises(Refusal, match="one and two each estimate the gradient"):
+        check(TinyLSTM(), TOYS["lm"], [One(), Two()])
+    check(TinyLSTM(), TOYS["lm"], [One()])
+
+
+def test_an_optimiser_setting_without_effect_is_refused():
+    with pytest.raises(Refusal, match="adam has no momentum"):
+        check(TinyLSTM(), TOYS["lm"], optimizer=Optimizer(momentum=0.9))
+    check(TinyLSTM(), TOYS["lm"], optimizer=Optimizer(name="sgd", momentum=0.9))
+
+
+def test_an_unknown_optimiser_is_refused_with_the_known_ones():
+    with pytest.raises(Refusal, match="adamw"):
+        check(TinyLSTM(), TOYS["lm"], optimizer=Optimizer(name="adm"))
+
+
+def test_a_fault_inside_a_plugin_is_reported_as_one():
+    class Faulty(Architecture):
+        hidden = 4
+
+        def build(self, d_in, *, causal):
+            return 1 // 0
+
+    with pytest.raises(Refusal, match=r"fails its dry run.*\n.*ZeroDivisionError.*test_check.py"):
+        check(Faulty(), TOYS["lm"])
+
+
+def test_control_flow_that_reads_values_is_checked_on_a_tiny_batch_and_says_so():
+    class Peeking(Backbone):
+        def __init__(self):
+            super().__init__()
+            self.width = 4
+            self.map = torch.nn.Linear(4, 4)
+
+        def forward(self, x_BTD, state=None, layout=None):
+            if x_BTD.sum() > 1e9:
+                x_BTD = x_BTD * 0
+            return self.map(x_BTD), ()
+
+    class Peeks(Architecture):
+        hidden = 4
+
+        def build(self, d_in, *, causal):
+            return Peeking()
+
+    assert check(Peeks(), TOYS["lm"], [Clip()]).device == "cpu"
+
+
+def test_a_layout_that_the_architecture_cannot_read_is_refused():
+    class Trees(Architecture):
+        hidden = 4
+        layouts = ("tree",)
+
+    with pytest.raises(Refusal, match="reads tree layouts"):
+        check(Trees(), TOYS["lm"])
+
+
+def reason_of(refusal):
+    lines = [line.strip() for line in str(refusal).splitlines()]
+    return " ".join(lines[:-1])
+
+
+def test_every_architecture_task_and_single_trick_trains_a_step_or_is_refused(capsys):
+    """The whole matrix of what is installed, on the real tasks."""
+    plugins, _ = scan()
+    lines, crashed = [], []
+    for task in plugins["tasks"]:
+        for architecture in plugins["architectures"]:
+            for trick in [None, *plugins["tricks"]]:
+                name = f"{task} {architecture} {trick or 'bare'}"
+                tiny = {"architecture.hidden": 8}
+                spec = compose(task, architecture, [trick] if trick else [], tiny)
+                try:
+                    lines.append(f"{name:<50} {check_spec(spec).parameters:,} parameters")
+                except Refusal as refusal:
+                    lines.append(f"{name:<50} refused: {reason_of(refusal)}")
+                    if "fails its dry run" in str(refusal):
+                        crashed.append(str(refusal))
+    with capsys.disabled():
+        print("\n" + "\n".join(lines))
+    assert not crashed, "\n".join(crashed)
+    assert sum("refused" in line for line in lines) < len(lines) / 2
+    assert all("refused" in line for line in lines if "transformer zoneout" in line)
