@@ -1,0 +1,107 @@
+"""Forecasting the carbon dioxide of the air above Mauna Loa."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property, partial
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from rnnbench.contract import Data, Kind, Meter, Metric, Port, Source, Task, setting
+from rnnbench.data import Series, fetch, naive_scores, time_of_year
+from rnnbench.nn.meters import ForecastErrors
+
+_FILE = "statsmodels/datasets/co2/co2.csv"
+_CO2 = Source(
+    name="co2",
+    origin="package:statsmodels",
+    files={_FILE: "16695fa2786e53414e5a6b54767a3fdf5de99cfbc68617f69d1362d92776a92f"},
+    licence="public domain",
+    citation="Keeling & Whorf (2004), Atmospheric CO2 from continuous air samples at Mauna Loa",
+)
+_FIRST_YEAR = {"valid": 1988, "test": 1995}
+_SEASON = 52
+
+
+@dataclass(frozen=True)
+class CO2(Task):
+    """Forecast the weekly carbon dioxide above Mauna Loa from its past.
+
+    2,284 weeks from March 1958 to December 2001, of which 59 are missing. Split in time:
+    training to the end of 1987 (1,553 weeks), validation 1988 to 1994 (366), test from 1995
+    (365). Values are z-scores by the mean and deviation of the training part. A missing input is
+    the last value before it; a missing target counts neither in the loss nor in a metric. Sine
+    and cosine of the time of year are read as well (`calendar`).
+    Every window whose whole target lies in a split is one item of it, its context may begin
+    before the split. Windows are centred on their last value (`centre`), since the series rises
+    beyond all that training saw; errors are the same either way, and a decoder that starts from
+    zero starts from the last value.
+
+    Metrics are those of free-running forecasts, over all horizons together, in z-scores; MASE
+    divides by the mean absolute difference over a season of 52 weeks within the training part.
+    Baselines: the value a season before, and the last value.
+
+    Source: Keeling & Whorf (2004), as in statsmodels; MASE: Hyndman & Koehler (2006),
+    Int. J. Forecasting 22, section 3.
+    """
+
+    kind: ClassVar[Kind] = Kind.UNALIGNED
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric("mse", "z-score squared", help="mean squared error"),
+        Metric("mae", "z-score", help="mean absolute error"),
+        Metric("mase", "", help="mae / in-sample mae of the seasonal naive forecast"),
+    )
+    selection: ClassVar[str] = "mse"
+    recommended: ClassVar[Mapping[str, Any]] = {
+        "optimizer.batch": 32,
+        "optimizer.lr": 3e-3,
+        "budget.steps": 600,
+        "budget.validate_every": 50,
+    }
+    eval_batch: ClassVar[int] = 512
+
+    context: int = setting(52, "weeks that are read", unit="steps", low=1)
+    horizon: int = setting(26, "weeks that are forecast", unit="steps", low=1)
+    centre: Literal["last", "none"] = setting("last", "what value of a window becomes zero")
+    calendar: bool = setting(True, "read sine and cosine of the time of year as well")
+
+    @property
+    def source(self) -> Port:
+        return Port(width=3 if self.calendar else 1)
+
+    @property
+    def target(self) -> Port:
+        return Port(width=1)
+
+    def sources(self) -> tuple[Source, ...]:
+        return (_CO2,)
+
+    def data(self, split: str, seed: int) -> Data:
+        return self._series.windows(split, self.context, self.horizon, self.centre)
+
+    def meter(self, split: str) -> Meter:
+        return ForecastErrors(self._series.naive_scale)
+
+    def baselines(self, split: str) -> dict[str, dict[str, float]]:
+        """The naive forecasts on the same windows; none where a season does not lie before all."""
+        windows = self._series.windows(split, self.context, self.horizon, self.centre)
+        return naive_scores(windows, partial(self.meter, split))
+
+    @cached_property
+    def _series(self) -> Series:
+        with (fetch(_CO2) / _FILE).open(newline="") as f:
+            rows = list(csv.DictReader(f))
+        days = [datetime.strptime(row["date"], "%Y%m%d") for row in rows]
+        values_N1 = np.array([[float(row["co2"] or "nan")] for row in rows])
+        ends = [sum(d.year < year for d in days) for year in _FIRST_YEAR.values()]
+        known_N2 = time_of_year([d.timetuple().tm_yday for d in days])
+        return Series(
+            values_N1,
+            ends=(ends[0], ends[1], len(rows)),
+            season=_SEASON,
+            known_NK=known_N2 if self.calendar else None,
+        )

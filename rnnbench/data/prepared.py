@@ -1,0 +1,102 @@
+"""Prepared forms: token arrays, vocabularies and pairs that are made once and shared.
+
+A prepared form lies in `<root>/prepared/<hash>`, where the hash covers the sources' checksums,
+the task's version, the settings that shape it and PREPARATION. Several processes may read it at
+once: arrays are memory-mapped. No torch here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnbench.data import sources as places
+from rnnbench.data import store
+from rnnbench.data.store import Say
+
+if TYPE_CHECKING:
+    from rnnbench.contract import Source
+
+__all__ = ["PREPARATION", "load", "prepare", "save"]
+
+PREPARATION = 1  # raise it when rnnbench.data comes to prepare the same sources differently
+
+Content = Mapping[str, Any]
+
+
+def prepare(
+    name: str,
+    sources: Sequence[Source],
+    version: int,
+    settings: Mapping[str, Any],
+    make: Callable[..., Content],
+    on_progress: Say | None = None,
+) -> dict[str, Any]:
+    """The prepared form of some sources; made at the first call, read afterwards.
+
+    Args:
+        name: of the task, for messages.
+        version: of the task.
+        settings: those that `make` depends on, as JSON can write them.
+        make: called with the folder of each source, returns arrays and JSON values by name. It
+            must depend on nothing else than these folders and `settings`.
+    Returns:
+        What `make` returned: arrays memory-mapped (a write stays in this process), the rest as
+        JSON gives it back.
+    Raises:
+        DataError: a source cannot be had, or the disk is full.
+    """
+    about = {
+        "task": name,
+        "data": places.data_version(sources, version),
+        "preparation": str(PREPARATION),
+        "settings": json.dumps(dict(settings), sort_keys=True),
+    }
+    key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+    made = _ready(key, about)
+    if made is None:
+        say = on_progress or places.to_stderr
+        target = places.folder() / "prepared" / key
+        with store.locked(target, say):
+            made = _ready(key, about)  # another process may have made it meanwhile
+            if made is None:
+                folders = [places.fetch(source, on_progress) for source in sources]
+                why = "again: what was kept is damaged" if target.exists() else "once"
+                say(f"{name}: preparing the data ({why})")
+                store.publish(target, about, lambda to: save(to, make(*folders)), say)
+                made = target
+    return load(made)
+
+
+def _ready(key: str, about: dict[str, str]) -> Path | None:
+    """The folder of a whole prepared form, or None: a damaged one is simply made again."""
+    for root in places.roots().values():
+        path = root / "prepared" / key
+        if store.read_manifest(path) == about and not store.look(path, thorough=False).problems:
+            return path
+    return None
+
+
+def save(folder: Path, content: Content) -> None:
+    """Write arrays as .npy and everything else into values.json."""
+    values = {}
+    for name, value in content.items():
+        if isinstance(value, np.ndarray):
+            np.save(folder / f"{name}.npy", value, allow_pickle=False)
+        else:
+            values[name] = value
+    text = json.dumps(values, ensure_ascii=False, allow_nan=False)
+    (folder / "values.json").write_text(text, "utf-8")
+
+
+def load(folder: Path) -> dict[str, Any]:
+    """Read what `save` wrote. Arrays are mapped copy-on-write, so that torch may wrap them."""
+    content: dict[str, Any] = json.loads((folder / "values.json").read_text("utf-8"))
+    for path in folder.glob("*.npy"):
+        content[path.stem] = np.load(path, mmap_mode="c", allow_pickle=False)
+    return content

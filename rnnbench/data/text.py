@@ -1,0 +1,143 @@
+"""Text as tokens: characters, subwords, ragged sequences in one array. No torch here."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+import sentencepiece
+
+from rnnbench.data.store import DataError
+
+__all__ = ["Characters", "Subwords", "add_one_nats", "ragged"]
+
+
+class Characters:
+    """A vocabulary of characters, with token 0 for every character outside it.
+
+    Args:
+        symbols: the characters of tokens 1, 2, …
+    """
+
+    UNKNOWN = 0
+
+    def __init__(self, symbols: Sequence[str]) -> None:
+        self.symbols = tuple(symbols)
+        self._token = {c: i for i, c in enumerate(self.symbols, start=1)}
+
+    @classmethod
+    def of(cls, text: str) -> Characters:
+        """The characters of a (training) text, in order of their code points."""
+        return cls(sorted(set(text)))
+
+    def __len__(self) -> int:
+        """V, with the unknown symbol."""
+        return len(self.symbols) + 1
+
+    def encode(self, text: str) -> np.ndarray:
+        """(N,) tokens, uint8 or uint16."""
+        dtype = np.uint8 if len(self) <= 256 else np.uint16
+        return np.fromiter((self._token.get(c, 0) for c in text), dtype, len(text))
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The text of some tokens, with U+FFFD for the unknown symbol."""
+        return "".join(self.symbols[t - 1] if t else "\ufffd" for t in tokens)
+
+
+class Subwords:
+    """A sentencepiece vocabulary. Tokens 0 to 3 are padding, unknown, start and stop.
+
+    A character that training never saw is spelt in UTF-8 bytes, so every text survives
+    `decode(encode(text))`, apart from repeated and outer white space, which is folded.
+
+    Source: Kudo & Richardson (2018), arXiv:1808.06226; "unigram" is Kudo (2018),
+    arXiv:1804.10959, "bpe" is Sennrich, Haddow & Birch (2016), arXiv:1508.07909.
+    """
+
+    PAD, UNKNOWN, START, STOP = range(4)
+    SMALLEST = 4 + 256
+
+    def __init__(self, model: bytes) -> None:
+        self.model = model
+        self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+
+    @classmethod
+    def train(
+        cls, lines: Iterable[str], size: int, algorithm: Literal["bpe", "unigram"]
+    ) -> Subwords:
+        """Learn a vocabulary of exactly `size` tokens from some lines, the same every time.
+
+        Raises:
+            DataError: the lines cannot give a vocabulary of this size.
+        """
+        out = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(lines),
+                model_writer=out,
+                vocab_size=size,
+                model_type=algorithm,
+                character_coverage=1.0,
+                byte_fallback=True,
+                normalization_rule_name="identity",
+                pad_id=cls.PAD,
+                unk_id=cls.UNKNOWN,
+                bos_id=cls.START,
+                eos_id=cls.STOP,
+                input_sentence_size=0,
+                shuffle_input_sentence=False,
+                num_threads=1,  # with more, the result may depend on timing
+                minloglevel=3,
+            )
+        except RuntimeError as e:
+            raise DataError(
+                f"sentencepiece makes no {algorithm} vocabulary of {size} tokens from this text: "
+                f"{str(e).strip()}"
+            ) from e
+        return cls(out.getvalue())
+
+    def __len__(self) -> int:
+        return int(self._processor.get_piece_size())
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._processor.encode(text))
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The text of some tokens; padding, start and stop are passed over."""
+        return str(self._processor.decode([int(t) for t in tokens if t not in self._silent]))
+
+    @property
+    def _silent(self) -> tuple[int, ...]:
+        return (self.PAD, self.START, self.STOP)
+
+
+def ragged(
+    sequences: Iterable[Sequence[int]], dtype: type = np.uint16
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sequences of any lengths as (flat, offsets): sequence i is flat[offsets[i]:offsets[i+1]]."""
+    sequences = list(sequences)
+    offsets = np.zeros(len(sequences) + 1, np.int64)
+    np.cumsum([len(s) for s in sequences], out=offsets[1:])
+    flat: np.ndarray = np.fromiter((t for s in sequences for t in s), dtype, int(offsets[-1]))
+    return flat, offsets
+
+
+def add_one_nats(train_N: np.ndarray, text_M: np.ndarray, classes: int) -> dict[str, float]:
+    """Mean nats of the M - 1 predictions of a text under two counted models of `train_N`.
+
+    "unigram": p(c) = (n(c) + 1) / (N + V); "bigram": p(c | b) = (n(b, c) + 1) / (n(b) + V),
+    with n(b) counted as a first element of a pair.
+    Source: Laplace's rule; see Jurafsky & Martin, Speech and Language Processing, chapter 3.
+    """
+    before, after = train_N[:-1].astype(np.int64), train_N[1:].astype(np.int64)
+    single_V = np.bincount(train_N, minlength=classes) + 1.0
+    pair_VV = np.bincount(before * classes + after, minlength=classes**2) + 1.0
+    pair_VV = pair_VV.reshape(classes, classes)
+    unigram_V = -np.log(single_V / single_V.sum())
+    bigram_VV = -np.log(pair_VV / pair_VV.sum(1, keepdims=True))
+    return {
+        "unigram": float(unigram_V[text_M[1:]].mean()),
+        "bigram": float(bigram_VV[text_M[:-1], text_M[1:]].mean()),
+    }
