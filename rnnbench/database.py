@@ -1,0 +1,129 @@
+"""One way to open the results database, for the store and for the ledger of sweeps.
+
+SQLite: write-ahead log, `synchronous=FULL` (a commit that was acknowledged survives a power
+cut), a wait of 60 s for the lock, and write transactions that take it at their start: SQLite
+gives up at once, without waiting, where a read transaction turns into a writing one. For
+several machines use a server, such as PostgreSQL: SQLite's log needs a local disk.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from sqlalchemy import (
+    Column,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+    insert,
+    make_url,
+    select,
+    text,
+)
+
+WAIT_SECONDS = 60
+ADVISORY_LOCK = 0x726E6E62656E6368  # "rnnbench": held by whoever creates tables on a server
+
+_versions = MetaData()
+schema_version = Table(
+    "schema_version",
+    _versions,
+    Column("component", String(64), primary_key=True),
+    Column("version", Integer, nullable=False),
+)
+
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+_parents_pools: list[Any] = []
+
+
+def open_database(where: str | Path) -> Engine:
+    """An engine on a SQLite file (a Path), or on any database by its SQLAlchemy URL.
+
+    `with engine.begin() as connection:` is a write transaction; use `reader(engine)` to read.
+
+    Raises:
+        ValueError: text that is not a URL.
+    """
+    if isinstance(where, str) and "://" not in where:
+        raise ValueError(f"{where!r} is not a database URL such as postgresql://host/name")
+    url = f"sqlite:///{where}" if isinstance(where, Path) else where
+    if make_url(url).get_backend_name() != "sqlite":
+        engine = create_engine(url, pool_pre_ping=True)
+    else:
+        engine = _open_sqlite(url)
+    _engines.add(engine)
+    return engine
+
+
+def reader(engine: Engine) -> Engine:
+    """The same engine for transactions that only read, and so don't wait for writers."""
+    return engine.execution_options(sqlite_begin="DEFERRED")
+
+
+def create_tables(engine: Engine, metadata: MetaData, component: str, version: int) -> None:
+    """Create the missing tables of a part of rnnbench, and check the version of those there.
+
+    Args:
+        component: the part, such as "results"; each has its own version.
+    Raises:
+        ValueError: the tables were made by a newer or an older rnnbench.
+    """
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+        _versions.create_all(connection)
+        query = select(schema_version.c.version).where(schema_version.c.component == component)
+        found = connection.execute(query).scalar()
+        if found is None:
+            metadata.create_all(connection)
+            row = {"component": component, "version": version}
+            connection.execute(insert(schema_version), row)
+        elif found != version:
+            raise ValueError(
+                f"the {component} tables of {engine.url.render_as_string()} have version {found}, "
+                f"and this rnnbench uses version {version}: "
+                + (
+                    "upgrade rnnbench, or give it another database"
+                    if found > version
+                    else "move the database away; `rnnbench index` builds it from the records"
+                )
+            )
+
+
+def _open_sqlite(url: str) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": WAIT_SECONDS})
+    file = make_url(url).database
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions begin where `begin` below says so
+        if file and connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            # Turning the log on needs the file alone, and SQLite doesn't wait for that.
+            with FileLock(f"{file}.lock"):
+                connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+    return engine
+
+
+def _forget_connections() -> None:
+    """In a forked child: its parent's connections are not to be used, nor closed."""
+    for engine in list(_engines):
+        _parents_pools.append(engine.pool)
+        engine.dispose(close=False)
+
+
+os.register_at_fork(after_in_child=_forget_connections)

@@ -1,0 +1,196 @@
+"""Records -> boards: a pure function, which needs neither torch nor the plugins.
+
+How a row comes about. Runs of one protocol (task with its settings, data version, budget) make
+a board, and those of one architecture with the same tricks in the same order make a row of it.
+Of the configurations that have met the test split the row shows one: that with the most seeds,
+and of these the one with the best mean selection value on validation; test results choose
+nothing. Rows are placed in tiers of ties by `stats.tiers`, and the rows of a tier share a rank.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from rnnbench.board import Board, Row
+from rnnbench.protocol import machine_in_words, protocol_in_words, provenance_in_words
+from rnnbench.record import Record, Status
+from rnnbench.rows import curve_metric_of, finite, row_of
+from rnnbench.spec import RunSpec
+from rnnbench.stats import ALPHA, Estimate, tiers
+
+LOSS = {"name": "loss", "unit": "", "higher_is_better": False, "help": "as trained on"}
+
+
+def build(records: Iterable[Record], task: str | None = None) -> list[Board]:
+    """The boards of all records, or of one task's, by task and protocol.
+
+    The order of the records makes no difference. Of several records of one run the latest
+    attempt counts.
+    """
+    protocols: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+    for record in _latest(r for r in records if task is None or r.spec.task.name == task):
+        # What `RunSpec.protocol_id` is made of; comparing it is quicker than hashing text.
+        protocols[record.spec.task, record.spec.data, record.spec.budget].append(record)
+    boards = []
+    for runs in protocols.values():
+        measures = sorted({_measure(r) for r in runs} - {()}) or [()]
+        for measure in measures:
+            # Runs that ended before their metrics were known go to the first board.
+            mine = {measure, ()} if measure == measures[0] else {measure}
+            boards.append(_board([r for r in runs if _measure(r) in mine], len(measures) > 1))
+    return sorted(boards, key=lambda b: (b.task, b.protocol, b.protocol_id))
+
+
+def _latest(records: Iterable[Record]) -> Iterable[Record]:
+    latest: dict[RunSpec, Record] = {}
+    for new in records:
+        old = latest.get(new.spec)
+        if old is None or _age(new) > _age(old):
+            latest[new.spec] = new
+    return latest.values()
+
+
+def _age(record: Record) -> tuple[int, bool, str]:
+    return record.attempt, record.status is Status.DONE, record.ended or ""
+
+
+def _measure(record: Record) -> tuple[Any, ...]:
+    """What a figure is, and what chose it: only where these are equal may rows be compared."""
+    if not record.metric_info or record.selection.get("value") is None:
+        return ()  # it ended before that was known
+    headline, selection = record.headline, record.selection
+    return (
+        headline["name"],
+        headline.get("unit", ""),
+        bool(headline.get("higher_is_better")),
+        selection.get("metric", ""),
+        bool(selection.get("higher_is_better")),
+    )
+
+
+def _board(records: list[Record], divided: bool) -> Board:
+    spec = records[0].spec
+    told = max(records, key=lambda r: (len(r.metric_info), bool(r.selection), repr(r.metric_info)))
+    headline = told.headline
+    name, higher = headline.get("name", ""), bool(headline.get("higher_is_better"))
+    notes = []
+    if divided:
+        notes.append(
+            "Runs of this protocol report different headline or selection metrics, which are not "
+            "comparable: each has a board of its own. Raise the task's version to tell them apart."
+        )
+    baselines, more = _baselines(records, name)
+    by_row: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+    for record in records:
+        by_row[_row_key(record.spec)].append(record)
+    labels = _labels(by_row)
+    curve_metric = curve_metric_of(records, name)
+    made: list[tuple[Row, list[float]]] = []
+    used: list[Record] = []
+    for key in sorted(by_row, key=lambda k: (labels[k], k)):
+        row, chosen = row_of(labels[key], by_row[key], headline, baselines, curve_metric)
+        made.append((row, [finite(r, "test", name) for r in chosen]))
+        used.extend(chosen)
+    rows = _ranked([(row, sample) for row, sample in made if row.kind == "ranked"], higher)
+    more += _unequal(rows, used)
+    for baseline, value in baselines.items():
+        worse = (i for i, r in enumerate(rows) if r.test and _better(value, r.test.mean, higher))
+        rows.insert(next(worse, len(rows)), Row("baseline", baseline, test=Estimate(value, 0)))
+    rows += [row for row, _ in made if row.kind == "untested"]
+    rows += [row for row, _ in made if row.kind == "failed"]
+    return Board(
+        task=spec.task.name,
+        protocol_id=spec.protocol_id,
+        protocol=protocol_in_words(spec, headline, told.selection),
+        headline=headline,
+        metrics=(*told.metric_info[1:], *([] if name == "loss" else [LOSS])),
+        rows=tuple(rows),
+        curve_metric=curve_metric,
+        notes=(*notes, *more),
+        provenance=provenance_in_words(used or records),
+    )
+
+
+def _ranked(made: list[tuple[Row, list[float]]], higher: bool) -> list[Row]:
+    """The rows by tier and mean, with their ranks."""
+    placings = tiers([sample for _, sample in made], higher)
+    sizes = Counter(p.tier for p in placings)
+    rows = []
+    for (row, _), placing in zip(made, placings, strict=True):
+        rank = 1 + sum(size for tier, size in sizes.items() if tier < placing.tier)
+        tied = sizes[placing.tier] > 1
+        marks = row.marks
+        if placing.tier and placing.p is not None and placing.p >= ALPHA:
+            marks += ("too noisy to be told from the best",)
+        rows.append(dataclasses.replace(row, rank=rank, tied=tied, p=placing.p, marks=marks))
+    sign = -1.0 if higher else 1.0
+    return sorted(rows, key=lambda r: (r.rank, sign * r.test.mean if r.test else 0.0, r.name))
+
+
+def _baselines(records: list[Record], headline: str) -> tuple[dict[str, float], list[str]]:
+    """Each baseline's headline on test, and what is odd about it."""
+    values: dict[str, set[float]] = defaultdict(set)
+    without: set[str] = set()
+    for record in records:
+        for name, figures in record.baselines.get("test", {}).items():
+            if figures.get(headline) is None:
+                without.add(name)
+            else:
+                values[name].add(figures[headline])  # type: ignore[arg-type]
+    notes = [
+        f"The baseline {name} has no {headline}, so it is not shown."
+        for name in sorted(without - set(values))
+    ]
+    for name, found in sorted(values.items()):
+        if max(found) - min(found) > 1e-9 * max(abs(v) for v in found):
+            told = ", ".join(f"{v:.6g}" for v in sorted(found))
+            notes.append(f"Runs disagree about the baseline {name} ({told}): its mean is shown.")
+    means = {name: math.fsum(found) / len(found) for name, found in sorted(values.items())}
+    return means, notes
+
+
+def _unequal(rows: list[Row], used: list[Record]) -> list[str]:
+    """What was not held equal between ranked rows."""
+    notes = []
+    tried = {row.configurations for row in rows}
+    if len(tried) > 1:
+        notes.append(
+            f"Rows were tuned unequally: between {min(tried)} and {max(tried)} configurations "
+            "were tried for a row."
+        )
+    if len({row.test.n for row in rows if row.test}) > 1:
+        notes.append("Rows have different numbers of seeds.")
+    if len({machine_in_words(r) for r in used}) > 1:
+        notes.append("Runs were made on different machines: times do not compare.")
+    return notes
+
+
+def _better(a: float, b: float, higher: bool) -> bool:
+    return a > b if higher else a < b
+
+
+def _row_key(spec: RunSpec) -> tuple[Any, ...]:
+    architecture, tricks = spec.architecture, spec.tricks
+    return (
+        (architecture.name, architecture.version),
+        tuple((t.name, t.version) for t in tricks),
+    )
+
+
+def _labels(keys: Iterable[tuple[Any, ...]]) -> dict[tuple[Any, ...], str]:
+    """Names of rows; a plugin's version is told where the board has several of it."""
+    keys = list(keys)
+    versions: dict[str, set[int]] = defaultdict(set)
+    for architecture, tricks in keys:
+        for name, version in (architecture, *tricks):
+            versions[name].add(version)
+
+    def label(plugin: tuple[str, int]) -> str:
+        name, version = plugin
+        return f"{name} (version {version})" if len(versions[name]) > 1 else name
+
+    return {key: " + ".join(label(p) for p in (key[0], *key[1])) for key in keys}

@@ -1,0 +1,221 @@
+"""What a run leaves behind: a Record, as JSON on disk. No torch here.
+
+A record is plain JSON: numbers that are not finite become null, names and reasons pass a
+filter for keys and tokens, and neither environment variables nor host names are stored.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import NoneType
+from typing import Any
+
+from rnnbench.provenance import provenance, redact
+from rnnbench.spec import RunSpec
+
+__all__ = ["COSTS", "FAILED", "FINAL", "Record", "Status", "provenance", "redact"]
+
+RECORD_FORMAT = 1
+
+
+class Status(enum.StrEnum):
+    """How a run ended."""
+
+    DONE = "done"
+    PRUNED = "pruned"  # stopped by the search: it did not look worth its budget
+    NAN = "nan"  # a loss or a gradient stopped being finite
+    DIVERGED = "diverged"  # finite, and beyond what the runner takes for learning
+    OOM = "oom"
+    CRASHED = "crashed"
+    TIMEOUT = "timeout"
+    INTERRUPTED = "interrupted"  # by the user or by pre-emption
+
+
+FINAL = frozenset({Status.DONE, Status.PRUNED, Status.NAN, Status.DIVERGED})
+"""Endings that a repetition would only repeat; after the others the run is run again."""
+
+FAILED = frozenset({Status.NAN, Status.DIVERGED, Status.OOM, Status.CRASHED, Status.TIMEOUT})
+"""Endings that count against an architecture in the failure rate."""
+
+COSTS = (
+    "steps",
+    "tokens",
+    "epochs",
+    "parameters",
+    "train_seconds",
+    "wall_seconds",
+    "device_seconds",
+    "peak_memory_bytes",
+)
+
+Figures = dict[str, float | None]
+
+
+@dataclass
+class Record:
+    """A run, its end, its figures and its cost.
+
+    A done record has every metric that `metric_info` declares, and "loss", on validation and,
+    where its spec says so, on test. Where the loss, the headline or the selection value of a
+    done record is not finite, the record becomes one of status "nan" that says which.
+
+    Attributes:
+        reason: of a status other than done, for a reader; keys and tokens are masked.
+        metrics: {"valid": {name: value}, "test": {...}}, "loss" in nats or squared error.
+        metric_info: name, unit, higher_is_better and help of each; the first is the headline.
+        selection: metric, higher_is_better, value and step of the best validation.
+        baselines: {"test": {"unigram": {"bits_per_char": 4.7}}, "valid": ...}.
+        cost: of the names in `COSTS`; seconds, bytes and counts.
+        curve: validations as [step, seconds of training, {metric: value}].
+        examples: what the task chose to show a reader, as text.
+        provenance: see `rnnbench.provenance`.
+        study: name of the cell of the sweep.
+        started, ended: UTC, ISO 8601.
+        attempt: rises with each start of the run; a lower one never replaces a higher one.
+    """
+
+    spec: RunSpec
+    status: Status
+    reason: str | None = None
+    metrics: dict[str, Figures] = field(default_factory=dict)
+    metric_info: list[dict[str, Any]] = field(default_factory=list)
+    selection: dict[str, Any] = field(default_factory=dict)
+    baselines: dict[str, dict[str, Figures]] = field(default_factory=dict)
+    cost: Figures = field(default_factory=dict)
+    curve: list[list[Any]] = field(default_factory=list)
+    examples: list[dict[str, str]] = field(default_factory=list)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    sweep: str | None = None
+    study: str | None = None
+    started: str | None = None
+    ended: str | None = None
+    attempt: int = 1
+
+    def __post_init__(self) -> None:
+        self.status = Status(self.status)
+        self.reason = None if self.reason is None else redact(self.reason)
+        for f in dataclasses.fields(self):
+            if f.name not in ("spec", "status", "reason"):
+                setattr(self, f.name, _plain(getattr(self, f.name), f.name))
+        unknown = set(self.cost) - set(COSTS)
+        if unknown:
+            raise ValueError(f"a record has no cost called {sorted(unknown)}; it has {COSTS}")
+        if self.status is Status.DONE:
+            self._check_done()
+
+    def _check_done(self) -> None:
+        """Refuse a figure that was never computed; downgrade one that is not finite."""
+        splits = ("valid", "test") if self.spec.test else ("valid",)
+        if not self.metric_info:
+            raise ValueError("a done record needs metric_info: what its task reports")
+        for split in splits:
+            names = {m["name"] for m in self.metric_info} | {"loss"}
+            missing = names - set(self.metrics.get(split, {}))
+            if missing:
+                raise ValueError(
+                    f"a done record lacks {sorted(missing)} on {split}: the task declares them "
+                    "(and rnnbench adds the loss), but they were never computed"
+                )
+            for name in ("loss", self.headline["name"]):
+                if self.metrics[split][name] is None:
+                    self._not_finite(f"{name} on {split}")
+        if not self.selection:
+            raise ValueError("a done record needs selection: its best validation")
+        if self.selection["value"] is None:
+            self._not_finite(f"best validation {self.selection['metric']}")
+
+    def _not_finite(self, what: str) -> None:
+        self.status = Status.NAN
+        self.reason = self.reason or f"training ended, but {what} is not finite"
+
+    @property
+    def run_id(self) -> str:
+        return self.spec.run_id
+
+    @property
+    def headline(self) -> dict[str, Any]:
+        """The metric that the task is ranked by; {} where the run ended before it was known."""
+        return self.metric_info[0] if self.metric_info else {}
+
+    def value(self, split: str) -> float | None:
+        """The headline on a split, None where there is none."""
+        return self.metrics.get(split, {}).get(self.headline.get("name", ""))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values, all finite; `from_dict` reads them back."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {
+            "format": RECORD_FORMAT,
+            "run_id": self.run_id,
+            **fields,
+            "spec": self.spec.as_dict(),
+            "status": self.status.value,
+        }
+
+    @classmethod
+    def from_dict(cls, d: Mapping[str, Any], origin: str = "this record") -> Record:
+        """Read what `as_dict` wrote.
+
+        Args:
+            origin: what error messages call the source, such as its path.
+        Raises:
+            ValueError: written by a newer rnnbench, or not a record.
+        """
+        if not isinstance(d, Mapping) or not isinstance(d.get("format"), int):
+            raise ValueError(f"{origin} is not a record of rnnbench: it states no format")
+        if d["format"] > RECORD_FORMAT:
+            raise ValueError(
+                f"{origin} was written by a newer rnnbench (record format {d['format']}, this one "
+                f"reads up to {RECORD_FORMAT}); upgrade rnnbench to read it"
+            )
+        names = {f.name for f in dataclasses.fields(cls)}
+        wrong = (names ^ set(d)) - {"format", "run_id"}
+        if wrong:
+            raise ValueError(f"{origin} is damaged: missing or unknown fields {sorted(wrong)}")
+        try:
+            fields = {name: d[name] for name in names}
+            return cls(**{**fields, "spec": RunSpec.from_dict(d["spec"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{origin} cannot be read: {error!r}") from error
+
+    def as_json(self) -> str:
+        return json.dumps(self.as_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes, origin: str = "this record") -> Record:
+        """Raises ValueError, which names `origin`, on damage and on a newer format."""
+        try:
+            d = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"{origin} is damaged: not JSON ({error})") from error
+        return cls.from_dict(d, origin)
+
+
+def _plain(value: Any, where: str) -> Any:
+    """The value as JSON knows it: lists, dicts, finite numbers; null for what is not finite.
+
+    Raises:
+        TypeError: something that JSON has no word for; `where` names it.
+    """
+    kind = type(value)
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if kind in (str, int, bool, NoneType):
+        return value
+    if kind is list or kind is tuple:
+        return [_plain(v, where) for v in value]
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"{where}: the keys of a record's mappings are text, got {key!r}")
+        return {k: _plain(v, f"{where}.{k}") for k, v in value.items()}
+    if isinstance(value, (str, int, float)):  # enumerations, and floats of numpy
+        return _plain(next(t for t in (str, int, float) if isinstance(value, t))(value), where)
+    if hasattr(value, "item"):  # a scalar of numpy or torch
+        return _plain(value.item(), where)
+    raise TypeError(f"{where}: a record holds text and numbers, got {type(value).__name__}")

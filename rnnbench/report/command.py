@@ -1,0 +1,52 @@
+"""`rnnbench leaderboard` and `rnnbench index`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rnnbench.leaderboard import build
+from rnnbench.registry import PluginError, did_you_mean, scan
+from rnnbench.report.export import as_csv, as_json
+from rnnbench.report.html import write_page
+from rnnbench.report.terminal import print_boards
+from rnnbench.store import Store
+
+
+def leaderboard_command(
+    task: str | None, root: Path, want_json: bool, want_csv: bool, page: Path | None
+) -> None:
+    """Print the boards of all tasks or of one, or write them as a page."""
+    store = Store(root)
+    boards = build(store.records(), task)
+    report_damage(store)
+    if task is not None and not boards:
+        known = sorted({b.task for b in build(store.records())})
+        if task not in known and task not in scan()[0]["tasks"]:
+            raise PluginError(f"there is no task {task!r}{did_you_mean(task, known)}")
+    if page is not None:
+        page = page / "index.html" if page.is_dir() or page.suffix == "" else page
+        page.parent.mkdir(parents=True, exist_ok=True)
+        words = ["rnnbench leaderboard", *([task] if task else []), f"--html {page.name}"]
+        write_page(boards, page, command=" ".join(words))
+        print(f"page: {page}")
+    if want_json:
+        print(as_json(boards))
+    elif want_csv:
+        print(as_csv(boards), end="")
+    elif page is None:
+        print_boards(boards)
+
+
+def index_command(root: Path) -> None:
+    """Rebuild the database from the records on disk."""
+    store = Store(root)
+    print(f"{store.reindex()} records indexed from {root}")
+    report_damage(store)
+
+
+def report_damage(store: Store) -> None:
+    """Name the records that cannot be read; the others count."""
+    import sys
+
+    for run_id, problem in sorted(store.damaged.items()):
+        print(f"rnnbench: left out, {run_id}: {problem}", file=sys.stderr)

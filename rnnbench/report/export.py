@@ -1,0 +1,82 @@
+"""Boards as JSON and CSV, for other programs."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rnnbench.board import Board, Row
+from rnnbench.record import COSTS
+
+EXPORT_FORMAT = 1
+
+
+def as_json(boards: Sequence[Board]) -> str:
+    """All that the boards hold (see `rnnbench.board`), as {"format": 1, "boards": [...]}."""
+    content = {"format": EXPORT_FORMAT, "boards": [dataclasses.asdict(b) for b in boards]}
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def as_csv(boards: Sequence[Board]) -> str:
+    """One line a row of a board; other test metrics follow as columns "test NAME".
+
+    Text that a spreadsheet would take for a formula is preceded by an apostrophe.
+    """
+    lines = [_line(board, row) for board in boards for row in board.rows]
+    columns = list(dict.fromkeys(name for line in lines for name in line))
+    fixed = [name for name in columns if not name.startswith("test ")]
+    others = sorted(name for name in columns if name.startswith("test "))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, [*fixed, *others], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in line.items()} for line in lines)
+    return out.getvalue()
+
+
+def _line(board: Board, row: Row) -> dict[str, Any]:
+    test, valid, margin = row.test, row.valid, row.margin
+    return {
+        "task": board.task,
+        "protocol_id": board.protocol_id,
+        "budget": dict(board.protocol)["Budget"],
+        "kind": row.kind,
+        "rank": row.rank,
+        "tied": row.tied,
+        "name": row.name,
+        "architecture": row.architecture,
+        "tricks": " ".join(row.tricks),
+        "metric": board.headline.get("name"),
+        "unit": board.headline.get("unit"),
+        "higher_is_better": board.headline.get("higher_is_better"),
+        "mean": test and test.mean,
+        "low": test and test.low,
+        "high": test and test.high,
+        "seeds": test and test.n,
+        "p": row.p,
+        "validation": valid and valid.mean,
+        "baseline": margin and margin.baseline,
+        "gain": margin and margin.gain,
+        "gain_percent": margin and margin.percent,
+        "verdict": margin and margin.verdict,
+        "runs": row.runs,
+        "failed": row.failed,
+        "final_runs": row.final_runs,
+        "final_failed": row.final_failed,
+        "interrupted": row.interrupted,
+        "configurations": row.configurations,
+        **{name: row.costs.get(name) for name in COSTS},
+        "total_train_seconds": row.total_seconds,
+        "config_id": row.config_id,
+        "marks": "; ".join(row.marks),
+        **{f"test {name}": found.mean for name, found in row.metrics.items()},
+    }
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return "'" + value
+    return value

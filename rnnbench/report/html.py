@@ -1,0 +1,125 @@
+"""Boards as one HTML page that needs nothing else: no network, no file beside it.
+
+Names of plugins and reasons of failures are others' text: the template escapes them, and the
+page's content security policy runs its own script and style only, by their hashes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from rnnbench.atomic import replace_file
+from rnnbench.board import Board
+from rnnbench.provenance import redact
+from rnnbench.report import figures, wording
+
+REFUSED_FIELDS = {"task", "architecture", "tricks", "reason"}
+
+
+def write_page(
+    boards: Sequence[Board],
+    path: Path,
+    title: str = "Leaderboard",
+    *,
+    refused: Sequence[Mapping[str, Any]] = (),
+    command: str = "",
+    made: datetime | None = None,
+) -> None:
+    """Write `render_page` to a file, whole or not at all.
+
+    Raises:
+        OSError: the file could not be written; what was there is unchanged.
+    """
+    page = render_page(boards, title, refused=refused, command=command, made=made)
+    replace_file(path, page)
+
+
+def render_page(
+    boards: Sequence[Board],
+    title: str = "Leaderboard",
+    *,
+    refused: Sequence[Mapping[str, Any]] = (),
+    command: str = "",
+    made: datetime | None = None,
+) -> str:
+    """The page as text.
+
+    Args:
+        refused: combinations that were not run, each with task, architecture, tricks (text, or
+            names in order) and reason.
+        command: how the page was made; it is redacted.
+        made: when, by default now.
+    Raises:
+        ValueError: a refused combination lacks a field or has an unknown one.
+    """
+    for combination in refused:
+        if set(combination) != REFUSED_FIELDS:
+            raise ValueError(
+                f"a refused combination has the fields {sorted(REFUSED_FIELDS)}, "
+                f"got {sorted(combination)}"
+            )
+    style, script = _asset("page.css"), _asset("page.js")
+    page = _environment().get_template("page.html.j2")
+    return page.render(
+        title=title,
+        boards=boards,
+        refused=[{**r, "tricks": _joined(r["tricks"])} for r in refused],
+        command=redact(command),
+        made=(made or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        style=Markup(style),
+        script=Markup(script),
+        policy="; ".join(
+            (
+                "default-src 'none'",
+                f"style-src '{_hash(style)}'",
+                f"script-src '{_hash(script)}'",
+                "base-uri 'none'",
+                "form-action 'none'",
+            )
+        ),
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("rnnbench.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    environment.globals.update(wording=wording, figures=figures)
+    return environment
+
+
+def _shown(value: Any) -> Any:
+    """What an expression of the template shows: no invisible characters from others' text."""
+    if value is None:
+        raise TypeError("the template shows a value that is missing")
+    plain_text = isinstance(value, str) and not isinstance(value, Markup)
+    return wording.visible(value) if plain_text else value
+
+
+def _joined(tricks: Any) -> str:
+    return tricks if isinstance(tricks, str) else " + ".join(tricks)
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("rnnbench.report").joinpath("templates", name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

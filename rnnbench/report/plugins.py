@@ -1,0 +1,180 @@
+"""`rnnbench list` and `rnnbench describe`: plugins as tables or JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import MISSING
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from rnnbench.probe import broken_plugins
+from rnnbench.registry import KINDS, Entry, PluginError, Schema, did_you_mean, scan, schema
+from rnnbench.source import SITES, dedented
+
+
+def list_plugins(kind: str | None, site: str | None, as_json: bool) -> None:
+    """Print what is installed, and what is broken with its reason."""
+    if site is not None and site not in SITES:
+        raise PluginError(
+            f"there is no site {site!r}{did_you_mean(site, SITES)}\n  Sites: {', '.join(SITES)}"
+        )
+    plugins, _ = scan()
+    broken = [b for b in broken_plugins() if kind in (None, b.kind, "")]
+    rows = []
+    for item in (e for k in KINDS if kind in (None, k) for e in plugins[k].values()):
+        if any((b.kind, b.name, b.distribution) == (item.kind, item.name, item.distribution)
+               for b in broken):  # fmt: skip
+            continue
+        found = schema(item.kind, item.name)
+        if site is None or site in sites_of(item, found):
+            rows.append(_row(item, found))
+    if as_json:
+        print(json.dumps({"plugins": rows, "broken": [vars(b) for b in broken]}, indent=2))
+        return
+    console = Console()
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        heading = f"{row['kind']} of {row['distribution']} {row['version']}"
+        groups.setdefault(heading, []).append(row)
+    for heading, group in groups.items():
+        console.print(heading, style="bold", markup=False, highlight=False)
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
+        for i in range(3):
+            table.add_column(no_wrap=i < 2)
+        for row in group:
+            table.add_row(row["name"], ", ".join(row["sites"]) or row["task_kind"], row["help"])
+        console.print(table)
+    for b in broken:
+        what = f"{b.kind[:-1]} {b.name} of {b.distribution}" if b.name else b.distribution
+        console.print(f"broken: {what}: {b.reason}", style="red", markup=False)
+
+
+def _row(item: Entry, found: Schema) -> dict[str, Any]:
+    return {
+        "kind": item.kind,
+        "name": item.name,
+        "distribution": item.distribution,
+        "version": item.version,
+        "plugin_version": found.version,
+        "sites": list(found.sites),
+        "task_kind": found.task_kind,
+        "help": found.help,
+    }
+
+
+def sites_of(item: Entry, found: Schema) -> tuple[str, ...]:
+    """Of a trick, the sites it acts on; of an architecture or a task, those it offers."""
+    if item.kind == "tricks":
+        return found.sites
+    always = ("model", "batch", "loss", "gradient", "estimator", "optimizer")
+    if item.kind == "tasks":
+        decodes = found.task_kind in ("vector-to-sequence", "unaligned")
+        return (*always, "cell", "feed") if decodes else (*always, "cell")
+    return (*always, "feed", "cell") if _has_cell(item) else (*always, "feed")
+
+
+def _has_cell(item: Entry) -> bool:
+    """Whether the architecture builds a recurrent cell: it is built, on the meta device."""
+    import torch
+
+    from rnnbench.contract import Cell, Refusal
+    from rnnbench.registry import load
+
+    architecture = load(item.kind, item.name)()
+    for causal in (True, False):
+        try:
+            with torch.device("meta"):
+                backbone = architecture.build(8, causal=causal)
+        except Refusal:
+            continue
+        return any(isinstance(m, Cell) for m in backbone.modules())
+    return False
+
+
+def describe_plugin(name: str, as_json: bool) -> None:
+    """Print all that is known of a plugin of this name, of whatever kind."""
+    plugins, _ = scan()
+    found = [plugins[kind][name] for kind in KINDS if name in plugins[kind]]
+    if not found:
+        everything = [n for kind in KINDS for n in plugins[kind]]
+        raise PluginError(
+            f"there is no plugin {name!r}{did_you_mean(name, everything)}\n  See: rnnbench list"
+        )
+    described = [(item, schema(item.kind, item.name)) for item in found]
+    if as_json:
+        print(json.dumps([_as_dict(i, s) for i, s in described], indent=2))
+        return
+    for item, known in described:
+        _describe(Console(), item, known)
+
+
+def _as_dict(item: Entry, found: Schema) -> dict[str, Any]:
+    fields = [
+        {
+            "name": f.name,
+            "type": f.type_name,
+            "default": None if f.required else f.default,
+            "required": f.required,
+            "unit": f.unit,
+            "low": f.low,
+            "high": f.high,
+            "search": f.search,
+            "help": f.help,
+        }
+        for f in found.fields.values()
+    ]
+    return {
+        **_row(item, found),
+        "doc": dedented(found.doc),
+        "source": found.source,
+        "fields": fields,
+        "recommended": dict(found.recommended),
+        "combines": combines(item, found),
+    }
+
+
+def combines(item: Entry, found: Schema) -> str:
+    """What it can be combined with, in words; `rnnbench check` settles a case."""
+    if item.kind == "tricks":
+        sites = set(found.sites)
+        if "cell" in sites:
+            return "architectures with a recurrent cell: rnnbench list architectures --site cell"
+        if "feed" in sites:
+            return "tasks whose model decodes: rnnbench list tasks --site feed"
+        return "any architecture and task that its sites reach: " + ", ".join(found.sites)
+    if item.kind == "tasks":
+        return "any architecture that reads its layout; tricks: rnnbench list tricks"
+    return "any task whose layout it reads; tricks: rnnbench list tricks"
+
+
+def _describe(console: Console, item: Entry, found: Schema) -> None:
+    console.print(
+        f"[bold]{item.name}[/bold]  {item.kind[:-1]} of {item.distribution} {item.version}"
+        f" (plugin version {found.version})"
+    )
+    console.print(dedented(found.doc) + "\n", markup=False, highlight=False)
+    if found.fields:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in ("field", "type", "default", "unit", "range", "search", "help"):
+            table.add_column(name, overflow="fold", no_wrap=name == "field")
+        for f in found.fields.values():
+            bounds = "" if f.low is None and f.high is None else f"{_text(f.low)}..{_text(f.high)}"
+            default = "required" if f.default is MISSING else _text(f.default, "null")
+            search = ", ".join(map(str, f.search)) if f.search else ""
+            table.add_row(f.name, f.type_name, default, f.unit or "", bounds, search, f.help)
+        console.print(table)
+    else:
+        console.print("It has no settings.")
+    if found.sites:
+        console.print(f"acts on:    {', '.join(found.sites)}")
+    if found.task_kind:
+        console.print(f"kind:       {found.task_kind}")
+    for name, value in found.recommended.items():
+        console.print(f"recommends: {name}={value}", highlight=False)
+    console.print(f"combines:   {combines(item, found)}", soft_wrap=True, highlight=False)
+
+
+def _text(value: Any, none: str = "") -> str:
+    return none if value is None else str(value)

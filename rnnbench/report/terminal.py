@@ -1,0 +1,133 @@
+"""Boards as tables in a terminal: as many columns as its width holds, and no word broken."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from rnnbench.board import Board, Row
+from rnnbench.report import wording
+from rnnbench.report.wording import visible
+
+GAP = 3  # between columns
+COMFORT = 32  # columns of text that names of rows should have before figures are added
+
+LEGEND = (
+    "test: mean over seeds ± 95% t interval. Rows of one rank (=) cannot be told apart by "
+    "Welch's test, Holm-adjusted, p < 0.05. over baseline: positive is better. failed: of all "
+    "runs, search and test."
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of figures; those that come first in `COLUMNS` stay longest."""
+
+    header: str
+    place: int  # from left to right
+    cell: Callable[[Row], str]
+
+
+COLUMNS = (
+    Column("rank", 0, wording.rank),
+    Column("test", 2, lambda row: wording.interval(row.test) if row.test else ""),
+    Column("seeds", 3, lambda row: str(row.test.n) if row.test and row.test.n else ""),
+    Column("failed", 5, lambda row: wording.failures(row) if row.runs else ""),
+    Column("over baseline", 4, lambda row: wording.margin(row.margin) if row.margin else ""),
+    Column("parameters", 7, lambda row: _cost(row, "parameters", wording.count)),
+    Column("train time", 9, lambda row: _cost(row, "train_seconds", wording.duration)),
+    Column("validation", 6, lambda row: wording.interval(row.valid) if row.valid else ""),
+    Column("tokens", 8, lambda row: _cost(row, "tokens", wording.count)),
+)
+NAME_PLACE = 1
+
+
+def print_boards(boards: Sequence[Board], console: Console | None = None) -> None:
+    """Print the boards, fitted to the console's width."""
+    console = console or Console(highlight=False)
+    if not boards:
+        console.print("No results yet. Start with: rnnbench run TASK ARCHITECTURE")
+        return
+    for board in boards:
+        _print_board(board, console)
+    console.print()
+    _print_note(console, LEGEND)
+
+
+def render(boards: Sequence[Board], width: int = 80) -> str:
+    """The boards as plain text, no line longer than `width` unless one word is."""
+    out = io.StringIO()
+    print_boards(boards, Console(file=out, width=width, highlight=False, color_system=None))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def _print_board(board: Board, console: Console) -> None:
+    console.print()
+    title = f"{board.task}: {wording.headline(board)}"
+    console.print(Text(visible(title), style="bold"))
+    for label, text in board.protocol:
+        if label != "Ranked by":  # the title says it
+            _print_note(console, f"{label}: {text}")
+    console.print(_table(board, console.width))
+    for row in board.rows:
+        for mark in row.marks:
+            _print_note(console, f"{row.name}: {mark}.")
+        for failure in row.failures:
+            of = f"{failure.count} of {row.runs} runs failed ({failure.status})"
+            _print_note(console, f"{row.name}: {of}: {'; '.join(failure.reasons)}")
+        if row.interrupted:
+            _print_note(console, f"{row.name}: {row.interrupted} interrupted, to be run again.")
+    for note in board.notes:
+        _print_note(console, f"Note: {note}")
+
+
+def _print_note(console: Console, text: str) -> None:
+    style = "dim" if console.is_terminal else ""
+    console.print(Padding(Text(visible(text), style=style, overflow="fold"), (0, 0, 0, 1)))
+
+
+def _table(board: Board, width: int) -> Table:
+    names = [_name(row) for row in board.rows]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    shown = _fitting(board.rows, names, width)
+    for column in shown:
+        if column is None:
+            table.add_column("architecture + tricks", ratio=None, overflow="fold")
+        else:
+            table.add_column(column.header, justify="right", no_wrap=True)
+    for row, name in zip(board.rows, names, strict=True):
+        style = "bold" if row.rank == 1 else "italic" if row.kind == "baseline" else ""
+        cells = [Text(name if c is None else visible(c.cell(row))) for c in shown]
+        table.add_row(*cells, style=style)
+    return table
+
+
+def _fitting(rows: Sequence[Row], names: list[str], width: int) -> list[Column | None]:
+    """Columns from left to right (None: the names), as many as leave the names room."""
+    longest = max((len(name) for name in names), default=0)
+    word = max((len(word) for name in names for word in name.split()), default=0)
+    left = width - max(word, min(longest, COMFORT))
+    chosen: list[Column] = []
+    for column in COLUMNS:
+        left -= GAP + max([len(column.header), *(len(column.cell(row)) for row in rows)])
+        if left < 0 and len(chosen) >= 2:
+            break
+        chosen.append(column)
+    placed: list[tuple[int, Column | None]] = [(c.place, c) for c in chosen]
+    return [column for _, column in sorted([*placed, (NAME_PLACE, None)], key=lambda p: p[0])]
+
+
+def _name(row: Row) -> str:
+    suffix = {"baseline": " (baseline)", "untested": " (no test yet)", "failed": " (failed)"}
+    return visible(row.name) + suffix.get(row.kind, "")
+
+
+def _cost(row: Row, name: str, say: Callable[[float | None], str]) -> str:
+    return say(row.costs[name]) if name in row.costs else ""

@@ -1,0 +1,167 @@
+"""Numbers and names as a reader should see them, the same in every report."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from rnnbench.board import Board, Margin, Row
+from rnnbench.stats import Estimate
+
+NOTHING = "–"
+DIGITS_ALONE = 4  # significant digits of a figure without an interval
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def visible(text: str) -> str:
+    """The text with characters that steer terminals or reverse lines shown as their codes."""
+    return "".join(
+        f"\\u{ord(c):04x}"
+        if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") and c not in "\n\t"
+        else c
+        for c in text
+    )
+
+
+def interval(found: Estimate | None) -> str:
+    """Mean and half the width of its 95% interval, as "1.803 ± 0.018".
+
+    The half-width has two significant digits and the mean as many decimals; without an
+    interval the mean has four significant digits.
+    """
+    if found is None:
+        return NOTHING
+    half = found.half_width
+    if half is None:
+        return number(found.mean)
+    if half == 0:
+        return f"{number(found.mean)} ± 0"
+    largest = max(abs(found.mean), half)
+    if 1e-4 <= largest < 1e6:
+        decimals = max(0, 1 - _exponent(half))
+        return f"{_fixed(found.mean, decimals)} ± {_fixed(half, decimals)}"
+    power = _exponent(largest)
+    decimals = max(0, 1 - _exponent(half) + power)
+    mean, half = found.mean / 10.0**power, half / 10.0**power
+    return f"({_fixed(mean, decimals)} ± {_fixed(half, decimals)}) × {_ten_to(power)}"
+
+
+def number(value: float | None, digits: int = DIGITS_ALONE) -> str:
+    """A figure with so many significant digits."""
+    if value is None:
+        return NOTHING
+    if value == 0:
+        return "0"
+    power = _exponent(value)
+    if -4 <= power < 6:
+        return _fixed(value, max(0, digits - 1 - power))
+    return f"{_fixed(value / 10.0**power, digits - 1)} × {_ten_to(power)}"
+
+
+def count(value: float | None) -> str:
+    """A count, as "812", "40.5 k", "6.4 M"."""
+    if value is None:
+        return NOTHING
+    for limit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= limit:
+            return f"{number(value / limit * (10 if letter == 'k' else 1), 3)} {letter}"
+    return f"{value:,.0f}"
+
+
+def size(value: float | None) -> str:
+    """Bytes, as "412 MB"."""
+    if value is None:
+        return NOTHING
+    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if value >= limit:
+            return f"{number(value / limit, 3)} {unit}"
+    return f"{value:.0f} B"
+
+
+def duration(seconds: float | None) -> str:
+    """As "0.41 s", "41 s", "3 min 20 s", "2 h 05 min"."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 10:
+        return f"{number(seconds, 2)} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def margin(found: Margin | None) -> str:
+    """The gain over the best baseline, as "+1.61 (+47%)"; positive is better."""
+    if found is None:
+        return NOTHING
+    percent = "" if found.percent is None else f" ({_signed(found.percent, 2)}%)"
+    return _signed(found.gain, 3) + percent
+
+
+def verdict(found: Margin | None) -> str:
+    """The margin as a sentence."""
+    if found is None:
+        return "no trivial baseline is recorded"
+    words = {
+        "beats": "better than",
+        "unclear": "not clearly better than",
+        "does not beat": "does not beat",
+    }
+    return f"{words[found.verdict]} {found.baseline}"
+
+
+def failures(row: Row) -> str:
+    """Failed runs of all, as "1/6"."""
+    return f"{row.failed}/{row.runs}" if row.runs else NOTHING
+
+
+def rank(row: Row) -> str:
+    """As "1", or "1=" where others share it."""
+    return "" if row.rank is None else f"{row.rank}{'=' if row.tied else ''}"
+
+
+def headline(board: Board) -> str:
+    """As "bits_per_char in bits/char, lower is better"."""
+    told = board.headline
+    if not told:
+        return "metrics not known: no run got as far as its first validation"
+    unit = f" in {told['unit']}" if told.get("unit") else ""
+    return (
+        f"{told['name']}{unit}, {'higher' if told.get('higher_is_better') else 'lower'} is better"
+    )
+
+
+def settings(row: Row) -> str:
+    """The chosen configuration, as "lstm: hidden=128; zoneout: rate=0.1; adam: lr=0.001"."""
+    if not row.settings:
+        return NOTHING
+    parts = [row.settings["architecture"], *row.settings["tricks"], row.settings["optimizer"]]
+    return "; ".join(_plugin(part) for part in parts)
+
+
+def _plugin(part: Mapping[str, Any]) -> str:
+    told = ", ".join(f"{k}={v}" for k, v in part.items() if k not in ("name", "version"))
+    return f"{part['name']}: {told}" if told else str(part["name"])
+
+
+def _exponent(value: float) -> int:
+    return math.floor(math.log10(abs(value)))
+
+
+def _fixed(value: float, decimals: int) -> str:
+    return f"{value:.{decimals}f}".replace("-", "−")
+
+
+def _signed(value: float, digits: int) -> str:
+    if value == 0:
+        return "0"
+    return ("+" if value > 0 else "−") + number(abs(value), digits)
+
+
+def _ten_to(power: int) -> str:
+    return "10" + str(power).translate(SUPERSCRIPTS)

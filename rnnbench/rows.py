@@ -1,0 +1,186 @@
+"""One row of a leaderboard from its records: the configuration it shows, and what is said of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rnnbench.board import Failure, Margin, Point, Row
+from rnnbench.record import COSTS, FAILED, Record, Status
+from rnnbench.spec import RunSpec
+from rnnbench.stats import Estimate, estimate
+
+REASONS = 3  # of a row's failures of one kind that are told
+CONFIGURATION = ("architecture", "tricks", "optimizer")  # what a row's settings tell of its spec
+
+
+def row_of(
+    label: str,
+    records: list[Record],
+    headline: dict[str, Any],
+    baselines: dict[str, float],
+    curve_metric: str,
+) -> tuple[Row, list[Record]]:
+    """A row without its rank, and the test runs that it reports, by seed."""
+    spec, name = records[0].spec, headline.get("name", "")
+    configs: dict[RunSpec, list[Record]] = defaultdict(list)
+    for record in records:
+        configs[dataclasses.replace(record.spec, seed=0, test=True)].append(record)
+    tested = {config: _tested(runs) for config, runs in configs.items()}
+    tested = {config: runs for config, runs in tested.items() if runs}
+    failed = [r for r in records if r.status in FAILED]
+    counted = [r for r in records if r.status is not Status.INTERRUPTED]
+    common = Row(
+        kind="failed",
+        name=label,
+        architecture=spec.architecture.name,
+        tricks=tuple(t.name for t in spec.tricks),
+        runs=len(counted),
+        failed=len(failed),
+        interrupted=len(records) - len(counted),
+        failures=_failures(failed),
+        configurations=len(configs),
+        total_seconds=math.fsum(r.cost.get("train_seconds") or 0.0 for r in records),
+    )
+    if not tested:
+        done = [r for r in records if r.status is Status.DONE]
+        if failed and not done:
+            return common, []
+        mark = "no finished run yet"
+        if done:
+            mark = f"no test result yet; validation is the best of {len(done)} done"
+        best = _best_valid(done, headline)
+        return dataclasses.replace(common, kind="untested", valid=best, marks=(mark,)), []
+    config = _preferred(tested)
+    runs = tested[config]
+    test = estimate([finite(r, "test", name) for r in runs])
+    final = [r for r in configs[config] if r.spec.test and r.status is not Status.INTERRUPTED]
+    row = dataclasses.replace(
+        common,
+        kind="ranked",
+        test=test,
+        valid=estimate([finite(r, "valid", name) for r in runs]),
+        margin=_margin(test, baselines, bool(headline.get("higher_is_better"))),
+        metrics=_others(runs, name),
+        costs={
+            c: value for c in COSTS if (value := _mean(r.cost.get(c) for r in runs)) is not None
+        },
+        final_runs=len(final),
+        final_failed=sum(r.status in FAILED for r in final),
+        seeds=tuple(r.spec.seed for r in runs),
+        config_id=config.config_id,
+        settings={k: v for k, v in config.as_dict().items() if k in CONFIGURATION},
+        curve=_curve(runs, curve_metric),
+        examples=tuple(runs[0].examples),
+    )
+    return dataclasses.replace(row, marks=_marks(row, len(tested))), runs
+
+
+def _tested(runs: list[Record]) -> list[Record]:
+    done = [r for r in runs if r.spec.test and r.status is Status.DONE]
+    return sorted(done, key=lambda r: r.spec.seed)
+
+
+def _preferred(tested: dict[RunSpec, list[Record]]) -> RunSpec:
+    def preference(runs: list[Record]) -> tuple[int, float]:
+        mean = math.fsum(r.selection["value"] for r in runs) / len(runs)
+        return -len(runs), -mean if runs[0].selection["higher_is_better"] else mean
+
+    of = {config: preference(runs) for config, runs in tested.items()}
+    first = min(of.values())
+    return min((c for c in tested if of[c] == first), key=lambda c: c.canonical())
+
+
+def finite(record: Record, split: str, name: str) -> float:
+    value = record.metrics[split][name]
+    assert value is not None  # a done record's headline is finite, see `Record`
+    return value
+
+
+def _best_valid(done: list[Record], headline: dict[str, Any]) -> Estimate | None:
+    values = [v for r in done if (v := r.value("valid")) is not None]
+    if not values:
+        return None
+    return estimate([max(values) if headline.get("higher_is_better") else min(values)])
+
+
+def _others(runs: list[Record], headline: str) -> dict[str, Estimate]:
+    """Test metrics beside the headline, each over the seeds where it is finite."""
+    names = dict.fromkeys([m["name"] for m in runs[0].metric_info] + ["loss"])
+    samples = {
+        name: [v for r in runs if (v := r.metrics["test"].get(name)) is not None]
+        for name in names
+        if name != headline
+    }
+    return {name: estimate(sample) for name, sample in samples.items() if sample}
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
+def _marks(row: Row, tested: int) -> tuple[str, ...]:
+    marks = []
+    if row.test is not None and row.test.n == 1:
+        marks.append("1 seed")
+    if row.margin and row.margin.verdict != "beats":
+        not_clear = row.margin.verdict == "unclear"
+        told = "is not clearly better than" if not_clear else "does not beat"
+        marks.append(f"{told} {row.margin.baseline}")
+    if row.final_failed:
+        marks.append(f"{row.final_failed} of {row.final_runs} seeds failed")
+    if tested > 1:
+        marks.append(f"1 of {tested} tested configurations")
+    for name, found in row.metrics.items():
+        if found.n < len(row.seeds):
+            marks.append(f"{name} is finite for {found.n} of {len(row.seeds)} seeds")
+    return tuple(marks)
+
+
+def _failures(failed: list[Record]) -> tuple[Failure, ...]:
+    by_status: dict[str, list[str]] = defaultdict(list)
+    for record in failed:
+        by_status[record.status.value].append(record.reason or "no reason recorded")
+    told = []
+    for status, reasons in sorted(by_status.items()):
+        common = sorted(Counter(reasons).items(), key=lambda item: (-item[1], item[0]))
+        told.append(Failure(status, len(reasons), tuple(text for text, _ in common[:REASONS])))
+    return tuple(told)
+
+
+def _curve(runs: Sequence[Record], metric: str) -> tuple[Point, ...]:
+    by_step: dict[int, list[float]] = defaultdict(list)
+    for record in runs:
+        for step, _seconds, values in record.curve:
+            if values.get(metric) is not None:
+                by_step[step].append(values[metric])
+    return tuple(
+        Point(step, math.fsum(values) / len(values), min(values), max(values))
+        for step, values in sorted(by_step.items())
+        if len(values) == len(runs)  # else a mean would be over those that lasted
+    )
+
+
+def curve_metric_of(records: list[Record], headline: str) -> str:
+    drawn = [r for r in records if r.curve and r.status is Status.DONE and r.spec.test]
+    every = all(headline in point[2] for r in drawn for point in r.curve)
+    return headline if drawn and every else "loss"
+
+
+def _margin(test: Estimate, baselines: dict[str, float], higher: bool) -> Margin | None:
+    if not baselines:
+        return None
+    sign = 1.0 if higher else -1.0
+    name, value = max(sorted(baselines.items()), key=lambda item: sign * item[1])
+    gain = sign * (test.mean - value)
+    reaches = test.half_width is not None and gain <= test.half_width
+    return Margin(
+        baseline=name,
+        gain=gain,
+        percent=100 * gain / abs(value) if value else None,
+        verdict="does not beat" if gain <= 0 else "unclear" if reaches else "beats",
+    )

@@ -1,0 +1,249 @@
+"""Where results live: records on disk, which are the truth, and a database that indexes them.
+
+    ROOT/runs/RUN_ID/record.json    written whole, see `rnnbench.atomic`
+    ROOT/results.db                 SQLite, or any database that SQLAlchemy knows, by its URL
+
+The index is brought up to date before it is read: a run folder that was copied here, changed
+or removed shows at once, and a process killed between the two writes loses nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from sqlalchemy import Engine, delete, select
+from sqlalchemy.exc import DBAPIError
+
+from rnnbench.atomic import stage_file, stamp, sweep_staged
+from rnnbench.database import WAIT_SECONDS, create_tables, open_database, reader
+from rnnbench.index import VERSION, index_rows, metadata, result, row_of
+from rnnbench.record import FINAL, Record, Status
+
+__all__ = ["Store", "check_name", "metadata", "open_database", "result"]
+
+CHUNK = 500  # rows of a statement, below every database's limit on parameters
+ORDER = ("task", "architecture", "tricks", "config_id", "seed", "run_id")
+
+
+def check_name(name: str, what: str) -> str:
+    """The name, where it is safe as that of a file on every system.
+
+    Raises:
+        ValueError: it holds something else than letters, digits and ._+-, or begins with a dot.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]{0,127}", name, re.ASCII):
+        raise ValueError(
+            f"{what} {name!r} is not allowed: use up to 128 of the letters a-z and A-Z, digits, "
+            "and . _ + -, not beginning with a dot"
+        )
+    return name
+
+
+class Store:
+    """The results under a folder.
+
+    Args:
+        root: the folder; it is made where it is missing.
+        url: another database than ROOT/results.db, which several machines may share; rows of
+            runs that this disk lacks are then left alone.
+
+    Attributes:
+        engine: the database, for tables of others (see `rnnbench.database.create_tables`).
+        damaged: run id -> what is wrong with its record.json, as last seen.
+    """
+
+    def __init__(self, root: Path, url: str | None = None) -> None:
+        self.root = Path(root)
+        self.shared = url is not None
+        self.damaged: dict[str, str] = {}
+        self._runs = self.root / "runs"
+        self._runs.mkdir(parents=True, exist_ok=True)
+        self.engine: Engine = open_database(url or self.root / "results.db")
+        self._database = f"the results database {self.engine.url.render_as_string()}"
+        create_tables(self.engine, metadata, "results", VERSION)
+
+    def close(self) -> None:
+        """Let go of the database's files and connections."""
+        self.engine.dispose()
+
+    def run_dir(self, run_id: str) -> Path:
+        """The folder of a run, made where it is missing.
+
+        Raises:
+            ValueError: the name is not allowed, or leads out of the store.
+        """
+        folder = self._record(run_id).parent
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def write(self, record: Record) -> bool:
+        """Save a record on disk and in the index, unless a better one stands there.
+
+        Returns:
+            False where a record of a later attempt, or a done one while this is not done,
+            stands there; nothing is changed then.
+        A database that refuses is a RuntimeWarning: the record is on disk, and will be indexed.
+
+        Raises:
+            OSError: the disk refused; what was there is unchanged and readable.
+            ValueError: a name is not allowed, or the record that stands there cannot be read.
+        """
+        for name, what in ((record.sweep, "sweep name"), (record.study, "study name")):
+            if name is not None:
+                check_name(name, what)
+        path = self.run_dir(record.run_id) / "record.json"
+        with FileLock(path.with_name(".record.lock"), timeout=WAIT_SECONDS):
+            sweep_staged(path)
+            old = self.read(record.run_id)
+            if old is not None and not _may_replace(old, record):
+                return False
+            text = record.as_json()
+            staged = stage_file(path, text)
+            try:
+                with self.engine.begin() as connection:
+                    if not self.shared:  # the disk alone says what stands there
+                        gone = result.c.run_id == record.run_id
+                        connection.execute(delete(result).where(gone))
+                    written = index_rows(connection, [row_of(record, text, staged.stamp)])
+                    if written:
+                        staged.commit()
+            except DBAPIError as error:  # the index can wait, a result cannot
+                if staged.temporary.exists():
+                    staged.commit()
+                written = 1
+                _warn(
+                    f"{self._database} refused {record.run_id} ({error.orig}); its record is safe "
+                    "on disk, and the database catches up when it can be written again"
+                )
+            finally:
+                staged.discard()
+        return bool(written)
+
+    def read(self, run_id: str) -> Record | None:
+        """The record of a run, None where there is none.
+
+        Raises:
+            ValueError: it is damaged or newer than this rnnbench; the message names the file.
+        """
+        path = self._record(run_id)
+        try:
+            text = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        return self._parse(run_id, path, text)
+
+    def finished(self, run_id: str) -> Record | None:
+        """The record of a run that needs no repetition (see `rnnbench.record.FINAL`), or None."""
+        record = self.read(run_id)
+        return record if record is not None and record.status in FINAL else None
+
+    def records(
+        self, task: str | None = None, sweep: str | None = None, status: Status | None = None
+    ) -> Iterator[Record]:
+        """The records, by task, architecture, tricks, configuration and seed.
+
+        Records that cannot be read are named in a RuntimeWarning and in `damaged`.
+        """
+        asked = {"task": task, "sweep": sweep, "status": status and Status(status).value}
+        asked = {name: value for name, value in asked.items() if value is not None}
+        try:
+            self._catch_up()
+        except DBAPIError as error:
+            _warn(f"{self._database} cannot be brought up to date ({error.orig}): reading the disk")
+            rows, _ = self._scan({})
+            rows = [r for r in rows if all(r[name] == value for name, value in asked.items())]
+            for row in sorted(rows, key=lambda r: [r[name] for name in ORDER]):
+                yield Record.from_json(row["record"], row["run_id"])
+            return
+        query = select(*(result.c[name] for name in ORDER))
+        query = query.where(*(result.c[name] == value for name, value in asked.items()))
+        with reader(self.engine).begin() as connection:
+            # Sorted here, because each database has its own idea of the order of text.
+            ids = [row.run_id for row in sorted(connection.execute(query))]
+        for some in _chunks(ids):
+            query = select(result.c.run_id, result.c.record).where(result.c.run_id.in_(some))
+            with reader(self.engine).begin() as connection:
+                texts = {row.run_id: row.record for row in connection.execute(query)}
+            for run_id in some:
+                if run_id in texts:  # else it was removed since
+                    yield Record.from_json(texts[run_id], f"the index of {run_id}")
+
+    def reindex(self) -> int:
+        """Build the index anew from the disk; the number of records in it.
+
+        Records that cannot be read are left out, and named in a RuntimeWarning and in `damaged`.
+        """
+        rows, _ = self._scan({})
+        with self.engine.begin() as connection:
+            connection.execute(delete(result))
+            index_rows(connection, rows)
+        return len(rows)
+
+    def _catch_up(self) -> None:
+        """Make the index say what the disk says."""
+        with reader(self.engine).begin() as connection:
+            query = select(result.c.run_id, result.c.stamp)
+            known = {row.run_id: row.stamp for row in connection.execute(query)}
+        rows, gone = self._scan(known)
+        if self.shared:
+            gone = []
+        if rows or gone:
+            with self.engine.begin() as connection:
+                for some in _chunks(gone):
+                    connection.execute(delete(result).where(result.c.run_id.in_(some)))
+                index_rows(connection, rows)
+
+    def _scan(self, known: dict[str, str]) -> tuple[list[dict[str, Any]], list[str]]:
+        """Rows of the records on disk whose stamp is not the known one, and ids without these."""
+        rows, same = [], set()
+        self.damaged = {}
+        for folder in sorted(self._runs.iterdir()):
+            try:
+                now = stamp(folder / "record.json")
+                if known.get(folder.name) == now:
+                    same.add(folder.name)
+                    continue
+                path = self._record(folder.name)
+                text = path.read_text("utf-8")
+                rows.append(row_of(self._parse(folder.name, path, text), text, now))
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # a run that has not ended yet
+            except (ValueError, OSError) as error:
+                self.damaged[folder.name] = str(error)
+        if self.damaged:
+            told = "; ".join(self.damaged.values())
+            _warn(f"records that cannot be read are left out ({len(self.damaged)}): {told}")
+        return rows, sorted(set(known) - same)
+
+    def _record(self, run_id: str) -> Path:
+        folder = self._runs / check_name(run_id, "run id")
+        if folder.resolve().parent != self._runs.resolve():
+            raise ValueError(f"run id {run_id!r} leads out of {self._runs}: its folder is a link")
+        return folder / "record.json"
+
+    @staticmethod
+    def _parse(run_id: str, path: Path, text: str | bytes) -> Record:
+        record = Record.from_json(text, str(path))
+        if record.run_id != run_id:
+            raise ValueError(
+                f"{path} describes another run, {record.run_id}; move it to a folder of that name"
+            )
+        return record
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, RuntimeWarning, stacklevel=5)
+
+
+def _may_replace(old: Record, new: Record) -> bool:
+    done = Status.DONE
+    return new.attempt >= old.attempt and (new.status is done or old.status is not done)
+
+
+def _chunks(items: list[Any]) -> Iterable[list[Any]]:
+    return (items[i : i + CHUNK] for i in range(0, len(items), CHUNK))

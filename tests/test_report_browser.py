@@ -1,0 +1,145 @@
+"""The page in a real browser. Skipped only where Chromium or its driver is missing."""
+
+import shutil
+
+import pytest
+from fake_records import REFUSED, fake_records
+from test_report import HOSTILE, hostile_boards
+
+from rnnbench.leaderboard import build
+from rnnbench.report.html import write_page
+
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync "
+    "--disable-dev-shm-usage"
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    driver = shutil.which("chromedriver")
+    if program is None or driver is None:
+        pytest.skip("Chromium or chromedriver is not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for flag in (*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    service = webdriver.ChromeService(executable_path=driver)
+    browser = webdriver.Chrome(options=options, service=service)
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    write_page(build(fake_records()), folder / "good.html", "Results", refused=REFUSED)
+    refused = [dict.fromkeys(("task", "architecture", "tricks", "reason"), HOSTILE)]
+    write_page(hostile_boards(), folder / "hostile.html", HOSTILE, refused=refused)
+    return folder
+
+
+def show(browser, path, width=1200, scheme="light"):
+    """Open a page at a width; return what the console has to complain about."""
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    browser.get(path.as_uri())
+    return browser.get_log("browser")
+
+
+def column(browser, place):
+    script = """return [...document.querySelectorAll('table.results')[1].tBodies[0].rows]
+        .map(row => row.cells[arguments[0]].firstChild?.textContent.trim() ?? '')"""
+    return browser.execute_script(script, place)
+
+
+@pytest.mark.parametrize("name", ["good.html", "hostile.html"])
+@pytest.mark.parametrize("width", [390, 1200])
+def test_the_page_opens_without_errors_and_fits_its_window(browser, pages, name, width):
+    assert show(browser, pages / name, width) == []
+    script = "return [document.documentElement.scrollWidth, window.innerWidth]"
+    found, window = browser.execute_script(script)
+    assert window == width
+    assert found <= width
+
+
+def test_pressing_a_heading_sorts_by_it_both_ways_and_says_so(browser, pages):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    assert show(browser, pages / "good.html") == []
+    before = column(browser, 1)
+    assert before[:2] == ["mgu", "lstm + zoneout"]
+    table = browser.find_elements(By.CSS_SELECTOR, "table.results")[1]
+    heading = table.find_elements(By.CSS_SELECTOR, "thead th")[2]
+    heading.find_element(By.TAG_NAME, "button").click()
+    assert heading.get_attribute("aria-sort") == "ascending"
+    ascending = [float(v.split(" ")[0]) for v in column(browser, 2)]
+    assert ascending == sorted(ascending)
+    heading.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)  # by keyboard
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert [float(v.split(" ")[0]) for v in column(browser, 2)] == sorted(ascending)[::-1]
+    told = browser.find_element(By.ID, "announce").get_attribute("textContent")
+    assert told == "Sorted by bits_per_char, descending"
+    assert browser.get_log("browser") == []
+
+
+def test_rows_without_a_value_stay_at_the_end(browser, pages):
+    from selenium.webdriver.common.by import By
+
+    show(browser, pages / "good.html")
+    table = browser.find_elements(By.CSS_SELECTOR, "table.results")[1]
+    button = table.find_elements(By.CSS_SELECTOR, "thead th button")[0]
+    for _ in range(2):
+        button.click()
+        assert column(browser, 0)[-2:] == ["", ""]  # the baselines have no rank
+
+
+def test_hostile_names_are_inert(browser, pages):
+    assert show(browser, pages / "hostile.html") == []
+    assert browser.execute_script("return window.hacked === undefined")
+    assert browser.execute_script("return document.images.length") == 0
+    assert browser.execute_script("return document.title") == HOSTILE
+
+
+def test_even_an_injected_script_would_not_run(browser, pages):
+    page = (pages / "good.html").read_text()
+    injected = pages / "injected.html"
+    injected.write_text(page.replace("<main", "<script>window.hacked=1</script><main", 1))
+    log = show(browser, injected)
+    assert browser.execute_script("return window.hacked === undefined")
+    assert any("Content Security Policy" in entry["message"] for entry in log)
+
+
+def test_the_page_follows_the_readers_colour_scheme(browser, pages):
+    script = "return getComputedStyle(document.body).backgroundColor"
+    show(browser, pages / "good.html", scheme="light")
+    light = browser.execute_script(script)
+    show(browser, pages / "good.html", scheme="dark")
+    dark = browser.execute_script(script)
+    brightness = [sum(map(int, c[4:-1].split(","))) for c in (light, dark)]
+    assert brightness[0] > 700
+    assert brightness[1] < 100
+
+
+def test_text_stands_out_from_the_paper_in_both_schemes(browser, pages):
+    script = """
+    const rgb = c => c.match(/[0-9.]+/g).slice(0, 3).map(Number);
+    const light = c => rgb(c).map(v => v / 255)
+      .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+      .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+    const paper = light(getComputedStyle(document.body).backgroundColor);
+    return [...document.querySelectorAll('p, dt, dd, td, th, li, a, summary, figcaption, .mark')]
+      .filter(e => e.textContent.trim() && !e.classList.contains('skip'))
+      .map(e => light(getComputedStyle(e).color))
+      .reduce((least, v) => Math.min(least,
+        (Math.max(v, paper) + 0.05) / (Math.min(v, paper) + 0.05)), 99);"""
+    for scheme in ("light", "dark"):
+        show(browser, pages / "good.html", scheme=scheme)
+        assert browser.execute_script(script) >= 4.5  # WCAG 2.2, level AA

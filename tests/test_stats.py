@@ -1,0 +1,140 @@
+import math
+import random
+import warnings
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+from statsmodels.stats.multitest import multipletests
+
+from rnnbench.stats import estimate, holm, tiers, welch
+
+# Student's (1908) sleep data: extra hours of sleep under two drugs, as in R's `t.test(extra ~
+# group, data = sleep)`, which prints t = -1.8608, df = 17.776, p-value = 0.07939.
+SLEEP_1 = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
+SLEEP_2 = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+
+samples = st.lists(st.integers(-1000, 1000).map(lambda k: k / 16), min_size=2, max_size=8)
+
+
+def test_welch_gives_the_figures_of_the_textbook():
+    found = welch(SLEEP_1, SLEEP_2)
+    assert found.difference == pytest.approx(0.75 - 2.33)
+    assert found.t == pytest.approx(-1.8608, abs=5e-5)
+    assert found.df == pytest.approx(17.776, abs=5e-4)
+    assert found.p == pytest.approx(0.07939, abs=5e-6)
+
+
+@settings(deadline=None)
+@given(samples, samples)
+def test_welch_equals_scipys_wherever_scipy_has_an_answer(a, b):
+    found = welch(a, b)
+    if len(set(a)) > 1 or len(set(b)) > 1:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # it doubts samples that don't vary
+            expected = scipy_stats.ttest_ind(a, b, equal_var=False)
+        assert found.t == pytest.approx(expected.statistic, rel=1e-6, abs=1e-9)
+        assert found.df == pytest.approx(expected.df, rel=1e-6)
+        assert found.p == pytest.approx(expected.pvalue, rel=1e-6, abs=1e-12)
+
+
+def test_samples_that_do_not_vary_differ_surely_or_not_at_all():
+    assert welch([1.0, 1.0], [1.0, 1.0, 1.0]).p == 1.0
+    assert welch([1.0, 1.0], [2.0, 2.0]).p == 0.0
+    assert welch([1.0, 1.0], [2.0, 2.0]).t == -math.inf
+    assert 0 < welch([1.0, 1.0], [2.0, 2.5]).p < 1  # one that does not vary
+
+
+def test_a_test_needs_two_seeds_on_either_side():
+    with pytest.raises(ValueError, match="two seeds"):
+        welch([1.0], [1.0, 2.0])
+
+
+@settings(deadline=None)
+@given(samples)
+def test_the_interval_equals_scipys(sample):
+    found = estimate(sample)
+    if len(set(sample)) > 1:
+        low, high = scipy_stats.ttest_1samp(sample, 0.0).confidence_interval(0.95)
+        assert (found.low, found.high) == pytest.approx((low, high), rel=1e-9, abs=1e-9)
+    else:
+        assert found.low == found.high == found.mean == sample[0]
+
+
+def test_one_seed_has_no_interval():
+    found = estimate([1.5])
+    assert (found.mean, found.n) == (1.5, 1)
+    assert found.low is found.high is found.deviation is found.half_width is None
+
+
+def test_seeds_that_agree_have_an_interval_without_width_and_the_mean_is_exact():
+    assert estimate([0.1, 0.1, 0.1]).mean == 0.1
+    assert estimate([0.1, 0.1, 0.1]).half_width == 0.0
+
+
+@pytest.mark.parametrize("sample", [[], [1.0, math.nan], [math.inf]])
+def test_what_is_not_finite_never_enters(sample):
+    with pytest.raises(ValueError, match="finite"):
+        estimate(sample)
+    with pytest.raises(ValueError, match="finite"):
+        tiers([[1.0, 2.0], sample], False)
+
+
+def test_holm_equals_statsmodels():
+    rng = random.Random(0)
+    for count in range(1, 20):
+        p_values = [rng.random() ** 3 for _ in range(count)]
+        assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
+
+
+def test_planted_ties_and_wins_are_told_apart():
+    best, tied, worse, last = [1.0, 1.1, 0.9], [1.05, 1.15, 0.95], [2.0, 2.1, 1.9], [9.0, 9.1, 8.9]
+    assert [p.tier for p in tiers([worse, best, last, tied], False)] == [1, 0, 2, 0]
+    assert [p.tier for p in tiers([worse, best, last, tied], True)] == [1, 2, 0, 2]
+
+
+def test_the_leader_has_no_p_and_others_have_theirs_against_the_best():
+    placed = tiers([[1.0, 1.1, 0.9], [2.0, 2.1, 1.9], [9.0, 9.1, 8.9]], False)
+    assert placed[0].p is None
+    raw = [welch([1.0, 1.1, 0.9], s).p for s in ([2.0, 2.1, 1.9], [9.0, 9.1, 8.9])]
+    assert [placed[1].p, placed[2].p] == pytest.approx(holm(raw))
+
+
+def test_many_comparisons_need_more_evidence():
+    best, other = [1.0, 1.1, 0.9], [1.2, 1.3, 1.3]
+    assert 0.0125 < welch(best, other).p < 0.05
+    assert [p.tier for p in tiers([best, other], False)] == [0, 1]
+    crowd = [[1.01, 1.1, 0.9], [1.02, 1.1, 0.9], [1.03, 1.1, 0.9]]
+    assert {p.tier for p in tiers([best, *crowd, other], False)} == {0}
+
+
+def test_noise_lifts_no_sample_above_one_with_a_better_mean():
+    best, worse, noisy = [1.0, 1.01, 0.99], [1.5, 1.51, 1.49], [0.2, 1.6, 3.1]
+    placed = tiers([best, worse, noisy], False)
+    assert [p.tier for p in placed] == [0, 1, 1]
+    assert placed[2].p is not None
+    assert placed[2].p > 0.05  # and yet the reader learns that it cannot be told from the best
+
+
+def test_a_single_seed_stands_with_its_neighbour():
+    best, worse = [1.0, 1.1, 0.9], [2.0, 2.1, 1.9]
+    placed = tiers([best, worse, [1.5], [2.5], [0.5]], False)
+    assert [p.tier for p in placed] == [0, 1, 0, 1, 0]
+    assert [p.p for p in placed[2:]] == [None] * 3
+    assert [p.tier for p in tiers([[1.0], [2.0], [3.0]], False)] == [0, 0, 0]
+
+
+def test_no_samples_have_no_tiers():
+    assert tiers([], False) == []
+
+
+def test_two_equal_rows_are_parted_in_one_board_of_twenty():
+    rng = random.Random(0)
+    boards = 400
+    parted = sum(
+        any(p.tier for p in tiers([[rng.gauss(0, 1) for _ in range(5)] for _ in "ab"], False))
+        for _ in range(boards)
+    )
+    deviation = (boards * 0.05 * 0.95) ** 0.5
+    assert abs(parted - boards * 0.05) < 3 * deviation
