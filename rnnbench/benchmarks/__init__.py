@@ -1,0 +1,1 @@
+"""Measurements: `python -m rnnbench.benchmarks NAME`. Ratios, paired in one run."""

@@ -1,0 +1,23 @@
+"""Choose a benchmark by name."""
+
+from __future__ import annotations
+
+import argparse
+
+from rnnbench.benchmarks import startup, steps
+
+BENCHMARKS = {"steps": steps, "startup": startup}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m rnnbench.benchmarks", description=__doc__)
+    commands = parser.add_subparsers(dest="name", required=True)
+    for name, module in BENCHMARKS.items():
+        summary = (module.__doc__ or "").split("\n")[0]
+        module.options(commands.add_parser(name, help=summary, description=module.__doc__))
+    arguments = parser.parse_args()
+    BENCHMARKS[arguments.name].run(arguments)
+
+
+if __name__ == "__main__":
+    main()

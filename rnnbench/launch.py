@@ -1,0 +1,114 @@
+"""`rnnbench run`: check, train with a progress bar, and say what came out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from rnnbench.check import check_spec
+from rnnbench.loader import Position
+from rnnbench.record import Record, Status
+from rnnbench.request import describe_spec
+from rnnbench.runner import execute
+from rnnbench.spec import RunSpec, Trainer
+from rnnbench.store import Store
+
+EXIT = {Status.DONE: 0, Status.INTERRUPTED: 130}
+
+
+def launch(spec: RunSpec, trainer: Trainer, root: Path, quiet: bool) -> int:
+    """Run a spec unless it is finished; return the exit code."""
+    console, store = Console(), Store(root)
+    record = store.finished(spec.run_id)
+    if record is not None:
+        console.print(f"finished before, not run again: {store.run_dir(spec.run_id)}")
+        show(record, console)
+        return EXIT.get(record.status, 1)
+    found = check_spec(spec)
+    console.print(f"{describe_spec(spec)}: {found.parameters:,} parameters")
+    previous = store.read(spec.run_id)
+    with Bar(console, quiet) as on_step:
+        record = execute(
+            spec,
+            store=store,
+            trainer=trainer,
+            attempt=1 if previous is None else previous.attempt + 1,
+            on_step=on_step,
+            quiet=False,
+        )
+    show(record, console)
+    if record.status is Status.INTERRUPTED:
+        console.print("The same command goes on from here.")
+    console.print(f"{record.status}: {store.run_dir(spec.run_id)}", soft_wrap=True)
+    return EXIT.get(record.status, 1)
+
+
+class Bar:
+    """A bar with loss and time left on a terminal; a line now and then elsewhere."""
+
+    def __init__(self, console: Console, quiet: bool):
+        self.console, self.quiet = console, quiet
+        self.bar = Progress(
+            TextColumn("step {task.fields[step]}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("loss {task.fields[loss]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self.last = 0.0
+
+    def __enter__(self) -> Bar:
+        if self.console.is_terminal and not self.quiet:
+            self.bar.start()
+            self.id = self.bar.add_task("train", total=1.0, step=0, loss="-")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.console.is_terminal and not self.quiet:
+            self.bar.stop()
+
+    def __call__(self, at: Position, loss: float, done: float) -> None:
+        if self.quiet:
+            return
+        if self.console.is_terminal:
+            self.bar.update(self.id, completed=done, step=at.step, loss=f"{loss:.4f}")
+        elif time.monotonic() - self.last > 10 or done >= 1:
+            self.last = time.monotonic()
+            print(f"step {at.step} ({done:.0%}) loss {loss:.4f}", file=sys.stderr)
+
+
+def show(record: Record, console: Console) -> None:
+    """Metrics of both splits beside the trivial baselines, and the cost."""
+    if record.status is not Status.DONE:
+        console.print(f"{record.status}: {record.reason}", markup=False)
+    if not record.metrics:
+        return
+    splits = list(record.metrics)
+    baselines = record.baselines.get(splits[-1], {})
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("metric", *splits, *(f"{b} ({splits[-1]})" for b in baselines)):
+        table.add_column(name, justify="left" if name == "metric" else "right")
+    units = {m["name"]: m["unit"] for m in record.metric_info}
+    for name in record.metrics[splits[0]]:
+        cells = [number(record.metrics[s].get(name)) for s in splits]
+        cells += [number(b.get(name)) for b in baselines.values()]
+        table.add_row(f"{name} {units.get(name, '')}".strip(), *cells)
+    console.print(table)
+    cost = record.cost
+    console.print(
+        f"{cost['parameters']:,.0f} parameters, {cost['steps']:,.0f} steps, "
+        f"{cost['tokens']:,.0f} target elements, {cost['train_seconds']:.1f} s of training, "
+        f"{cost['wall_seconds']:.1f} s in all"
+    )
+
+
+def number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"

@@ -1,0 +1,92 @@
+"""State of the whole process that a run sets: threads, determinism, random numbers, signals."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from rnnbench.contract import State
+from rnnbench.spec import Trainer
+
+
+def configure(trainer: Trainer) -> None:
+    """Threads and determinism of this process."""
+    torch.set_num_threads(trainer.threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(trainer.deterministic)
+
+
+def seed_everything(seed: int) -> None:
+    torch.manual_seed(seed)  # of every CUDA device too
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
+def random_state() -> dict[str, Any]:
+    """The state of every library's generator, as tensors, numbers and text."""
+    kind, keys, *rest = np.random.get_state()
+    version, words, gauss = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
+        "python": [version, list(words), gauss],
+    }
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+
+
+def to_device(state: State, device: torch.device) -> State:
+    if isinstance(state, torch.Tensor):
+        return state.to(device)
+    if isinstance(state, (tuple, list)):
+        return tuple(to_device(s, device) for s in state)
+    return state
+
+
+@contextlib.contextmanager
+def signals(ask_to_stop: Callable[[int], None]) -> Iterator[None]:
+    """SIGINT and SIGTERM ask the run to stop; a second one acts as it did before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, _: Any) -> None:
+        ask_to_stop(number)
+        signal.signal(number, before[signal.Signals(number)])
+
+    for s in before:
+        signal.signal(s, ask)
+    try:
+        yield
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+
+
+def on_gpu(trainer: Trainer) -> bool:
+    """Whether a run of these settings trains on a GPU here."""
+    return trainer.accelerator != "cpu" and torch.cuda.is_available()
+
+
+def device_name(trainer: Trainer) -> str:
+    """What a record calls the hardware that trained."""
+    return torch.cuda.get_device_name() if on_gpu(trainer) else "cpu"

@@ -1,0 +1,118 @@
+"""What a run writes while it trains: a CSV log always, TensorBoard or Weights & Biases by option.
+
+Telemetry never harms a run: a failing service is named once on the terminal and in the record, and
+training goes on. The CSV log is part of the result and is not forgiven.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rnnbench.loader import Position
+from rnnbench.record import Record
+from rnnbench.spec import RunSpec, Trainer
+
+COLUMNS = ("step", "epoch", "tokens", "seconds", "name", "value")
+
+
+class Telemetry:
+    """The logs of one run.
+
+    Attributes:
+        problems: what went wrong with an optional service, for the record.
+    """
+
+    def __init__(self, spec: RunSpec, trainer: Trainer, folder: Path, sweep: str | None):
+        self.folder, self.problems = folder, []  # type: Path, list[str]
+        folder.mkdir(parents=True, exist_ok=True)
+        self.csv_path = folder / "metrics.csv"
+        self.service: Any = None
+        if trainer.logger != "csv":
+            self._guard(trainer.logger, lambda: self._open(trainer.logger, spec, sweep))
+
+    def _open(self, name: str, spec: RunSpec, sweep: str | None) -> None:
+        if name == "tensorboard":
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.service = _TensorBoard(SummaryWriter(str(self.folder / "tensorboard")))
+        else:
+            self.service = _Wandb(spec, self.folder, sweep)
+
+    def log(self, at: Position, seconds: float, values: dict[str, Any]) -> None:
+        """One line for each value."""
+        fresh = not self.csv_path.exists()
+        with self.csv_path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if fresh:
+                writer.writerow(COLUMNS)
+            for name, value in values.items():
+                writer.writerow([at.step, at.epoch, at.tokens, f"{seconds:.3f}", name, value])
+        if self.service is not None:
+            self._guard("logging", lambda: self.service.log(at.step, values))
+
+    def failure(self, error: BaseException) -> None:
+        """Keep a crash's traceback beside the record."""
+        text = "".join(traceback.format_exception(error))
+        (self.folder / "error.txt").write_text(text, encoding="utf-8")
+
+    def close(self, record: Record) -> None:
+        """Leave the final figures with the service."""
+        if self.service is not None:
+            self._guard("closing", lambda: self.service.close(record))
+
+    def _guard(self, what: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:
+            self.service = None
+            first = (str(error) or type(error).__name__).splitlines()[0]
+            self.problems.append(f"{what}: {first}")
+            print(f"rnnbench: {what} failed and is left out of this run: {first}", file=sys.stderr)
+
+
+class _TensorBoard:
+    def __init__(self, writer: Any):
+        self.writer = writer
+
+    def log(self, step: int, values: dict[str, Any]) -> None:
+        for name, value in values.items():
+            if value is not None:
+                self.writer.add_scalar(name, value, step)
+
+    def close(self, record: Record) -> None:
+        self.writer.close()
+
+
+class _Wandb:
+    """The sweep's name is the group; settings are plain values, and no environment is sent."""
+
+    def __init__(self, spec: RunSpec, folder: Path, sweep: str | None):
+        import wandb
+
+        if not (os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE")):
+            raise RuntimeError(
+                "wandb is neither logged in by WANDB_API_KEY nor offline: "
+                "set WANDB_MODE=offline (and `wandb sync` later), or the key"
+            )
+        self.run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", "rnnbench"),
+            group=sweep,
+            name=spec.run_id,
+            dir=str(folder),
+            config=spec.as_dict(),
+            reinit="finish_previous",
+            settings=wandb.Settings(silent=True, console="off"),
+        )
+
+    def log(self, step: int, values: dict[str, Any]) -> None:
+        self.run.log({k: v for k, v in values.items() if v is not None}, step=step)
+
+    def close(self, record: Record) -> None:
+        self.run.summary.update({"status": record.status, **record.metrics.get("test", {})})
+        self.run.finish(exit_code=0 if record.status == "done" else 1)

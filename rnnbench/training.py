@@ -1,0 +1,328 @@
+"""Training as a Lightning module: steps, validations, checkpoints, and taking up again.
+
+Only this module imports Lightning. Its own account of epochs and batches is not used: a Lightning
+epoch is the stretch between two validations, and `Loader` begins wherever a checkpoint says, since
+Lightning's mid-epoch resume replays data and restores no random state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from rnnbench import checkpoint
+from rnnbench.compose import instantiate
+from rnnbench.contract import Batch, Moment, State
+from rnnbench.evaluate import evaluate
+from rnnbench.loader import Loader, Pack, Position, split_of
+from rnnbench.nn import Model
+from rnnbench.process import random_state, seed_everything, set_random_state, to_device
+from rnnbench.record import Status
+from rnnbench.spec import RunSpec, Trainer
+from rnnbench.step import Tricks, assemble, make_optimizer, training_step
+from rnnbench.telemetry import Telemetry
+
+PACK = 25  # optimiser steps in what Lightning sees as one batch
+DIVERGED = 1e4  # a training loss so many times its first value (or 1) is no longer learning
+
+OnValidation = Callable[[int, float], bool]
+OnStep = Callable[[Position, float, float], None]  # position, mean loss, progress
+
+
+class Ended(Exception):
+    """Training ended before its budget did, in order."""
+
+    def __init__(self, status: Status, reason: str):
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+class Training(pl.LightningModule):
+    """The Lightning module of a run: its model, its optimiser, and where it stands."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        trainer: Trainer,
+        folder: Path,
+        telemetry: Telemetry,
+        on_validation: OnValidation | None = None,
+        on_step: OnStep | None = None,
+    ):
+        super().__init__()
+        self.automatic_optimization = False
+        self.spec, self.settings, self.folder, self.telemetry = spec, trainer, folder, telemetry
+        self.on_validation, self.on_step = on_validation, on_step
+        self.task, self.architecture, tricks = instantiate(spec)
+        self.tricks = Tricks(tricks)
+        seed_everything(spec.seed)
+        self.model: Model = assemble(self.architecture, self.task, self.tricks)
+        self.optimizer = make_optimizer(spec.optimizer, self.model.parameters(), self.tricks)
+        self.parameters_count = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        self.data = split_of(self.task, "train", spec.seed)
+        self.loader = self._loader()
+        self.selection = next((m for m in self.task.metrics if m.name == self.task.selection), None)
+        self.state: State = None  # carried from batch to batch of a stream
+        self.best: dict[str, Any] = {"value": None, "step": None, "stale": 0}
+        self.curve: list[list[Any]] = []
+        self.train_seconds = 0.0
+        self.recent: list[float] = []  # losses since the last line of the log
+        self.first_loss: float | None = None
+        self.ended = False
+        self.signature = ""  # of the tool that computed the metrics
+        self.best_weights: dict[str, torch.Tensor] | None = None
+        self.stop_signal: int | None = None
+
+    # ------------------------------------------------------------------ what Lightning asks for
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.optimizer
+
+    def transfer_batch_to_device(self, batch: Pack, device: torch.device, _: int) -> Pack:
+        return batch.to(device)
+
+    def on_fit_start(self) -> None:
+        # Noise in training has a generator state of its own, whatever the initialisation drew.
+        seed_everything(self.spec.seed + 2**31)
+        saved = checkpoint.load(self.folder)
+        if saved is not None:
+            self.restore(saved)
+            if self.due:  # stopped between the last step of a round and its validation
+                self.close_round()
+                self.trainer.should_stop = self.ended
+
+    def training_step(self, pack: Pack, _: int) -> None:
+        if self.spent:  # Lightning has one more pack at hand when a budget in seconds ends
+            return
+        began, losses, done = time.perf_counter(), [], 0
+        for batch, fresh in zip(pack.batches, pack.fresh, strict=True):
+            losses.append(self._one_step(batch, fresh, pack.after[done]))
+            done += 1
+            seconds, so_far = self.spec.budget.seconds, self.train_seconds
+            if self.stop_signal is not None:
+                break
+            if seconds is not None and so_far + time.perf_counter() - began >= seconds:
+                break
+        values = torch.stack(losses).tolist()  # waits for the device
+        self.train_seconds += time.perf_counter() - began
+        self.loader.position = pack.after[done - 1]
+        self.loader.stopped = self.spent
+        self._refuse_non_finite(values)
+        self._log_training(values)
+        if self.stop_signal is not None:
+            self._save()
+            name = signal.Signals(self.stop_signal).name
+            raise Ended(Status.INTERRUPTED, f"{name} at step {self.loader.position.step}")
+
+    def on_train_epoch_end(self) -> None:
+        if self.due:
+            self.close_round()
+            self.trainer.should_stop = self.ended
+
+    # --------------------------------------------------------------------------------- its parts
+
+    def ask_to_stop(self, number: int) -> None:
+        """End after the step at hand, for a signal of this number."""
+        self.stop_signal = number
+
+    @property
+    def spent(self) -> bool:
+        """The budget is used up."""
+        seconds = self.spec.budget.seconds
+        return self.loader.spent(self.loader.position) or (
+            seconds is not None and self.train_seconds >= seconds
+        )
+
+    @property
+    def due(self) -> bool:
+        """A validation is due and has not been made."""
+        step = self.loader.position.step
+        ends = step % self.spec.budget.validate_every == 0 or self.spent
+        return step > 0 and ends and (not self.curve or self.curve[-1][0] != step)
+
+    def close_round(self) -> None:
+        """Validate, choose, save; the run has ended where its budget or its patience has."""
+        metrics = self.validate("valid", full=self.selection is not None)
+        value = metrics[self.task.selection]
+        at = self.loader.position
+        train = sum(self.recent) / len(self.recent) if self.recent else None
+        self.curve.append([at.step, self.train_seconds, {**metrics, "train_loss": train}])
+        self.telemetry.log(at, self.train_seconds, {f"valid_{k}": v for k, v in metrics.items()})
+        if not np.isfinite(value):
+            raise Ended(
+                Status.NAN, f"validation {self.task.selection} is {value} at step {at.step}"
+            )
+        if self._better(value):
+            self.best = {"value": value, "step": at.step, "stale": 0}
+            weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+            self.best_weights = weights
+        else:
+            self.best["stale"] += 1
+        patience = self.spec.budget.patience
+        self.ended = self.spent or (patience is not None and self.best["stale"] >= patience)
+        self._save()
+        if self.on_validation is None or self.ended:
+            return
+        if self.on_validation(at.step, value):
+            raise Ended(Status.PRUNED, f"by the search, at step {at.step}")
+
+    def _loader(self) -> Loader:
+        budget = self.spec.budget
+        loader = Loader(
+            self.data,
+            self.spec.optimizer.batch,
+            self.spec.seed,
+            pack=PACK,
+            round_steps=budget.validate_every,
+            steps=budget.steps,
+            tokens=budget.tokens,
+        )
+        if budget.epochs is not None:
+            loader.steps = max(1, round(budget.epochs * len(loader.order(0))))
+        return loader
+
+    def progress(self, at: Position) -> float:
+        """The part of the budget that is spent."""
+        budget = self.spec.budget
+        if budget.seconds is not None:
+            return min(1.0, self.train_seconds / budget.seconds)
+        if budget.tokens is not None:
+            return min(1.0, at.tokens / budget.tokens)
+        assert self.loader.steps is not None
+        return at.step / self.loader.steps
+
+    def _one_step(self, batch: Batch, fresh: bool, after: Position) -> torch.Tensor:
+        before = Moment(after.step - 1, self.progress(after))
+        if fresh:
+            self.state = None
+        self.optimizer.zero_grad(set_to_none=True)
+        step = training_step(
+            self.model, self.tricks, batch, self.state, before, carried=self.data.carried
+        )
+        self.optimizer.step()
+        self.state = step.state
+        return step.loss
+
+    def _refuse_non_finite(self, values: list[float]) -> None:
+        bad = next((i for i, v in enumerate(values) if not np.isfinite(v)), None)
+        if bad is not None:
+            step = self.loader.position.step - len(values) + bad + 1
+            raise Ended(Status.NAN, f"the training loss is {values[bad]} at step {step}")
+        if self.first_loss is None:
+            self.first_loss = values[0]
+        limit = DIVERGED * max(1.0, self.first_loss)
+        if max(values) > limit:
+            step = self.loader.position.step
+            raise Ended(
+                Status.DIVERGED, f"the training loss rose to {max(values):.3g} by step {step}"
+            )
+
+    def _log_training(self, values: list[float]) -> None:
+        at = self.loader.position
+        self.recent = (self.recent + values)[-self.settings.log_every :]
+        mean = sum(self.recent) / len(self.recent)
+        crossed = (at.step - len(values)) // self.settings.log_every
+        if at.step // self.settings.log_every > crossed:
+            rate = self.optimizer.param_groups[0]["lr"]
+            self.telemetry.log(at, self.train_seconds, {"train_loss": mean, "lr": rate})
+        if self.on_step is not None:
+            self.on_step(at, mean, self.progress(at))
+
+    def _better(self, value: float) -> bool:
+        if self.best["value"] is None:
+            return True
+        higher = self.selection is not None and self.selection.higher_is_better
+        return value > self.best["value"] if higher else value < self.best["value"]
+
+    def validate(self, split: str, full: bool, examples: int = 0) -> Any:
+        """Metrics of a split; with `full` all of the task's, otherwise the loss."""
+        meter = self.task.meter(split) if full else None
+        data = split_of(self.task, split, 0)
+        metrics, shown = evaluate(self.model, self.task, data, meter, self.device, examples)
+        self.signature = meter.signature if meter is not None else self.signature
+        return (metrics, shown) if examples else metrics
+
+    def _save(self) -> None:
+        checkpoint.save(
+            self.folder,
+            {
+                "run_id": self.spec.run_id,
+                "model": self.model.state_dict(),
+                "best_weights": self.best_weights,
+                "optimizer": self.optimizer.state_dict(),
+                "position": tuple(self.loader.position),
+                "carried": self.state,
+                "best": self.best,
+                "curve": self.curve,
+                "recent": self.recent,
+                "first_loss": self.first_loss,
+                "ended": self.ended,
+                "train_seconds": self.train_seconds,
+                "random": random_state(),
+            },
+        )
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.loader.position = Position(*saved["position"])
+        self.state = to_device(saved["carried"], self.device)
+        self.best_weights = saved["best_weights"]
+        self.best, self.curve, self.recent = saved["best"], saved["curve"], saved["recent"]
+        self.train_seconds, self.first_loss = saved["train_seconds"], saved["first_loss"]
+        self.ended = saved["ended"]
+        set_random_state(saved["random"])
+
+
+def fit(run: Training) -> None:
+    """Train to the end of the budget, from the last checkpoint on where there is one."""
+    trainer = run.settings
+    saved = checkpoint.load(run.folder)
+    if saved is not None:
+        run.restore(saved)
+        if run.spent and run.due:  # stopped between its last step and its last validation
+            run.close_round()
+        if run.ended:  # ... or between that and its record
+            return
+    precision: Any = "bf16-mixed" if run.spec.optimizer.precision == "bf16" else "32-true"
+    with quietly():
+        lightning = pl.Trainer(
+            accelerator=trainer.accelerator,
+            devices=trainer.devices,
+            precision=precision,
+            max_epochs=-1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        lightning.fit(run, train_dataloaders=run.loader)
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Without Lightning's notes on what this runner decides by itself."""
+    loggers = [logging.getLogger(n) for n in ("pytorch_lightning", "lightning_fabric")]
+    levels = [log.level for log in loggers]
+    for log in loggers:
+        log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+            yield
+    finally:
+        for log, level in zip(loggers, levels, strict=True):
+            log.setLevel(level)
