@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rnnbench.atomic import replace_file
 from rnnbench.loader import Position
 from rnnbench.record import Record
 from rnnbench.spec import RunSpec, Trainer
@@ -55,6 +56,17 @@ class Telemetry:
                 writer.writerow([at.step, at.epoch, at.tokens, f"{seconds:.3f}", name, value])
         if self.service is not None:
             self._guard("logging", lambda: self.service.log(at.step, values))
+
+    def rewind(self, step: int) -> None:
+        """Drop what was logged after the checkpoint that a run goes on from."""
+        if not self.csv_path.exists():
+            return
+        header, *lines = self.csv_path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [
+            line for line in lines if line.endswith("\n") and int(line.split(",")[0]) <= step
+        ]
+        if kept != lines:
+            replace_file(self.csv_path, "".join([header, *kept]))
 
     def failure(self, error: BaseException) -> None:
         """Keep a crash's traceback beside the record."""

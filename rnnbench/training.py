@@ -281,6 +281,7 @@ class Training(pl.LightningModule):
         self.best, self.curve, self.recent = saved["best"], saved["curve"], saved["recent"]
         self.train_seconds, self.first_loss = saved["train_seconds"], saved["first_loss"]
         self.ended = saved["ended"]
+        self.telemetry.rewind(self.loader.position.step)
         set_random_state(saved["random"])
 
 

@@ -1,4 +1,4 @@
-"""Specs: layers of settings, typed values, errors with their place, and an identity that is stable."""
+"""Specs: layers of settings, typed values, errors with their place, a stable identity."""
 
 import dataclasses
 

@@ -117,6 +117,14 @@ def test_a_run_killed_while_it_validates_is_taken_up_from_its_last_checkpoint(
     assert (crashed.status, crashed.reason) == (Status.CRASHED, "SystemError: killed")
     assert "killed" in (tmp_path / "cut/runs" / spec.run_id / "error.txt").read_text()
     assert_same_run(whole, run_in(tmp_path / "cut", spec, attempt=2))
+    logs = [
+        [line.split(",")[:3] + line.split(",")[4:] for line in text.splitlines()]
+        for text in (
+            (tmp_path / name / "runs" / spec.run_id / "metrics.csv").read_text()
+            for name in ("whole", "cut")
+        )
+    ]
+    assert logs[0] == logs[1], "what was logged after the checkpoint is not logged twice"
 
 
 def test_a_checkpoint_of_another_kind_of_run_is_not_needed_once_it_is_done(tmp_path):
