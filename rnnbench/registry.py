@@ -257,7 +257,7 @@ def read_class(kind: str, name: str, cls: Any) -> Schema:
         doc=cls.__doc__ or "",
         fields=fields,
         version=cls.version,
-        sites=cls.sites() if kind == "tricks" else (),
+        sites=cls.overrides() if kind == "tricks" else (),
         task_kind=cls.kind.value if kind == "tasks" else "",
         recommended=dict(cls.recommended) if kind == "tasks" else {},
     )

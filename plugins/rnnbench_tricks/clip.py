@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from torch import nn
 
@@ -22,6 +23,8 @@ class Clip(Trick):
     Source: Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063, algorithm 1 (norm);
     Mikolov (2012), PhD thesis, section 3.2.2 (value).
     """
+
+    null: ClassVar[Mapping[str, Any] | None] = {"limit": float("inf")}
 
     by: Literal["norm", "value"] = setting("norm", "bound the global norm, or every component")
     limit: float = setting(1.0, "largest norm or magnitude", low=0.0, search=(0.1, 10.0, "log"))

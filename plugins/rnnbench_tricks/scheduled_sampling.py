@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -29,9 +30,15 @@ class ScheduledSampling(Trick):
     Source: Bengio et al. (2015), arXiv:1506.03099, section 2.4.
     """
 
+    null: ClassVar[Mapping[str, Any] | None] = {"last": 1.0}
+
     decay: Literal["linear", "exponential", "inverse-sigmoid"] = setting("linear", "shape of ε")
     last: float = setting(0.5, "ε at the end of the budget", low=1e-6, high=1.0, search=(0.1, 0.9))
     k: float = setting(10.0, "of inverse-sigmoid: larger falls later and more steeply", low=1.0)
+
+    def sites(self) -> tuple[str, ...]:
+        # At ε = 1 the truth is always fed, which takes no stepping.
+        return () if self.last == 1 else super().sites()
 
     def gold_probability(self, progress: float) -> float:
         """ε at a part of the budget between 0 and 1."""

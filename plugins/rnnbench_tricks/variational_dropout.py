@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +74,8 @@ class VariationalDropout(Trick):
 
     Source: Gal & Ghahramani (2016), arXiv:1512.05287, eqs. 6-7 and section 4.2.
     """
+
+    null: ClassVar[Mapping[str, Any] | None] = {"input": 0.0, "hidden": 0.0, "embedding": 0.0}
 
     input: float = setting(
         0.25, "dropped share of a layer's inputs", low=0.0, high=0.95, search=(0.0, 0.6)

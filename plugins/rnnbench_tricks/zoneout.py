@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -49,6 +51,8 @@ class Zoneout(Trick):
 
     Source: Krueger et al. (2017), arXiv:1606.01305, eqs. 4-6.
     """
+
+    null: ClassVar[Mapping[str, Any] | None] = {"rate": 0.0, "cell_rate": 0.0}
 
     rate: float = setting(
         0.1, "chance that a hidden unit keeps its value", low=0.0, high=1.0, search=(0.0, 0.5)

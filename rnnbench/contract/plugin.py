@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from rnnbench.settings import out_of_range
@@ -21,10 +22,13 @@ class Plugin:
         name: as in the entry point; by default the class name in kebab case.
         version: raise it when the same settings come to mean something else; it is part of
             every run's identity, so old results stay apart from new ones.
+        tiny: settings of a small instance, on which laws are checked; by default `hidden=8`
+            where there is such a field.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
+    tiny: ClassVar[Mapping[str, Any]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

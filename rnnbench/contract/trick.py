@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,13 @@ class Trick(Plugin):
     replacement, and is folded in the order in which tricks are listed.
 
     A site that is overridden and never reached in the dry run refuses the combination.
+
+    Class attributes:
+        null: settings at which it changes nothing, bit for bit; None where it has none, such as a
+            trick that either is there or is not.
     """
+
+    null: ClassVar[Mapping[str, Any] | None] = None
 
     def cell(self, cell: Cell) -> Cell:
         """Replace a recurrent transition."""
@@ -60,6 +66,10 @@ class Trick(Plugin):
         return optimizer
 
     @classmethod
-    def sites(cls) -> tuple[str, ...]:
-        """The sites that this trick overrides."""
+    def overrides(cls) -> tuple[str, ...]:
+        """The sites that this kind of trick acts on."""
         return tuple(s for s in SITES if getattr(cls, s) is not getattr(Trick, s))
+
+    def sites(self) -> tuple[str, ...]:
+        """The sites that this one acts on; fewer than `overrides` where its settings leave one out."""
+        return self.overrides()

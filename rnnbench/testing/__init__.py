@@ -1,0 +1,12 @@
+"""The laws that a plugin obeys, public: for `rnnbench check-plugin` and for pytest.
+
+from rnnbench.testing import ArchitectureLaws
+
+class TestElman(ArchitectureLaws):
+    tiny = Elman(hidden=4)
+"""
+
+from rnnbench.testing.architecture import ArchitectureLaws
+from rnnbench.testing.laws import Broken, DoesNotApply, Law, Laws, Verdict
+
+__all__ = ["ArchitectureLaws", "Broken", "DoesNotApply", "Law", "Laws", "Verdict"]

@@ -1,0 +1,166 @@
+"""What a law is, and how one plugin is held against all of its kind's.
+
+A law is a function that takes the plugin and raises `Broken` with the smallest example it found.
+`rnnbench check-plugin` prints them as a table; `ArchitectureLaws`, `TaskLaws` and `TrickLaws` run
+the same functions under pytest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import torch
+
+from rnnbench.contract import Plugin, Refusal
+
+
+class Broken(AssertionError):
+    """A law does not hold: the example that shows it."""
+
+
+class DoesNotApply(Exception):
+    """The law says nothing about this plugin, and why."""
+
+
+@dataclass(frozen=True)
+class Law:
+    """A promise that every plugin of a kind keeps.
+
+    Attributes:
+        statement: the promise, in one line.
+        mend: where to look when it is broken.
+    """
+
+    name: str
+    statement: str
+    mend: str
+    hold: Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a plugin stands to a law: "held", "broken" or "does not apply"."""
+
+    law: Law
+    outcome: str
+    example: str = ""
+
+
+class Laws:
+    """The laws of one kind of plugin, in the order in which they were written."""
+
+    def __init__(self) -> None:
+        self.all: list[Law] = []
+
+    def law(
+        self, statement: str, mend: str
+    ) -> Callable[[Callable[..., None]], Callable[..., None]]:
+        """Enter a function as a law."""
+
+        def enter(hold: Callable[..., None]) -> Callable[..., None]:
+            self.all.append(Law(hold.__name__, statement, mend, hold))
+            return hold
+
+        return enter
+
+    def judge(self, plugin: Plugin) -> Iterator[Verdict]:
+        """Hold a plugin against every law."""
+        for law in self.all:
+            yield verdict(law, plugin)
+
+
+def verdict(law: Law, plugin: Plugin) -> Verdict:
+    """Hold a plugin against one law; an error inside the plugin breaks the law."""
+    try:
+        with undisturbed():
+            law.hold(plugin)
+    except DoesNotApply as why:
+        return Verdict(law, "does not apply", str(why))
+    except Broken as example:
+        return Verdict(law, "broken", str(example))
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{frame.filename}:{frame.lineno}"
+        return Verdict(law, "broken", f"{type(error).__name__}: {error} ({where})")
+    return Verdict(law, "held")
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Random numbers and threads as they were; one thread, since two are slower here."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            torch.manual_seed(0)
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def tiny(cls: type[Plugin]) -> Any:
+    """A small instance: with the class's `tiny` settings, else with a `hidden` of 8."""
+    chosen: Mapping[str, Any] = cls.tiny
+    if not chosen and any(f.name == "hidden" for f in fields(cls)):  # type: ignore[arg-type]
+        chosen = {"hidden": 8}
+    return cls(**chosen)
+
+
+class PluginLaws:
+    """Base of the pytest classes: one test a law.
+
+    class TestElman(ArchitectureLaws):
+        tiny = Elman(hidden=4)
+    """
+
+    laws: ClassVar[Laws]
+    tiny: ClassVar[Any] = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "laws" not in cls.__dict__:
+            return
+        for law in cls.laws.all:
+            setattr(cls, f"test_{law.name}", _test(law))
+
+
+def _test(law: Law) -> Callable[[PluginLaws], None]:
+    def test(self: PluginLaws) -> None:
+        if self.tiny is None:
+            raise TypeError(f"{type(self).__name__} needs `tiny = YourPlugin(...)`")
+        found = verdict(law, self.tiny)
+        if found.outcome == "broken":
+            raise Broken(f"{law.statement}\n  {found.example}\n  To mend: {law.mend}")
+
+    test.__doc__ = law.statement
+    return test
+
+
+def differ(a: Any, b: Any, tolerance: float = 0.0) -> str | None:
+    """Where two nested structures of tensors differ by more than `tolerance`, or None."""
+    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+        if a.shape != b.shape:
+            return f"shapes {tuple(a.shape)} and {tuple(b.shape)}"
+        if a.numel() == 0:
+            return None
+        if not a.is_floating_point():
+            return None if torch.equal(a, b) else "other values"
+        gap = (a - b).abs().max().item()
+        return None if gap <= tolerance else f"by up to {gap:.3g}"
+    if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)):
+        if len(a) != len(b):
+            return f"{len(a)} and {len(b)} parts"
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            found = differ(x, y, tolerance)
+            if found:
+                return f"part {i}: {found}"
+        return None
+    return None if a == b else f"{a!r} and {b!r}"
+
+
+__all__ = ["Broken", "DoesNotApply", "Law", "Laws", "PluginLaws", "Refusal", "Verdict", "differ"]

@@ -1,0 +1,112 @@
+"""Tiny tasks of every kind, made in memory: what laws and tests run on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Prediction, Task
+
+
+class Rows(Data):
+    """Given batches, in order; `carried` says that each continues the one before."""
+
+    def __init__(self, batches: list[Batch], carried: bool = False):
+        self.batches, self.carried = batches, carried
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def order(self, size: int, rng: torch.Generator | None) -> list[int]:
+        return list(range(len(self.batches)))
+
+    def batch(self, key: int, rng: torch.Generator | None) -> Batch:
+        return self.batches[key]
+
+
+class MeanLoss(Meter):
+    """The mean over counted elements, as the loss is."""
+
+    def __init__(self) -> None:
+        self.total, self.count = 0.0, 0
+
+    def update(self, batch: Batch, prediction: Prediction) -> None:
+        self.total += float(prediction.nll.sum())
+        self.count += int(prediction.mask.sum())
+
+    def compute(self) -> dict[str, float]:
+        return {"figure": self.total / self.count}
+
+
+@dataclass(frozen=True)
+class Toy(Task):
+    """A task of any kind, whose data are random."""
+
+    metrics: ClassVar[tuple[Metric, ...]] = (Metric("figure"),)
+    eval_batch: ClassVar[int] = 4
+
+    kind_name: str = "ALIGNED"
+    ports: tuple[Port, Port] = (Port(classes=7), Port(classes=7))
+    carried: bool = False
+    ragged: bool = False
+
+    @property
+    def kind(self) -> Kind:  # type: ignore[override]
+        return Kind[self.kind_name]
+
+    @property
+    def source(self) -> Port:
+        return self.ports[0]
+
+    @property
+    def target(self) -> Port:
+        return self.ports[1]
+
+    def example(self, seed: int = 0) -> Batch:
+        """Four rows of five steps (three of the target where it is not aligned)."""
+        g = torch.Generator().manual_seed(seed)
+
+        def draw(port: Port, *shape: int) -> torch.Tensor:
+            if port.classes:
+                return torch.randint(3, port.classes, shape, generator=g)
+            return torch.randn(*shape, port.width, generator=g)
+
+        vector_in = self.kind is Kind.VEC_TO_SEQ
+        x = draw(self.source, 4) if vector_in else draw(self.source, 4, 5)
+        y = {
+            Kind.SEQ_TO_VEC: lambda: draw(self.target, 4),
+            Kind.ALIGNED: lambda: draw(self.target, 4, 5),
+        }.get(self.kind, lambda: draw(self.target, 4, 3))()
+        lengths = torch.tensor([5, 4, 2, 1]) if self.ragged else None
+        y_len = None
+        if self.ragged and self.kind is not Kind.SEQ_TO_VEC:
+            y_len = lengths.clamp(max=y.shape[1])
+        return Batch(x, y, None if vector_in else lengths, y_len)
+
+    def data(self, split: str, seed: int) -> Data:
+        offset = {"train": 0, "valid": 100, "test": 200}[split]
+        return Rows([self.example(offset + i) for i in range(3)], self.carried)
+
+    def meter(self, split: str) -> Meter:
+        return MeanLoss()
+
+    def baselines(self, split: str) -> dict[str, dict[str, float]]:
+        return {"nothing": {"figure": 9.0}}
+
+
+TOYS = {
+    "lm": Toy(carried=True),
+    "tagging": Toy(ports=(Port(classes=7), Port(classes=5)), ragged=True),
+    "classify": Toy("SEQ_TO_VEC", (Port(width=2), Port(classes=4)), ragged=True),
+    "regress": Toy("SEQ_TO_VEC", (Port(classes=7), Port(width=2))),
+    "caption": Toy("VEC_TO_SEQ", (Port(width=3), Port(classes=6, start=1, stop=2, longest=4))),
+    "translate": Toy(
+        "UNALIGNED",
+        (Port(classes=7), Port(classes=6, start=1, stop=2, longest=4)),
+        ragged=True,
+    ),
+    "overfit": Toy(ports=(Port(classes=5), Port(classes=4))),
+    "forecast": Toy("UNALIGNED", (Port(width=2), Port(width=1))),
+}
