@@ -1,13 +1,9 @@
-"""State of the whole process that a run sets: threads, determinism, random numbers, signals."""
+"""State of the whole process that a run sets: threads, determinism and random numbers."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
-import signal
-import threading
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -59,27 +55,6 @@ def to_device(state: State, device: torch.device) -> State:
     if isinstance(state, (tuple, list)):
         return tuple(to_device(s, device) for s in state)
     return state
-
-
-@contextlib.contextmanager
-def signals(ask_to_stop: Callable[[int], None]) -> Iterator[None]:
-    """SIGINT and SIGTERM ask the run to stop; a second one acts as it did before."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number: int, _: Any) -> None:
-        ask_to_stop(number)
-        signal.signal(number, before[signal.Signals(number)])
-
-    for s in before:
-        signal.signal(s, ask)
-    try:
-        yield
-    finally:
-        for s, handler in before.items():
-            signal.signal(s, handler)
 
 
 def on_gpu(trainer: Trainer) -> bool:

@@ -11,9 +11,10 @@ import torch
 from rnnbench import checkpoint
 from rnnbench.atomic import replace_file
 from rnnbench.contract import Task
-from rnnbench.process import configure, device_name, on_gpu, signals
+from rnnbench.process import configure, device_name, on_gpu
 from rnnbench.record import Figures, Record, Status, provenance
 from rnnbench.spec import RunSpec, Trainer
+from rnnbench.stopping import signals
 from rnnbench.store import Store
 from rnnbench.telemetry import Telemetry
 from rnnbench.training import Ended, OnStep, OnValidation, Training, fit

@@ -320,3 +320,23 @@ def test_a_run_on_a_gpu_is_repeatable_and_near_the_cpu(tmp_path):
     assert on_gpu.metrics["valid"]["loss"] == pytest.approx(
         on_cpu.metrics["valid"]["loss"], rel=1e-3
     )
+
+
+def test_a_signal_repeated_at_once_is_one_request_and_later_acts_as_before():
+    from rnnbench import stopping
+
+    asked, before = [], []
+    old = signal.signal(signal.SIGTERM, lambda number, _: before.append(number))
+    try:
+        with stopping.signals(asked.append):
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert (asked, before) == ([signal.SIGTERM] * 2, [])
+            stopping.PATIENCE_SECONDS, patience = 0.0, stopping.PATIENCE_SECONDS
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            finally:
+                stopping.PATIENCE_SECONDS = patience
+            assert before == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, old)

@@ -68,7 +68,7 @@ class UiEnDe(Task):
         Metric("bleu", "0-100", higher_is_better=True, help="sacreBLEU of greedy decoding"),
         Metric("chrf", "0-100", higher_is_better=True, help="chrF2 of greedy decoding"),
     )
-    selection: ClassVar[str] = "loss"
+    selection: ClassVar[str] = "bleu"
     recommended: ClassVar[Mapping[str, Any]] = {
         "optimizer.batch": 64,
         "optimizer.lr": 3e-3,

@@ -1,0 +1,79 @@
+"""`rnnbench sweep`: fetch, search, re-run the best, and show the leaderboard."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from rnnbench.leaderboard import build
+from rnnbench.record import Record
+from rnnbench.report.command import report_damage
+from rnnbench.report.html import write_page
+from rnnbench.report.terminal import print_boards
+from rnnbench.store import Store
+from rnnbench.sweep.file import Sweep, read_sweep
+from rnnbench.sweep.ledger import Ledger
+from rnnbench.sweep.owner import identity
+
+
+def sweep_command(file: Path, root: Path, workers: int | None, html: bool) -> int:
+    """Run a sweep file to its end; return the exit code."""
+    sweep = read_sweep(file)  # before anything slow is imported
+    if workers is not None:
+        sweep = dataclasses.replace(sweep, workers=workers)
+    console = Console()
+    _fetch(sweep, console)
+    from rnnbench.sweep.driver import run_sweep
+    from rnnbench.sweep.view import View
+
+    with View(console) as view:
+        outcome = run_sweep(sweep, root=root, progress=view)
+    for failure in outcome.failures:
+        text = f"failed: {failure.key}: {failure.status}: {failure.reason}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    store = Store(root)
+    boards = build(_records(store, sweep))
+    report_damage(store)
+    if boards:
+        print_boards(boards, console)
+    if html and boards:
+        page = root / "sweeps" / sweep.name / "leaderboard.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        command = f"rnnbench sweep {file.name}"
+        write_page(boards, page, f"Sweep {sweep.name}", refused=outcome.refused, command=command)
+        print(f"page: {page.resolve()}")
+    print(outcome.summary())
+    return outcome.exit_code
+
+
+def _fetch(sweep: Sweep, console: Console) -> None:
+    """Bring the data of all tasks before the first trial, and say what is brought."""
+    from rnnbench.registry import load
+
+    sources = {
+        source.name: source
+        for task in sweep.tasks
+        for source in load("tasks", task["name"])(
+            **{k: v for k, v in task.items() if k != "name"}
+        ).sources()
+    }
+    from rnnbench.data import fetch
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    for source in sources.values():
+        fetch(source, say)
+
+
+def _records(store: Store, sweep: Sweep) -> Iterator[Record]:
+    """The runs of this sweep, those included that an earlier one had made already."""
+    ledger = Ledger(store.engine, sweep.name, identity(os.getpid()))
+    for run_id in sorted({row.run_id for row in ledger.rows() if row.run_id}):
+        record = store.read(run_id)
+        if record is not None:
+            yield record

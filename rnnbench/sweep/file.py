@@ -1,0 +1,166 @@
+"""The sweep file: what to compare, what to search, and on which fresh seeds to report it.
+
+    name: quickstart              # names the sweep in results; [A-Za-z0-9._-], at most 64
+    tasks: [char-lm, {name: co2, horizon: 26}]
+    architectures: [lstm, gru, {name: transformer, layers: 2}]
+    tricks:                       # each entry is one set of tricks, in folding order
+      - []
+      - [clip, {name: zoneout, rate: 0.1}]
+    settings:                     # fixed values by dotted name: for all, then for one task
+      all: {budget.steps: 200, budget.validate_every: 50}
+      char-lm: {optimizer.batch: 32}
+    search:
+      trials: 4                   # of each cell; a failed or pruned trial counts
+      seed: 0                     # of every search run, and of the sampler
+      sampler: tpe                # random, tpe, grid, qmc; or {name: tpe, startup_trials: 5}
+      pruner: {name: median, startup_trials: 2, warmup_steps: 50}  # steps are optimiser steps
+      space:                      # an entry is used in the cells that have its field
+        optimizer.lr: {low: 1e-3, high: 3e-2, log: true}
+        architecture.hidden: {low: 32, high: 96, step: 16}
+        tricks.zoneout.rate: auto # the range that the plugin recommends
+        architecture.activation: {choices: [tanh, relu]}
+    final: {seeds: [1, 2, 3]}     # the best configuration of each cell again, on test
+    workers: 2                    # trials that run at once
+    trainer: {threads: 1}
+    retries: 1                    # of a trial that killed its worker
+
+A cell is a (task, architecture, set of tricks). Every cell is searched by itself; adding an
+entry to a list only adds cells. `search` or `final` may be left out. A fixed setting, like an
+entry of the space, is used in the cells that have its field, and one that no cell has is an
+error. Options of samplers and pruners: `rnnbench.sweep.options`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rnnbench.spec import Trainer
+from rnnbench.sweep.options import Search
+from rnnbench.sweep.reading import Reader, SweepError
+from rnnbench.yamltext import Place, YamlError, YamlText, parse_yaml, read_yaml
+
+__all__ = ["Cell", "Search", "Sweep", "SweepError", "parse_sweep", "read_sweep"]
+
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One comparison: a task, an architecture and a set of tricks, each with its own settings.
+
+    Attributes:
+        name: readable, such as "char-lm.lstm+clip+zoneout". Two cells share it where they
+            differ in settings only; the name of a cell's study tells them apart.
+        places: where its parts stand in the file, for error messages.
+    """
+
+    task: dict[str, Any]
+    architecture: dict[str, Any]
+    tricks: tuple[dict[str, Any], ...]
+    places: tuple[Place, ...] = field(default=(), compare=False, repr=False)
+
+    def parts(self) -> list[tuple[str, dict[str, Any], Place]]:
+        """Each plugin as (section of dotted names, entry, place in the file)."""
+        task, architecture, tricks = self.places
+        return [
+            ("task", self.task, task),
+            ("architecture", self.architecture, architecture),
+            *((f"tricks.{t['name']}", t, (*tricks, i)) for i, t in enumerate(self.tricks)),
+        ]
+
+    @property
+    def name(self) -> str:
+        tricks = "".join(f"+{t['name']}" for t in self.tricks)
+        return f"{self.task['name']}.{self.architecture['name']}{tricks}"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep file, read. `text` says where each part stands."""
+
+    name: str
+    tasks: tuple[dict[str, Any], ...]
+    architectures: tuple[dict[str, Any], ...]
+    tricks: tuple[tuple[dict[str, Any], ...], ...]
+    settings: dict[str, dict[str, Any]]
+    search: Search
+    seeds: tuple[int, ...]
+    workers: int
+    trainer: Trainer
+    retries: int
+    text: YamlText = field(compare=False, repr=False)
+
+    def error(self, place: Place, message: str) -> SweepError:
+        """A complaint about a place of the file."""
+        return SweepError(f"{self.text.at(*place)}: {message}")
+
+    def cells(self) -> list[Cell]:
+        """Every combination, tasks outermost, in the order of the file."""
+        return [
+            Cell(task, architecture, tricks, (("tasks", i), ("architectures", j), ("tricks", k)))
+            for i, task in enumerate(self.tasks)
+            for j, architecture in enumerate(self.architectures)
+            for k, tricks in enumerate(self.tricks)
+        ]
+
+    def fixed(self, cell: Cell) -> dict[str, tuple[Any, Place]]:
+        """The fixed settings of a cell, its task's over those for all, and where each stands."""
+        return {
+            name: (value, ("settings", group, name))
+            for group in ("all", cell.task["name"])
+            for name, value in self.settings.get(group, {}).items()
+        }
+
+
+def read_sweep(path: Path) -> Sweep:
+    """Read a sweep file.
+
+    Raises:
+        SweepError: naming file and line.
+    """
+    try:
+        return _sweep(read_yaml(Path(path)))
+    except YamlError as error:
+        raise SweepError(str(error)) from error
+
+
+def parse_sweep(text: str, file: str = "sweep") -> Sweep:
+    """Read a sweep from text; `file` is what errors call it."""
+    try:
+        return _sweep(parse_yaml(text, file))
+    except YamlError as error:
+        raise SweepError(str(error)) from error
+
+
+def _sweep(text: YamlText) -> Sweep:
+    read = Reader(text)
+    known = [f.name for f in dataclasses.fields(Sweep) if f.name not in ("seeds", "text")]
+    top = read.mapping((), text.value, [*known, "final"], ["name", "tasks", "architectures"])
+    if not isinstance(top["name"], str) or not NAME.fullmatch(top["name"]):
+        raise read.error(
+            ("name",),
+            f"name: {top['name']!r} is no name: letters, digits, '.', '_', '-', at most 64",
+        )
+    tasks = read.plugins(("tasks",), top["tasks"])
+    search = read.search(("search",), top["search"]) if "search" in top else Search()
+    final = read.mapping(("final",), top.get("final", {"seeds": []}), ["seeds"], ["seeds"])
+    seeds = read.seeds(("final", "seeds"), final["seeds"], search, "final" in top)
+    if "search" not in top and "final" not in top:
+        raise read.error((), "nothing to run: give search, final, or both")
+    return Sweep(
+        name=top["name"],
+        tasks=tasks,
+        architectures=read.plugins(("architectures",), top["architectures"]),
+        tricks=read.trick_sets(("tricks",), top.get("tricks", [[]])),
+        settings=read.settings(("settings",), top.get("settings", {}), tasks),
+        search=search,
+        seeds=seeds,
+        workers=read.integer(("workers",), top.get("workers", 1), low=1),
+        trainer=read.trainer(("trainer",), top.get("trainer", {})),
+        retries=read.integer(("retries",), top.get("retries", 1), low=0),
+        text=text,
+    )

@@ -1,0 +1,284 @@
+"""The ledger of trials: what each trial of a sweep is, who runs it, and how it ended.
+
+It lives in the results database, and is the truth about a sweep. A trial is claimed by one
+conditional UPDATE that raises its attempt; its end is written only under the attempt that
+holds it, so that a worker which lost its lease cannot write. Times are the database's own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from rnnbench.database import create_tables, reader
+from rnnbench.sweep.owner import describe, is_dead, is_here
+from rnnbench.sweep.tables import VERSION, Now, metadata, sweep_cell, sweep_driver, trial
+
+ENDED = ("done", "pruned", "failed")
+
+
+class SweepBusyError(RuntimeError):
+    """Another process drives this sweep."""
+
+
+class LostSweepError(RuntimeError):
+    """Another process took this sweep over while this one did not answer."""
+
+
+@dataclass
+class Row:
+    """A trial in the ledger; fields as the columns of the table."""
+
+    key: str
+    sweep: str
+    study: str
+    stage: str
+    number: int
+    spec: str
+    run_id: str
+    params: dict[str, Any] = field(default_factory=dict)
+    state: str = "planned"
+    status: str | None = None
+    reason: str | None = None
+    attempt: int = 0
+    deaths: int = 0
+    owner: str | None = None
+    lease_until: float | None = None
+    value: float | None = None
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+
+class Ledger:
+    """The trials of one sweep, as the process that drives it sees them.
+
+    Args:
+        engine: of the results database, see `rnnbench.database`.
+        owner: identity of this driver.
+        lease: seconds that a claim holds without a sign of life; three beats or more.
+    """
+
+    def __init__(self, engine: sa.Engine, sweep: str, owner: str, lease: float = 30.0) -> None:
+        self.engine, self.sweep, self.owner, self.lease = engine, sweep, owner, lease
+        create_tables(engine, metadata, "sweeps", VERSION)
+
+    # ------------------------------------------------------------------------- the sweep itself
+
+    @contextmanager
+    def driving(self) -> Iterator[None]:
+        """Hold the sweep, so that no second process drives it.
+
+        Raises:
+            SweepBusyError: another one does; the message says who.
+        """
+        d = sweep_driver.c
+        with self.engine.begin() as connection:
+            query = sa.select(d.owner, d.lease_until > Now()).where(d.sweep == self.sweep)
+            holder = connection.execute(query).first()
+            if holder is not None and not is_dead(holder[0]) and (holder[1] or is_here(holder[0])):
+                raise SweepBusyError(
+                    f"the sweep {self.sweep!r} is being run by {describe(holder[0])}.\n"
+                    "  Wait for it or stop it; a copy under another `name:` can run beside it."
+                )
+            condition = d.sweep == self.sweep
+            if holder is not None:
+                condition &= d.owner == holder[0]
+            connection.execute(sa.delete(sweep_driver).where(condition))
+            connection.execute(
+                sa.insert(sweep_driver).values(
+                    sweep=self.sweep, owner=self.owner, lease_until=Now() + self.lease
+                )
+            )
+        try:
+            yield
+        finally:
+            with self.engine.begin() as connection:
+                mine = (d.sweep == self.sweep) & (d.owner == self.owner)
+                connection.execute(sa.delete(sweep_driver).where(mine))
+
+    def note_cells(self, cells: Sequence[tuple[str, Mapping[str, Any], str | None]]) -> None:
+        """Write down the cells as (study, definition, why it was refused or None)."""
+        rows = [
+            {
+                "sweep": self.sweep,
+                "study": study,
+                "position": position,
+                "definition": json.dumps(definition, sort_keys=True),
+                "refused": refused,
+            }
+            for position, (study, definition, refused) in enumerate(cells)
+        ]
+        with self.engine.begin() as connection:
+            connection.execute(sa.delete(sweep_cell).where(sweep_cell.c.sweep == self.sweep))
+            if rows:
+                connection.execute(sa.insert(sweep_cell), rows)
+
+    # ------------------------------------------------------------------------------- the trials
+
+    def rows(self) -> list[Row]:
+        """Every trial of the sweep, by study, stage and number."""
+        c = trial.c
+        query = sa.select(trial).where(c.sweep == self.sweep).order_by(c.study, c.stage, c.number)
+        with reader(self.engine).begin() as connection:
+            return [_row(r) for r in connection.execute(query).mappings()]
+
+    def plan(self, rows: Sequence[Row]) -> None:
+        """Enter new trials; a final run of another configuration replaces the earlier plan."""
+        c = trial.c
+        with self.engine.begin() as connection:
+            for row in rows:
+                stale = (c.key == row.key) & (c.stage == "final") & (c.run_id != row.run_id)
+                connection.execute(sa.delete(trial).where(stale))
+                connection.execute(
+                    sa.insert(trial).values(
+                        **{k: getattr(row, k) for k in _PLAIN},
+                        **{k: json.dumps(getattr(row, k)) for k in _JSON},
+                    )
+                )
+
+    def claim(self, row: Row, owner: str, above: int = 0) -> bool:
+        """Take a trial for a worker, and raise its attempt, to beyond `above` at least.
+
+        False where it is not to be had: it changed meanwhile, its last owner may still be alive,
+        or another trial with the same run id (its folder) is running.
+        """
+        c, other = trial.c, trial.alias()
+        free = c.state == "planned"
+        if row.state == "running":
+            orphan = c.owner == row.owner if row.owner and is_dead(row.owner) else sa.false()
+            free = (c.state == "running") & (orphan | (c.lease_until < Now()))
+        same_run = sa.exists().where(
+            other.c.run_id == row.run_id,
+            other.c.key != row.key,
+            other.c.state == "running",
+            other.c.lease_until > Now(),
+        )
+        mine = sa.exists().where(
+            sweep_driver.c.sweep == self.sweep, sweep_driver.c.owner == self.owner
+        )
+        attempt = self._update(
+            sa.update(trial)
+            .where(c.key == row.key, c.attempt == row.attempt, free, ~same_run, mine)
+            .values(
+                state="running",
+                attempt=max(row.attempt, above) + 1,
+                owner=owner,
+                lease_until=Now() + self.lease,
+                status=None,
+                reason=None,
+            )
+            .returning(c.attempt)
+        )
+        if attempt is None:
+            return False
+        row.state, row.attempt, row.owner = "running", attempt, owner
+        return True
+
+    def beat(self, alive: Collection[tuple[str, int]]) -> set[str]:
+        """Extend the leases of (key, attempt) and this driver's hold; the keys that are held.
+
+        Raises:
+            LostSweepError: the sweep has another driver now.
+        """
+        d, c = sweep_driver.c, trial.c
+        until = Now() + self.lease
+        with self.engine.begin() as connection:
+            mine = (d.sweep == self.sweep) & (d.owner == self.owner)
+            held = connection.execute(sa.update(sweep_driver).where(mine).values(lease_until=until))
+            if not held.rowcount:
+                raise LostSweepError(
+                    f"the sweep {self.sweep!r} was taken over by another process, because this one "
+                    f"did not answer for {self.lease:g} s; nothing is lost, the other one goes on"
+                )
+            if not alive:
+                return set()
+            which = sa.or_(*((c.key == key) & (c.attempt == attempt) for key, attempt in alive))
+            extended = connection.execute(
+                sa.update(trial)
+                .where(c.state == "running", which)
+                .values(lease_until=until)
+                .returning(c.key)
+            )
+            return set(extended.scalars())
+
+    def finish(
+        self,
+        row: Row,
+        *,
+        state: str,
+        status: str,
+        reason: str | None = None,
+        value: float | None = None,
+        curve: Sequence[tuple[int, float]] = (),
+        notes: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Write how a trial ended, under the attempt of `row`; False: another attempt holds it."""
+        new = {"state": state, "status": status, "reason": reason, "value": value}
+        lists = {"curve": list(curve), "notes": dict(notes or {})}
+        dumped = {k: json.dumps(v, allow_nan=False) for k, v in lists.items()}
+        if not self._end(row, {**new, **dumped}):
+            return False
+        row.__dict__.update(new, **lists, lease_until=None)
+        return True
+
+    def give_back(self, row: Row, *, status: str, reason: str, died: bool = False) -> bool:
+        """Plan a running trial again; False: another attempt holds it."""
+        new = {"state": "planned", "status": status, "reason": reason}
+        new["deaths"] = row.deaths + died  # type: ignore[assignment]
+        if not self._end(row, new):
+            return False
+        row.__dict__.update(new)
+        return True
+
+    def _end(self, row: Row, values: dict[str, Any]) -> bool:
+        c = trial.c
+        held = (c.key == row.key) & (c.attempt == row.attempt) & (c.state == "running")
+        statement = sa.update(trial).where(held).values(**values, lease_until=None)
+        return self._update(statement.returning(c.key)) is not None
+
+    def _update(self, statement: sa.sql.dml.ReturningUpdate[Any]) -> Any:
+        with self.engine.begin() as connection:
+            return connection.execute(statement).scalar()
+
+
+def refusals(engine: sa.Engine) -> list[dict[str, Any]]:
+    """The refused combinations of all sweeps, for `rnnbench.report.html.write_page`."""
+    create_tables(engine, metadata, "sweeps", VERSION)
+    c = sweep_cell.c
+    query = (
+        sa.select(c.definition, c.refused)
+        .where(c.refused.is_not(None))
+        .order_by(c.sweep, c.position)
+    )
+    with reader(engine).begin() as connection:
+        found = connection.execute(query).all()
+    asked = [(json.loads(definition), reason) for definition, reason in found]
+    return [
+        {
+            "task": cell["task"]["name"],
+            "architecture": cell["architecture"]["name"],
+            "tricks": [t["name"] for t in cell["tricks"]],
+            "reason": reason,
+        }
+        for cell, reason in asked
+    ]
+
+
+_JSON = ("params", "curve", "notes")
+_PLAIN = tuple(c.name for c in trial.c if c.name not in _JSON)
+
+
+def _row(found: sa.RowMapping) -> Row:
+    plain = {k: found[k] for k in _PLAIN}
+    row = Row(**plain, **{k: json.loads(found[k]) for k in _JSON})
+    row.curve = [(int(step), float(value)) for step, value in row.curve]
+    return row

@@ -1,0 +1,71 @@
+"""Who a process is, so that another one can tell later whether it still lives.
+
+An identity is `host-boot-namespace:pid:start`. Process numbers are used again, after a reboot and
+in every container, so a number alone would take a stranger for the owner.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+
+@functools.cache
+def place() -> str:
+    """This host, since its last boot, and the namespace in which process numbers hold."""
+    host = socket.gethostname().replace(":", "_")
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
+        namespace = os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    except OSError:  # not Linux: the start time below tells most boots apart
+        return host
+    return f"{host}-{boot}-{namespace}"
+
+
+def start_time(pid: int) -> str | None:
+    """When a process of this host started, in a unit that only equality uses; None: it is gone."""
+    stat = Path(f"/proc/{pid}/stat")
+    if stat.parent.parent.joinpath("self").exists():
+        try:
+            # The second field is the command in parentheses, and may hold anything.
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (OSError, UnicodeDecodeError):
+            return None
+        return None if fields[0] in "ZX" else fields[19]
+    shown = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return shown.stdout.strip().replace(" ", "_").replace(":", ".") or None
+
+
+def identity(pid: int) -> str:
+    """The identity of a process of this host.
+
+    Raises:
+        ProcessLookupError: there is none of this number.
+    """
+    start = start_time(pid)
+    if start is None:
+        raise ProcessLookupError(f"no process {pid}")
+    return f"{place()}:{pid}:{start}"
+
+
+def is_here(owner: str) -> bool:
+    """Whether the owner's process, if it lives, can be seen from here."""
+    return owner.split(":")[0] == place()
+
+
+def is_dead(owner: str) -> bool:
+    """Whether the owner is known to be gone. False for one that cannot be seen from here."""
+    _, pid, start = owner.split(":")
+    return is_here(owner) and start_time(int(pid)) != start
+
+
+def describe(owner: str) -> str:
+    """For a reader: "process 4711 on this host"."""
+    where, pid, _ = owner.split(":")
+    host = "this host" if is_here(owner) else where.rsplit("-", 2)[0]
+    return f"process {pid} on {host}"

@@ -1,0 +1,211 @@
+"""What a sweep tells while it runs, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from rnnbench.sweep.cell import CellRun
+from rnnbench.sweep.file import Cell
+from rnnbench.sweep.ledger import Row
+from rnnbench.sweep.plan import CellPlan
+
+
+@dataclass(frozen=True)
+class CellTally:
+    """The trials of one cell by how they stand.
+
+    Attributes:
+        trials, finals: wanted, none where the cell is refused. The other numbers count trials
+            of the search, and those whose name begins with `finals_` final runs.
+        cell: its name need not be unique, `study` is.
+        best: the best value on validation, None where no trial is done.
+        problem: why there are no final runs, where that is so.
+    """
+
+    cell: Cell
+    study: str
+    trials: int = 0
+    done: int = 0
+    running: int = 0
+    pruned: int = 0
+    failed: int = 0
+    finals: int = 0
+    finals_done: int = 0
+    finals_running: int = 0
+    finals_failed: int = 0
+    best: float | None = None
+    refused: str | None = None
+    problem: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.cell.name
+
+    @property
+    def left(self) -> int:
+        """Trials and final runs that have not ended, and still can."""
+        if self.refused:
+            return 0
+        left = self.trials - self.done - self.pruned - self.failed
+        return left + (0 if self.problem else self.finals - self.finals_done - self.finals_failed)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A trial or final run that failed."""
+
+    key: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The whole sweep at one moment.
+
+    Attributes:
+        per_minute: trials that this driver saw end, in the last minutes; None before the first.
+        seconds_left: an estimate from it.
+    """
+
+    cells: tuple[CellTally, ...]
+    seconds: float = 0.0
+    per_minute: float | None = None
+    seconds_left: float | None = None
+
+    def count(self, name: str) -> int:
+        """The sum of a number over all cells."""
+        return sum(getattr(c, name) for c in self.cells)
+
+    @property
+    def refused(self) -> list[CellTally]:
+        return [c for c in self.cells if c.refused]
+
+
+@dataclass(frozen=True)
+class SweepOutcome:
+    """What a start of a sweep came to.
+
+    Attributes:
+        ran: jobs that this driver's workers ended.
+        taken: trials whose run was finished already, so that none was started.
+        lost_workers: workers that died with a job.
+        signal: number of the signal that stopped it, 0 where it went to its end.
+        failures: of the whole sweep, earlier starts included.
+    """
+
+    sweep: str
+    last: Snapshot
+    ran: int
+    taken: int
+    lost_workers: int
+    signal: int = 0
+    failures: tuple[Failure, ...] = field(default=())
+
+    @property
+    def refused(self) -> list[dict[str, Any]]:
+        """The combinations that cannot run, for `rnnbench.report.html.write_page`."""
+        return [
+            {
+                "task": c.cell.task["name"],
+                "architecture": c.cell.architecture["name"],
+                "tricks": [t["name"] for t in c.cell.tricks],
+                "reason": c.refused,
+            }
+            for c in self.last.refused
+        ]
+
+    @property
+    def complete(self) -> bool:
+        return self.last.count("left") == 0
+
+    @property
+    def exit_code(self) -> int:
+        """128 + signal where it was stopped; 1 where a cell lacks final runs; 0 otherwise."""
+        if self.signal:
+            return 128 + self.signal
+        lacking = [c for c in self.last.cells if c.problem or c.finals_failed]
+        return 1 if lacking or not self.complete else 0
+
+    def summary(self) -> str:
+        """The last line."""
+        s, ended = self.last, "complete" if self.complete else "stopped"
+        parts = [
+            f"{s.count('done')} trials done",
+            f"{s.count('pruned')} pruned",
+            f"{s.count('failed')} failed",
+        ]
+        if s.count("finals"):
+            parts.append(f"{s.count('finals_done')} of {s.count('finals')} final runs done")
+        if s.refused:
+            parts.append(f"{len(s.refused)} of {len(s.cells)} cells refused")
+        text = f"sweep {self.sweep} {ended}: {', '.join(parts)} ({self.ran} ran now)"
+        if not self.complete:
+            text += "; nothing finished is lost: the same command goes on from here"
+        return text
+
+
+class Progress(Protocol):
+    """Is told how a sweep goes. Calls are cheap, and come from the driver's thread."""
+
+    def show(self, now: Snapshot) -> None:
+        """The sweep stands like this: at its start, several times a second, at its end."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something worth a line: a refusal, a failure, a lost worker, a stop."""
+        ...
+
+
+class Silent:
+    """Tells nobody."""
+
+    def show(self, now: Snapshot) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+
+def tally(plan: CellPlan, run: CellRun | None, seeds: Sequence[int]) -> CellTally:
+    """Count a cell; `run` is None where it is refused."""
+    finals = len(seeds)
+    if run is None:
+        return CellTally(plan.cell, plan.study, refused=plan.refused)
+
+    def count(rows: Sequence[Row], state: str) -> int:
+        return sum(r.state == state for r in rows)
+
+    search, final, best = run.counted_rows(), run.final_rows(), run.best()
+    problem = None
+    if finals and run.searched and plan.trials and best is None:
+        statuses = [str(r.status) for r in search]
+        counts = ", ".join(f"{statuses.count(s)} {s}" for s in dict.fromkeys(statuses))
+        problem = f"no trial is done ({counts}), so there is no configuration to report"
+    return CellTally(
+        cell=plan.cell,
+        study=plan.study,
+        trials=plan.trials,
+        done=count(search, "done"),
+        running=count(search, "running"),
+        pruned=count(search, "pruned"),
+        failed=count(search, "failed"),
+        finals=finals,
+        finals_done=count(final, "done"),
+        finals_running=count(final, "running"),
+        finals_failed=count(final, "failed"),
+        best=None if best is None else best.value,
+        problem=problem,
+    )
+
+
+def failures(runs: Sequence[CellRun]) -> tuple[Failure, ...]:
+    """Every failed trial and final run, in order."""
+    return tuple(
+        Failure(r.key, str(r.status), r.reason or "no reason was recorded")
+        for run in runs
+        for r in (*run.counted_rows(), *run.final_rows())
+        if r.state == "failed"
+    )

@@ -1,0 +1,190 @@
+"""Reads the parts of a sweep file. Every complaint names the file and the line."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from rnnbench.compose import SpecError, fill
+from rnnbench.registry import did_you_mean
+from rnnbench.spec import Trainer
+from rnnbench.sweep.options import PRUNERS, REQUIRED, SAMPLERS, Chosen, Option, Search
+from rnnbench.yamltext import Place, YamlText
+
+RANGE_KEYS = ("low", "high", "log", "step", "choices")
+ROOTS = ("optimizer", "budget", "task", "architecture", "tricks")
+
+
+class SweepError(ValueError):
+    """A sweep that cannot be run as it is written. The message names file, line and remedy."""
+
+
+class Reader:
+    """Checks the parts of a file; every complaint names its line."""
+
+    def __init__(self, text: YamlText) -> None:
+        self.text = text
+
+    def error(self, place: Place, message: str) -> SweepError:
+        return SweepError(f"{self.text.at(*place)}: {message}")
+
+    def mapping(
+        self, place: Place, value: Any, known: list[str] | None, required: list[str] | None = None
+    ) -> dict[str, Any]:
+        """A mapping whose keys are all known (None: any) and where the required ones are there."""
+        name = ".".join(map(str, place)) or "a sweep"
+        if not isinstance(value, dict):
+            raise self.error(place, f"{name} is a mapping (key: value), got {value!r}")
+        for key in value:
+            if known is not None and key not in known:
+                raise self.error(
+                    (*place, key),
+                    f"unknown key {key!r}{did_you_mean(key, known)}\n"
+                    f"  {name} takes: {', '.join(known) or 'nothing'}",
+                )
+        for key in required or ():
+            if key not in value:
+                raise self.error(place, f"{name} lacks {key!r}")
+        return value
+
+    def integer(self, place: Place, value: Any, low: int) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or value < low:
+            raise self.error(place, f"{place[-1]} is a whole number from {low} on, got {value!r}")
+        return value
+
+    def sequence(self, place: Place, value: Any) -> list[Any]:
+        if not isinstance(value, list) or not value:
+            raise self.error(place, f"{place[-1]} is a list of at least one, got {value!r}")
+        for i, item in enumerate(value):
+            if item in value[:i]:
+                raise self.error((*place, i), f"{item!r} is listed twice; keep one")
+        return value
+
+    def plugin(self, place: Place, value: Any) -> dict[str, Any]:
+        """A plugin's name, or {name: ..., field: value}."""
+        entry = {"name": value} if isinstance(value, str) else value
+        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+            raise self.error(place, f"a plugin is a name or {{name: ..., field: value}}: {value!r}")
+        return entry
+
+    def plugins(self, place: Place, value: Any) -> tuple[dict[str, Any], ...]:
+        found = [self.plugin((*place, i), v) for i, v in enumerate(self.sequence(place, value))]
+        self.sequence(place, found)  # `lstm` and `{name: lstm}` are the same
+        return tuple(found)
+
+    def trick_sets(self, place: Place, value: Any) -> tuple[tuple[dict[str, Any], ...], ...]:
+        sets = []
+        for i, entry in enumerate(self.sequence(place, value)):
+            if not isinstance(entry, list):
+                raise self.error(
+                    (*place, i), f"an entry of tricks is a list, such as [clip]; got {entry!r}"
+                )
+            tricks = [self.plugin((*place, i, j), t) for j, t in enumerate(entry)]
+            for j, trick in enumerate(tricks):
+                if trick["name"] in [t["name"] for t in tricks[:j]]:
+                    raise self.error((*place, i, j), f"the trick {trick['name']!r} is listed twice")
+            sets.append(tuple(tricks))
+        self.sequence(place, sets)
+        return tuple(sets)
+
+    def settings(
+        self, place: Place, value: Any, tasks: tuple[dict[str, Any], ...]
+    ) -> dict[str, dict[str, Any]]:
+        groups = self.mapping(place, value, ["all", *dict.fromkeys(t["name"] for t in tasks)])
+        for group, names in groups.items():
+            for name in self.mapping((*place, group), names, None):
+                self.dotted((*place, group, name))
+        return groups
+
+    def dotted(self, place: Place) -> None:
+        """The dotted name at the end of a place: `architecture.hidden`, `tricks.zoneout.rate`."""
+        root, *rest = str(place[-1]).split(".")
+        if root not in ROOTS or len(rest) != (2 if root == "tricks" else 1) or not all(rest):
+            raise self.error(
+                place,
+                f"{place[-1]!r} names no setting{did_you_mean(root, ROOTS) * (root not in ROOTS)}\n"
+                "  Write optimizer.FIELD, budget.FIELD, task.FIELD, architecture.FIELD or "
+                "tricks.TRICK.FIELD",
+            )
+
+    def search(self, place: Place, value: Any) -> Search:
+        d = self.mapping(place, value, [f.name for f in dataclasses.fields(Search)])
+        space = self.mapping((*place, "space"), d.get("space", {}), None)
+        for name, entry in space.items():
+            self.dotted((*place, "space", name))
+            if entry != "auto":
+                self.mapping((*place, "space", name), entry, list(RANGE_KEYS))
+        sampler = self.chosen((*place, "sampler"), d.get("sampler", "tpe"), SAMPLERS)
+        pruner = self.chosen((*place, "pruner"), d.get("pruner", "none"), PRUNERS)
+        if pruner.name == "threshold" and {dict(pruner.options)[k] for k in ("lower", "upper")} == {
+            None
+        }:
+            raise self.error((*place, "pruner"), "threshold needs lower, upper, or both")
+        if pruner.name == "hyperband":
+            steps = dict(pruner.options)
+            if steps["max_steps"] <= steps["min_steps"]:
+                raise self.error((*place, "pruner"), "hyperband: max_steps must exceed min_steps")
+        if "trials" not in d and sampler.name != "grid":
+            raise self.error(place, "search lacks 'trials' (only a grid knows its own number)")
+        trials = self.integer((*place, "trials"), d["trials"], 0) if "trials" in d else None
+        if trials == 0 and space:
+            raise self.error((*place, "trials"), "trials is 0, so the space would never be used")
+        if not space and trials != 0 and trials != 1:
+            raise self.error(place, "the space is empty: only trials: 1 (or 0) makes sense")
+        seed = self.integer((*place, "seed"), d.get("seed", 0), 0)
+        return Search(trials, seed, sampler, pruner, space)
+
+    def chosen(self, place: Place, value: Any, menu: dict[str, dict[str, Option]]) -> Chosen:
+        entry = {"name": value} if isinstance(value, str) else value
+        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+            raise self.error(place, f"{place[-1]} is a name or {{name: ..., option: value}}")
+        name = entry["name"]
+        if name not in menu:
+            raise self.error(
+                place,
+                f"unknown {place[-1]} {name!r}{did_you_mean(name, menu)}\n"
+                f"  known: {', '.join(menu)}",
+            )
+        options = menu[name]
+        self.mapping(place, entry, ["name", *options])
+        values = []
+        for key, option in options.items():
+            if key not in entry and option.default is REQUIRED:
+                raise self.error(place, f"{name} needs {key}: {option.help}")
+            given = entry.get(key, option.default)
+            if key in entry:
+                given = self.option((*place, key), given, option)
+            values.append((key, given))
+        return Chosen(name, tuple(values))
+
+    def option(self, place: Place, value: Any, option: Option) -> Any:
+        kinds = (int, float) if option.type is float else (int,)
+        low = -math.inf if option.low is None else option.low
+        high = math.inf if option.high is None else option.high
+        right = isinstance(value, kinds) and not isinstance(value, bool)
+        if not right or not math.isfinite(value) or not low <= value <= high:
+            kind = "a number" if option.type is float else "a whole number"
+            bounds = f" from {low:g}" * (low > -math.inf) + f" to {high:g}" * (high < math.inf)
+            raise self.error(place, f"{place[-1]} ({option.help}) is {kind}{bounds}: got {value!r}")
+        return option.type(value)
+
+    def seeds(self, place: Place, value: Any, search: Search, given: bool) -> tuple[int, ...]:
+        if not given:
+            return ()
+        seeds = [self.integer((*place, i), s, 0) for i, s in enumerate(self.sequence(place, value))]
+        if search.seed in seeds and search.trials != 0:
+            raise self.error(
+                (*place, seeds.index(search.seed)),
+                f"seed {search.seed} is the seed of the search: a configuration must be reported "
+                "on seeds that did not choose it",
+            )
+        return tuple(seeds)
+
+    def trainer(self, place: Place, value: Any) -> Trainer:
+        given = self.mapping(place, value, None)
+        places = {f"trainer.{name}": self.text.at(*place, name) for name in given}
+        try:
+            return fill(Trainer, given, "trainer", places)
+        except SpecError as error:
+            raise SweepError(str(error)) from error

@@ -1,0 +1,205 @@
+"""The search space of a cell: from the entries of a sweep file to dimensions and their points."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+Params = dict[str, Any]  # dotted name -> value
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One searched setting: an interval of numbers, whole numbers, or a set of choices.
+
+    Attributes:
+        low, high: both included.
+        log: search the logarithm.
+        step: between neighbouring values, counted from `low`; 0: any value between.
+        choices: of kind "choice" only.
+    """
+
+    name: str
+    kind: Literal["float", "int", "choice"]
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    step: float = 0.0
+    choices: tuple[Any, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        if self.kind == "choice":
+            return {"choices": list(self.choices)}
+        return {k: getattr(self, k) for k in ("kind", "low", "high", "log", "step")}
+
+    def values(self) -> list[Any] | None:
+        """All values, ascending; None where there are too many to list (a continuous range)."""
+        if self.kind == "choice":
+            return list(self.choices)
+        if not self.step:
+            return None
+        count = round((self.high - self.low) / self.step) + 1
+        return [self.number(self.low + i * self.step) for i in range(count)]
+
+    def ends(self) -> list[Any]:
+        """The values to try a configuration on: both ends, or every choice."""
+        if self.kind == "choice":
+            return list(self.choices)
+        return [self.number(self.low), self.number(self.high)]
+
+    def at(self, unit: float) -> Any:
+        """The value at a position in [0, 1), equal lengths being equally likely."""
+        values = None if self.log else self.values()
+        if values is not None:
+            return values[int(unit * len(values))]
+        low, high = (
+            (self.low - 0.5, self.high + 0.5) if self.kind == "int" else (self.low, self.high)
+        )
+        if self.log:
+            value = math.exp(math.log(low) + unit * (math.log(high) - math.log(low)))
+        else:
+            value = low + unit * (high - low)
+        return self.number(min(max(value, self.low), self.high))
+
+    def number(self, value: float) -> Any:
+        return round(value) if self.kind == "int" else float(value)
+
+
+def dimension(
+    name: str, entry: Mapping[str, Any] | str, type_: Any, recommended: Sequence[Any] | None
+) -> Dimension:
+    """The dimension that an entry of the sweep file describes, for a field of a given type.
+
+    Args:
+        entry: "auto", or a mapping with low and high (log, step), or with choices.
+        recommended: the field's `search`, which "auto" stands for.
+
+    Raises:
+        ValueError: saying what is wrong with the entry.
+    """
+    members = _members(type_)
+    numeric = bool({int, float} & members)
+    if isinstance(entry, str):
+        if recommended is None:
+            raise ValueError(
+                f"{name} recommends no range (its field has no `search`): write low and high, or "
+                "choices"
+            )
+        if numeric and len(recommended) in (2, 3):
+            low, high, *log = recommended
+            entry = {"low": low, "high": high, "log": log == ["log"]}
+        else:
+            entry = {"choices": list(recommended)}
+    if "choices" in entry:
+        if len(entry) > 1:
+            raise ValueError("choices stand alone: remove low, high, log and step")
+        return _choice(name, entry["choices"])
+    if not numeric:
+        raise ValueError(f"{name} is not a number: give {{choices: [...]}}")
+    return _range(name, entry, float in members)
+
+
+def _members(type_: Any) -> set[Any]:
+    """`int | None` -> {int, NoneType}."""
+    if typing.get_origin(type_) in (typing.Union, types.UnionType):
+        return set().union(*(_members(t) for t in typing.get_args(type_)))
+    return {type_} if isinstance(type_, type) else set()
+
+
+def _choice(name: str, choices: Any) -> Dimension:
+    if not isinstance(choices, list) or not choices:
+        raise ValueError("choices is a list of at least one value")
+    for i, value in enumerate(choices):
+        if not isinstance(value, (str, int, float, bool, type(None))):
+            raise ValueError(f"a choice is a word, a number, true, false or null, got {value!r}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"a choice must be finite, got {value!r}")
+        if value in choices[:i]:  # 1, 1.0 and true are equal, and would be one choice
+            raise ValueError(f"{value!r} is listed twice among the choices")
+    return Dimension(name, "choice", choices=tuple(choices))
+
+
+def _range(name: str, entry: Mapping[str, Any], continuous: bool) -> Dimension:
+    for key in ("low", "high"):
+        if key not in entry:
+            raise ValueError(f"{name} lacks {key}: a range is {{low: ..., high: ...}}")
+    log = entry.get("log", False)
+    if not isinstance(log, bool):
+        raise ValueError(f"log is true or false, got {log!r}")
+    for key in ("low", "high", "step"):
+        value = entry.get(key, 0)
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise ValueError(f"{key} is a number, got {value!r}")
+        if not math.isfinite(value):
+            raise ValueError(f"{key} must be finite, got {value!r}")
+        if not continuous and not isinstance(value, int):
+            raise ValueError(f"{name} takes whole numbers, got {key}: {value!r}")
+    low, high, step = entry["low"], entry["high"], entry.get("step", 0)
+    if low >= high:
+        raise ValueError(f"low must be below high, got {low} and {high}")
+    if log and low <= 0:
+        raise ValueError(f"log needs low above 0, got {low}")
+    if log and step:
+        raise ValueError("log and step exclude each other")
+    if step < 0 or ("step" in entry and step == 0):
+        raise ValueError(f"step must be above 0, got {step}")
+    if step:
+        steps = (high - low) / step
+        if abs(steps - round(steps)) > 1e-9 * max(1.0, steps):
+            raise ValueError(
+                f"from low {low}, steps of {step} do not reach high {high}; the last one is "
+                f"{low + math.floor(steps) * step}"
+            )
+    kind: Literal["float", "int"] = "float" if continuous else "int"
+    convert = float if continuous else int
+    if not continuous and not step and not log:
+        step = 1
+    return Dimension(name, kind, convert(low), convert(high), log, convert(step))
+
+
+# --------------------------------------------------- points that depend on their number alone
+
+
+def grid_size(space: Sequence[Dimension]) -> int:
+    """Number of points of the grid.
+
+    Raises:
+        ValueError: a dimension is continuous.
+    """
+    for d in space:
+        if d.values() is None:
+            raise ValueError(f"a grid needs {d.name} with a step, or with choices")
+    return math.prod(len(d.values() or ()) for d in space)
+
+
+@cache
+def _grid_order(size: int, seed: int) -> list[int]:
+    order = list(range(size))
+    random.Random(seed).shuffle(order)
+    return order
+
+
+def grid_point(space: Sequence[Dimension], number: int, seed: int) -> Params:
+    """The `number`-th point of the grid, in an order shuffled by the seed."""
+    axes = [d.values() or [] for d in space]
+    index = _grid_order(grid_size(space), seed)[number]
+    point = next(itertools.islice(itertools.product(*axes), index, None))
+    return {d.name: value for d, value in zip(space, point, strict=True)}
+
+
+def sobol_point(space: Sequence[Dimension], number: int, seed: int) -> Params:
+    """The `number`-th point of a scrambled Sobol sequence (Owen 1998, via scipy.stats.qmc)."""
+    from scipy.stats import qmc
+
+    sequence = qmc.Sobol(len(space), rng=seed)
+    if number:  # scipy cannot move on by nothing
+        sequence.fast_forward(number)
+    units = sequence.random(1)[0]
+    return {d.name: d.at(float(u)) for d, u in zip(space, units, strict=True)}

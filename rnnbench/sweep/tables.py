@@ -1,0 +1,73 @@
+"""The tables of the ledger, in the results database, and the database's clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+VERSION = 1  # raise it when columns change
+
+metadata = sa.MetaData()
+
+trial = sa.Table(
+    "trial",
+    metadata,
+    sa.Column("key", sa.String(320), primary_key=True),  # SWEEP/STUDY/NUMBER, .../final/SEED
+    sa.Column("sweep", sa.String(64), nullable=False),
+    sa.Column("study", sa.String(160), nullable=False),
+    sa.Column("stage", sa.String(8), nullable=False),  # search, final
+    sa.Column("number", sa.BigInteger, nullable=False),  # of the trial; of a final run its seed
+    sa.Column("spec", sa.Text, nullable=False),  # canonical JSON
+    sa.Column("run_id", sa.String(160), nullable=False),
+    sa.Column("params", sa.Text, nullable=False),  # JSON: what the search chose
+    sa.Column("state", sa.String(8), nullable=False),  # planned, running, done, pruned, failed
+    sa.Column("status", sa.String(16)),  # of the record: done, pruned, nan, crashed, ...
+    sa.Column("reason", sa.Text),
+    sa.Column("attempt", sa.Integer, nullable=False),  # starts so far
+    sa.Column("deaths", sa.Integer, nullable=False),  # workers that died of it
+    sa.Column("owner", sa.String(255)),  # see `rnnbench.sweep.owner`
+    sa.Column("lease_until", sa.Float),  # seconds since 1970, of the database's clock
+    sa.Column("value", sa.Float),  # best on validation
+    sa.Column("curve", sa.Text, nullable=False),  # JSON: [[step, value], ...]
+    sa.Column("notes", sa.Text, nullable=False),  # JSON: of the pruner
+    sa.Index("trial_by_sweep", "sweep", "study", "number"),
+    sa.Index("trial_by_run", "run_id", "state"),
+)
+
+sweep_cell = sa.Table(
+    "sweep_cell",
+    metadata,
+    sa.Column("sweep", sa.String(64), primary_key=True),
+    sa.Column("study", sa.String(160), primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),  # in the order of the file
+    sa.Column("definition", sa.Text, nullable=False),  # JSON: what makes the study this one
+    sa.Column("refused", sa.Text),  # why the combination was refused; NULL: it was not
+)
+
+sweep_driver = sa.Table(
+    "sweep_driver",
+    metadata,
+    sa.Column("sweep", sa.String(64), primary_key=True),
+    sa.Column("owner", sa.String(255), nullable=False),
+    sa.Column("lease_until", sa.Float, nullable=False),
+)
+
+
+class Now(FunctionElement[float]):
+    """The database's clock: seconds since 1970, also within a transaction."""
+
+    type = sa.Float()
+    inherit_cache = True
+
+
+@compiles(Now, "sqlite")
+def _sqlite_now(*_: Any, **__: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(Now, "postgresql")
+def _postgresql_now(*_: Any, **__: Any) -> str:
+    return "EXTRACT(EPOCH FROM clock_timestamp())::float8"

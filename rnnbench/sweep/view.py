@@ -1,0 +1,123 @@
+"""A sweep on the terminal: a live table, or plain lines where the output is no terminal."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from rnnbench.sweep.progress import CellTally, Progress, Snapshot
+
+LINE_SECONDS = 10.0  # between plain lines
+ROWS = 24  # of the live table; cells where something happens come first
+
+
+class View(Progress):
+    """Shows progress between `with` and its end."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._line = -LINE_SECONDS
+        self._said = ""
+
+    def __enter__(self) -> View:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def show(self, now: Snapshot) -> None:
+        if self._console.is_terminal:
+            self._live.update(Group(table(now, limit=ROWS), Text(line(now))), refresh=True)
+            return
+        ended = not now.count("left")
+        if ended or time.monotonic() - self._line >= LINE_SECONDS:
+            self._line = time.monotonic()
+            text = line(now)
+            if text != self._said:
+                self._said = text
+                self._print(text)
+
+    def note(self, text: str) -> None:
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def line(now: Snapshot) -> str:
+    """The whole sweep in one line."""
+    ended = sum(now.count(n) for n in ("done", "pruned", "failed"))
+    finals = now.count("finals_done") + now.count("finals_failed")
+    running = now.count("running") + now.count("finals_running")
+    open_cells = [c for c in now.cells if not c.refused]
+    parts = [
+        f"{sum(not c.left for c in open_cells)} of {len(open_cells)} cells complete",
+        f"{ended} of {sum(c.trials for c in open_cells)} trials",
+        f"{finals} of {sum(c.finals for c in open_cells)} final runs",
+        f"{running} running",
+    ]
+    parts += [f"{now.count(name)} {name}" for name in ("pruned", "failed") if now.count(name)]
+    if now.refused:
+        parts.append(f"{len(now.refused)} cells refused")
+    if now.per_minute is not None:
+        parts.append(f"{now.per_minute:.3g} trials/min")
+    if now.seconds_left:
+        parts.append(f"about {duration(now.seconds_left)} left")
+    return ", ".join(parts)
+
+
+def table(now: Snapshot, limit: int | None = None) -> Table:
+    """The cells, one a line; with a limit those that run, then those that wait."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("cell", "trials", "pruned", "failed", "final runs", "best on validation"):
+        shown.add_column(name, justify="left" if name == "cell" else "right")
+    cells = list(now.cells)
+    if limit is not None and len(cells) > limit:
+        cells.sort(key=lambda c: (not (c.running or c.finals_running), not c.left))
+    for c in cells[:limit]:
+        shown.add_row(*_row(c), style="dim" if c.refused else None)
+    if len(cells) > len(cells[:limit]):
+        shown.add_row(f"... and {len(cells) - len(cells[:limit])} more cells")
+    return shown
+
+
+def _row(c: CellTally) -> list[Text]:
+    if c.refused:
+        why = c.refused.splitlines()[0]
+        return [Text(c.name), Text("refused"), Text(), Text(), Text(), Text(why, "dim")]
+    ended = c.done + c.pruned + c.failed
+    finals = f"{c.finals_done} of {c.finals}" if c.finals else "-"
+    if c.finals_failed:
+        finals += f" ({c.finals_failed} failed)"
+    if c.problem:
+        finals = "none possible"
+    return [
+        Text(c.name),
+        Text(f"{ended} of {c.trials}" + (f" (+{c.running})" if c.running else "")),
+        Text(str(c.pruned or "")),
+        Text(str(c.failed or ""), "red"),
+        Text(finals + (f" (+{c.finals_running})" if c.finals_running else "")),
+        Text("-" if c.best is None else f"{c.best:.5g}"),
+    ]
+
+
+def duration(seconds: float) -> str:
+    """Such as "40 s", "12 min", "3 h 20 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,200 @@
+"""Stand-ins for plugins and runner, so that tests of sweeps take milliseconds a trial.
+
+Runs as a script too: `python fake_work.py SWEEP.yaml ROOT [STEP N]` drives a sweep, and kills
+itself with SIGKILL when it comes to STEP of a trial's way for the N-th time.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rnnbench.registry import FieldSchema, PluginError
+from rnnbench.spec import Budget, Optimizer, PluginSpec, RunSpec
+from rnnbench.sweep.plan import Bench
+
+METRIC = {"name": "error", "unit": "", "higher_is_better": False, "help": ""}
+
+FIELDS: dict[str, dict[str, dict[str, FieldSchema]]] = {
+    "tasks": {
+        "easy": {"seconds": FieldSchema("seconds", float, 0.0)},
+        "hard": {"length": FieldSchema("length", int, 10, search=(5, 20))},
+    },
+    "architectures": {
+        "plain": {
+            "hidden": FieldSchema("hidden", int, 8, search=(4, 64)),
+            "activation": FieldSchema("activation", str, "tanh", search=("tanh", "relu")),
+        },
+        "explodes": {"hidden": FieldSchema("hidden", int, 8)},  # NaN where lr > 1e-2
+        "always-nan": {},
+        "infinite": {},
+        "deadly": {},  # kills its worker
+        "frozen": {},  # stops its worker at the first attempt
+        "impossible": {},  # refused
+        "picky": {"hidden": FieldSchema("hidden", int, 8)},  # refuses an odd width
+        "raises": {},
+    },
+    "tricks": {
+        "zoneout": {"rate": FieldSchema("rate", float, 0.1, search=(0.05, 0.3))},
+        "clip": {},
+    },
+}
+
+
+class FakeRefusal(ValueError):
+    pass
+
+
+def fields(kind: str, name: str) -> dict[str, FieldSchema]:
+    if name not in FIELDS[kind]:
+        raise PluginError(f"there is no {kind[:-1]} {name!r}")
+    return FIELDS[kind][name]
+
+
+def compose(
+    cell: Any, settings: dict[str, Any], places: dict[str, str], seed: int, test: bool
+) -> RunSpec:
+    def plugin(kind: str, section: str, entry: dict[str, Any]) -> PluginSpec:
+        own = {f.name: f.default for f in fields(kind, entry["name"]).values()}
+        given = {k: v for k, v in entry.items() if k != "name"}
+        given |= {
+            k.removeprefix(section + "."): v
+            for k, v in settings.items()
+            if k.rpartition(".")[0] == section
+        }
+        for k, v in given.items():
+            if k not in own:
+                raise ValueError(f"{places[f'{section}.{k}']}: {entry['name']} has no field {k!r}")
+            if isinstance(own[k], int) and not isinstance(v, int):
+                raise ValueError(f"{places.get(f'{section}.{k}')}: {k}={v!r} is no int")
+        return PluginSpec(entry["name"], 1, tuple((own | given).items()))
+
+    def part(section: str) -> dict[str, Any]:
+        return {
+            k.removeprefix(section + "."): v
+            for k, v in settings.items()
+            if k.startswith(section + ".")
+        }
+
+    spec = RunSpec(
+        task=plugin("tasks", "task", cell.task),
+        architecture=plugin("architectures", "architecture", cell.architecture),
+        tricks=tuple(plugin("tricks", f"tricks.{t['name']}", t) for t in cell.tricks),
+        optimizer=Optimizer(**part("optimizer")),
+        budget=Budget(**{"steps": 200, "validate_every": 50, **part("budget")}),
+        seed=seed,
+        test=test,
+    )
+    if spec.architecture.name == "picky" and dict(spec.architecture.settings)["hidden"] % 2:
+        raise FakeRefusal("picky wants an even width")
+    return spec
+
+
+def check(spec: RunSpec) -> None:
+    if spec.architecture.name == "impossible":
+        raise FakeRefusal(f"impossible on {spec.task.name}: it has no cell")
+
+
+BENCH = Bench(fields, compose, check, FakeRefusal, lambda spec: False)
+
+
+def execute(
+    spec: RunSpec,
+    *,
+    store: Any,
+    trainer: Any = None,
+    attempt: int = 1,
+    sweep: str | None = None,
+    study: str | None = None,
+    on_validation: Any = None,
+    on_step: Any = None,
+    quiet: bool = True,
+) -> Any:
+    """As `rnnbench.runner.execute`. Leaves a line in starts.log, before it does anything."""
+    from rnnbench.record import Record, Status
+
+    with open(store.root / "starts.log", "a") as log:
+        log.write(f"{spec.run_id} {attempt} {os.getpid()}\n")
+    kind = spec.architecture.name
+    seconds = dict(spec.task.settings).get("seconds", 0.0)
+    time.sleep(seconds)
+    if kind == "deadly":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "frozen" and attempt == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if kind == "raises":
+        raise RuntimeError("a fault of the runner")
+    target = abs(math.log10(spec.optimizer.lr) + 2.0)
+    value: float | None = target
+    status, reason, curve = Status.DONE, None, []
+    for i in range(1, 5):
+        value = target + (4 - i)
+        if kind == "always-nan" or (kind == "explodes" and spec.optimizer.lr > 1e-2):
+            status, reason, value = Status.NAN, f"the loss is nan at step {50 * i}", None
+            break
+        if kind == "infinite":
+            value = -math.inf
+        curve.append([50 * i, 0.1 * i, {"error": value, "loss": value}])
+        if on_validation is not None and on_validation(50 * i, value) and i < 4:
+            status, reason = Status.PRUNED, f"by the search, at step {50 * i}"
+            break
+    figures = {"error": value, "loss": value}
+    record = Record(
+        spec=spec,
+        status=status,
+        reason=reason,
+        metrics={"valid": figures, "test": figures} if status is Status.DONE else {},
+        metric_info=[METRIC],
+        selection={"metric": "error", "higher_is_better": False, "value": value, "step": 200},
+        curve=curve,
+        sweep=sweep,
+        study=study,
+        attempt=attempt,
+    )
+    store.write(record)
+    return record
+
+
+def starts(root: Path) -> list[tuple[str, int, int]]:
+    """(run id, attempt, process) of every start of a run."""
+    path = root / "starts.log"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [(a, int(b), int(c)) for a, b, c in (line.split() for line in lines)]
+
+
+def make_engine(root: Path, work: str = "fake_work:execute", beat: float = 0.2) -> Any:
+    from rnnbench.sweep.local import LocalEngine
+
+    folder = str(Path(__file__).parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return lambda n: LocalEngine(workers=n, root=root, logs=root / "logs", work=work, beat=beat)
+
+
+def main(file: str, root: str, step: str = "", count: str = "1") -> int:
+    from rnnbench.sweep.driver import run_sweep
+    from rnnbench.sweep.file import read_sweep
+
+    seen = 0
+
+    def at(name: str) -> None:
+        nonlocal seen
+        seen += name == step
+        if step and seen == int(count):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    outcome = run_sweep(
+        read_sweep(Path(file)), root=Path(root), engine_factory=make_engine(Path(root)),
+        bench=BENCH, lease=2.0, beat=0.2, at=at,
+    )  # fmt: skip
+    print(outcome.summary())
+    return outcome.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

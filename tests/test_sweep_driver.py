@@ -1,0 +1,416 @@
+"""Whole sweeps of small trials, on real processes and databases; some are killed on the way."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import optuna
+import pytest
+from fake_work import BENCH, make_engine, starts
+
+from rnnbench.database import open_database
+from rnnbench.store import Store
+from rnnbench.sweep.driver import run_sweep
+from rnnbench.sweep.file import SweepError, parse_sweep
+from rnnbench.sweep.ledger import Ledger, SweepBusyError, refusals
+from rnnbench.sweep.owner import identity, start_time
+
+SWEEP = """\
+name: sweep
+tasks: [easy]
+architectures: [plain, explodes]
+tricks: [[], [zoneout]]
+search:
+  trials: 3
+  sampler: random
+  space:
+    optimizer.lr: {low: 1e-4, high: 1e-1, log: true}
+final: {seeds: [1, 2]}
+workers: 2
+"""
+RUNS = 4 * (3 + 2)
+
+
+class Notes:
+    """Keeps what a sweep tells."""
+
+    def __init__(self):
+        self.snapshots, self.notes = [], []
+
+    def show(self, now):
+        self.snapshots.append(now)
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def run(text, root, **given):
+    given = {"lease": 2.0, "beat": 0.2, "engine_factory": make_engine(root), **given}
+    return run_sweep(parse_sweep(text), root=root, bench=BENCH, **given)
+
+
+def rows_of(root, name="sweep"):
+    engine = open_database(Path(root) / "results.db")
+    try:
+        return Ledger(engine, name, identity(os.getpid())).rows()
+    finally:
+        engine.dispose()
+
+
+def params_of(root):
+    return {r.key: r.params for r in rows_of(root)}
+
+
+def assert_nothing_is_left_behind(root):
+    """No worker that ever ran a trial under this root is alive."""
+    deadline = time.monotonic() + 2
+    alive = {pid for _, _, pid in starts(root)}
+    while alive and time.monotonic() < deadline:
+        alive = {pid for pid in alive if start_time(pid) is not None}
+        time.sleep(0.02)
+    assert not alive
+
+
+def test_every_planned_trial_runs_once_and_a_second_start_runs_nothing(tmp_path):
+    outcome = run(SWEEP, tmp_path)
+    assert outcome.complete
+    assert outcome.exit_code == 0
+    assert (outcome.ran, outcome.taken) == (RUNS, 0)
+    counts = Counter(run_id for run_id, _, _ in starts(tmp_path))
+    assert len(counts) == RUNS
+    assert set(counts.values()) == {1}
+    rows = rows_of(tmp_path)
+    assert Counter(r.stage for r in rows) == {"search": 12, "final": 8}
+    assert all(r.ended for r in rows)
+    assert_nothing_is_left_behind(tmp_path)
+
+    again = run(SWEEP, tmp_path, engine_factory=None)  # no engine is made where nothing runs
+    assert (again.ran, again.taken, again.complete) == (0, 0, True)
+    assert len(starts(tmp_path)) == RUNS
+    assert rows_of(tmp_path) == rows
+
+
+def test_the_final_runs_are_the_best_configuration_on_fresh_seeds_and_test(tmp_path):
+    run(SWEEP, tmp_path)
+    rows = rows_of(tmp_path)
+    for study in {r.study for r in rows}:
+        search = [r for r in rows if r.study == study and r.stage == "search"]
+        final = [r for r in rows if r.study == study and r.stage == "final"]
+        best = min((r for r in search if r.state == "done"), key=lambda r: r.value)
+        assert [r.params for r in final] == [best.params] * 2
+        assert [json.loads(r.spec)["seed"] for r in final] == [1, 2]
+        assert all(json.loads(r.spec)["test"] for r in final)
+        assert not any(json.loads(r.spec)["test"] for r in search)
+
+
+def test_an_added_architecture_and_more_trials_run_only_what_is_new(tmp_path):
+    run(SWEEP.replace("[plain, explodes]", "[plain]"), tmp_path)
+    before = params_of(tmp_path)
+    outcome = run(SWEEP, tmp_path)
+    assert outcome.ran == RUNS // 2
+    outcome = run(SWEEP.replace("trials: 3", "trials: 4"), tmp_path)
+    searched = [k for k in params_of(tmp_path) if "/final/" not in k]
+    assert len(searched) == 16
+    assert {k: v for k, v in params_of(tmp_path).items() if k in before and "final" not in k} == {
+        k: v for k, v in before.items() if "final" not in k
+    }
+    assert outcome.complete
+
+
+def test_a_run_that_another_sweep_finished_is_taken(tmp_path):
+    run(SWEEP, tmp_path)
+    text = SWEEP.replace("name: sweep", "name: other").replace("sampler: random", "sampler: qmc")
+    text = text.replace("{low: 1e-4, high: 1e-1, log: true}", "{choices: [1e-3]}")
+    first = run(text.replace("trials: 3", "trials: 1"), tmp_path)
+    assert (first.ran, first.taken) == (12, 0)
+    text = text.replace("name: other", "name: third").replace("trials: 3", "trials: 1")
+    second = run(text, tmp_path)
+    assert (second.ran, second.taken) == (0, 12)
+    assert len(rows_of(tmp_path, "third")) == 12
+
+
+def test_the_same_configuration_proposed_twice_runs_once(tmp_path):
+    text = SWEEP.replace("{low: 1e-4, high: 1e-1, log: true}", "{choices: [1e-3]}")
+    outcome = run(text, tmp_path)
+    assert outcome.complete
+    assert set(Counter(r for r, _, _ in starts(tmp_path)).values()) == {1}
+    assert outcome.taken == 8
+
+
+def test_one_worker_and_one_seed_give_the_same_configurations(tmp_path):
+    text = SWEEP.replace("sampler: random", "sampler: {name: tpe, startup_trials: 1}")
+    text = text.replace("workers: 2", "workers: 1")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    run(text, tmp_path / "a")
+    run(text, tmp_path / "b")
+    assert params_of(tmp_path / "a") == params_of(tmp_path / "b")
+
+
+def test_nan_and_infinite_trials_are_failures_that_are_counted_and_never_best(tmp_path):
+    text = SWEEP.replace("[plain, explodes]", "[plain, explodes, always-nan, infinite]")
+    text = text.replace("tricks: [[], [zoneout]]\n", "").replace("trials: 3", "trials: 6")
+    notes = Notes()
+    outcome = run(text, tmp_path, progress=notes)
+    cells = {c.name: c for c in outcome.last.cells}
+    assert cells["easy.plain"].failed == 0
+    assert cells["easy.explodes"].failed > 0
+    assert cells["easy.explodes"].done == 6 - cells["easy.explodes"].failed
+    assert cells["easy.explodes"].best >= 0
+    for name in ("easy.always-nan", "easy.infinite"):
+        assert (cells[name].failed, cells[name].done, cells[name].best) == (6, 0, None)
+        assert cells[name].problem.startswith("no trial is done (6 nan)")
+    assert outcome.exit_code == 1
+    assert {f.status for f in outcome.failures} == {"nan"}
+    assert any("the loss is nan at step 50" in n for n in notes.notes)
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    for name in optuna.get_all_study_names(url):
+        study = optuna.load_study(study_name=name, storage=url)
+        states = Counter(t.state.name for t in study.trials)
+        if "always-nan" in name or "infinite" in name:
+            assert states == {"FAIL": 6}
+        else:
+            assert study.best_value >= 0
+
+
+def test_pruned_trials_keep_their_curve(tmp_path):
+    text = SWEEP.replace("[plain, explodes]", "[plain]").replace("trials: 3", "trials: 8")
+    text = text.replace("sampler: random", "pruner: {name: median, startup_trials: 2}")
+    outcome = run(text, tmp_path)
+    pruned = [r for r in rows_of(tmp_path) if r.state == "pruned"]
+    assert len(pruned) == outcome.last.count("pruned") > 0
+    for row in pruned:
+        assert 1 <= len(row.curve) < 4
+        assert [s for s, _ in row.curve] == [50 * (i + 1) for i in range(len(row.curve))]
+    assert all(r.state == "done" for r in rows_of(tmp_path) if r.stage == "final")
+
+
+def test_refused_cells_are_listed_and_the_others_run(tmp_path):
+    notes = Notes()
+    outcome = run(SWEEP.replace("explodes", "impossible"), tmp_path, progress=notes)
+    assert outcome.complete
+    assert outcome.exit_code == 0
+    assert [c.name for c in outcome.last.refused] == [
+        "easy.impossible", "easy.impossible+zoneout",
+    ]  # fmt: skip
+    assert "it has no cell" in notes.notes[0]
+    assert outcome.summary() == (
+        "sweep sweep complete: 6 trials done, 0 pruned, 0 failed, 4 of 4 final runs done, "
+        "2 of 4 cells refused (10 ran now)"
+    )
+    engine = open_database(tmp_path / "results.db")
+    assert refusals(engine) == outcome.refused
+    engine.dispose()
+
+
+def test_a_sweep_of_refused_cells_only_is_an_error(tmp_path):
+    text = SWEEP.replace("[plain, explodes]", "[impossible]")
+    with pytest.raises(SweepError, match="every combination is refused"):
+        run(text, tmp_path)
+    assert not (tmp_path / "results.db").exists()
+
+
+def test_a_single_refused_configuration_is_a_failed_trial(tmp_path):
+    text = SWEEP.replace("[plain, explodes]", "[picky]").replace("tricks: [[], [zoneout]]\n", "")
+    text = text.replace("  trials: 3\n  sampler: random\n", "  sampler: grid\n")
+    text = text.replace("optimizer.lr: {low: 1e-4, high: 1e-1, log: true}",
+                        "architecture.hidden: {low: 4, high: 7}")  # fmt: skip
+    outcome = run(text, tmp_path)
+    assert outcome.complete
+    assert (outcome.last.count("done"), outcome.last.count("failed")) == (2, 2)
+    assert {f.reason for f in outcome.failures} == {"picky wants an even width"}
+
+
+def test_a_trial_that_kills_its_workers_fails_and_the_sweep_goes_on(tmp_path):
+    text = SWEEP.replace("explodes", "deadly").replace("trials: 3", "trials: 1")
+    text = text.replace("tricks: [[], [zoneout]]\n", "")
+    outcome = run(text, tmp_path)
+    (failure,) = outcome.failures
+    assert failure.status == "crashed"
+    assert failure.reason.startswith("killed its worker twice")
+    assert outcome.lost_workers == 2
+    assert outcome.last.count("finals_done") == 2
+    failed = [r for r in rows_of(tmp_path) if r.state == "failed"]
+    store = Store(tmp_path)
+    record = store.read(failed[0].run_id)
+    store.close()
+    assert (record.status, record.reason) == ("crashed", failure.reason)
+
+
+def test_a_frozen_worker_is_given_up_after_its_lease(tmp_path):
+    text = SWEEP.replace("[plain, explodes]", "[frozen]").replace("trials: 3", "trials: 1")
+    text = text.replace("tricks: [[], [zoneout]]\n", "").replace("final: {seeds: [1, 2]}\n", "")
+    notes = Notes()
+    outcome = run(text, tmp_path, lease=0.6, beat=0.1, progress=notes)
+    assert outcome.complete
+    assert [attempt for _, attempt, _ in starts(tmp_path)] == [1, 2]
+    assert "no sign of life for 0.6 s" in notes.notes[0]
+    assert_nothing_is_left_behind(tmp_path)
+
+
+def test_killing_workers_at_random_loses_and_invents_nothing(tmp_path):
+    text = SWEEP.replace("[easy]", "[{name: easy, seconds: 0.1}]") + "retries: 50\n"
+    stop, kills = threading.Event(), []
+
+    def kill_some():
+        rng = random.Random(0)
+        while len(kills) < 4 and not stop.wait(0.3):
+            # The number of a worker that has ended may belong to anyone: kill only its children.
+            mine = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+            busy = [p for p in map(int, mine) if p in {pid for _, _, pid in starts(tmp_path)}]
+            if busy:
+                kills.append(rng.choice(busy))
+                os.kill(kills[-1], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_some)
+    killer.start()
+    try:
+        outcome = run(text, tmp_path)
+    finally:
+        stop.set()
+        killer.join()
+    assert kills
+    assert outcome.complete
+    assert outcome.failures == () or {f.status for f in outcome.failures} == {"nan"}
+    rows = rows_of(tmp_path)
+    assert len(rows) == len({r.run_id for r in rows}) == RUNS
+    assert {run_id for run_id, _, _ in starts(tmp_path)} == {r.run_id for r in rows}
+    assert len(starts(tmp_path)) <= RUNS + len(kills)
+    assert_nothing_is_left_behind(tmp_path)
+
+
+WAY = ["asked", "planned", "claimed", "submitted", "finished", "committed", "told"]
+
+
+def test_a_driver_killed_at_every_step_of_a_trials_way_ends_complete(tmp_path):
+    sweep, root = tmp_path / "sweep.yaml", tmp_path / "root"
+    sweep.write_text(SWEEP)
+    root.mkdir()
+    script = Path(__file__).with_name("fake_work.py")
+    for step in [*WAY, "finals planned"]:
+        before = starts(root)
+        finished = {p.parent.name for p in root.glob("runs/*/record.json")}
+        count = "1" if step == "finals planned" else "2"
+        killed = subprocess.run(
+            [sys.executable, script, sweep, root, step, count], capture_output=True, text=True
+        )
+        assert killed.returncode == -signal.SIGKILL, f"{step}: {killed.stderr}"
+        again = {run_id for run_id, _, _ in starts(root)[len(before) :]} & finished
+        assert not again, f"finished runs were run again after a kill at {step!r}: {again}"
+        assert_nothing_is_left_behind(root)
+    finished = {p.parent.name for p in root.glob("runs/*/record.json")}
+    before = starts(root)
+    outcome = run(SWEEP, root)
+    assert outcome.complete
+    assert not {run_id for run_id, _, _ in starts(root)[len(before) :]} & finished
+    rows = rows_of(root)
+    assert len(rows) == len({r.run_id for r in rows}) == RUNS
+    assert {r for r, _, _ in starts(root)} == {r.run_id for r in rows}
+    assert len(starts(root)) <= RUNS + 2 * len(WAY)  # at most what two workers had in hand
+
+
+def test_a_killed_driver_goes_on_to_the_same_configurations(tmp_path):
+    text = SWEEP.replace("sampler: random", "sampler: {name: tpe, startup_trials: 1}")
+    text = text.replace("workers: 2", "workers: 1")
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text(text)
+    (tmp_path / "whole").mkdir()
+    run(text, tmp_path / "whole")
+    root = tmp_path / "killed"
+    root.mkdir()
+    script = Path(__file__).with_name("fake_work.py")
+    subprocess.run([sys.executable, script, sweep, root, "asked", "6"], capture_output=True)
+    run(text, root)
+    assert params_of(root) == params_of(tmp_path / "whole")
+
+
+def test_a_second_driver_is_refused_and_the_first_stops_in_order(tmp_path):
+    text = SWEEP.replace("[easy]", "[{name: easy, seconds: 60}]")
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text(text)
+    script = Path(__file__).with_name("fake_work.py")
+    first = subprocess.Popen([sys.executable, script, sweep, tmp_path], stdout=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 10
+        while len(starts(tmp_path)) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with pytest.raises(SweepBusyError, match=f"process {first.pid} on this host"):
+            run(text, tmp_path)
+        # An orderly stop: what ran is marked, what is left is said.
+        first.send_signal(signal.SIGTERM)
+        last, _ = first.communicate(timeout=10)
+    finally:
+        first.kill()
+    assert first.returncode == 128 + signal.SIGTERM
+    assert b"the same command goes on from here" in last
+    rows = rows_of(tmp_path)
+    assert {(r.state, r.status) for r in rows} == {("planned", "interrupted")}
+    assert len(rows) == 2
+    assert_nothing_is_left_behind(tmp_path)
+
+
+def test_a_late_message_of_an_attempt_that_was_given_up_changes_nothing(tmp_path, monkeypatch):
+    text = SWEEP.replace("[plain, explodes]", "[frozen]").replace("trials: 3", "trials: 1")
+    text = text.replace("tricks: [[], [zoneout]]\n", "").replace("final: {seeds: [1, 2]}\n", "")
+    from rnnbench.sweep.engine import Ending, Finished
+
+    make = make_engine(tmp_path)
+
+    class Echo:
+        """Says of every job, before it ends, that its previous attempt ended better."""
+
+        def __init__(self, workers):
+            self.inner, self.late = make(workers), []
+
+        def __getattr__(self, name):
+            return getattr(self.inner, name)
+
+        def submit(self, worker, job):
+            self.inner.submit(worker, job)
+            if job.attempt > 1:
+                self.late = [Finished(job.key, job.attempt - 1, Ending("done", value=-9.0))]
+
+        def poll(self, timeout):
+            late, self.late = self.late, []
+            return late + self.inner.poll(timeout)
+
+    outcome = run(text, tmp_path, lease=0.6, beat=0.1, engine_factory=Echo)
+    assert outcome.complete
+    (row,) = rows_of(tmp_path)
+    assert (row.attempt, row.state) == (2, "done")
+    assert row.value >= 0
+
+
+def test_progress_tells_cells_rate_and_time_left(tmp_path, monkeypatch):
+    monkeypatch.setattr("rnnbench.sweep.loop.SHOW_SECONDS", 0.0)
+    notes = Notes()
+    run(SWEEP, tmp_path, progress=notes)
+    first, last = notes.snapshots[0], notes.snapshots[-1]
+    assert first.count("left") == RUNS
+    assert last.count("left") == 0
+    assert any(s.count("running") for s in notes.snapshots)
+    middle = next(s for s in notes.snapshots if s.per_minute)
+    assert middle.seconds_left > 0
+    assert last.cells[0].best is not None
+
+
+def test_a_lease_shorter_than_three_beats_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="three beats"):
+        run(SWEEP, tmp_path, lease=5.0, beat=2.0)
+
+
+def test_cells_take_turns(tmp_path):
+    run(SWEEP.replace("workers: 2", "workers: 1"), tmp_path)
+    store = Store(tmp_path)
+    order = [store.read(r).study for r, _, _ in starts(tmp_path)][:8]
+    store.close()
+    assert len(set(order[:4])) == 4
+    assert len(set(order[4:8])) == 4

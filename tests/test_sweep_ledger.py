@@ -1,0 +1,192 @@
+"""The ledger: claims, leases, fences, and who may drive."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from rnnbench.database import open_database
+from rnnbench.sweep.ledger import Ledger, LostSweepError, Row, SweepBusyError
+from rnnbench.sweep.owner import describe, identity, is_dead
+
+ME = identity(os.getpid())
+ELSEWHERE = "other-host-1:17:4711"
+
+
+@pytest.fixture
+def dead():
+    """The identity of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    owner = identity(process.pid)
+    assert not is_dead(owner)
+    process.communicate(b"\n")
+    assert is_dead(owner)
+    return owner
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    ledger = Ledger(open_database(tmp_path / "results.db"), "sweep", ME)
+    with ledger.driving():
+        yield ledger
+    ledger.engine.dispose()
+
+
+def make_row(number=0, run_id="", **fields):
+    key = f"sweep/cell/{number}"
+    return Row(key, "sweep", "cell", "search", number, "{}", run_id or f"run-{number}", **fields)
+
+
+def shift_clock(ledger, seconds):
+    """As if so many seconds had passed."""
+    with ledger.engine.begin() as connection:
+        for table in ("trial", "sweep_driver"):
+            connection.exec_driver_sql(f"UPDATE {table} SET lease_until = lease_until - {seconds}")
+
+
+def test_a_trial_is_planned_claimed_and_finished(ledger):
+    row = make_row(params={"lr": 0.1})
+    ledger.plan([row])
+    assert ledger.claim(row, ME)
+    done = {"state": "done", "status": "done", "value": 0.25, "curve": [(50, 0.25)]}
+    assert ledger.finish(row, **done, notes={"completed_rung_0": 0.25})
+    (found,) = ledger.rows()
+    assert found == row
+    assert (found.params, found.value, found.attempt) == ({"lr": 0.1}, 0.25, 1)
+    assert found.curve == [(50, 0.25)]
+
+
+def test_of_two_claims_one_wins(ledger):
+    ledger.plan([make_row()])
+    one, two = make_row(), make_row()
+    assert ledger.claim(one, ME)
+    assert not ledger.claim(two, ELSEWHERE)
+    (found,) = ledger.rows()
+    assert found.owner == ME
+
+
+def test_many_claims_at_once_give_each_trial_to_one(ledger):
+    ledger.plan([make_row(i) for i in range(10)])
+    won = []
+
+    def claim_all():
+        won.extend(i for i in range(10) if ledger.claim(make_row(i), ME))
+
+    threads = [threading.Thread(target=claim_all) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert sorted(won) == list(range(10))
+
+
+def test_a_worker_that_lost_its_lease_cannot_write(ledger):
+    ledger.plan([make_row()])
+    frozen = make_row()
+    assert ledger.claim(frozen, ELSEWHERE)
+    (row,) = ledger.rows()
+    assert not ledger.claim(row, ME)
+    shift_clock(ledger, 31)
+    assert ledger.claim(row, ME)
+    assert row.attempt == 2
+    assert not ledger.finish(frozen, state="done", status="done", value=0.0)
+    assert not ledger.give_back(frozen, status="interrupted", reason="late")
+    assert ledger.beat([(frozen.key, frozen.attempt)]) == set()
+    assert ledger.finish(row, state="done", status="done", value=1.0)
+    assert ledger.rows()[0].value == 1.0
+
+
+def test_a_beat_extends_the_lease(ledger):
+    ledger.plan([make_row()])
+    held = make_row()
+    assert ledger.claim(held, ELSEWHERE)
+    shift_clock(ledger, 20)
+    assert ledger.beat([(held.key, held.attempt)]) == {held.key}
+    shift_clock(ledger, 20)
+    (row,) = ledger.rows()
+    assert not ledger.claim(row, ME)
+
+
+def test_the_trial_of_a_dead_process_is_free_at_once(ledger, dead):
+    ledger.plan([make_row()])
+    assert ledger.claim(make_row(), dead)
+    (row,) = ledger.rows()
+    assert ledger.claim(row, ME)
+
+
+def test_the_trial_of_a_living_process_is_not_free_before_its_lease_ends(ledger):
+    ledger.plan([make_row()])
+    assert ledger.claim(make_row(), ME)
+    (row,) = ledger.rows()
+    assert not ledger.claim(row, ELSEWHERE)
+
+
+def test_two_trials_of_one_run_do_not_share_its_folder(ledger):
+    ledger.plan([make_row(0, "same"), make_row(1, "same")])
+    first, second = ledger.rows()
+    assert ledger.claim(first, ME)
+    assert not ledger.claim(second, ME)
+    assert ledger.finish(first, state="done", status="done", value=1.0)
+    assert ledger.claim(second, ME)
+
+
+def test_an_attempt_goes_beyond_the_one_of_a_record_that_is_there(ledger):
+    ledger.plan([make_row()])
+    row = make_row()
+    assert ledger.claim(row, ME, above=4)
+    assert row.attempt == 5
+
+
+def test_the_same_trial_is_not_planned_twice(ledger):
+    ledger.plan([make_row()])
+    with pytest.raises(Exception, match="UNIQUE"):
+        ledger.plan([make_row()])
+
+
+def test_a_second_driver_is_refused_and_told_who_holds_the_sweep(ledger, dead):
+    second = Ledger(ledger.engine, "sweep", ELSEWHERE)
+    with (
+        pytest.raises(SweepBusyError, match=f"process {os.getpid()} on this host"),
+        second.driving(),
+    ):
+        pass
+    with Ledger(ledger.engine, "another", ELSEWHERE).driving():
+        pass
+    shift_clock(ledger, 1000)  # asleep, and alive: its workers may go on with it
+    with pytest.raises(SweepBusyError), second.driving():
+        pass
+
+
+def test_the_sweep_of_a_dead_driver_is_taken_over(tmp_path, dead):
+    engine = open_database(tmp_path / "results.db")
+    killed = Ledger(engine, "sweep", dead).driving()
+    killed.__enter__()
+    with Ledger(engine, "sweep", ME).driving():
+        pass
+    engine.dispose()
+
+
+def test_a_driver_of_another_host_loses_the_sweep_with_its_lease(tmp_path):
+    engine = open_database(tmp_path / "results.db")
+    far, near = Ledger(engine, "sweep", ELSEWHERE), Ledger(engine, "sweep", ME)
+    driving = far.driving()
+    driving.__enter__()
+    far.plan([make_row()])
+    with pytest.raises(SweepBusyError, match="process 17 on other"), near.driving():
+        pass
+    shift_clock(far, 31)
+    with near.driving():
+        assert not far.claim(make_row(), ELSEWHERE)
+        with pytest.raises(LostSweepError, match="taken over"):
+            far.beat([])
+    engine.dispose()
+
+
+def test_a_process_number_used_again_is_another_process():
+    place, pid, start = ME.split(":")
+    assert not is_dead(ME)
+    assert is_dead(f"{place}:{pid}:{int(start) + 1}")
+    assert not is_dead(ELSEWHERE)  # cannot be seen from here
+    assert describe(ELSEWHERE) == "process 17 on other"

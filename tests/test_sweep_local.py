@@ -1,0 +1,162 @@
+"""The engine of one machine: real processes, killed and frozen."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import pytest
+from fake_work import compose, make_engine, starts
+
+from rnnbench.sweep.channel import Channel
+from rnnbench.sweep.engine import Alive, Died, EngineError, Finished, Job, Report
+from rnnbench.sweep.file import Cell
+from rnnbench.sweep.owner import is_dead, start_time
+
+
+def make_job(architecture="plain", seed=0, attempt=1, asks=False, **task):
+    cell = Cell({"name": "easy", **task}, {"name": architecture}, ())
+    spec = compose(cell, {}, {}, seed, False)
+    return Job(f"job-{seed}", attempt, spec.as_dict(), "sweep", "study", asks)
+
+
+def wait_for(engine, kind, seconds=10.0):
+    """Events up to and including the first of a kind."""
+    events, deadline = [], time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        events += engine.poll(0.2)
+        if any(isinstance(e, kind) for e in events):
+            return events
+    raise AssertionError(f"no {kind.__name__} within {seconds} s, only {events}")
+
+
+def wait_idle(engine, count=1, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while len(engine.idle()) < count:
+        assert time.monotonic() < deadline, "no worker got ready"
+        engine.poll(0.1)
+    return engine.idle()
+
+
+def is_alive(pid):
+    return start_time(pid) is not None
+
+
+def test_a_warm_worker_runs_one_job_after_another(tmp_path):
+    with closing(make_engine(tmp_path)(1)) as engine:
+        for seed in range(3):
+            (worker,) = wait_idle(engine)
+            engine.submit(worker, make_job(seed=seed))
+            assert engine.idle() == []
+            (event,) = [e for e in wait_for(engine, Finished) if isinstance(e, Finished)]
+            assert (event.key, event.ending.status) == (f"job-{seed}", "done")
+            assert event.ending.curve[-1] == (200, event.ending.value)
+    assert len({pid for _, _, pid in starts(tmp_path)}) == 1
+    assert is_dead(worker)
+
+
+def test_a_worker_asks_and_is_told_to_prune(tmp_path):
+    with closing(make_engine(tmp_path)(1)) as engine:
+        engine.submit(wait_idle(engine)[0], make_job(asks=True))
+        for step in (50, 100):
+            report = wait_for(engine, Report)[-1]
+            assert report[:3] == ("job-0", 1, step)
+            engine.reply("job-0", step == 100)
+        ending = wait_for(engine, Finished)[-1].ending
+    assert ending.status == "pruned"
+    assert [s for s, _ in ending.curve] == [50, 100]
+
+
+def test_a_worker_that_dies_takes_only_its_own_job_and_is_replaced(tmp_path):
+    with closing(make_engine(tmp_path)(2)) as engine:
+        first, second = wait_idle(engine, 2)
+        engine.submit(first, make_job("deadly", seed=1))
+        engine.submit(second, make_job(seed=2, seconds=0.3))
+        events = wait_for(engine, Finished)
+        (died,) = [e for e in events if isinstance(e, Died)]
+        assert died[:2] == ("job-1", 1)
+        assert "SIGKILL" in died.reason
+        assert "worker-0.log" in died.reason
+        idle = wait_idle(engine, 2)
+        assert first not in idle
+        assert second in idle
+
+
+def test_a_worker_gives_signs_of_life_until_it_is_frozen(tmp_path):
+    with closing(make_engine(tmp_path, beat=0.1)(1)) as engine:
+        engine.submit(wait_idle(engine)[0], make_job(seconds=0.5))
+        assert sum(isinstance(e, Alive) for e in wait_for(engine, Finished)) >= 2
+        engine.submit(wait_idle(engine)[0], make_job("frozen", seed=1))
+        time.sleep(0.5)
+        engine.poll(0)
+        assert engine.poll(0.4) == []
+        engine.kill("job-1")
+        assert wait_for(engine, Died)[-1].key == "job-1"
+
+
+def test_a_fault_of_the_work_function_is_an_ending_and_not_a_death(tmp_path):
+    with closing(make_engine(tmp_path)(1)) as engine:
+        engine.submit(wait_idle(engine)[0], make_job("raises"))
+        ending = wait_for(engine, Finished)[-1].ending
+        assert ending.status == "crashed"
+        assert "RuntimeError: a fault of the runner" in ending.reason
+        assert "Traceback" in (tmp_path / "logs" / "worker-0.log").read_text()
+
+
+def test_work_that_cannot_be_imported_stops_the_engine_with_the_reason(tmp_path):
+    with (
+        closing(make_engine(tmp_path, work="fake_work:excute")(1)) as engine,
+        pytest.raises(EngineError, match="has no attribute 'excute'"),
+    ):
+        wait_idle(engine)
+
+
+def test_stopping_ends_running_jobs(tmp_path):
+    with closing(make_engine(tmp_path)(1)) as engine:
+        engine.submit(wait_idle(engine)[0], make_job(seconds=30.0))
+        wait_for(engine, Alive)
+        engine.stop()
+        assert "SIGTERM" in wait_for(engine, Died)[-1].reason
+
+
+def test_no_worker_outlives_its_driver(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from fake_work import make_engine\n"
+        "from test_sweep_local import make_job, wait_idle\n"
+        f"engine = make_engine(Path({str(tmp_path)!r}))(2)\n"
+        "for i, worker in enumerate(wait_idle(engine, 2)):\n"
+        "    engine.submit(worker, make_job(seed=i, seconds=60.0))\n"
+        "    print(worker.split(':')[1], flush=True)\n"
+        "time.sleep(60)"
+    )
+    driver = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=os.path.dirname(__file__), stdout=subprocess.PIPE
+    )
+    workers = [int(driver.stdout.readline()) for _ in range(2)]
+    assert all(map(is_alive, workers))
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    deadline = time.monotonic() + 2
+    while any(map(is_alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(map(is_alive, workers))
+
+
+def test_half_a_message_does_not_block_the_receiver():
+    import pickle
+    import socket
+    import struct
+
+    ours, theirs = socket.socketpair()
+    with theirs, closing(Channel(ours)) as channel:
+        content = pickle.dumps("x" * 100_000)
+        message = struct.pack("!Q", len(content)) + content
+        theirs.sendall(message[:50_000])
+        assert channel.receive() == []
+        theirs.sendall(message[50_000:] + message[:5])
+        assert channel.receive() == ["x" * 100_000]
+        theirs.close()
+        assert channel.receive() == []
+        assert channel.closed
