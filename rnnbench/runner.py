@@ -129,7 +129,7 @@ def _account(run: Training, record: Record) -> None:
         "epochs": at.epoch + at.batch / batches,
         "parameters": run.parameters_count,
         "train_seconds": run.train_seconds,
-        "device_seconds": run.train_seconds * run.settings.devices,
+        "device_seconds": run.train_seconds,  # a run has one device
     }
     if on_gpu(run.settings):
         record.cost["peak_memory_bytes"] = torch.cuda.max_memory_allocated()

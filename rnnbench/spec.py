@@ -50,7 +50,6 @@ class Trainer:
     accelerator: Literal["auto", "cpu", "gpu"] = setting(
         "auto", "auto takes a GPU where there is one"
     )
-    devices: int = setting(1, "accelerators of one run", low=1)
     deterministic: bool = setting(True, "refuse operators whose result varies from run to run")
     logger: Literal["csv", "tensorboard", "wandb"] = setting(
         "csv", "besides the CSV log, which is always written"

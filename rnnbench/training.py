@@ -299,7 +299,7 @@ def fit(run: Training) -> None:
     with quietly():
         lightning = pl.Trainer(
             accelerator=trainer.accelerator,
-            devices=trainer.devices,
+            devices=1,
             precision=precision,
             max_epochs=-1,
             logger=False,

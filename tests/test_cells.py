@@ -162,3 +162,10 @@ def test_dropout_of_a_stack_acts_between_layers_in_training_only():
 def test_a_setting_out_of_range_is_refused_by_the_plugin_itself():
     with pytest.raises(ValueError, match=r"lstm: hidden = 0 is outside 1\.\."):
         LSTM(hidden=0)
+
+
+@pytest.mark.parametrize("architecture", [Elman, LSTM, GRU])
+def test_dropout_that_would_be_ignored_is_refused(architecture):
+    with pytest.raises(Refusal, match="there is one layer"):
+        architecture(hidden=4, dropout=0.5)
+    architecture(hidden=4, layers=2, dropout=0.5)

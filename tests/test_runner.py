@@ -163,6 +163,14 @@ def test_the_weights_kept_are_those_of_the_best_validation(tmp_path):
     assert record.metrics["valid"]["loss"] == pytest.approx(min(losses.values()), rel=1e-6)
 
 
+def test_bfloat16_trains_in_mixed_precision(tmp_path):
+    _, exact = run_in(tmp_path / "a", small())
+    _, mixed = run_in(tmp_path / "b", small(**{"optimizer__precision": "bf16"}))
+    assert mixed.status == Status.DONE, mixed.reason
+    losses = [r.metrics["valid"]["loss"] for r in (exact, mixed)]
+    assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.05)
+
+
 def test_patience_ends_a_run_early(tmp_path):
     spec = small(**{"optimizer__lr": 0.0, "budget__steps": 1000, "budget__patience": 2})
     _, record = run_in(tmp_path, spec)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Architecture, Backbone, setting
-from rnnbench.nn import FusedCell, Stack
+from rnnbench.nn import FusedCell, Stack, refuse_idle_dropout
 
 
 class GRUCell(FusedCell):
@@ -46,6 +46,10 @@ class GRU(Architecture):
     layers: int = setting(1, "layers, one above the other", low=1, search=(1, 3))
     dropout: float = setting(0.0, "between layers", low=0.0, high=0.95, search=(0.0, 0.6))
     embedding: int | None = setting(None, "width of the input embedding; null: as hidden", low=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_idle_dropout(self.name, self.layers, self.dropout)
 
     def build(self, d_in: int, *, causal: bool) -> Backbone:
         widths = [d_in] + [self.hidden] * (self.layers - 1)

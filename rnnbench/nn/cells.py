@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.contract import Backbone, Cell, Layout, State
+from rnnbench.contract import Backbone, Cell, Layout, Refusal, State
 
 
 class GatedCell(Cell):
@@ -119,6 +119,19 @@ class CellWrapper(Cell):
 
     def carry(self, state: State) -> State:
         return self.inner.carry(state)
+
+
+def refuse_idle_dropout(name: str, layers: int, dropout: float) -> None:
+    """Refuse dropout between layers where there is one layer: it would be ignored.
+
+    Raises:
+        Refusal: naming the architecture.
+    """
+    if dropout and layers == 1:
+        raise Refusal(
+            f"{name}: dropout = {dropout} acts between layers, and there is one layer.\n"
+            "  Set layers to 2 or more, or dropout to 0."
+        )
 
 
 class Stack(Backbone):
