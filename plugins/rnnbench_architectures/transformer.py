@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Architecture, Backbone, Layout, Refusal, State, setting
-from rnnbench.nn import rotate, valid
+from rnnbench.nn import rotate, rotations, valid
+
+
+class Seen(NamedTuple):
+    """What all blocks share in one pass: the rotations of all positions, and who sees whom."""
+
+    rotations_TK: Tensor
+    mask: Tensor
 
 
 class SelfAttention(nn.Module):
@@ -19,24 +27,17 @@ class SelfAttention(nn.Module):
     count from the oldest one kept and a stream of any length needs no growing counter.
     """
 
-    def __init__(self, width: int, heads: int, window: int, causal: bool):
+    def __init__(self, width: int, heads: int, window: int):
         super().__init__()
-        self.heads, self.window, self.causal = heads, window, causal
+        self.heads, self.window = heads, window
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
 
-    def forward(self, x_BTD: Tensor, state: State, layout: Layout | None) -> tuple[Tensor, State]:
-        steps = x_BTD.shape[1]
+    def forward(self, x_BTD: Tensor, state: State, seen: Seen) -> tuple[Tensor, State]:
         q, k, v = self.qkv(x_BTD).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         if state is not None:
             k, v = torch.cat([state[0], k], 2), torch.cat([state[1], v], 2)
-        past = k.shape[2] - steps
-        if self.causal:
-            query = torch.arange(past, past + steps, device=x_BTD.device)[:, None]
-            key = torch.arange(past + steps, device=x_BTD.device)
-            mask = (key <= query) & (key > query - self.window)
-        else:
-            mask = valid(layout.len_B if layout else None, x_BTD, steps)[:, None, None]
-        y = F.scaled_dot_product_attention(rotate(q, past), rotate(k), v, attn_mask=mask)
+        q, k_at = rotate(q, seen.rotations_TK[-q.shape[2] :]), rotate(k, seen.rotations_TK)
+        y = F.scaled_dot_product_attention(q, k_at, v, attn_mask=seen.mask)
         keep = max(0, k.shape[2] - (self.window - 1))
         return self.out(y.transpose(1, 2).flatten(2)), (k[:, :, keep:], v[:, :, keep:])
 
@@ -60,19 +61,19 @@ class CrossAttention(nn.Module):
 class Block(nn.Module):
     """Pre-norm residual block: self-attention, cross-attention where there is a memory, MLP."""
 
-    def __init__(self, cfg: Transformer, causal: bool, memory_width: int | None):
+    def __init__(self, cfg: Transformer, memory_width: int | None):
         super().__init__()
         h = cfg.hidden
-        self.attend = SelfAttention(h, cfg.heads, cfg.window, causal)
+        self.attend = SelfAttention(h, cfg.heads, cfg.window)
         self.cross = None if memory_width is None else CrossAttention(h, memory_width, cfg.heads)
         self.norms = nn.ModuleList(nn.LayerNorm(h) for _ in range(2 if self.cross is None else 3))
         self.mlp = nn.Sequential(nn.Linear(h, 4 * h), nn.GELU(), nn.Linear(4 * h, h))
         self.dropout = cfg.dropout
 
     def forward(
-        self, x: Tensor, state: State, layout: Layout | None, memory: tuple[Tensor, Tensor] | None
+        self, x: Tensor, state: State, seen: Seen, memory: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, State]:
-        y, state = self.attend(self.norms[0](x), state, layout)
+        y, state = self.attend(self.norms[0](x), state, seen)
         x = x + F.dropout(y, self.dropout, self.training)
         if self.cross is not None and memory is not None:
             x = x + F.dropout(self.cross(self.norms[2](x), *memory), self.dropout, self.training)
@@ -85,8 +86,9 @@ class TransformerStack(Backbone):
     def __init__(self, cfg: Transformer, d_in: int, causal: bool, memory_width: int | None = None):
         super().__init__()
         self.width, self.causal = cfg.hidden, causal
+        self.window, self.head_width = cfg.window, cfg.hidden // cfg.heads
         self.enter = nn.Linear(d_in, cfg.hidden) if d_in != cfg.hidden else nn.Identity()
-        self.blocks = nn.ModuleList(Block(cfg, causal, memory_width) for _ in range(cfg.layers))
+        self.blocks = nn.ModuleList(Block(cfg, memory_width) for _ in range(cfg.layers))
         self.norm = nn.LayerNorm(cfg.hidden)
 
     def attend_to(self, m_BTE: Tensor, mask_BT: Tensor) -> State:
@@ -98,10 +100,24 @@ class TransformerStack(Backbone):
     ) -> tuple[Tensor, State]:
         caches, memory = ((None,) * len(self.blocks), None) if state is None else state
         x, new = self.enter(x_BTD), []
+        past = 0 if caches[0] is None or not self.causal else caches[0][0].shape[2]
+        seen = self.seen(x, past, layout)
         for block, cache in zip(self.blocks, caches, strict=True):
-            x, cache = block(x, cache if self.causal else None, layout, memory)
+            x, cache = block(x, cache if self.causal else None, seen, memory)
             new.append(cache)
         return self.norm(x), (tuple(new), memory)
+
+
+    def seen(self, x_BTD: Tensor, past: int, layout: Layout | None) -> Seen:
+        """Who sees whom, for all blocks: `past` kept positions, then those of x."""
+        steps = x_BTD.shape[1]
+        turns = rotations(past + steps, self.head_width, x_BTD)
+        if not self.causal:
+            mask = valid(layout.len_B if layout else None, x_BTD, steps)[:, None, None]
+            return Seen(turns, mask)
+        query = torch.arange(past, past + steps, device=x_BTD.device)[:, None]
+        key = torch.arange(past + steps, device=x_BTD.device)
+        return Seen(turns, (key <= query) & (key > query - self.window))
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """Building blocks for plugin authors."""
 
-from rnnbench.nn.attention import Attention, rotate, valid
+from rnnbench.nn.attention import Attention, rotate, rotations, valid
 from rnnbench.nn.cells import CellWrapper, FusedCell, GatedCell, Stack, refuse_idle_dropout
 from rnnbench.nn.models import Decoder, Embed, Model
 
 __all__ = [
     "Attention", "CellWrapper", "Decoder", "Embed", "FusedCell", "GatedCell", "Model", "Stack",
-    "refuse_idle_dropout", "rotate", "valid",
+    "refuse_idle_dropout", "rotate", "rotations", "valid",
 ]  # fmt: skip

@@ -33,22 +33,25 @@ class Attention(nn.Module):
         return torch.tanh(self.mix(torch.cat([a_BST @ m_BTE, h_BSH], -1))), a_BST
 
 
-def rotate(x_BNTK: Tensor, offset: int = 0) -> Tensor:
-    """Rotary position encoding of the last dimension's pairs (k, k + K/2).
+def rotations(steps: int, width: int, like: Tensor) -> Tensor:
+    """The complex rotations e^{i t θ_k} of positions 0..steps-1: (steps, width / 2).
 
-    Source: Su et al. (2021), arXiv:2104.09864, eq. 34.
+    θ_k = 10000^(-2k / width). Source: Su et al. (2021), arXiv:2104.09864, eqs. 15 and 34.
 
     Args:
-        x_BNTK: queries or keys, K even.
-        offset: position of the first step.
+        width: K of the vectors to rotate, even.
+        like: a tensor on the device and of the precision to use.
     """
-    steps, width = x_BNTK.shape[-2:]
-    half = width // 2
     # Angles in at least float32: in bfloat16 neighbouring positions would coincide.
-    dtype, device = torch.promote_types(x_BNTK.dtype, torch.float32), x_BNTK.device
+    dtype, device = torch.promote_types(like.dtype, torch.float32), like.device
+    half = width // 2
     rate_K = 10000.0 ** (-torch.arange(half, dtype=dtype, device=device) / half)
-    t_T = torch.arange(offset, offset + steps, dtype=dtype, device=device)
-    angle_TK = t_T[:, None] * rate_K
-    cos, sin = angle_TK.cos().to(x_BNTK.dtype), angle_TK.sin().to(x_BNTK.dtype)
-    a, b = x_BNTK[..., :half], x_BNTK[..., half:]
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
+    angle_TK = torch.arange(steps, dtype=dtype, device=device)[:, None] * rate_K
+    return torch.polar(torch.ones_like(angle_TK), angle_TK)
+
+
+def rotate(x_BNTK: Tensor, rotations_TK: Tensor) -> Tensor:
+    """Rotary position encoding: pairs (2k, 2k + 1) of the last dimension turned by t θ_k."""
+    wide = x_BNTK.to(rotations_TK.real.dtype)
+    pairs = torch.view_as_complex(wide.unflatten(-1, (-1, 2)).contiguous())
+    return torch.view_as_real(pairs * rotations_TK).flatten(-2).to(x_BNTK.dtype)
