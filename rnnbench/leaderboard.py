@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from rnnbench.board import Board, Row
@@ -43,6 +43,31 @@ def build(records: Iterable[Record], task: str | None = None) -> list[Board]:
             mine = {measure, ()} if measure == measures[0] else {measure}
             boards.append(_board([r for r in runs if _measure(r) in mine], len(measures) > 1))
     return sorted(boards, key=lambda b: (b.task, b.protocol, b.protocol_id))
+
+
+def mark_absent(boards: Iterable[Board], installed: Mapping[str, Collection[str]]) -> list[Board]:
+    """The boards, saying of what they show that it is not installed here.
+
+    Results outlive their plugins: they stay readable, and cannot be added to.
+
+    Args:
+        installed: names of the plugins of each kind ("architectures", "tasks", "tricks").
+    """
+    return [_mark_absent(board, installed) for board in boards]
+
+
+def _mark_absent(board: Board, installed: Mapping[str, Collection[str]]) -> Board:
+    rows = []
+    for row in board.rows:
+        names = [row.architecture] if row.architecture else []
+        absent = [n for n in names if n not in installed["architectures"]]
+        absent += [n for n in row.tricks if n not in installed["tricks"]]
+        marks = (f"not installed here: {', '.join(absent)}",) if absent else ()
+        rows.append(dataclasses.replace(row, marks=row.marks + marks))
+    notes = board.notes
+    if board.task not in installed["tasks"]:
+        notes += (f"The task {board.task} is not installed here.",)
+    return dataclasses.replace(board, rows=tuple(rows), notes=notes)
 
 
 def _latest(records: Iterable[Record]) -> Iterable[Record]:

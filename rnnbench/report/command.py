@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rnnbench.leaderboard import build
+from rnnbench.leaderboard import build, mark_absent
 from rnnbench.registry import PluginError, did_you_mean, scan
 from rnnbench.report.export import as_csv, as_json
 from rnnbench.report.html import write_page
@@ -17,7 +17,7 @@ def leaderboard_command(
 ) -> None:
     """Print the boards of all tasks or of one, or write them as a page."""
     store = Store(root)
-    boards = build(store.records(), task)
+    boards = mark_absent(build(store.records(), task), scan()[0])
     report_damage(store)
     if task is not None and not boards:
         known = sorted({b.task for b in build(store.records())})
