@@ -153,6 +153,48 @@ def describe(plugin: str, as_json: bool) -> None:
     describe_plugin(plugin, as_json)
 
 
+@main.command(name="check-plugin", epilog=example("rnnbench check-plugin lstm"))
+@click.argument("plugin")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def check_plugin_(plugin: str, as_json: bool) -> None:
+    """Does it obey the laws of its kind? Exit 1 where one is broken, with an example.
+
+    The laws are held on a small instance, made with the class's `tiny` settings.
+    """
+    from rnnbench.report.check_plugin import check_plugin
+
+    sys.exit(check_plugin(plugin, as_json))
+
+
+@main.command(
+    epilog=example("rnnbench new architecture my-cell", "rnnbench new trick my-trick --into work")
+)
+@click.argument("kind", type=click.Choice(["architecture", "task", "trick"]))
+@click.argument("name")
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=Path("."),
+    show_default=True,
+    help="Folder in which the package's folder is made.",
+)
+def new(kind: str, name: str, into: Path) -> None:
+    """Write the package of a plugin NAME that trains as it is, for you to change.
+
+    Code, a test that holds it against the laws of its kind, and what installs it. Nothing is
+    overwritten.
+    """
+    from rnnbench.scaffold import create_plugin, next_commands
+
+    written = create_plugin(kind, name, into)
+    click.echo("written:")
+    for path in written:
+        click.echo(f"  {path}")
+    click.echo("next:")
+    for command in next_commands(kind, name, into / name):
+        click.echo(f"  {command}")
+
+
 @main.command(
     epilog=example("rnnbench leaderboard char-lm", "rnnbench leaderboard --html board.html")
 )

@@ -62,9 +62,7 @@ class Telemetry:
         if not self.csv_path.exists():
             return
         header, *lines = self.csv_path.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [
-            line for line in lines if line.endswith("\n") and int(line.split(",")[0]) <= step
-        ]
+        kept = [line for line in lines if line.endswith("\n") and int(line.split(",")[0]) <= step]
         if kept != lines:
             replace_file(self.csv_path, "".join([header, *kept]))
 

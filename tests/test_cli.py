@@ -217,6 +217,8 @@ def test_version_names_what_it_stands_on():
         ["data", "verify"],
         ["version"],
         ["index"],
+        ["new"],
+        ["check-plugin"],
     ],
 )
 def test_every_command_has_help_with_an_example(command):

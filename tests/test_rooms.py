@@ -33,6 +33,8 @@ TORCH_FREE = (
     "cli",
     "provenance",
     "atomic",
+    "scaffold",
+    "report.reference",
     "stopping",
     "report.html",
     "report.terminal",

@@ -107,7 +107,6 @@ class TransformerStack(Backbone):
             new.append(cache)
         return self.norm(x), (tuple(new), memory)
 
-
     def seen(self, x_BTD: Tensor, past: int, layout: Layout | None) -> Seen:
         """Who sees whom, for all blocks: `past` kept positions, then those of x."""
         steps = x_BTD.shape[1]

@@ -71,5 +71,5 @@ class Trick(Plugin):
         return tuple(s for s in SITES if getattr(cls, s) is not getattr(Trick, s))
 
     def sites(self) -> tuple[str, ...]:
-        """The sites that this one acts on; fewer than `overrides` where its settings leave one out."""
+        """The sites that this one acts on; fewer where its settings leave one out."""
         return self.overrides()

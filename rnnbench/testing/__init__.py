@@ -7,6 +7,11 @@ class TestElman(ArchitectureLaws):
 """
 
 from rnnbench.testing.architecture import ArchitectureLaws
-from rnnbench.testing.laws import Broken, DoesNotApply, Law, Laws, Verdict
+from rnnbench.testing.laws import Broken, DoesNotApply, Law, Laws, Verdict, verdict
+from rnnbench.testing.task import TaskLaws
+from rnnbench.testing.trick import TrickLaws
 
-__all__ = ["ArchitectureLaws", "Broken", "DoesNotApply", "Law", "Laws", "Verdict"]
+__all__ = [
+    "ArchitectureLaws", "Broken", "DoesNotApply", "Law", "Laws", "TaskLaws", "TrickLaws",
+    "Verdict", "verdict",
+]  # fmt: skip

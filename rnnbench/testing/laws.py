@@ -8,7 +8,9 @@ the same functions under pytest.
 from __future__ import annotations
 
 import contextlib
+import time
 import traceback
+import unittest
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -16,7 +18,9 @@ from typing import Any, ClassVar
 
 import torch
 
-from rnnbench.contract import Plugin, Refusal
+from rnnbench.contract import Architecture, Plugin
+from rnnbench.process import random_state, seed_everything, set_random_state
+from rnnbench.testing.variants import variants
 
 
 class Broken(AssertionError):
@@ -34,12 +38,15 @@ class Law:
     Attributes:
         statement: the promise, in one line.
         mend: where to look when it is broken.
+        everywhere: held on neighbouring settings too (two layers, dropout on, each choice), since
+            a fault may hide where the small instance has a feature switched off.
     """
 
     name: str
     statement: str
     mend: str
     hold: Callable[[Any], None]
+    everywhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,21 +56,26 @@ class Verdict:
     law: Law
     outcome: str
     example: str = ""
+    seconds: float = 0.0
 
 
 class Laws:
-    """The laws of one kind of plugin, in the order in which they were written."""
+    """The laws of one kind of plugin, in the order in which they were written.
 
-    def __init__(self) -> None:
-        self.all: list[Law] = []
+    Args:
+        parts: laws written elsewhere, that come first.
+    """
+
+    def __init__(self, *parts: Laws) -> None:
+        self.all: list[Law] = [law for part in parts for law in part.all]
 
     def law(
-        self, statement: str, mend: str
+        self, statement: str, mend: str, *, everywhere: bool = False
     ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-        """Enter a function as a law."""
+        """Enter a function as a law; see `Law` for the arguments."""
 
         def enter(hold: Callable[..., None]) -> Callable[..., None]:
-            self.all.append(Law(hold.__name__, statement, mend, hold))
+            self.all.append(Law(hold.__name__, statement, mend, hold, everywhere))
             return hold
 
         return enter
@@ -76,37 +88,51 @@ class Laws:
 
 def verdict(law: Law, plugin: Plugin) -> Verdict:
     """Hold a plugin against one law; an error inside the plugin breaks the law."""
+    began = time.perf_counter()
+    outcome, example = _outcome(law, plugin)
+    if outcome == "held" and law.everywhere:
+        for changed, variant in variants(plugin):
+            found, shown = _outcome(law, variant)
+            if found == "broken":
+                outcome, example = found, f"with {changed}: {shown}"
+                break
+    return Verdict(law, outcome, example, time.perf_counter() - began)
+
+
+def _outcome(law: Law, plugin: Plugin) -> tuple[str, str]:
     try:
         with undisturbed():
             law.hold(plugin)
     except DoesNotApply as why:
-        return Verdict(law, "does not apply", str(why))
+        return "does not apply", str(why)
     except Broken as example:
-        return Verdict(law, "broken", str(example))
+        return "broken", str(example)
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{frame.filename}:{frame.lineno}"
-        return Verdict(law, "broken", f"{type(error).__name__}: {error} ({where})")
-    return Verdict(law, "held")
+        return "broken", f"{type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
+    return "held", ""
 
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Random numbers and threads as they were; one thread, since two are slower here."""
-    threads = torch.get_num_threads()
+    """Seeded; random numbers, threads and warnings as they were. One thread: two are slower."""
+    threads, before = torch.get_num_threads(), random_state()
     torch.set_num_threads(1)
     try:
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-            torch.manual_seed(0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a verdict may not depend on the caller's filters
+            seed_everything(0)
             yield
     finally:
         torch.set_num_threads(threads)
+        set_random_state(before)
 
 
 def tiny(cls: type[Plugin]) -> Any:
-    """A small instance: with the class's `tiny` settings, else with a `hidden` of 8."""
+    """A small instance: with the class's `tiny` settings, else an architecture of 8 units."""
     chosen: Mapping[str, Any] = cls.tiny
-    if not chosen and any(f.name == "hidden" for f in fields(cls)):  # type: ignore[arg-type]
+    has_units = issubclass(cls, Architecture) and any(f.name == "hidden" for f in fields(cls))  # type: ignore[arg-type]
+    if not chosen and has_units:
         chosen = {"hidden": 8}
     return cls(**chosen)
 
@@ -136,6 +162,8 @@ def _test(law: Law) -> Callable[[PluginLaws], None]:
         found = verdict(law, self.tiny)
         if found.outcome == "broken":
             raise Broken(f"{law.statement}\n  {found.example}\n  To mend: {law.mend}")
+        if found.outcome == "does not apply":
+            raise unittest.SkipTest(found.example)
 
     test.__doc__ = law.statement
     return test
@@ -148,9 +176,10 @@ def differ(a: Any, b: Any, tolerance: float = 0.0) -> str | None:
             return f"shapes {tuple(a.shape)} and {tuple(b.shape)}"
         if a.numel() == 0:
             return None
-        if not a.is_floating_point():
+        if not (a.is_floating_point() or a.is_complex()):
             return None if torch.equal(a, b) else "other values"
-        gap = (a - b).abs().max().item()
+        # NaN in the same places is no difference; a gap of NaN fails the comparison, as it should.
+        gap = torch.where((a == b) | (a.isnan() & b.isnan()), 0, (a - b).abs()).max().item()
         return None if gap <= tolerance else f"by up to {gap:.3g}"
     if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)):
         if len(a) != len(b):
@@ -160,7 +189,6 @@ def differ(a: Any, b: Any, tolerance: float = 0.0) -> str | None:
             if found:
                 return f"part {i}: {found}"
         return None
+    if isinstance(a, torch.Tensor) or isinstance(b, torch.Tensor):
+        return "as one of them is missing"
     return None if a == b else f"{a!r} and {b!r}"
-
-
-__all__ = ["Broken", "DoesNotApply", "Law", "Laws", "PluginLaws", "Refusal", "Verdict", "differ"]

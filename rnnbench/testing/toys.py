@@ -17,7 +17,7 @@ class Rows(Data):
         self.batches, self.carried = batches, carried
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return sum(len(b.x) for b in self.batches)
 
     def order(self, size: int, rng: torch.Generator | None) -> list[int]:
         return list(range(len(self.batches)))
@@ -65,25 +65,29 @@ class Toy(Task):
         return self.ports[1]
 
     def example(self, seed: int = 0) -> Batch:
-        """Four rows of five steps (three of the target where it is not aligned)."""
+        """Four rows of five steps (six on a grid), three of the target where it is not aligned."""
         g = torch.Generator().manual_seed(seed)
 
         def draw(port: Port, *shape: int) -> torch.Tensor:
             if port.classes:
-                return torch.randint(3, port.classes, shape, generator=g)
+                reserved = 0 if port.start is None else 3  # start, stop and one before them
+                return torch.randint(reserved, port.classes, shape, generator=g)
             return torch.randn(*shape, port.width, generator=g)
 
         vector_in = self.kind is Kind.VEC_TO_SEQ
-        x = draw(self.source, 4) if vector_in else draw(self.source, 4, 5)
+        grid = (2, 3) if self.source.layout == "grid" else None
+        tree = [[2, 2, 4, 4, -1], [4, 4, 4, 4, -1], [1, 2, 3, 4, -1], [3, 3, 3, 4, -1]]
+        x = draw(self.source, 4) if vector_in else draw(self.source, 4, 6 if grid else 5)
         y = {
             Kind.SEQ_TO_VEC: lambda: draw(self.target, 4),
             Kind.ALIGNED: lambda: draw(self.target, 4, 5),
         }.get(self.kind, lambda: draw(self.target, 4, 3))()
         lengths = torch.tensor([5, 4, 2, 1]) if self.ragged else None
         y_len = None
-        if self.ragged and self.kind is not Kind.SEQ_TO_VEC:
+        if lengths is not None and self.kind is not Kind.SEQ_TO_VEC:
             y_len = lengths.clamp(max=y.shape[1])
-        return Batch(x, y, None if vector_in else lengths, y_len)
+        parent_BT = torch.tensor(tree) if self.source.layout == "tree" else None
+        return Batch(x, y, None if vector_in else lengths, y_len, grid, parent_BT)
 
     def data(self, split: str, seed: int) -> Data:
         offset = {"train": 0, "valid": 100, "test": 200}[split]
@@ -94,6 +98,17 @@ class Toy(Task):
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
         return {"nothing": {"figure": 9.0}}
+
+
+@dataclass(frozen=True)
+class Bigrams(Toy):
+    """A batch that two tokens of memory fit and none does not: each pair of tokens occurs once."""
+
+    ports: tuple[Port, Port] = (Port(classes=5), Port(classes=4))
+
+    def example(self, seed: int = 0) -> Batch:
+        x = torch.arange(4)[:, None] + torch.tensor([0, 1, 3, 6, 10])
+        return super().example(seed)._replace(x=x % 5)
 
 
 TOYS = {
@@ -107,6 +122,24 @@ TOYS = {
         (Port(classes=7), Port(classes=6, start=1, stop=2, longest=4)),
         ragged=True,
     ),
-    "overfit": Toy(ports=(Port(classes=5), Port(classes=4))),
+    "overfit": Bigrams(),
     "forecast": Toy("UNALIGNED", (Port(width=2), Port(width=1))),
+}
+
+
+@dataclass(frozen=True)
+class LookAhead(Toy):
+    """Tagging that allows to look ahead."""
+
+    causal: ClassVar[bool] = False
+
+    ports: tuple[Port, Port] = (Port(classes=7), Port(classes=5))
+    ragged: bool = True
+
+
+# For architectures alone: a layout is read flat by one that has no use for it.
+MORE_TOYS = {
+    "look-ahead": LookAhead(),
+    "grid": Toy("SEQ_TO_VEC", (Port(width=2, layout="grid"), Port(classes=4))),
+    "tree": Toy("SEQ_TO_VEC", (Port(classes=7, layout="tree"), Port(classes=4))),
 }

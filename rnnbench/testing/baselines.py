@@ -1,0 +1,107 @@
+"""The laws of baselines, and the best constant answers that they may not fall behind."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from rnnbench.contract import Batch, Kind, Prediction, Task
+from rnnbench.nn import Model
+from rnnbench.testing.common import fresh
+from rnnbench.testing.laws import Broken, DoesNotApply, Laws
+from rnnbench.testing.reading import batches
+
+LAWS = Laws()
+CLOSE = 0.02  # how near a stated baseline has to come to the best constant answer
+READ = 200  # training batches, spread over the split
+
+
+@LAWS.law(
+    "Baselines speak of the declared metrics, are finite, and come out the same every time.",
+    "Compute them from the data of the split, with the task's own meter.",
+)
+def baselines_are_reproducible(task: Task) -> None:
+    declared = {m.name for m in task.metrics}
+    stated = {name: task.baselines(name) for name in ("valid", "test")}
+    if not any(stated.values()):
+        raise DoesNotApply("it states no baseline")
+    for name, found in stated.items():
+        for who, figures in found.items():
+            unknown = set(figures) - declared
+            if unknown or not figures:
+                raise Broken(f"{name}: {who!r} states {sorted(unknown) or 'nothing'}, declared "
+                             f"are {sorted(declared)}")  # fmt: skip
+            bad = [k for k, v in figures.items() if not math.isfinite(v)]
+            if bad:
+                raise Broken(f"{name}: {bad[0]} of {who!r} is {figures[bad[0]]}")
+        torch.manual_seed(1)
+        if fresh(task).baselines(name) != found:
+            raise Broken(f"{name}: baselines differ the second time")
+        if found and not any(task.metrics[0].name in v for v in found.values()):
+            raise Broken(f"{name}: no baseline states the headline, {task.metrics[0].name}")
+
+
+@LAWS.law(
+    "Baselines are honest: one is as good as the best constant answer learnt in training.",
+    "State the majority class, the unigram or the mean, measured on the split by the meter.",
+)
+def baselines_are_honest(task: Task) -> None:
+    if task.kind in (Kind.VEC_TO_SEQ, Kind.UNALIGNED) and task.target.classes:
+        raise DoesNotApply("no constant answers a task of decoded tokens")
+    all_stated = {name: task.baselines(name) for name in ("valid", "test")}
+    if not any(all_stated.values()):
+        raise DoesNotApply("it states no baseline")
+    headline = task.metrics[0]
+    sign = -1.0 if headline.higher_is_better else 1.0
+    known = constants(task)
+    for name, baselines in all_stated.items():
+        stated = {who: v[headline.name] for who, v in baselines.items() if headline.name in v}
+        found = {who: v[headline.name] for who, v in scores(task, name, known).items()
+                 if math.isfinite(v[headline.name])}  # fmt: skip
+        if not stated or not found:
+            continue
+        best = min(stated, key=lambda who: sign * stated[who])
+        constant = min(found, key=lambda who: sign * found[who])
+        if sign * (stated[best] - found[constant]) > CLOSE * abs(found[constant]) + 1e-9:
+            raise Broken(
+                f"{name}: the best baseline, {best!r}, has {headline.name} {stated[best]:.4g}; "
+                f"always answering {constant} has {found[constant]:.4g}"
+            )
+
+
+def constants(task: Task) -> dict[str, Tensor]:
+    """(V,) outputs by what they stand for, learnt from the training split."""
+    chosen = batches(task.data("train", 0), 256, most=READ)
+    y = torch.cat([_targets(batch) for batch in chosen])
+    if task.target.classes:
+        counts = torch.bincount(y, minlength=task.target.classes).double() + 1.0
+        return {"with the frequencies of the classes": (counts / counts.sum()).log()}
+    return {
+        "the mean": y.nanmean(0),
+        "the median": y.nanmedian(0).values,
+        "zero": torch.zeros(task.target.width, dtype=torch.float64),
+    }
+
+
+def scores(task: Task, name: str, known: dict[str, Tensor]) -> dict[str, dict[str, float]]:
+    """What these answers reach on a split, by the task's own meter."""
+    meters = {who: task.meter(name) for who in known}
+    model = Model(task.target)
+    for batch in batches(task.data(name, 0), task.eval_batch):
+        for who, constant_V in known.items():
+            if task.target.classes:
+                out, decoded = constant_V.expand(*batch.y.shape, -1), None
+            else:
+                out = decoded = constant_V.to(batch.y.dtype).expand(batch.y.shape)
+            meters[who].update(batch, Prediction(*model.nll(out, batch), out, decoded))
+    return {who: meter.compute() for who, meter in meters.items()}
+
+
+def _targets(batch: Batch) -> Tensor:
+    """(N,) classes or (N, V) values, without padding."""
+    y = batch.y
+    if batch.y_len is not None:
+        y = y[torch.arange(y.shape[1]) < batch.y_len[:, None]]
+    return y.flatten(0, -2).double() if y.is_floating_point() else y.flatten()

@@ -1,0 +1,214 @@
+"""Short training runs of tricks on toy tasks: what the laws of tricks compare."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+import rnnbench
+from rnnbench.check import check
+from rnnbench.contract import Architecture, Batch, Moment, Refusal, State, Trick
+from rnnbench.nn import Model
+from rnnbench.process import seed_everything
+from rnnbench.registry import PluginError, load, scan
+from rnnbench.spec import Optimizer
+from rnnbench.step import Tricks, assemble, make_optimizer, training_step
+from rnnbench.testing.backbones import doubled
+from rnnbench.testing.common import fresh
+from rnnbench.testing.laws import Broken, differ, tiny
+from rnnbench.testing.small import SMALL
+from rnnbench.testing.toys import TOYS, Toy
+
+LATE = ((1000, 0.5), (1500, 0.75), (1999, 1.0))  # moments at which a schedule has an effect
+ONE_OF_EACH_KIND = ("lm", "classify", "caption", "translate")
+STEEP = 1000.0  # a loss so many times as large, for tricks that act beyond a threshold
+
+
+class Place(NamedTuple):
+    """An architecture on a toy task."""
+
+    words: str
+    architecture: Architecture
+    toy: Toy
+
+
+class Run:
+    """A model that trains on a toy's batches, step by step, from a seed."""
+
+    def __init__(
+        self,
+        place: Place,
+        tricks: Sequence[Trick],
+        seed: int = 0,
+        dtype: torch.dtype = torch.float32,
+        steepness: float = 1.0,
+    ) -> None:
+        seed_everything(seed)
+        self.toy, self.tricks, self.dtype = place.toy, Tricks(map(fresh, tricks)), dtype
+        self.model = assemble(place.architecture, place.toy, self.tricks).to(dtype)
+        self.optimizer = make_optimizer(Optimizer(lr=1e-2), self.model.parameters(), self.tricks)
+        self.state: State = None
+        self.losses: list[Tensor] = []
+        self.gradients: list[Tensor | None] = []
+        if steepness != 1:
+            loss = self.model.loss
+            self.model.loss = lambda out, batch: loss(out, batch) * steepness  # type: ignore[method-assign]
+        seed_everything(seed + 2**31)
+
+    def batch(self, index: int) -> Batch:
+        example = self.toy.example(index)
+        return doubled(example) if self.dtype == torch.float64 else example
+
+    def step(self, index: int, at: Moment) -> None:
+        """One optimiser step on the batch of this index."""
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        done = training_step(self.model, self.tricks, self.batch(index), self.state, at,
+                             self.toy.carried)  # fmt: skip
+        self.state = done.state
+        self.losses.append(done.loss)
+        self.gradients = [None if p.grad is None else p.grad.clone() for p in self.parameters()]
+        self.optimizer.step()
+
+    def steps(self, moments: Sequence[tuple[int, float]] = ((0, 0.0), (1, 0.3), (2, 0.6))) -> Run:
+        for i, at in enumerate(moments):
+            self.step(i, Moment(*at))
+        return self
+
+    def parameters(self) -> list[Tensor]:
+        return list(self.model.parameters())
+
+    def outcome(self) -> tuple[Any, ...]:
+        """Losses, last gradients and parameters: what is compared."""
+        return self.losses, self.gradients, [p.detach() for p in self.parameters()]
+
+    @torch.no_grad()
+    def evaluated(self, index: int = 7) -> list[Tensor]:
+        """Outputs, and what is decoded, in evaluation mode."""
+        model: Model = self.model.eval()
+        batch = self.batch(index)
+        return [model(batch).out, *([model.decode(batch)] if model.decodes else [])]
+
+
+@functools.cache
+def places() -> tuple[Place, ...]:
+    """Small architectures on every toy, installed ones on one of each kind, where not refused."""
+    pairs = [(name, plugin, toy) for name, plugin in SMALL.items() for toy in TOYS]
+    for name in scan()[0]["architectures"]:
+        try:
+            installed = tiny(load("architectures", name))
+        except (PluginError, ValueError, TypeError):
+            continue  # broken by itself: `rnnbench list` and its own laws say so
+        pairs += [(name, installed, toy) for toy in ONE_OF_EACH_KIND]
+    found = []
+    for name, architecture, toy_name in pairs:
+        toy = TOYS[toy_name]
+        place = Place(f"{name} / {toy_name}", architecture, toy)
+        try:
+            check(architecture, toy, batch=toy.example())
+            Run(place, ()).steps()
+        except Exception:
+            continue  # no place to try a trick: the architecture's own laws say what is wrong
+        found.append(place)
+    return tuple(found)
+
+
+@functools.lru_cache(maxsize=4096)
+def refusal(trick: Trick, place: Place) -> Refusal | None:
+    """What `check` says against a trick at a place."""
+    try:
+        check(place.architecture, place.toy, [fresh(trick)], batch=place.toy.example())
+    except Refusal as why:
+        return why
+    return None
+
+
+def accepted(trick: Trick) -> Iterator[Place]:
+    """Where `check` accepts it, one by one, since each answer takes a dry run.
+
+    Raises:
+        Broken: at the end, if that was nowhere.
+    """
+    return _held(trick, places())
+
+
+def some(trick: Trick, each: int = 2) -> Iterator[Place]:
+    """A few of these places: `each` of a toy at most, in turns of architectures."""
+    tally: Counter[str] = Counter()
+
+    def wanted(place: Place) -> bool:
+        architecture, toy = place.words.split(" / ")
+        return tally[toy] < each and (tally[architecture] < each or tally[toy] == 0)
+
+    for place in _held(trick, (p for p in places() if wanted(p))):
+        tally.update(place.words.split(" / "))
+        yield place
+
+
+def _held(trick: Trick, offered: Iterable[Place]) -> Iterator[Place]:
+    found, last = False, None
+    for place in offered:
+        why = refusal(trick, place)
+        if why is None:
+            found = True
+            yield place
+        else:
+            last = f"{place.words}: {why}"
+    if not found:
+        raise Broken(f"it is refused at all {len(places())} places, such as {last}")
+
+
+@functools.lru_cache(maxsize=512)
+def bare(place: Place, moments: tuple[tuple[int, float], ...], dtype: torch.dtype,
+         steepness: float) -> tuple[Any, ...]:  # fmt: skip
+    """The outcome without a trick."""
+    return Run(place, (), dtype=dtype, steepness=steepness).steps(moments).outcome()
+
+
+def has_effect(place: Place, tricks: Sequence[Trick], on: Sequence[Trick] = ()) -> bool:
+    """Whether `tricks` change anything against training with the tricks `on` alone.
+
+    Late in training; in double precision, so that rounding is not taken for an effect; then with
+    a steep loss as well.
+    """
+    for steepness in (1.0, STEEP):
+        with_tricks = Run(place, tricks, dtype=torch.float64, steepness=steepness).steps(LATE)
+        without = (
+            bare(place, LATE, torch.float64, steepness)
+            if not on
+            else Run(place, on, dtype=torch.float64, steepness=steepness).steps(LATE).outcome()
+        )
+        if not alike(with_tricks.outcome(), without, 1e-9):
+            return True
+    return False
+
+
+def alike(a: Any, b: Any, relative: float) -> bool:
+    """Whether two nested structures of tensors agree, up to rounding."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        if a.shape != b.shape:
+            return False
+        scale = 1 + float(b.abs().max()) if b.numel() else 1.0
+        return differ(a, b, relative * scale) is None
+    if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)):
+        return len(a) == len(b) and all(alike(x, y, relative) for x, y in zip(a, b, strict=True))
+    return a is b
+
+
+def raised_by_core(error: BaseException) -> bool:
+    """Whether the last frame of a traceback is core's, so that the words are core's too."""
+    file = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    core = Path(rnnbench.__file__).parent
+    return core in file.parents
+
+
+def copied(batch: Batch) -> Batch:
+    return Batch._make(copy.deepcopy(v) for v in batch)

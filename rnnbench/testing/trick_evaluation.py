@@ -1,0 +1,85 @@
+"""The laws of tricks: what is left of them at evaluation, and what is reported."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from rnnbench.contract import Trick
+from rnnbench.testing.laws import Broken, Laws, differ
+from rnnbench.testing.rehearsal import LATE, Run, some
+from rnnbench.testing.wired import broken_promise
+
+LAWS = Laws()
+
+
+@LAWS.law(
+    "Nothing is random at evaluation, after training either.",
+    "Every random draw must depend on module.training.",
+)
+def evaluation_is_deterministic(trick: Trick) -> None:
+    for place in some(trick, 3):
+        run = Run(place, (trick,)).steps(LATE)
+        before = torch.get_rng_state()
+        first, second = run.evaluated(), run.evaluated()
+        if not torch.equal(before, torch.get_rng_state()):
+            raise Broken(f"{place.words}: an evaluation draws random numbers")
+        found = differ(first, second)
+        if found:
+            raise Broken(f"{place.words}: two evaluations of one batch differ, {found}")
+
+
+@LAWS.law(
+    "Evaluation depends on the weights alone: a fresh model that loads them says the same.",
+    "Register what evaluation reads as parameter or buffer; leave no mask of training behind.",
+)
+def evaluation_depends_on_weights_only(trick: Trick) -> None:
+    for place in some(trick):
+        run = Run(place, (trick,)).steps(LATE)
+        other = Run(place, (trick,), seed=1)
+        other.model.load_state_dict(run.model.state_dict())
+        first = run.evaluated()
+        found = differ(other.evaluated(), first)
+        if found:
+            raise Broken(f"{place.words}: a fresh model with these weights differs, {found}")
+        buffers = copy.deepcopy(list(run.model.buffers()))
+        with torch.no_grad():
+            run.model.train()(run.batch(3))
+        found = differ(run.evaluated(), first)
+        if found and not differ(buffers, list(run.model.buffers())):
+            raise Broken(f"{place.words}: a pass in training mode changes evaluation, {found}")
+
+
+@LAWS.law(
+    "What a model promises it keeps: at evaluation rows, padding, chunks and steps are as before.",
+    "Keep in the state what the next step needs, per row; look at len_B where you look ahead.",
+)
+def models_keep_their_laws(trick: Trick) -> None:
+    for place in some(trick):
+        run = Run(place, (trick,), dtype=torch.float64).steps(LATE)
+        found = broken_promise(run.model.eval(), place.toy)
+        if found and not broken_promise(
+            Run(place, (), dtype=torch.float64).model.eval(), place.toy
+        ):
+            raise Broken(f"{place.words}: {found}")
+
+
+@LAWS.law(
+    "The loss that is reported stays the bare one.",
+    "Change what is minimised at the `loss` site; leave model.loss and model.nll alone.",
+)
+def reported_loss_is_bare(trick: Trick) -> None:
+    for place in some(trick):
+        run, plain = Run(place, (trick,)), Run(place, ())
+        batch = run.batch(0)
+        for training in (True, False):
+            run.model.train(training)
+            plain.model.train(training)
+            with torch.no_grad():
+                out = run.model(batch).out
+                found = differ(run.model.loss(out, batch), plain.model.loss(out, batch)) or differ(
+                    run.model.nll(out, batch), plain.model.nll(out, batch)
+                )
+            if found:
+                raise Broken(f"{place.words}: for the same outputs the loss differs {found}")

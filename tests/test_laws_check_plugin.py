@@ -1,0 +1,100 @@
+"""`rnnbench check-plugin`: what is printed, and the exit code."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from rnnbench.cli import main
+from rnnbench.registry import scan, schema
+
+
+def call(*arguments, code=0):
+    result = CliRunner().invoke(main, ["check-plugin", *arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+@pytest.fixture
+def third_party(tmp_path, monkeypatch):
+    """Announces plugins of this folder as those of a distribution: group, name, target."""
+
+    def install(kind, name, target):
+        info = tmp_path / "stranger-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.2\n")
+        (info / "entry_points.txt").write_text(f"[rnnbench.{kind}]\n{name} = {target}\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        scan.cache_clear()
+        schema.cache_clear()
+
+    yield install
+    monkeypatch.undo()
+    scan.cache_clear()
+    schema.cache_clear()
+
+
+def test_a_sound_plugin_holds_every_law_that_applies():
+    lines = call("gru").splitlines()
+    assert lines[0] == "architecture gru of rnnbench 0.1.0"
+    assert lines[1].startswith("held as GRU(hidden=8")
+    assert "held            chunks" in lines
+    assert " laws held, 0 broken, 0 do not apply (" in lines[-1]
+
+
+def test_a_broken_plugin_of_others_is_shown_with_its_example_in_80_columns(third_party):
+    third_party("tasks", "drops-the-last", "broken_tasks:DropsTheLast")
+    output = call("drops-the-last", code=1)
+    lines = output.splitlines()
+    assert lines[0] == "task drops-the-last of stranger 1.2"
+    at = lines.index("broken          no item is dropped")
+    assert lines[at + 1].strip().startswith("Evaluation reads every item exactly once")
+    assert "order(40) reads 80 items of 90" in lines[at + 2]
+    assert "To mend: Keep the last, smaller batch" in output
+    assert "does not apply  streams continue\n                  no state is carried" in output
+    assert " 1 broken, 3 do not apply" in lines[-1]
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_verdicts_are_there_for_machines(third_party):
+    third_party("tasks", "drops-the-last", "broken_tasks:DropsTheLast")
+    (report,) = json.loads(call("drops-the-last", "--json", code=1))
+    broken = [law for law in report["laws"] if law["outcome"] == "broken"]
+    assert [law["name"] for law in broken] == ["no_item_is_dropped"]
+    assert broken[0]["example"].startswith("valid: order(40)")
+    assert broken[0]["mend"]
+    assert report["held"] + report["broken"] + report["does_not_apply"] == len(report["laws"])
+    assert report["distribution"] == "stranger"
+
+
+def test_an_unknown_plugin_is_an_error_of_the_caller_with_the_closest_name():
+    assert "did you mean 'lstm'" in call("lstn", code=2)
+
+
+def test_a_plugin_without_a_small_instance_says_what_is_missing(third_party, tmp_path):
+    (tmp_path / "nodefault_for_tests.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from rnnbench.contract import Trick, setting\n\n"
+        "@dataclass(frozen=True)\n"
+        "class NoDefault(Trick):\n"
+        '    """Needs a rate."""\n\n'
+        '    rate: float = setting(help="a rate")\n'
+    )
+    third_party("tricks", "no-default", "nodefault_for_tests:NoDefault")
+    output = call("no-default", code=2)
+    assert "no small instance" in output
+    assert "`tiny`" in output
+
+
+def test_the_command_works_in_a_process_of_its_own():
+    done = subprocess.run(
+        [sys.executable, "-m", "rnnbench", "check-plugin", "tied-weights"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "0 broken, 1 does not apply" in done.stdout.splitlines()[-1]
