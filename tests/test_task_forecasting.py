@@ -45,7 +45,7 @@ def scores(series, train_end, begin, end, season, horizon):
 
 
 def test_co2_has_the_rows_gaps_and_split_it_says(co2):
-    s = CO2()._series
+    s = CO2().series
     assert len(co2) == 2284
     assert int(np.isnan(s.scaled_ND).sum()) == int(co2.isna().sum()) == 59
     assert s.ends == (1553, 1919, 2284)
@@ -65,7 +65,7 @@ def test_co2_baselines_equal_those_computed_with_pandas(co2, split, begin, end):
 
 def test_weather_is_split_by_whole_years(weather):
     task = SeattleWeather()
-    assert task._series.ends == (731, 1096, 1461)
+    assert task.series.ends == (731, 1096, 1461)
     assert [weather.index[i].year for i in (730, 731, 1095, 1096)] == [2013, 2014, 2014, 2015]
     assert len(task.data("train", 0)) == 731 - 14 - 7 + 1
     assert len(task.data("test", 0)) == 365 - 7 + 1

@@ -6,14 +6,14 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from rnnbench.contract import Data, Kind, Meter, Metric, Port, Source, Task, setting
-from rnnbench.data import Series, fetch, naive_scores, time_of_year
-from rnnbench.nn.meters import ForecastErrors
+from rnnbench.contract import Port, Source, setting
+from rnnbench.data import Series, fetch, time_of_year
+from rnnbench.data.forecasting import Forecast
 
 _FILE = "statsmodels/datasets/co2/co2.csv"
 _CO2 = Source(
@@ -28,7 +28,7 @@ _SEASON = 52
 
 
 @dataclass(frozen=True)
-class CO2(Task):
+class CO2(Forecast):
     """Forecast the weekly carbon dioxide above Mauna Loa from its past.
 
     2,284 weeks from March 1958 to December 2001, of which 59 are missing. Split in time:
@@ -49,20 +49,12 @@ class CO2(Task):
     Int. J. Forecasting 22, section 3.
     """
 
-    kind: ClassVar[Kind] = Kind.UNALIGNED
-    metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("mse", "z-score squared", help="mean squared error"),
-        Metric("mae", "z-score", help="mean absolute error"),
-        Metric("mase", "", help="mae / in-sample mae of the seasonal naive forecast"),
-    )
-    selection: ClassVar[str] = "mse"
     recommended: ClassVar[Mapping[str, Any]] = {
         "optimizer.batch": 32,
         "optimizer.lr": 3e-3,
         "budget.steps": 600,
         "budget.validate_every": 50,
     }
-    eval_batch: ClassVar[int] = 512
 
     context: int = setting(52, "weeks that are read", unit="steps", low=1)
     horizon: int = setting(26, "weeks that are forecast", unit="steps", low=1)
@@ -73,26 +65,11 @@ class CO2(Task):
     def source(self) -> Port:
         return Port(width=3 if self.calendar else 1)
 
-    @property
-    def target(self) -> Port:
-        return Port(width=1)
-
     def sources(self) -> tuple[Source, ...]:
         return (_CO2,)
 
-    def data(self, split: str, seed: int) -> Data:
-        return self._series.windows(split, self.context, self.horizon, self.centre)
-
-    def meter(self, split: str) -> Meter:
-        return ForecastErrors(self._series.naive_scale)
-
-    def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """The naive forecasts on the same windows; none where a season does not lie before all."""
-        windows = self._series.windows(split, self.context, self.horizon, self.centre)
-        return naive_scores(windows, partial(self.meter, split))
-
     @cached_property
-    def _series(self) -> Series:
+    def series(self) -> Series:
         with (fetch(_CO2) / _FILE).open(newline="") as f:
             rows = list(csv.DictReader(f))
         days = [datetime.strptime(row["date"], "%Y%m%d") for row in rows]

@@ -6,14 +6,14 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from rnnbench.contract import Data, Kind, Meter, Metric, Port, Source, Task, setting
-from rnnbench.data import Series, fetch, naive_scores, time_of_year
-from rnnbench.nn.meters import ForecastErrors
+from rnnbench.contract import Port, Source, setting
+from rnnbench.data import Series, fetch, time_of_year
+from rnnbench.data.forecasting import Forecast
 
 _FILE = "vega_datasets/_data/seattle-weather.csv"
 _WEATHER = Source(
@@ -31,7 +31,7 @@ _SEASON = 365
 
 
 @dataclass(frozen=True)
-class SeattleWeather(Task):
+class SeattleWeather(Forecast):
     """Forecast a week of Seattle's weather from the days before.
 
     1,461 days from 2012 to 2015 with the highest and lowest temperature (degrees Celsius),
@@ -51,19 +51,11 @@ class SeattleWeather(Task):
     22, section 3.
     """
 
-    kind: ClassVar[Kind] = Kind.UNALIGNED
-    metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("mse", "z-score squared", help="mean squared error"),
-        Metric("mae", "z-score", help="mean absolute error"),
-        Metric("mase", "", help="mae / in-sample mae of the seasonal naive forecast"),
-    )
-    selection: ClassVar[str] = "mse"
     recommended: ClassVar[Mapping[str, Any]] = {
         "optimizer.batch": 32,
         "budget.steps": 300,
         "budget.validate_every": 25,
     }
-    eval_batch: ClassVar[int] = 512
 
     target_column: Literal["temp_max", "temp_min", "precipitation", "wind"] = setting(
         "temp_max", "the column that is forecast"
@@ -77,26 +69,11 @@ class SeattleWeather(Task):
     def source(self) -> Port:
         return Port(width=len(_COLUMNS) + (2 if self.calendar else 0))
 
-    @property
-    def target(self) -> Port:
-        return Port(width=1)
-
     def sources(self) -> tuple[Source, ...]:
         return (_WEATHER,)
 
-    def data(self, split: str, seed: int) -> Data:
-        return self._series.windows(split, self.context, self.horizon, self.centre)
-
-    def meter(self, split: str) -> Meter:
-        return ForecastErrors(self._series.naive_scale)
-
-    def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """The naive forecasts on the same windows; none where a year does not lie before all."""
-        windows = self._series.windows(split, self.context, self.horizon, self.centre)
-        return naive_scores(windows, partial(self.meter, split))
-
     @cached_property
-    def _series(self) -> Series:
+    def series(self) -> Series:
         with (fetch(_WEATHER) / _FILE).open(newline="") as f:
             rows = list(csv.DictReader(f))
         days = [datetime.strptime(row["date"], "%Y/%m/%d") for row in rows]

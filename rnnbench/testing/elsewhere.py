@@ -31,6 +31,7 @@ from torch import Tensor
 
 from rnnbench.contract import Task
 from rnnbench.data import DataError, fetch, status
+from rnnbench.data.sources import roots
 from rnnbench.loader import keyed_generator
 from rnnbench.testing.common import fresh
 
@@ -66,9 +67,14 @@ def importable(task: Task) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def _asked(what: str, pickled: bytes) -> dict[str, Any]:
+def _asked(what: str, pickled: bytes, kept_in: str) -> dict[str, Any]:
     server = _server()
-    question = {"what": what, "task": base64.b64encode(pickled).decode(), "path": sys.path}
+    question = {
+        "what": what,
+        "task": base64.b64encode(pickled).decode(),
+        "path": sys.path,
+        "environ": {**os.environ, **OFFLINE},  # it may have changed since the server was started
+    }
     assert server.stdin is not None
     assert server.stdout is not None
     server.stdin.write(json.dumps(question) + "\n")
@@ -86,7 +92,7 @@ def ask(what: str, task: Task) -> dict[str, Any]:
         {"digest": …}, {"error": …} where it raised, or of "damage" {"file", "kind", "said"}: the
         damaged file, what was raised ("" for nothing) and all that was said.
     """
-    return _asked(what, pickle.dumps(fresh(task)))
+    return _asked(what, pickle.dumps(fresh(task)), str(roots()))
 
 
 @functools.cache
@@ -138,6 +144,8 @@ def serve() -> None:
 
 def _answer(question: dict[str, Any], to: IO[str]) -> None:
     sys.path[:] = question["path"]
+    os.environ.clear()
+    os.environ.update(question["environ"])
     work: dict[str, Callable[[Task], dict[str, Any]]] = {
         "digest": lambda task: {"digest": digest(task)},
         "damage": _damage,
