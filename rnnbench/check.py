@@ -60,8 +60,8 @@ def check(
     batch = sample(task) if batch is None else batch
     try:
         parameters = _dry_run(architecture, task, folded, optimizer or Optimizer(), batch, "meta")
-    except Refusal:
-        raise
+    except Refusal as refusal:
+        raise _placed(architecture, task, tricks, refusal) from refusal
     except (NotImplementedError, RuntimeError) as error:
         if "meta" not in str(error).lower():
             raise _failed(architecture, task, tricks, error) from error
@@ -71,8 +71,8 @@ def check(
             parameters = _dry_run(
                 architecture, task, folded, optimizer or Optimizer(), batch, device
             )
-        except Refusal:
-            raise
+        except Refusal as refusal:
+            raise _placed(architecture, task, tricks, refusal) from refusal
         except Exception as second:
             raise _failed(architecture, task, tricks, second) from second
     except Exception as error:
@@ -114,6 +114,16 @@ def _dry_run(
         training_step(model, tricks, batch.to(device), None, Moment(1, 0.5))
         step.step()
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def _placed(
+    architecture: Architecture, task: Task, tricks: Sequence[Trick], refusal: Refusal
+) -> Refusal:
+    """The refusal, with the combination named where a building block raised it."""
+    if not tricks or any(t.name in str(refusal) for t in tricks):
+        return refusal
+    names = " + ".join(t.name for t in tricks)
+    return Refusal(f"{names} on {architecture.name} / {task.name}.\n  {refusal}")
 
 
 def _failed(

@@ -6,12 +6,14 @@ from toys import TOYS, TinyLSTM
 
 from rnnbench.check import check, check_spec
 from rnnbench.compose import compose
-from rnnbench.contract import Architecture, Backbone, Refusal, Trick
+from rnnbench.contract import Architecture, Backbone, Cell, Refusal, Trick
+from rnnbench.nn import Stack
 from rnnbench.registry import scan
 from rnnbench.spec import Optimizer
 from rnnbench_architectures.transformer import Transformer
 from rnnbench_tricks.clip import Clip
 from rnnbench_tricks.scheduled_sampling import ScheduledSampling
+from rnnbench_tricks.variational_dropout import VariationalDropout
 from rnnbench_tricks.zoneout import Zoneout
 
 
@@ -41,6 +43,27 @@ def test_scheduled_sampling_where_nothing_is_decoded_is_refused():
     with pytest.raises(Refusal, match="decodes nothing"):
         check(TinyLSTM(), TOYS["lm"], [ScheduledSampling()])
     check(TinyLSTM(), TOYS["forecast"], [ScheduledSampling()])
+
+
+def test_a_refusal_by_a_building_block_names_the_combination():
+    class Whole(Cell):
+        width = 6
+
+        def initial(self, x_BD):
+            return (torch.zeros_like(x_BD),)
+
+        def step(self, x_BD, state):
+            h = torch.tanh(x_BD + state[0])
+            return h, (h,)
+
+    class WholeStep(Architecture):
+        hidden = 6
+
+        def build(self, d_in, *, causal):
+            return Stack([Whole()])
+
+    with pytest.raises(Refusal, match=r"^variational-dropout on whole-step / toy.\n.*as a whole"):
+        check(WholeStep(), TOYS["lm"], [VariationalDropout()])
 
 
 def test_two_estimators_are_refused():

@@ -35,6 +35,7 @@ TORCH_FREE = (
     "atomic",
     "scaffold",
     "report.reference",
+    "report.check_plugin",
     "stopping",
     "report.html",
     "report.terminal",

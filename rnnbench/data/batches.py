@@ -156,6 +156,9 @@ class Pairs(Data):
 class Generated(Data):
     """Items drawn afresh each time, so that training never sees one twice.
 
+    It is for training: which items a batch holds depends on its size. A held-out split has to be
+    the same for every size, so draw it once and wrap it in `Items`.
+
     Args:
         make: (rows, rng) -> Batch; must draw from `rng` only.
         items: number of items that count as an epoch.
