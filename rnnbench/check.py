@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -61,6 +62,8 @@ def check(
     try:
         parameters = _dry_run(architecture, task, folded, optimizer or Optimizer(), batch, "meta")
     except Refusal as refusal:
+        if not _lacks_names(refusal, tricks):
+            raise
         raise _placed(architecture, task, tricks, refusal) from refusal
     except (NotImplementedError, RuntimeError) as error:
         if "meta" not in str(error).lower():
@@ -72,6 +75,8 @@ def check(
                 architecture, task, folded, optimizer or Optimizer(), batch, device
             )
         except Refusal as refusal:
+            if not _lacks_names(refusal, tricks):
+                raise
             raise _placed(architecture, task, tricks, refusal) from refusal
         except Exception as second:
             raise _failed(architecture, task, tricks, second) from second
@@ -116,12 +121,17 @@ def _dry_run(
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
+def _lacks_names(refusal: Refusal, tricks: Sequence[Trick]) -> bool:
+    """A building block of core refused, and could not know which trick asked."""
+    origin = Path(traceback.extract_tb(refusal.__traceback__)[-1].filename)
+    by_core = Path(__file__).parent in origin.parents
+    return by_core and bool(tricks) and not any(t.name in str(refusal) for t in tricks)
+
+
 def _placed(
     architecture: Architecture, task: Task, tricks: Sequence[Trick], refusal: Refusal
 ) -> Refusal:
-    """The refusal, with the combination named where a building block raised it."""
-    if not tricks or any(t.name in str(refusal) for t in tricks):
-        return refusal
+    """The refusal with its combination."""
     names = " + ".join(t.name for t in tricks)
     return Refusal(f"{names} on {architecture.name} / {task.name}.\n  {refusal}")
 
