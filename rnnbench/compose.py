@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin
@@ -232,8 +233,51 @@ def _plugin_spec(
         found.name.replace("-", "_"), [f.as_field() for f in found.fields.values()], kw_only=True
     )
     filled = fill(cls, values, section, places, f"{found.kind[:-1]} {found.name}")
-    settings = tuple((f.name, getattr(filled, f.name)) for f in dataclasses.fields(filled))
-    return PluginSpec(found.name, found.version, settings)
+    settings = {f.name: getattr(filled, f.name) for f in dataclasses.fields(filled)}
+    for name, field in found.fields.items():
+        if field.plugin and settings[name] is not None:
+            place = places.get(f"{section}.{name}") or places.get(section.partition(".")[0])
+            try:
+                settings[name] = canonical_name(field.plugin, settings[name])
+            except (SpecError, PluginError) as error:
+                raise SpecError(f"{at(place)}{section}.{name}={values[name]}: {error}") from error
+    return PluginSpec(found.name, found.version, tuple(settings.items()))
+
+
+def named(kind: str, text: str) -> tuple[PluginSpec, dict[str, Any]]:
+    """The plugin that a setting names, and what of its settings the text gives.
+
+    Args:
+        text: "gru" or "lstm:peepholes=true"; canonical texts of versions above 1 say "lstm@2".
+
+    Raises:
+        SpecError, PluginError: it cannot be; or it was written for another version.
+    """
+    name, given = read_plugin(text)
+    name, _, version = name.partition("@")
+    found = schema(kind, name)
+    if version and version != str(found.version):
+        raise PluginError(
+            f"{kind[:-1]} {name!r} is at version {found.version}; {text!r} was written for "
+            f"version {version}, whose results mean something else."
+        )
+    return _plugin_spec(found, given, name, {}), given
+
+
+def canonical_name(kind: str, text: str) -> str:
+    """One text for what a setting names: only what differs from the defaults, sorted."""
+    spec, _ = named(kind, text)
+    fields = schema(kind, spec.name).fields
+    given = ",".join(f"{k}={_text(v)}" for k, v in spec.settings if v != fields[k].default)
+    version = f"@{spec.version}" if spec.version > 1 else ""
+    return f"{spec.name}{version}" + (f":{given}" if given else "")
+
+
+def _text(value: Any) -> str:
+    """A value as `read_value` reads it."""
+    if isinstance(value, tuple):
+        return f"[{','.join(map(_text, value))}]"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def fill(

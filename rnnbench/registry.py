@@ -21,6 +21,7 @@ from typing import Any
 from rnnbench.spec import PluginSpec
 
 KINDS = ("architectures", "tasks", "tricks")
+FACTS = ("help", "unit", "low", "high", "search", "plugin")  # that a `setting` states
 
 
 class PluginError(ValueError):
@@ -50,6 +51,7 @@ class FieldSchema:
     low: float | None = None
     high: float | None = None
     search: tuple[Any, ...] | None = None
+    plugin: str | None = None
 
     @property
     def required(self) -> bool:
@@ -63,7 +65,7 @@ class FieldSchema:
 
     def as_field(self) -> tuple[str, Any, Any]:
         """For `dataclasses.make_dataclass`."""
-        info = {k: getattr(self, k) for k in ("help", "unit", "low", "high", "search")}
+        info = {k: getattr(self, k) for k in FACTS}
         return self.name, self.type, dataclasses.field(default=self.default, metadata=info)
 
 
@@ -244,10 +246,7 @@ def read_class(kind: str, name: str, cls: Any) -> Schema:
             f.name,
             hints[f.name],
             f.default,
-            **{
-                k: f.metadata.get(k, "" if k == "help" else None)
-                for k in ("help", "unit", "low", "high", "search")
-            },
+            **{k: f.metadata.get(k, "" if k == "help" else None) for k in FACTS},
         )
         for f in dataclasses.fields(cls)
     }

@@ -14,6 +14,7 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     search: tuple[Any, ...] | None = None,
+    plugin: str | None = None,
 ) -> Any:
     """A hyper-parameter of a plugin: a dataclass field with its help, unit, range and search space.
 
@@ -24,10 +25,14 @@ def setting(
         low, high: the closed interval of allowed values.
         search: default search space: `(low, high)`, `(low, high, "log")`, or for a field that
             is not numeric the choices.
+        plugin: the value names another plugin of this kind ("architectures"), with settings where
+            wanted: "gru" or "lstm:peepholes=true". It is checked as that plugin's own would be, and
+            what it names is part of the run's identity.
 
     Write the arguments as literals: rnnbench reads them from the source, without importing it.
     """
     metadata = {"help": help, "unit": unit, "low": low, "high": high, "search": search}
+    metadata["plugin"] = plugin
     if isinstance(default, (list, dict, set)):
         raise TypeError("a setting's default must be immutable: use a tuple")
     return dataclasses.field(default=default, metadata=metadata)

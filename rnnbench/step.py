@@ -12,7 +12,18 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from rnnbench.contract import Architecture, Batch, Cell, Moment, Refusal, Result, State, Task, Trick
+from rnnbench.contract import (
+    Architecture,
+    Backbone,
+    Batch,
+    Cell,
+    Moment,
+    Refusal,
+    Result,
+    State,
+    Task,
+    Trick,
+)
 from rnnbench.model import wire
 from rnnbench.nn import Model
 from rnnbench.spec import Optimizer
@@ -136,6 +147,9 @@ def training_step(
         at: optimiser step and progress, for what is scheduled.
         carried: the next batch continues this one.
     """
+    for part in model.modules():
+        if isinstance(part, Backbone):
+            part.schedule(at)
     batch = tricks.fold("batch", batch, at)
     feed = None
     if tricks.at_site["feed"] and model.decodes:

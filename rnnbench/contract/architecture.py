@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract.plugin import Plugin
-from rnnbench.contract.types import Layout, Refusal, State
+from rnnbench.contract.types import Layout, Moment, Refusal, State
 
 if TYPE_CHECKING:
     from rnnbench.contract.task import Task
@@ -45,6 +45,12 @@ class Backbone(nn.Module):
     def carry(self, state: State) -> State:
         """What of the final state the next batch of a stream starts from: all, detached."""
         return detach(state)
+
+    def schedule(self, at: Moment) -> None:
+        """Called on every backbone of a model before each training step, for what changes with it.
+
+        Keep what follows from it in a registered buffer: evaluation and checkpoints need it.
+        """
 
 
 def detach(state: State) -> State:

@@ -1,0 +1,65 @@
+"""A cell by the name of the architecture that has it, so that wirings take any cell."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rnnbench.compose import named
+from rnnbench.contract import Backbone, Cell, Refusal
+from rnnbench.nn.cells import Stack
+from rnnbench.registry import load
+
+# What the architecture that names a cell decides itself.
+DECIDED = ("hidden", "layers", "dropout", "embedding")
+
+
+def named_backbone(text: str, d_in: int, hidden: int, owner: str) -> Backbone:
+    """One causal layer of the architecture that a setting names.
+
+    Args:
+        text: "gru" or "lstm:peepholes=true".
+        d_in: D, width of the vectors that it reads.
+        hidden: H, its hidden width.
+        owner: the architecture that asks, for messages.
+
+    Raises:
+        Refusal: the named architecture has no hidden width to set, or the text sets what the
+            owner decides, or it refuses to be causal.
+        SpecError, PluginError: there is no such architecture or setting.
+    """
+    spec, given = named("architectures", text)
+    cls = load("architectures", spec.name)
+    fields = {f.name for f in dataclasses.fields(cls)}
+    taken = [k for k in DECIDED if k in given]
+    if taken:
+        raise Refusal(
+            f"{owner}: cell={text} sets {taken[0]}, which {owner} decides.\n"
+            f"  Set architecture.{taken[0]} instead."
+        )
+    if "hidden" not in fields:
+        raise Refusal(
+            f"{owner}: {spec.name} has no field `hidden`, so it cannot serve as a cell.\n"
+            "  Choose another: rnnbench list architectures --site cell"
+        )
+    settings = {k: v for k, v in spec.settings if k in given}
+    backbone = cls(**settings, hidden=hidden).build(d_in, causal=True)
+    if isinstance(backbone, Stack) and len(backbone.layers) == 1:
+        layer = backbone.layers[0]
+        assert isinstance(layer, Backbone)
+        return layer
+    return backbone
+
+
+def named_cell(text: str, d_in: int, hidden: int, owner: str) -> Cell:
+    """The same, where what is needed is stepped: see `named_backbone`.
+
+    Raises:
+        Refusal: also where the named architecture is not one cell (a transformer, a hierarchy).
+    """
+    backbone = named_backbone(text, d_in, hidden, owner)
+    if not isinstance(backbone, Cell):
+        raise Refusal(
+            f"{owner}: cell={text} is no recurrent cell, which {owner} steps.\n"
+            "  Choose another: rnnbench list architectures --site cell"
+        )
+    return backbone
