@@ -114,6 +114,73 @@ def check(task: str | None, architecture: str | None, settings: tuple[str, ...],
     )
 
 
+def decoding_options(command: Any) -> Any:
+    """How an output is chosen step by step, for `generate` and `predict`."""
+    for option in (
+        click.argument("run"),
+        click.option("--method", type=click.Choice(["greedy", "sample", "beam"]),
+                     help="Most probable at each step, drawn, or the best of several prefixes."),
+        click.option("--temperature", type=float, default=1.0, show_default=True,
+                     help="Of draws: below 1 is more cautious."),
+        click.option("--top-k", type=int, help="Draw among so many of the most probable."),
+        click.option("--top-p", type=float, default=1.0, show_default=True,
+                     help="Draw among the fewest that hold this much probability (nucleus)."),
+        click.option("--beam", type=int, default=5, show_default=True, help="Prefixes kept."),
+        click.option("--length-penalty", type=float, default=0.0, show_default=True,
+                     help="Of beam: above 0 favours longer outputs."),
+        click.option("--seed", type=int, default=0, show_default=True, help="Of draws."),
+        RESULTS,
+        click.option("--json", "as_json", is_flag=True, help="Machine-readable."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@main.command(epilog=example(
+    "rnnbench generate char-lm.lstm --prompt 'MACBETH:' --length 300 --temperature 0.7",
+    "rnnbench generate ui-en-de.seq2seq --method beam --beam 5 --length-penalty 1",
+))  # fmt: skip
+@decoding_options
+@click.option("--prompt", help="What a language model goes on from.  [default: a new line]")
+@click.option("--length", type=click.IntRange(min=1), default=400, show_default=True,
+              help="Steps that a language model produces.")  # fmt: skip
+@click.option("--samples", type=click.IntRange(min=1), help="How many.  [default: 1 text, 5 rows]")
+def generate(run: str, root: Path, seed: int, as_json: bool, prompt: str | None, length: int,
+             samples: int | None, **chosen: Any) -> None:  # fmt: skip
+    """Let a finished RUN produce: text from a prompt, or outputs for test inputs.
+
+    RUN is an id, the beginning of one, or a run's folder.
+    """
+    from rnnbench.generate import generate as produce
+    from rnnbench.store import Store
+
+    produce(Store(root), run, chosen, prompt=prompt, length=length, samples=samples, seed=seed,
+            as_json=as_json)  # fmt: skip
+
+
+@main.command(epilog=example(
+    "rnnbench predict ui-en-de.seq2seq --input 'Turn off the light'",
+    "rnnbench predict co2.lstm --input weeks.csv",
+))  # fmt: skip
+@decoding_options
+@click.option(
+    "--input",
+    "text",
+    required=True,
+    help="A sentence, numbers, a CSV; or the name of a file, or - for standard input.",
+)
+def predict(run: str, root: Path, text: str, seed: int, as_json: bool, **chosen: Any) -> None:
+    """What a finished RUN makes of an input of your own.
+
+    RUN is an id, the beginning of one, or a run's folder.
+    """
+    from rnnbench.generate import predict as ask
+    from rnnbench.generate import read_input
+    from rnnbench.store import Store
+
+    ask(Store(root), run, read_input(text), chosen, seed=seed, as_json=as_json)
+
+
 @main.command(epilog=example("rnnbench sweep sweeps/quickstart.yaml"))
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @RESULTS

@@ -52,8 +52,8 @@ def evaluate(
             count += int(mask.sum())
             if meter is None:
                 continue
-            decoded = model.decode(batch) if meter.decodes else None
-            seen = Prediction(nll, mask, result.out, decoded)
+            found = model.decoded(batch) if meter.decodes else None
+            seen = Prediction(nll, mask, result.out, found and found.y, found and found.attention)
             meter.update(batch, seen)
             if len(shown) < examples:
                 shown += task.show(batch, seen)[: examples - len(shown)]

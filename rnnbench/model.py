@@ -116,21 +116,26 @@ class Unaligned(Decoder):
         self.embed = Embed(task.target, width)
         own = architecture.decoder(width, self.encoder.width)
         self.backbone = architecture.build(width, causal=True) if own is None else own
-        self.attention = Attention(self.backbone.width, self.encoder.width) if own is None else None
+        self.luong = Attention(self.backbone.width, self.encoder.width) if own is None else None
         self.readout = self.readout_for(self.backbone.width)
 
     def begin(self, batch: Batch) -> State:
         m_BTE, _ = self.encoder(self.source_embed(batch.x), None, batch.layout)
         mask_BT = valid(batch.x_len, m_BTE, m_BTE.shape[1])
-        inner = self.backbone.attend_to(m_BTE, mask_BT) if self.attention is None else None
-        return inner, self.condition(pooled(m_BTE, batch, "last")), m_BTE, mask_BT
+        inner = self.backbone.attend_to(m_BTE, mask_BT) if self.luong is None else None
+        looked_BT = torch.zeros_like(m_BTE[:, :, 0])
+        return inner, self.condition(pooled(m_BTE, batch, "last")), m_BTE, mask_BT, looked_BT
 
     def extend(self, y: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
-        inner, c_BD, m_BTE, mask_BT = state
+        inner, c_BD, m_BTE, mask_BT, looked_BT = state
         hidden, inner = self.backbone(self.embed(y) + c_BD[:, None], inner)
-        if self.attention is not None:
-            hidden, _ = self.attention(hidden, m_BTE, mask_BT)
-        return self.readout(hidden), hidden, (inner, c_BD, m_BTE, mask_BT)
+        if self.luong is not None:
+            hidden, a_BST = self.luong(hidden, m_BTE, mask_BT)
+            looked_BT = a_BST[:, -1]
+        return self.readout(hidden), hidden, (inner, c_BD, m_BTE, mask_BT, looked_BT)
+
+    def attention(self, state: State) -> Tensor | None:
+        return None if self.luong is None else state[-1]
 
 
 WIRING: dict[Kind, Callable[[Architecture, Task], Model]] = {

@@ -5,13 +5,16 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rnnbench.contract import Data, Kind, Meter, Metric, Port, Source, Task, setting
+import torch
+from torch import Tensor
+
+from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Source, Task, setting
 from rnnbench.data import Characters, Stream, add_one_nats, prepare
 from rnnbench.nn.meters import LanguageModelling
 
@@ -65,6 +68,7 @@ class CharLM(Task):
         "budget.validate_every": 200,
     }
     eval_batch: ClassVar[int] = 16
+    continues: ClassVar[bool] = True
 
     length: int = setting(100, "steps that gradients flow back through", unit="steps", low=1)
     characters: int = setting(
@@ -98,6 +102,13 @@ class CharLM(Task):
             f"{name}, add-one": {"bits_per_char": n / math.log(2), "perplexity": math.exp(n)}
             for name, n in nats.items()
         }
+
+    def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
+        """A prompt; characters that training never saw are the unknown symbol."""
+        if not text:
+            raise ValueError(f"{self.name} goes on from a prompt of at least one character")
+        x = torch.from_numpy(self._symbols.encode(text).astype("int64"))[None]
+        return Batch(x, x), lambda y: self._symbols.decode(y.tolist())
 
     def _tokens(self, split: str) -> Any:
         limit = {"train": self.characters, "valid": self.valid_characters, "test": 0}[split]

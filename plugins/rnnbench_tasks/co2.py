@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -72,13 +72,18 @@ class CO2(Forecast):
     def series(self) -> Series:
         with (fetch(_CO2) / _FILE).open(newline="") as f:
             rows = list(csv.DictReader(f))
-        days = [datetime.strptime(row["date"], "%Y%m%d") for row in rows]
-        values_N1 = np.array([[float(row["co2"] or "nan")] for row in rows])
-        ends = [sum(d.year < year for d in days) for year in _FIRST_YEAR.values()]
-        known_N2 = time_of_year([d.timetuple().tm_yday for d in days])
+        values_N1, known_N2 = self.table(rows)
+        ends = [sum(_day(row).year < year for row in rows) for year in _FIRST_YEAR.values()]
         return Series(
-            values_N1,
-            ends=(ends[0], ends[1], len(rows)),
-            season=_SEASON,
-            known_NK=known_N2 if self.calendar else None,
+            values_N1, ends=(ends[0], ends[1], len(rows)), season=_SEASON, known_NK=known_N2
         )
+
+    def table(self, rows: Sequence[Mapping[str, str]]) -> tuple[np.ndarray, np.ndarray | None]:
+        values_N1 = np.array([[float(row["co2"] or "nan")] for row in rows])
+        if not self.calendar:
+            return values_N1, None
+        return values_N1, time_of_year([_day(row).timetuple().tm_yday for row in rows])
+
+
+def _day(row: Mapping[str, str]) -> datetime:
+    return datetime.strptime(row["date"], "%Y%m%d")

@@ -6,13 +6,15 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from rnnbench.contract import (
     Batch,
@@ -90,7 +92,12 @@ class UiEnDe(Task):
 
     @property
     def target(self) -> Port:
-        return Port(classes=self.vocabulary, start=Subwords.START, stop=Subwords.STOP)
+        return Port(
+            classes=self.vocabulary,
+            start=Subwords.START,
+            stop=Subwords.STOP,
+            longest=self.max_tokens + 1,
+        )
 
     def sources(self) -> tuple[Source, ...]:
         return (_STRINGS,)
@@ -121,16 +128,33 @@ class UiEnDe(Task):
                 commonest.add(target, copy.text(y))
         return {"copy the source": copy.compute(), "commonest target": commonest.compute()}
 
+    def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
+        """A sentence of the source language."""
+        tokens = [*self._subwords.encode(" ".join(text.split())), Subwords.STOP]
+        x = torch.tensor([tokens])
+        meter = self.meter("test")
+        return Batch(x, torch.zeros_like(x)), lambda y: meter.text(y.tolist())
+
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
-        """The first eight pairs with their translations."""
+        """The first eight pairs with their translations, and where each subword looked most.
+
+        Alignments are pairs of subword positions "source-target" from 0.
+        """
         if prediction.decoded is None:
             return []
         text = self.meter("test").text
         rows = zip(batch.x.tolist(), batch.y.tolist(), prediction.decoded.tolist(), strict=True)
-        return [
+        shown = [
             {"source": text(x), "target": text(y), "prediction": text(guess)}
             for x, y, guess in list(rows)[:8]
         ]
+        if prediction.attention is not None:
+            for row, example in enumerate(shown):
+                guess = prediction.decoded[row].tolist()
+                length = guess.index(Subwords.STOP) if Subwords.STOP in guess else len(guess)
+                looked = prediction.attention[row, :length].argmax(-1).tolist()
+                example["alignment"] = " ".join(f"{s}-{t}" for t, s in enumerate(looked))
+        return shown
 
     @cached_property
     def _subwords(self) -> Subwords:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from rnnbench.contract.plugin import Plugin
 from rnnbench.contract.types import Batch, Kind, Port, Prediction
@@ -102,6 +103,9 @@ class Task(Plugin):
         recommended: defaults for this task over core's, by dotted name ("optimizer.batch").
         causal: an ALIGNED task forbids looking ahead (a tagging task may allow it).
         eval_batch: rows of a batch at evaluation (stated, since carried state depends on it).
+        continues: of an ALIGNED task: y is x moved on by a step, so that a model goes on from a
+            prompt by reading its own output.
+        memorised: its splits are one and the same, since what it asks for is memorisation.
     """
 
     kind: ClassVar[Kind]
@@ -110,6 +114,8 @@ class Task(Plugin):
     recommended: ClassVar[Mapping[str, Any]] = {}
     causal: ClassVar[bool] = True
     eval_batch: ClassVar[int] = 64
+    continues: ClassVar[bool] = False
+    memorised: ClassVar[bool] = False
 
     @property
     def source(self) -> Port:
@@ -139,6 +145,56 @@ class Task(Plugin):
         """What costs nothing, computed from the data: {"unigram": {"bits_per_char": 4.7}}."""
         return {}
 
+    def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
+        """One row from what a user gives, and how to say what a model makes of it.
+
+        By default tokens are integers between blanks, and values are lines of numbers between
+        commas, one line a step. Override it where there are words for them.
+
+        Returns:
+            A batch of one row, whose y has the shape of a target and no meaning; and a function
+            from what is predicted, without its batch dimension, to text: a class (scalar) or (V,)
+            values for SEQ_TO_VEC, else (S,) tokens or (S, V) values.
+        Raises:
+            ValueError: the text cannot be read; the message says what is expected.
+        """
+        x = _numbers(text, self.source, self.name)
+        steps = x.shape[1] if self.kind is Kind.ALIGNED else self.target.longest or 1
+        shape = (1,) if self.kind is Kind.SEQ_TO_VEC else (1, steps)
+        classes = self.target.classes
+        y = torch.zeros(shape if classes else (*shape, self.target.width))
+        vector = self.kind is Kind.VEC_TO_SEQ
+        return Batch(x[:, 0] if vector else x, y.long() if classes else y), _as_numbers
+
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
         """A few examples of a batch for a reader: source, target, prediction. Default: none."""
         return []
+
+
+def _numbers(text: str, port: Port, name: str) -> Tensor:
+    """(1, T) tokens or (1, T, W) values of a text of numbers."""
+    try:
+        if port.classes:
+            tokens = [int(word) for word in text.split()]
+            if not tokens or not all(0 <= token < port.classes for token in tokens):
+                raise ValueError
+            return torch.tensor([tokens])
+        rows = [[float(n) for n in line.split(",")] for line in text.splitlines() if line.strip()]
+        if not rows or any(len(row) != port.width for row in rows):
+            raise ValueError
+        return torch.tensor([rows])
+    except ValueError:
+        expected = (
+            f"integers from 0 to {port.classes - 1}, between blanks"
+            if port.classes
+            else f"lines of {port.width} numbers between commas, one line a step"
+        )
+        raise ValueError(f"{name} reads {expected}; got {text[:60]!r}") from None
+
+
+def _as_numbers(y: Tensor) -> str:
+    if y.is_floating_point():
+        return "\n".join(
+            ",".join(f"{v:g}" for v in row) for row in y.view(-1, y.shape[-1]).tolist()
+        )
+    return " ".join(map(str, y.view(-1).tolist()))

@@ -59,7 +59,8 @@ class Layout(NamedTuple):
     Attributes:
         len_B: true length of each row; positions from there on are padding.
         grid: extents of an n-dimensional grid whose row-major order the sequence is.
-        parent_BT: index of each node's parent in the sequence, -1 at the root.
+        parent_BT: index of each node's parent in the sequence, -1 at the root and on padding.
+            Children stand before their parents, so a row's root is its last valid position.
     """
 
     len_B: Tensor | None = None
@@ -121,3 +122,4 @@ class Prediction(NamedTuple):
     mask: Tensor  # same shape, True where a target is counted
     out: Tensor  # as Result.out
     decoded: Tensor | None  # (B, S') tokens or (B, S, V) values produced without seeing y
+    attention: Tensor | None = None  # (B, S', T): what each decoded step looked at

@@ -71,6 +71,21 @@ class Series:
         z_N = self.scaled_ND[: ends[0], target].astype(np.float64)
         self.naive_scale = float(np.nanmean(np.abs(z_N[season:] - z_N[:-season])))
 
+    def tail(
+        self, values_ND: np.ndarray, known_NK: np.ndarray | None, centre: Centre
+    ) -> tuple[np.ndarray, float]:
+        """Inputs (1, N, D + K) of rows that a user gives, and what their target was shifted by.
+
+        Raises:
+            ValueError: a column begins with a missing value.
+        """
+        if np.isnan(values_ND[0]).any():
+            raise ValueError("a column begins with a missing value: there is nothing to carry on")
+        scaled_ND = _carry_forward((values_ND - self.mean_D) / self.std_D)
+        last_D = scaled_ND[-1].copy() if centre == "last" else np.zeros_like(scaled_ND[-1])
+        parts = [scaled_ND - last_D, *([] if known_NK is None else [known_NK])]
+        return np.concatenate(parts, 1).astype(np.float32)[None], float(last_D[self.target])
+
     def windows(self, split: str, context: int, horizon: int, centre: Centre) -> Windows:
         """All windows whose whole target lies in a split; their context may begin before it.
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.contract import Batch, Port, Result, State, detach
+from rnnbench.contract import Batch, Port, Refusal, Result, State, detach
 from rnnbench.nn.attention import valid
+from rnnbench.nn.decoding import GREEDY, Decoded, Decoding, decode
 
 IGNORED = -100  # torch's convention for a class that no loss counts
 
@@ -89,6 +90,18 @@ class Model(nn.Module):
         """y as the model produces it without seeing it: see `Decoder`."""
         raise NotImplementedError(f"{type(self).__name__} does not decode")
 
+    def decoded(
+        self, batch: Batch, how: Decoding = GREEDY, rng: torch.Generator | None = None
+    ) -> Decoded:
+        """The same with its score and what it looked at, chosen in another way where wanted.
+
+        Raises:
+            Refusal: the model produces y in one piece, and another way than "greedy" is asked for.
+        """
+        if how.method != "greedy":
+            raise Refusal(f"{type(self).__name__} puts out y in one piece: nothing to {how.method}")
+        return Decoded(self.decode(batch))
+
 
 class Decoder(Model):
     """A model that produces y step by step. Subclasses write `begin` and `extend`.
@@ -141,21 +154,43 @@ class Decoder(Model):
         """The most probable next input: (B, 1) tokens or (B, 1, V) values."""
         return out.argmax(-1) if self.target.classes else out
 
-    @torch.no_grad()
-    def decode(self, batch: Batch) -> Tensor:
-        """Greedy decoding without seeing y: (B, S') tokens or (B, S, V) values.
+    def attention(self, state: State) -> Tensor | None:
+        """(B, T): how much the latest output looked at each source position; None: it doesn't."""
+        return None
 
-        Ends where every row has produced the stop token, and after `target.longest` steps.
-        """
-        y, state = self.first(batch), self.begin(batch)
-        steps = self.target.longest or batch.y.shape[1]
-        outputs, done = [], torch.zeros(len(y), dtype=torch.bool, device=y.device)
-        for _ in range(steps):
-            out, _, state = self.extend(y, state)
-            y = self.guess(out)
-            outputs.append(y)
-            if self.target.stop is not None:
-                done |= y[:, 0] == self.target.stop
-                if done.all():
-                    break
-        return torch.cat(outputs, 1)
+    def decode(self, batch: Batch) -> Tensor:
+        """The most probable output at each step, without seeing y: see `decoding.decode`."""
+        return self.decoded(batch).y
+
+    def decoded(
+        self, batch: Batch, how: Decoding = GREEDY, rng: torch.Generator | None = None
+    ) -> Decoded:
+        return decode(self, batch, how, rng=rng)
+
+
+class Continuation:
+    """A causal aligned model that goes on by reading its own output, such as a language model.
+
+    Args:
+        model: of an ALIGNED task whose `continues` is true; the batches given to it are prompts
+            of at least one step and equal lengths.
+    """
+
+    def __init__(self, model: Model):
+        self.model, self.target = model, model.target
+
+    def begin(self, batch: Batch) -> State:
+        if batch.x.shape[1] == 1:
+            return None
+        x = batch.x[:, :-1]
+        return self.model(Batch(x, x)).state
+
+    def first(self, batch: Batch) -> Tensor:
+        return batch.x[:, -1:]
+
+    def extend(self, y: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+        result = self.model(Batch(y, y), state)
+        return result.out, result.hidden, result.state
+
+    def attention(self, state: State) -> Tensor | None:
+        return None

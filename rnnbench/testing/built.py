@@ -46,7 +46,7 @@ def seeded_weights(plugin: Architecture) -> None:
     if torch.equal(drawn[0], drawn[2]):
         raise Broken("building or training seeds torch's generator, so every seed is the same run")
     ours = {k for k in weights[0] if not k.startswith(("embed", "readout", "source_embed",
-                                                       "condition", "attention"))}  # fmt: skip
+                                                       "condition", "luong"))}  # fmt: skip
     random = {k for k in ours if weights[0][k].is_floating_point() and weights[0][k].dim() > 1}
     if random and not any(differ(weights[0][k], weights[2][k]) for k in random):
         raise Broken(f"another seed gives the same {', '.join(sorted(random)[:3])}")

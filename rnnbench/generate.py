@@ -1,0 +1,205 @@
+"""What a trained run makes of new input: `rnnbench predict` and `rnnbench generate`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from rnnbench.compose import instantiate
+from rnnbench.contract import Batch, Prediction, Task
+from rnnbench.evaluate import evaluating
+from rnnbench.nn import Model
+from rnnbench.nn.decoding import Decoded, Decoding, decode
+from rnnbench.nn.models import Continuation
+from rnnbench.record import Record
+from rnnbench.step import Tricks, assemble
+from rnnbench.store import Store
+
+
+class RunError(ValueError):
+    """A run that cannot be found or has left no weights; the message says what to do."""
+
+
+class Trained(NamedTuple):
+    """A finished run, ready to be asked."""
+
+    record: Record
+    task: Task
+    model: Model
+
+
+def find_run(store: Store, run: str) -> Record:
+    """The record of a run by its id, the beginning of it, its last part, or its folder.
+
+    Raises:
+        RunError: none or several match.
+    """
+    wanted = Path(run).name if Path(run).is_dir() else run
+    ids = sorted(f.parent.name for f in (store.root / "runs").glob("*/record.json"))
+    matches = [i for i in ids if i == wanted] or [
+        i for i in ids if i.startswith(wanted) or i.rpartition(".")[2].startswith(wanted)
+    ]
+    if len(matches) != 1:
+        found = "no run" if not matches else f"{len(matches)} runs"
+        some = "".join(f"\n  {i}" for i in (matches or ids)[:10])
+        raise RunError(
+            f"{found} of {store.root} match {run!r}; give an id or the beginning of one:{some}"
+            if some
+            else f"{store.root} holds no run; see rnnbench run --help"
+        )
+    record = store.read(matches[0])
+    assert record is not None
+    return record
+
+
+def load_run(store: Store, run: str) -> Trained:
+    """A finished run's task and its model with the best weights, in evaluation mode.
+
+    Raises:
+        RunError: no such run, or it left no weights.
+        PluginError: a plugin is missing, or of another version.
+    """
+    from safetensors.torch import load_file
+
+    record = find_run(store, run)
+    path = store.run_dir(record.run_id) / "weights.safetensors"
+    if not path.is_file():
+        raise RunError(
+            f"{record.run_id} ({record.status}) has left no weights: only a finished run does.\n"
+            "  Run it to its end, then ask again."
+        )
+    task, architecture, tricks = instantiate(record.spec)
+    model = assemble(architecture, task, Tricks(tricks))
+    model.load_state_dict(load_file(path))
+    return Trained(record, task, model.eval())
+
+
+def read_decoding(default: Literal["greedy", "sample"], chosen: Mapping[str, Any]) -> Decoding:
+    """How to decode, from the fields of `Decoding`; a method of None is the default one."""
+    return Decoding(**{**chosen, "method": chosen.get("method") or default})
+
+
+def predict(
+    store: Store, run: str, text: str, chosen: Mapping[str, Any], *, seed: int, as_json: bool
+) -> None:
+    """Print what a run makes of one input."""
+    how = read_decoding("greedy", chosen)
+    trained = load_run(store, run)
+    batch, answer = trained.task.ask(text)
+    y, found = _answer(trained, batch, how, torch.Generator().manual_seed(seed))
+    said = answer(y)
+    if not as_json:
+        print(said)
+        return
+    shown: dict[str, Any] = {"run": trained.record.run_id, "input": text, "prediction": said}
+    if found is not None and found.score is not None:
+        shown["log_probability_nats"] = float(found.score[0])
+    if found is not None and found.attention is not None:
+        shown["attention"] = found.attention[0].tolist()
+    print(json.dumps(shown, ensure_ascii=False, indent=2))
+
+
+def _answer(
+    trained: Trained, batch: Batch, how: Decoding, rng: torch.Generator
+) -> tuple[Tensor, Decoded | None]:
+    """What the model says of one row, and how it was decoded where it was."""
+    model, task = trained.model, trained.task
+    with evaluating(model):
+        if model.decodes:
+            found = model.decoded(batch, how, rng)
+            return found.y[0], found
+        if how != Decoding():
+            raise RunError(
+                f"{task.name} is {task.kind.value}: its output is not decoded step by step, so "
+                "there is nothing to sample or search; drop these options"
+            )
+        out = model(batch).out[0]
+    return (out.argmax(-1) if task.target.classes else out), None
+
+
+def generate(
+    store: Store, run: str, chosen: Mapping[str, Any], *, prompt: str | None, length: int,
+    samples: int | None, seed: int, as_json: bool,
+) -> None:  # fmt: skip
+    """Print what a run produces: continuations of a prompt, or outputs for test inputs.
+
+    Where no method is chosen, text is sampled, and outputs for inputs are the most probable.
+    """
+    trained = load_run(store, run)
+    how = read_decoding("sample" if trained.task.continues else "greedy", chosen)
+    rng = torch.Generator().manual_seed(seed)
+    if trained.task.continues:
+        shown = _continue(trained, how, rng, prompt, length, samples or 1)
+    elif trained.model.decodes:
+        if prompt is not None:
+            raise RunError(
+                f"{trained.task.name} goes on from no prompt; for an output of your own input: "
+                f"rnnbench predict {run} --input ..."
+            )
+        shown = _from_test(trained, how, rng, samples or 5)
+    else:
+        raise RunError(
+            f"{trained.task.name} is {trained.task.kind.value} and generates nothing; "
+            f"to ask what the run makes of an input: rnnbench predict {run} --input ..."
+        )
+    if as_json:
+        print(json.dumps({"run": trained.record.run_id, "samples": shown}, ensure_ascii=False))
+        return
+    for i, example in enumerate(shown):
+        if i:
+            print("-" * 40)
+        if list(example) == ["text"]:
+            print(example["text"])
+        else:
+            wide = max(map(len, example))
+            for name, value in example.items():
+                print(f"{name:<{wide}}  {value}")
+
+
+def _continue(
+    trained: Trained, how: Decoding, rng: torch.Generator, prompt: str | None, length: int,
+    samples: int,
+) -> list[dict[str, str]]:  # fmt: skip
+    task, model = trained.task, trained.model
+    if how.method != "sample" and samples > 1:
+        raise RunError(f"method {how.method!r} always says the same: ask for one sample")
+    batch, answer = task.ask("\n" if prompt is None else prompt)
+    rows = Batch(batch.x.repeat(samples, 1), batch.y.repeat(samples, 1))
+    with evaluating(model):
+        found = decode(Continuation(model), rows, how, steps=length, rng=rng)
+    texts = [answer(torch.cat([x, y])) for x, y in zip(rows.x, found.y, strict=True)]
+    return [{"text": text} for text in texts]
+
+
+def _from_test(
+    trained: Trained, how: Decoding, rng: torch.Generator, samples: int
+) -> list[dict[str, str]]:
+    task, model = trained.task, trained.model
+    data = task.data("test", 0)
+    batch = data.batch(data.order(samples, None)[0], None)
+    with evaluating(model):
+        result = model(batch)
+        nll, mask = model.nll(result.out, batch)
+        found = model.decoded(batch, how, rng)
+    shown = task.show(batch, Prediction(nll, mask, result.out, found.y, found.attention))
+    if shown:
+        return shown[:samples]
+    return [{"prediction": " ".join(f"{v:g}" for v in y.flatten().tolist())} for y in found.y]
+
+
+def read_input(value: str) -> str:
+    """The text of `--input`: a file where there is one of this name, "-" for standard input."""
+    if value == "-":
+        return sys.stdin.read()
+    try:
+        if Path(value).is_file():
+            return Path(value).read_text("utf-8")
+    except OSError:  # too long for a name, so it is the text itself
+        pass
+    return value
