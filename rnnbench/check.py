@@ -27,6 +27,7 @@ ACTS_ON = {
     "gradient": ("the gradient", "never computed one"),
     "estimator": ("how the gradient is estimated", "never estimated one"),
     "optimizer": ("the optimiser", "never built one"),
+    "evaluation": ("the model at evaluation", "never evaluated one"),
 }
 
 
@@ -113,11 +114,16 @@ def _dry_run(
     batch: Batch,
     device: str,
 ) -> int:
+    carried = task.data("train", 0).carried
     with torch.random.fork_rng(devices=[]), torch.device(device):
         model = assemble(architecture, task, tricks)
         step = make_optimizer(optimizer, model.parameters(), tricks)
-        training_step(model, tricks, batch.to(device), None, Moment(1, 0.5))
+        at = Moment(1, 0.5)
+        training_step(
+            model, tricks, batch.to(device), None, at, carried, optimizer=step, memory={}
+        )
         step.step()
+        list(tricks.evaluated_apart(model, task))
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 

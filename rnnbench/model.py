@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rnnbench.contract import Architecture, Batch, Kind, Refusal, Result, State, Task
-from rnnbench.nn import Attention, Decoder, Embed, Model, valid
+from rnnbench.contract import Architecture, Backbone, Batch, Kind, Refusal, Result, State, Task
+from rnnbench.nn import Attention, Decoder, Embed, Model, corners, ends, valid
 from rnnbench.nn.models import Feed
 
 
@@ -44,7 +44,13 @@ def pooled(y_BTH: Tensor, batch: Batch, how: str) -> Tensor:
         return (y_BTH * mask_BT1).sum(1) / mask_BT1.sum(1)
     if how == "max":
         return y_BTH.masked_fill(~mask_BT1, -torch.inf).amax(1)
-    raise ValueError(f"pool is {how!r}; it must be 'last', 'mean' or 'max'")
+    if how == "ends":
+        return ends(y_BTH, batch.x_len)
+    if how == "corners" and batch.grid is not None:
+        return corners(y_BTH, batch.grid)
+    raise ValueError(
+        f"pool is {how!r}; it must be 'last', 'mean', 'max', 'ends', or 'corners' of a grid"
+    )
 
 
 class SequenceToVector(Model):
@@ -102,13 +108,14 @@ class VectorToSequence(Decoder):
 class Unaligned(Decoder):
     """An encoder and a causal decoder that attends to it.
 
-    Every input of the decoder is conditioned on the encoder's last output (the fixed-length
+    Every input of the decoder is conditioned on the encoder's pooled output (the fixed-length
     context of Cho et al. 2014, arXiv:1406.1078); its outputs attend to all encoder outputs
     (Luong et al. 2015), unless the architecture brings a decoder that attends by itself.
     """
 
     def __init__(self, architecture: Architecture, task: Task):
         super().__init__(task.target)
+        self.pool = architecture.pool
         width = architecture.input_width
         self.source_embed = Embed(task.source, width)
         self.encoder = architecture.build(width, causal=False)
@@ -116,7 +123,8 @@ class Unaligned(Decoder):
         self.embed = Embed(task.target, width)
         own = architecture.decoder(width, self.encoder.width)
         self.backbone = architecture.build(width, causal=True) if own is None else own
-        self.luong = Attention(self.backbone.width, self.encoder.width) if own is None else None
+        attends = own is not None and type(own).attend_to is not Backbone.attend_to
+        self.luong = None if attends else Attention(self.backbone.width, self.encoder.width)
         self.readout = self.readout_for(self.backbone.width)
 
     def begin(self, batch: Batch) -> State:
@@ -124,7 +132,7 @@ class Unaligned(Decoder):
         mask_BT = valid(batch.x_len, m_BTE, m_BTE.shape[1])
         inner = self.backbone.attend_to(m_BTE, mask_BT) if self.luong is None else None
         looked_BT = torch.zeros_like(m_BTE[:, :, 0])
-        return inner, self.condition(pooled(m_BTE, batch, "last")), m_BTE, mask_BT, looked_BT
+        return inner, self.condition(pooled(m_BTE, batch, self.pool)), m_BTE, mask_BT, looked_BT
 
     def extend(self, y: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
         inner, c_BD, m_BTE, mask_BT, looked_BT = state

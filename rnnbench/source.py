@@ -18,7 +18,9 @@ KIND_NAMES = {  # contract.Kind, which this module may not import
     "ALIGNED": "aligned",
     "UNALIGNED": "unaligned",
 }
-SITES = ("cell", "model", "batch", "feed", "loss", "gradient", "estimator", "optimizer")
+SITES = (  # contract.SITES, which this module may not import
+    "cell", "model", "batch", "feed", "loss", "gradient", "estimator", "optimizer", "evaluation",
+)  # fmt: skip
 BASES = {"Architecture", "Task", "Trick", "Plugin", "object"}
 TYPES: dict[str, Any] = {
     "int": int,

@@ -5,24 +5,28 @@ The refusal check runs the same functions on the meta device, so what passes the
 
 from __future__ import annotations
 
+import copy
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from rnnbench.contract import (
+    SITES,
     Architecture,
     Backbone,
     Batch,
     Cell,
+    Learning,
     Moment,
     Refusal,
     Result,
     State,
     Task,
     Trick,
+    WrappedOptimizer,
 )
 from rnnbench.model import wire
 from rnnbench.nn import Model
@@ -36,9 +40,8 @@ class Tricks:
         self.all = tuple(tricks)
         self.at_site = {
             site: tuple(t for t in self.all if site in t.sites())
-            for site in ("cell", "model", "batch", "feed", "loss", "gradient", "estimator")
+            for site in SITES
         }
-        self.at_site["optimizer"] = tuple(t for t in self.all if "optimizer" in t.sites())
         self.reached: set[tuple[str, str]] = set()
         estimators = self.at_site["estimator"]
         if len(estimators) > 1:
@@ -53,6 +56,14 @@ class Tricks:
             self.reached.add((trick.name, site))
             value = getattr(trick, site)(value, *context)
         return value
+
+    def evaluated_apart(self, model: Model, task: Task) -> Iterator[tuple[Trick, Model]]:
+        """Each trick that changes evaluation, with what it makes of a copy of the model."""
+        for trick in self.at_site["evaluation"]:
+            self.reached.add((trick.name, "evaluation"))
+            replaced = trick.evaluation(copy.deepcopy(model).eval(), task)
+            assert isinstance(replaced, Model), f"{trick.name}.evaluation gave no Model"
+            yield trick, replaced
 
     def unreached(self) -> list[tuple[Trick, str]]:
         """What the steps taken so far did not reach: trick and site."""
@@ -119,26 +130,23 @@ class Step(NamedTuple):
     state: State  # carried to the next batch, detached
 
 
-Forward = Callable[[State], tuple[Tensor, Result]]
-
-
-def backpropagate(forward: Forward, state: State, model: Model) -> tuple[Tensor, State]:
-    """The default estimator: back-propagation through the batch (Werbos 1990).
-
-    Args:
-        forward: runs model and loss from a state; returns the loss to minimise and the result.
-        state: carried from the last batch of a stream, or None.
-
-    Returns:
-        The loss, and the model's final state. Gradients are left in `.grad`.
-    """
-    loss, result = forward(state)
+def backpropagate(learning: Learning) -> State:
+    """The default estimator: back-propagation through the batch (Werbos 1990)."""
+    loss, result = learning.forward(learning.state)
     loss.backward()
-    return loss.detach(), result.state
+    return result.state
 
 
 def training_step(
-    model: Model, tricks: Tricks, batch: Batch, state: State, at: Moment, carried: bool = False
+    model: Model,
+    tricks: Tricks,
+    batch: Batch,
+    state: State,
+    at: Moment,
+    carried: bool = False,
+    *,
+    optimizer: torch.optim.Optimizer | None = None,
+    memory: dict[str, Any] | None = None,
 ) -> Step:
     """Leave gradients in `.grad` of the model's parameters.
 
@@ -146,10 +154,14 @@ def training_step(
         state: carried from the last batch, None at the start of a stream.
         at: optimiser step and progress, for what is scheduled.
         carried: the next batch continues this one.
+        optimizer: for an estimator that learns within a batch, and for schedules.
+        memory: what the estimator keeps from batch to batch.
     """
     for part in model.modules():
         if isinstance(part, Backbone):
             part.schedule(at)
+    if isinstance(optimizer, WrappedOptimizer):
+        optimizer.schedule(at)
     batch = tricks.fold("batch", batch, at)
     feed = None
     if tricks.at_site["feed"] and model.decodes:
@@ -157,18 +169,46 @@ def training_step(
         def feed(gold: Tensor, guess: Tensor) -> Tensor:
             return tricks.fold("feed", gold, guess, at)
 
-    bare: list[Tensor] = []
+    bare: list[tuple[Tensor, int]] = []
 
-    def forward(state: State) -> tuple[Tensor, Result]:
-        result = model(batch, state, feed)
-        loss = model.loss(result.out, batch)
-        bare.append(loss.detach())
+    def forward(
+        state: State, part: Batch | None = None, report: bool = True
+    ) -> tuple[Tensor, Result]:
+        read = batch if part is None else part
+        result = model(read, state, feed)
+        loss = model.loss(result.out, read)
+        if report:
+            bare.append((loss.detach(), count_targets(read)))
+        if result.penalty is not None:
+            loss = loss + result.penalty
         return tricks.fold("loss", loss, result, at), result
 
-    estimate = tricks.fold("estimator", backpropagate)
-    _, final = estimate(forward, state, model)
-    tricks.fold("gradient", [p for p in model.parameters() if p.grad is not None], at)
-    return Step(bare[-1], model.carry(final) if carried else None)
+    def fold_gradients() -> None:
+        tricks.fold("gradient", [p for p in model.parameters() if p.grad is not None], at)
+
+    def update() -> None:
+        if optimizer is None:
+            raise ValueError("this estimator learns within a batch, and was given no optimiser")
+        fold_gradients()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    learning = Learning(
+        model, batch, state, at, carried, forward, update, {} if memory is None else memory
+    )
+    final = tricks.fold("estimator", backpropagate)(learning)
+    fold_gradients()
+    return Step(_mean(bare), model.carry(final) if carried else None)
+
+
+def _mean(losses: list[tuple[Tensor, int]]) -> Tensor:
+    """The mean over target elements of the losses of parts."""
+    if len(losses) == 1:
+        return losses[0][0]
+    if not losses:
+        raise ValueError("the estimator reported no loss: it must call `learning.forward`")
+    total = sum(count for _, count in losses)
+    return torch.stack([loss * (count / total) for loss, count in losses]).sum()
 
 
 def count_targets(batch: Batch) -> int:

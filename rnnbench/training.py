@@ -22,7 +22,7 @@ import torch
 
 from rnnbench import checkpoint
 from rnnbench.compose import instantiate
-from rnnbench.contract import Batch, Moment, State
+from rnnbench.contract import Batch, Moment, State, WrappedOptimizer
 from rnnbench.evaluate import evaluate
 from rnnbench.loader import Loader, Pack, Position, split_of
 from rnnbench.nn import Model
@@ -73,6 +73,7 @@ class Training(pl.LightningModule):
         self.loader = self._loader()
         self.selection = next((m for m in self.task.metrics if m.name == self.task.selection), None)
         self.state: State = None  # carried from batch to batch of a stream
+        self.memory: dict[str, Any] = {}  # the estimator's, likewise
         self.best: dict[str, Any] = {"value": None, "step": None, "stale": 0}
         self.curve: list[list[Any]] = []
         self.train_seconds = 0.0
@@ -152,7 +153,8 @@ class Training(pl.LightningModule):
 
     def close_round(self) -> None:
         """Validate, choose, save; the run has ended where its budget or its patience has."""
-        metrics = self.validate("valid", full=self.selection is not None)
+        with self.averaged():
+            metrics = self.validate("valid", full=self.selection is not None)
         value = metrics[self.task.selection]
         at = self.loader.position
         train = sum(self.recent) / len(self.recent) if self.recent else None
@@ -162,12 +164,17 @@ class Training(pl.LightningModule):
             raise Ended(
                 Status.NAN, f"validation {self.task.selection} is {value} at step {at.step}"
             )
-        if self._better(value):
+        better = self._better(value)
+        if better:
             self.best = {"value": value, "step": at.step, "stale": 0}
-            weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+            with self.averaged():
+                weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
             self.best_weights = weights
         else:
             self.best["stale"] += 1
+        if isinstance(self.optimizer, WrappedOptimizer):
+            higher = self.selection is not None and self.selection.higher_is_better
+            self.optimizer.observe(-value if higher else value, better)
         patience = self.spec.budget.patience
         self.ended = self.spent or (patience is not None and self.best["stale"] >= patience)
         self._save()
@@ -175,6 +182,12 @@ class Training(pl.LightningModule):
             return
         if self.on_validation(at.step, value):
             raise Ended(Status.PRUNED, f"by the search, at step {at.step}")
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Within it the model has the weights that are evaluated and kept."""
+        if isinstance(self.optimizer, WrappedOptimizer):
+            return self.optimizer.averaged()
+        return contextlib.nullcontext()
 
     def _loader(self) -> Loader:
         budget = self.spec.budget
@@ -203,11 +216,19 @@ class Training(pl.LightningModule):
 
     def _one_step(self, batch: Batch, fresh: bool, after: Position) -> torch.Tensor:
         before = Moment(after.step - 1, self.progress(after))
-        if fresh:
+        if fresh or not self.data.carried:
             self.state = None
+            self.memory.clear()
         self.optimizer.zero_grad(set_to_none=True)
         step = training_step(
-            self.model, self.tricks, batch, self.state, before, carried=self.data.carried
+            self.model,
+            self.tricks,
+            batch,
+            self.state,
+            before,
+            carried=self.data.carried,
+            optimizer=self.optimizer,
+            memory=self.memory,
         )
         self.optimizer.step()
         self.state = step.state
@@ -244,11 +265,14 @@ class Training(pl.LightningModule):
         higher = self.selection is not None and self.selection.higher_is_better
         return value > self.best["value"] if higher else value < self.best["value"]
 
-    def validate(self, split: str, full: bool, examples: int = 0) -> Any:
+    def validate(
+        self, split: str, full: bool, examples: int = 0, model: Model | None = None
+    ) -> Any:
         """Metrics of a split; with `full` all of the task's, otherwise the loss."""
         meter = self.task.meter(split) if full else None
         data = split_of(self.task, split, 0)
-        metrics, shown = evaluate(self.model, self.task, data, meter, self.device, examples)
+        asked = self.model if model is None else model
+        metrics, shown = evaluate(asked, self.task, data, meter, self.device, examples)
         self.signature = meter.signature if meter is not None else self.signature
         return (metrics, shown) if examples else metrics
 
@@ -262,6 +286,7 @@ class Training(pl.LightningModule):
                 "optimizer": self.optimizer.state_dict(),
                 "position": tuple(self.loader.position),
                 "carried": self.state,
+                "memory": self.memory,
                 "best": self.best,
                 "curve": self.curve,
                 "recent": self.recent,
@@ -277,6 +302,7 @@ class Training(pl.LightningModule):
         self.optimizer.load_state_dict(saved["optimizer"])
         self.loader.position = Position(*saved["position"])
         self.state = to_device(saved["carried"], self.device)
+        self.memory = to_device(saved["memory"], self.device)
         self.best_weights = saved["best_weights"]
         self.best, self.curve, self.recent = saved["best"], saved["curve"], saved["recent"]
         self.train_seconds, self.first_loss = saved["train_seconds"], saved["first_loss"]

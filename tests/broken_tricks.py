@@ -320,13 +320,13 @@ class ForgetsAtResume(Trick):
     def estimator(self, inner):
         kept = self.__dict__.setdefault("kept", {})
 
-        def estimate(forward, state, model):
-            loss, state = inner(forward, state, model)
-            for name, p in model.named_parameters():
+        def estimate(learning):
+            state = inner(learning)
+            for name, p in learning.model.named_parameters():
                 if p.grad is not None:
                     kept[name] = 0.5 * kept.get(name, 0) + p.grad.detach()
                     p.grad = kept[name].clone()
-            return loss, state
+            return state
 
         return estimate
 

@@ -72,7 +72,7 @@ def test_the_verdicts_are_there_for_machines(third_party):
 
 
 def test_an_unknown_plugin_is_an_error_of_the_caller_with_the_closest_name():
-    assert "did you mean 'lstm'" in call("lstn", code=2)
+    assert "did you mean 'elman'" in call("elmam", code=2)
 
 
 def test_a_plugin_without_a_small_instance_says_what_is_missing(third_party, tmp_path):

@@ -220,6 +220,8 @@ class LastOfGrid(RunningMean):
     """Reads rows of a grid as steps, then columns."""
 
     def forward(self, x_BTD, state=None, layout=None):
+        if len(layout.grid) != 2:
+            raise Refusal("by-columns reads grids of two dimensions.\n  Choose another task.")
         down, across = layout.grid
         grid = x_BTD.unflatten(1, (down, across))
         y, _ = super().forward(grid.transpose(1, 2).flatten(1, 2))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -80,11 +80,15 @@ class CharLM(Task):
 
     @property
     def source(self) -> Port:
-        return Port(classes=len(self._symbols))
+        return Port(classes=len(self._symbols), vocabulary="characters")
 
     @property
     def target(self) -> Port:
-        return Port(classes=len(self._symbols))
+        return Port(classes=len(self._symbols), vocabulary="characters")
+
+    def words(self, side: Literal["source", "target"]) -> Sequence[str]:
+        """The characters; the unknown symbol is none."""
+        return ("", *self._symbols.symbols)
 
     def sources(self) -> tuple[Source, ...]:
         return (_PLAYS,)

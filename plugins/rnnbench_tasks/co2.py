@@ -63,7 +63,7 @@ class CO2(Forecast):
 
     @property
     def source(self) -> Port:
-        return Port(width=3 if self.calendar else 1)
+        return Port(width=3 if self.calendar else 1, longest=self.context)
 
     def sources(self) -> tuple[Source, ...]:
         return (_CO2,)

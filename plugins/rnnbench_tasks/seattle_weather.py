@@ -67,7 +67,7 @@ class SeattleWeather(Forecast):
 
     @property
     def source(self) -> Port:
-        return Port(width=len(_COLUMNS) + (2 if self.calendar else 0))
+        return Port(width=len(_COLUMNS) + (2 if self.calendar else 0), longest=self.context)
 
     def sources(self) -> tuple[Source, ...]:
         return (_WEATHER,)

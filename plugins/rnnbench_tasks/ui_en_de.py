@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -88,7 +88,7 @@ class UiEnDe(Task):
 
     @property
     def source(self) -> Port:
-        return Port(classes=self.vocabulary)
+        return Port(classes=self.vocabulary, vocabulary="subwords")
 
     @property
     def target(self) -> Port:
@@ -97,7 +97,12 @@ class UiEnDe(Task):
             start=Subwords.START,
             stop=Subwords.STOP,
             longest=self.max_tokens + 1,
+            vocabulary="subwords",
         )
+
+    def words(self, side: Literal["source", "target"]) -> Sequence[str]:
+        """The subwords without the mark of a beginning: "▁Licht" and "Licht" are one word."""
+        return self._subwords.words
 
     def sources(self) -> tuple[Source, ...]:
         return (_STRINGS,)

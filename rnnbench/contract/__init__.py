@@ -8,6 +8,7 @@ width, H hidden width, V classes or output width, G gate pre-activations.
 """
 
 from rnnbench.contract.architecture import Architecture, Backbone, Cell, detach
+from rnnbench.contract.learning import Learning, WrappedOptimizer
 from rnnbench.contract.plugin import Plugin
 from rnnbench.contract.task import Data, Meter, Metric, Source, Task
 from rnnbench.contract.trick import SITES, Estimator, Trick
@@ -25,7 +26,7 @@ from rnnbench.contract.types import (
 from rnnbench.settings import setting
 
 __all__ = [
-    "Architecture", "Backbone", "Batch", "Cell", "Data", "Estimator", "Kind", "Layout", "Meter",
+    "Architecture", "Backbone", "Batch", "Cell", "Data", "Estimator", "Kind", "Layout", "Learning", "Meter",
     "Metric", "Moment", "Plugin", "Port", "Prediction", "Refusal", "Result", "SITES", "Source",
-    "State", "Task", "Trick", "detach", "setting",
+    "State", "Task", "Trick", "WrappedOptimizer", "detach", "setting",
 ]  # fmt: skip

@@ -125,7 +125,8 @@ class Architecture(Plugin):
     """How a sequence is read. Write `build`; core wires it for every kind of task.
 
     Class attributes:
-        pool: how SEQ_TO_VEC summarises the outputs: "last", "mean" or "max".
+        pool: how SEQ_TO_VEC summarises the outputs: "last", "mean", "max", "ends" (halves that
+            are read in either direction, each where it ends) or "corners" (2^n parts of a grid).
         layouts: source layouts that it can read.
     """
 
@@ -152,8 +153,9 @@ class Architecture(Plugin):
     def decoder(self, d_in: int, memory_width: int) -> Backbone | None:
         """A causal backbone that attends to the encoder's outputs by itself, or None.
 
-        Its state is begun by `attend_to(memory_BTE, mask_BT)`. With None (the default) core
-        puts its own attention on top of `build(d_in, causal=True)`.
+        Its state is begun by `attend_to(memory_BTE, mask_BT)`; where it has no `attend_to` of its
+        own, core puts its attention on top. With None (the default) the decoder is
+        `build(d_in, causal=True)` with core's attention.
         """
         return None
 

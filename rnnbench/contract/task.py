@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -124,6 +124,19 @@ class Task(Plugin):
     @property
     def target(self) -> Port:
         raise NotImplementedError
+
+    @property
+    def past(self) -> tuple[int, ...]:
+        """Columns of x that hold the past of the target's values, one for each; () for none."""
+        return ()
+
+    def words(self, side: Literal["source", "target"]) -> Sequence[str] | None:
+        """The word that each class of a port is, as files of word vectors would spell it.
+
+        "" for a class that is no word, such as padding, start and stop. Classes may share a word.
+        None (the default): its tokens have no names.
+        """
+        return None
 
     def sources(self) -> tuple[Source, ...]:
         """The raw data it reads; () for a synthetic task."""

@@ -9,15 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract.architecture import Cell
+from rnnbench.contract.learning import Learning
 from rnnbench.contract.plugin import Plugin
 from rnnbench.contract.types import Batch, Moment, Result, State
 
 if TYPE_CHECKING:
     from rnnbench.contract.task import Task
 
-SITES = ("cell", "model", "batch", "feed", "loss", "gradient", "estimator", "optimizer")
+SITES = (
+    "cell", "model", "batch", "feed", "loss", "gradient", "estimator", "optimizer", "evaluation",
+)  # fmt: skip
 
-Estimator = Callable[..., tuple[Tensor, State]]
+Estimator = Callable[[Learning], State]
 
 
 class Trick(Plugin):
@@ -62,8 +65,16 @@ class Trick(Plugin):
         return inner
 
     def optimizer(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-        """Wrap or change the optimiser."""
+        """Wrap or change the optimiser; see `WrappedOptimizer`."""
         return optimizer
+
+    def evaluation(self, model: nn.Module, task: Task) -> nn.Module:
+        """Replace the model in one more evaluation at the end, reported apart from the plain one.
+
+        Args:
+            model: a copy with the best weights, in evaluation mode, without gradients.
+        """
+        return model
 
     @classmethod
     def overrides(cls) -> tuple[str, ...]:

@@ -38,7 +38,13 @@ class Port:
         layout: "sequence", "grid", "tree", "vector", or "positions" (of the source).
         start: token that a decoder reads before its first output (None: 0 or zeros).
         stop: token that ends a decoded sequence (None: the target's length is fixed).
-        longest: most steps that a decoder produces (None: as many as `Batch.y` has).
+        longest: of a target the most steps that a decoder produces (None: as many as `Batch.y`
+            has); of a source the most steps that it has, where that is known.
+        vocabulary: names the classes; two ports of one task with the same name speak of the same
+            tokens, so that one can be copied to the other ("": they have nothing in common).
+
+    A port with the layout "positions" has a class for each position of the source, counted from
+    1, and 0 for the end: start and stop are 0 there.
     """
 
     classes: int = 0
@@ -47,6 +53,7 @@ class Port:
     start: int | None = None
     stop: int | None = None
     longest: int | None = None
+    vocabulary: str = ""
 
     def __post_init__(self) -> None:
         if (self.classes > 0) == (self.width > 0):
@@ -113,6 +120,7 @@ class Result(NamedTuple):
     out: Tensor  # (B, S, V) logits or values; (B, V) for SEQ_TO_VEC
     hidden: Tensor  # (B, S, H): what the readout read
     state: State  # carried to the next batch where the data are carried
+    penalty: Tensor | None = None  # scalar, minimised with the loss and not reported as loss
 
 
 class Prediction(NamedTuple):

@@ -45,7 +45,11 @@ class Forecast(Task):
 
     @property
     def target(self) -> Port:
-        return Port(width=1)
+        return Port(width=1, longest=self.horizon)
+
+    @property
+    def past(self) -> tuple[int, ...]:
+        return (self.series.target,)
 
     def data(self, split: str, seed: int) -> Data:
         return self.series.windows(split, self.context, self.horizon, self.centre)

@@ -109,6 +109,19 @@ class Subwords:
         return str(self._processor.decode([int(t) for t in tokens if t not in self._silent]))
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """Each token without "▁", the mark of a word's beginning.
+
+        "" for what is no word: padding, unknown, start, stop, bytes, and the mark alone.
+        """
+        p = self._processor
+        return tuple(
+            "" if p.is_control(t) or p.is_unknown(t) or p.is_byte(t)
+            else p.id_to_piece(t).replace("\u2581", "")
+            for t in range(len(self))
+        )  # fmt: skip
+
+    @property
     def _silent(self) -> tuple[int, ...]:
         return (self.PAD, self.START, self.STOP)
 

@@ -1,11 +1,33 @@
 """Building blocks for plugin authors."""
 
-from rnnbench.nn.attention import Attention, rotate, rotations, valid
-from rnnbench.nn.cells import CellWrapper, FusedCell, GatedCell, Stack, refuse_idle_dropout
+from rnnbench.nn.attention import Additive, Attention, Dot, General, rotate, rotations, valid
+from rnnbench.nn.cells import (
+    CellWrapper,
+    FastCell,
+    FusedCell,
+    GatedCell,
+    Stack,
+    refuse_idle_dropout,
+    refuse_together,
+)
+from rnnbench.nn.grids import GridLayer, corners, grid_pool
 from rnnbench.nn.models import Decoder, Embed, Model
 from rnnbench.nn.named import named_backbone, named_cell
+from rnnbench.nn.rows import reversed_rows, run_rows
+from rnnbench.nn.trees import (
+    Children,
+    TreeLayer,
+    refuse_arity,
+    side_by_side,
+    summed,
+    with_leaves,
+)
+from rnnbench.nn.whole import Whole, ends, refuse_looking_ahead
 
 __all__ = [
-    "Attention", "CellWrapper", "Decoder", "Embed", "FusedCell", "GatedCell", "Model", "Stack",
-    "named_backbone", "named_cell", "refuse_idle_dropout", "rotate", "rotations", "valid",
+    "Additive", "Attention", "CellWrapper", "Children", "Decoder", "Dot", "Embed", "FastCell",
+    "FusedCell", "GatedCell", "General", "GridLayer", "Model", "Stack", "TreeLayer", "Whole",
+    "corners", "ends", "grid_pool", "named_backbone", "named_cell", "refuse_arity",
+    "refuse_idle_dropout", "refuse_looking_ahead", "refuse_together", "reversed_rows", "rotate",
+    "rotations", "run_rows", "side_by_side", "summed", "valid", "with_leaves",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Attention over a memory, rotary positions, and masks."""
+"""Attention over a memory: scores, weights, and core's own; rotary positions, and masks."""
 
 from __future__ import annotations
 
@@ -29,8 +29,112 @@ class Attention(nn.Module):
     def forward(self, h_BSH: Tensor, m_BTE: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
         """Return h̃ (B, S, H) and the weights (B, S, T)."""
         scores_BST = h_BSH @ self.score(m_BTE).transpose(1, 2)
-        a_BST = scores_BST.masked_fill(~mask_BT[:, None], -torch.inf).softmax(-1)
+        a_BST = weights(scores_BST, mask_BT[:, None])
         return torch.tanh(self.mix(torch.cat([a_BST @ m_BTE, h_BSH], -1))), a_BST
+
+
+class Dot(nn.Module):
+    """e_ts = h_tᵀ m_s. Source: Luong et al. (2015), arXiv:1508.04025, eq. 8 ("dot")."""
+
+    def keys(self, m_BTE: Tensor) -> Tensor:
+        """What of the memory the scores read, computed once for all steps: (B, T, K)."""
+        return m_BTE
+
+    def forward(self, h_BSH: Tensor, k_BTK: Tensor, covered_BT: Tensor | None = None) -> Tensor:
+        """Scores (B, S, T)."""
+        return h_BSH @ k_BTK.transpose(1, 2)
+
+
+class General(Dot):
+    """e_ts = h_tᵀ W m_s. Source: Luong et al. (2015), eq. 8 ("general")."""
+
+    def __init__(self, query_width: int, memory_width: int):
+        super().__init__()
+        self.map = nn.Linear(memory_width, query_width, bias=False)
+
+    def keys(self, m_BTE: Tensor) -> Tensor:
+        return self.map(m_BTE)
+
+
+class Additive(Dot):
+    """e_ts = vᵀ tanh(W h_t + U m_s + w_c c_ts + b), where c_ts = Σ_{t' < t} a_t's is the coverage.
+
+    Without coverage it is what Bahdanau et al. score with the decoder's previous state, and, since
+    W h + U m = [W U] [h; m], what Luong et al. call "concat" and score with the present one.
+
+    Source: Bahdanau, Cho & Bengio (2015), arXiv:1409.0473, appendix A.1.2; Luong et al. (2015),
+    eq. 8; coverage: See, Liu & Manning (2017), arXiv:1704.04368, eqs. 10-11.
+    """
+
+    def __init__(self, query_width: int, memory_width: int, width: int, coverage: bool = False):
+        super().__init__()
+        self.query = nn.Linear(query_width, width)
+        self.memory = nn.Linear(memory_width, width, bias=False)
+        self.v = nn.Linear(width, 1, bias=False)
+        self.covered = nn.Linear(1, width, bias=False) if coverage else None
+
+    def keys(self, m_BTE: Tensor) -> Tensor:
+        return self.memory(m_BTE)
+
+    def forward(self, h_BSH: Tensor, k_BTK: Tensor, covered_BT: Tensor | None = None) -> Tensor:
+        sum_BSTK = self.query(h_BSH)[:, :, None] + k_BTK[:, None]
+        if self.covered is not None and covered_BT is not None:
+            sum_BSTK = sum_BSTK + self.covered(covered_BT[:, None, :, None])
+        return self.v(torch.tanh(sum_BSTK))[..., 0]
+
+
+class Positional(Additive):
+    """e_ij = vᵀ tanh(W s_{i-1} + U (π_{lag(i, j)} ⊙ h_j) + b), with lag(i, j) = i + T - j.
+
+    π has a vector for each distance between an output i = 1, 2, … and an input j = 1 … T, and is
+    all ones at first, so that it begins as additive attention. Distances beyond `reach` share one.
+
+    Source: Cinar et al. (2017), Position-based content attention for time series forecasting with
+    sequence-to-sequence RNNs, doi:10.1007/978-3-319-70139-4_54, arXiv:1703.10089.
+    """
+
+    def __init__(self, query_width: int, memory_width: int, width: int, reach: int):
+        super().__init__(query_width, memory_width, width)
+        self.gates = nn.Parameter(torch.ones(reach, memory_width))
+
+    def keys(self, m_BTE: Tensor) -> Tensor:
+        return m_BTE
+
+    def at_lags(self, m_BTE: Tensor, lag_BT: Tensor) -> Tensor:
+        """What `forward` takes as keys: U (π ⊙ h) for lags from 1."""
+        gate_BTE = self.gates[(lag_BT - 1).clamp(max=len(self.gates) - 1)]
+        return self.memory(gate_BTE * m_BTE)
+
+
+class Window(nn.Module):
+    """A Gaussian window around a position that the query predicts ("local-p").
+
+    p_t = T σ(v_pᵀ tanh(W_p h_t)),  a_ts = softmax_{|s - p_t| <= D}(e_ts) exp(-(s - p_t)² / 2σ²)
+
+    with σ = D / 2 and T the row's length. The weights add up to less than 1.
+
+    Source: Luong et al. (2015), arXiv:1508.04025, eqs. 9 and 10.
+    """
+
+    def __init__(self, query_width: int, reach: int):
+        super().__init__()
+        self.reach = reach
+        self.map = nn.Linear(query_width, query_width, bias=False)
+        self.v = nn.Linear(query_width, 1, bias=False)
+
+    def forward(self, h_BSH: Tensor, scores_BST: Tensor, mask_BT: Tensor) -> Tensor:
+        """Weights (B, S, T)."""
+        length_B11 = mask_BT.sum(1)[:, None, None]
+        p_BS1 = length_B11 * torch.sigmoid(self.v(torch.tanh(self.map(h_BSH))))
+        distance_BST = torch.arange(mask_BT.shape[1], device=h_BSH.device) - p_BS1
+        near_BST = mask_BT[:, None] & (distance_BST.abs() <= self.reach)
+        a_BST = weights(scores_BST, near_BST)
+        return a_BST * torch.exp(-distance_BST.square() / (2 * (self.reach / 2) ** 2))
+
+
+def weights(scores_BST: Tensor, mask_BST: Tensor) -> Tensor:
+    """softmax over the last dimension where the mask is True; 0 elsewhere."""
+    return scores_BST.masked_fill(~mask_BST, -torch.inf).softmax(-1)
 
 
 def rotations(steps: int, width: int, like: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ def sites_of(item: Entry, found: Schema) -> tuple[str, ...]:
     """Of a trick, the sites it acts on; of an architecture or a task, those it offers."""
     if item.kind == "tricks":
         return found.sites
-    always = ("model", "batch", "loss", "gradient", "estimator", "optimizer")
+    always = ("model", "batch", "loss", "gradient", "estimator", "optimizer", "evaluation")
     if item.kind == "tasks":
         decodes = found.task_kind in ("vector-to-sequence", "unaligned")
         return (*always, "cell", "feed") if decodes else (*always, "cell")
@@ -76,20 +76,23 @@ def sites_of(item: Entry, found: Schema) -> tuple[str, ...]:
 
 
 def _has_cell(item: Entry) -> bool:
-    """Whether the architecture builds a recurrent cell: it is built, on the meta device."""
+    """Whether its models have a recurrent cell: one is wired, on the meta device."""
     import torch
 
     from rnnbench.contract import Cell, Refusal
+    from rnnbench.model import wire
     from rnnbench.registry import load
+    from rnnbench.testing.laws import tiny
+    from rnnbench.testing.toys import MORE_TOYS, TOYS
 
-    architecture = load(item.kind, item.name)()
-    for causal in (True, False):
+    architecture = tiny(load(item.kind, item.name))
+    for toy in (*TOYS.values(), *MORE_TOYS.values()):
         try:
             with torch.device("meta"):
-                backbone = architecture.build(8, causal=causal)
+                model = wire(architecture, toy)
         except Refusal:
             continue
-        return any(isinstance(m, Cell) for m in backbone.modules())
+        return any(isinstance(m, Cell) for m in model.modules())
     return False
 
 
@@ -122,6 +125,7 @@ def _as_dict(item: Entry, found: Schema) -> dict[str, Any]:
             "high": f.high,
             "search": f.search,
             "help": f.help,
+            "plugin": f.plugin,
         }
         for f in found.fields.values()
     ]

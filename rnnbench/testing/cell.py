@@ -43,7 +43,9 @@ def cell_input(cell: Cell) -> int:
 def outcome(cell: Cell, path: Callable[..., Any], x: Tensor, state: State) -> list[Any]:
     """Outputs, final state and all gradients (of input, start and parameters) of one path."""
     x = x.clone().requires_grad_()
-    start = None if state is None else tuple(s.clone().requires_grad_() for s in state)
+    start = None
+    if state is not None:  # counters are integers, which have no gradient
+        start = tuple(s.clone().requires_grad_(s.is_floating_point()) for s in state)
     cell.zero_grad()
     torch.manual_seed(5)
     y, final = path(x, start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import traceback
@@ -15,7 +16,15 @@ from torch import Tensor
 
 import rnnbench
 from rnnbench.check import check
-from rnnbench.contract import Architecture, Batch, Moment, Refusal, State, Trick
+from rnnbench.contract import (
+    Architecture,
+    Batch,
+    Moment,
+    Refusal,
+    State,
+    Trick,
+    WrappedOptimizer,
+)
 from rnnbench.nn import Model
 from rnnbench.process import seed_everything
 from rnnbench.registry import PluginError, load, scan
@@ -56,6 +65,7 @@ class Run:
         self.model = assemble(place.architecture, place.toy, self.tricks).to(dtype)
         self.optimizer = make_optimizer(Optimizer(lr=1e-2), self.model.parameters(), self.tricks)
         self.state: State = None
+        self.memory: dict[str, Any] = {}
         self.losses: list[Tensor] = []
         self.gradients: list[Tensor | None] = []
         if steepness != 1:
@@ -71,8 +81,10 @@ class Run:
         """One optimiser step on the batch of this index."""
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
+        if not self.toy.carried:
+            self.memory.clear()
         done = training_step(self.model, self.tricks, self.batch(index), self.state, at,
-                             self.toy.carried)  # fmt: skip
+                             self.toy.carried, optimizer=self.optimizer, memory=self.memory)  # fmt: skip
         self.state = done.state
         self.losses.append(done.loss)
         self.gradients = [None if p.grad is None else p.grad.clone() for p in self.parameters()]
@@ -95,7 +107,12 @@ class Run:
         """Outputs, and what is decoded, in evaluation mode."""
         model: Model = self.model.eval()
         batch = self.batch(index)
-        return [model(batch).out, *([model.decode(batch)] if model.decodes else [])]
+        wrapped = self.optimizer if isinstance(self.optimizer, WrappedOptimizer) else None
+        with wrapped.averaged() if wrapped else contextlib.nullcontext():
+            said = [model(batch).out, *([model.decode(batch)] if model.decodes else [])]
+            for _, other in self.tricks.evaluated_apart(model, self.toy):
+                said.append(other(batch).out)
+            return said
 
 
 @functools.cache
@@ -188,6 +205,10 @@ def has_effect(place: Place, tricks: Sequence[Trick], on: Sequence[Trick] = ()) 
         )
         if not alike(with_tricks.outcome(), without, 1e-9):
             return True
+        if with_tricks.tricks.at_site["evaluation"]:
+            plain = Run(place, on, dtype=torch.float64, steepness=steepness).steps(LATE)
+            if not alike(with_tricks.evaluated(), plain.evaluated(), 1e-9):
+                return True
     return False
 
 

@@ -131,6 +131,11 @@ def splits_are_disjoint(task: Task) -> None:
     # Items may be drawn afresh in each epoch, or be changed at random.
     epoch = read("train", 0)
     sets = {"train": read("train") + epoch, "valid": read("valid"), "test": read("test")}
+    if task.memorised:
+        for one, other in pairs:
+            if set(sets[one]) != set(sets[other]):
+                raise Broken(f"it says that it is memorised, but {one} and {other} differ")
+        raise DoesNotApply("it asks for memorisation: the splits are one, and it says so")
     by_chance, spread = 0.0, 0.0
     others = [read("train", seed) for seed in (1, 2, 3)] if not task.sources() else [epoch]
     if sorted(others[0]) != sorted(epoch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -51,6 +52,8 @@ class Toy(Task):
     ports: tuple[Port, Port] = (Port(classes=7), Port(classes=7))
     carried: bool = False
     ragged: bool = False
+    grid: tuple[int, ...] = (2, 3)
+    column: int | None = None  # of x, which holds the target's past
 
     @property
     def kind(self) -> Kind:  # type: ignore[override]
@@ -64,8 +67,12 @@ class Toy(Task):
     def target(self) -> Port:
         return self.ports[1]
 
+    @property
+    def past(self) -> tuple[int, ...]:
+        return () if self.column is None else (self.column,)
+
     def example(self, seed: int = 0) -> Batch:
-        """Four rows of five steps (six on a grid), three of the target where it is not aligned."""
+        """Four rows of five steps (or a grid of them), three of the target where not aligned."""
         g = torch.Generator().manual_seed(seed)
 
         def draw(port: Port, *shape: int) -> torch.Tensor:
@@ -75,12 +82,15 @@ class Toy(Task):
             return torch.randn(*shape, port.width, generator=g)
 
         vector_in = self.kind is Kind.VEC_TO_SEQ
-        grid = (2, 3) if self.source.layout == "grid" else None
+        grid = self.grid if self.source.layout == "grid" else None
+        steps = math.prod(grid) if grid else 5
         tree = [[2, 2, 4, 4, -1], [4, 4, 4, 4, -1], [1, 2, 3, 4, -1], [3, 3, 3, 4, -1]]
-        x = draw(self.source, 4) if vector_in else draw(self.source, 4, 6 if grid else 5)
+        if self.ragged:
+            tree[1:] = [[3, 2, 3, -1, -1], [1, -1, -1, -1, -1], [-1, -1, -1, -1, -1]]
+        x = draw(self.source, 4) if vector_in else draw(self.source, 4, steps)
         y = {
             Kind.SEQ_TO_VEC: lambda: draw(self.target, 4),
-            Kind.ALIGNED: lambda: draw(self.target, 4, 5),
+            Kind.ALIGNED: lambda: draw(self.target, 4, steps),
         }.get(self.kind, lambda: draw(self.target, 4, 3))()
         lengths = torch.tensor([5, 4, 2, 1]) if self.ragged else None
         y_len = None
@@ -112,7 +122,9 @@ class Bigrams(Toy):
 
 
 TOYS = {
-    "lm": Toy(carried=True),
+    "lm": Toy(
+        carried=True, ports=(Port(classes=7, vocabulary="w"), Port(classes=7, vocabulary="w"))
+    ),
     "tagging": Toy(ports=(Port(classes=7), Port(classes=5)), ragged=True),
     "classify": Toy("SEQ_TO_VEC", (Port(width=2), Port(classes=4)), ragged=True),
     "regress": Toy("SEQ_TO_VEC", (Port(classes=7), Port(width=2))),
@@ -123,7 +135,7 @@ TOYS = {
         ragged=True,
     ),
     "overfit": Bigrams(),
-    "forecast": Toy("UNALIGNED", (Port(width=2), Port(width=1))),
+    "forecast": Toy("UNALIGNED", (Port(width=3, longest=5), Port(width=1, longest=3)), column=1),
 }
 
 
@@ -137,9 +149,40 @@ class LookAhead(Toy):
     ragged: bool = True
 
 
+@dataclass(frozen=True)
+class Pointing(Toy):
+    """Positions of the source, counted from 1, then 0."""
+
+    kind_name: str = "UNALIGNED"
+    ports: tuple[Port, Port] = (
+        Port(width=2),
+        Port(classes=6, layout="positions", start=0, stop=0, longest=4),
+    )
+    ragged: bool = True
+
+    def example(self, seed: int = 0) -> Batch:
+        batch = super().example(seed)
+        y = torch.tensor([[5, 2, 0], [4, 1, 0], [2, 0, 0], [1, 0, 0]])
+        return batch._replace(y=y, y_len=torch.tensor([3, 3, 2, 2]))
+
+
 # For architectures alone: a layout is read flat by one that has no use for it.
 MORE_TOYS = {
     "look-ahead": LookAhead(),
     "grid": Toy("SEQ_TO_VEC", (Port(width=2, layout="grid"), Port(classes=4))),
+    "line": Toy("SEQ_TO_VEC", (Port(width=2, layout="grid"), Port(classes=4)), grid=(5,)),
+    "cube": LookAhead(
+        ports=(Port(width=2, layout="grid"), Port(width=1)), ragged=False, grid=(2, 3, 2)
+    ),
+    "copying": Toy(
+        "UNALIGNED",
+        (
+            Port(classes=7, vocabulary="w"),
+            Port(classes=7, start=1, stop=2, longest=4, vocabulary="w"),
+        ),
+        ragged=True,
+    ),
+    "pointing": Pointing(),
     "tree": Toy("SEQ_TO_VEC", (Port(classes=7, layout="tree"), Port(classes=4))),
+    "tagged-tree": LookAhead(ports=(Port(classes=7, layout="tree"), Port(classes=5))),
 }

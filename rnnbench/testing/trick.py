@@ -163,6 +163,7 @@ def resumes_bitwise(trick: Trick) -> None:
             "optimizer": whole.optimizer.state_dict(),
             "random": random_state(),
             "carried": whole.state,
+            "memory": whole.memory,
         }
         torch.save(content, saved)
         for i, at in enumerate(after):
@@ -172,7 +173,7 @@ def resumes_bitwise(trick: Trick) -> None:
         kept = torch.load(saved, weights_only=True)
         resumed.model.load_state_dict(kept["model"])
         resumed.optimizer.load_state_dict(kept["optimizer"])
-        resumed.state = kept["carried"]
+        resumed.state, resumed.memory = kept["carried"], kept["memory"]
         set_random_state(kept["random"])
         for i, at in enumerate(after):
             resumed.step(3 + i, Moment(*at))

@@ -182,7 +182,7 @@ def broken_promise(model: Model, toy: Toy) -> str | None:
 )
 def overfits_one_batch(plugin: Architecture) -> None:
     optimizer = Optimizer(lr=1e-2)
-    for name in ("overfit", "classify", "grid", "translate"):
+    for name in ("overfit", "classify", "grid", "tree", "translate"):
         chosen = [found for found in models_of(plugin) if found[0].startswith(name)]
         if chosen:
             break

@@ -1,0 +1,28 @@
+"""A short training run for learning checks."""
+
+import torch
+
+from rnnbench.contract import Moment
+from rnnbench.evaluate import evaluate
+from rnnbench.process import seed_everything
+from rnnbench.step import Tricks, assemble, training_step
+from rnnbench_tricks.clip import Clip
+
+
+def accuracy_after(task, architecture, *, steps, rate, batch, seed=1):
+    """Test accuracy after so many steps of Adam with clipping at 1, and the number of weights."""
+    seed_everything(seed)
+    tricks = Tricks([Clip(limit=1.0)])
+    model = assemble(architecture, task, tricks)
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+    data, rng, done = task.data("train", seed), torch.Generator().manual_seed(seed), 0
+    while done < steps:
+        for key in data.order(batch, rng)[: steps - done]:
+            optimizer.zero_grad()
+            at = Moment(done, done / steps)
+            training_step(model.train(), tricks, data.batch(key, rng), None, at)
+            optimizer.step()
+            done += 1
+    meter, test = task.meter("test"), task.data("test", seed)
+    figures, _ = evaluate(model.eval(), task, test, meter, torch.device("cpu"))
+    return figures["accuracy"], sum(p.numel() for p in model.parameters())
