@@ -1,0 +1,515 @@
+"""Encodings of tokens: what files hold is what the model reads; what cannot be is refused."""
+
+import dataclasses
+import gzip
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from gensim.models import KeyedVectors
+from toys import TOYS, TinyLSTM
+
+from rnnbench.check import check
+from rnnbench.contract import Batch, Moment, Port, Refusal
+from rnnbench.data import DataError, Subwords
+from rnnbench.data.vectors import learn_vectors, read_vectors, sha256_of
+from rnnbench.process import seed_everything
+from rnnbench.step import Tricks, assemble, training_step
+from rnnbench.testing import TrickLaws
+from rnnbench.testing.toys import Rows, Toy
+from rnnbench_architectures.lstm import LSTM
+from rnnbench_architectures.seq2seq import Seq2Seq
+from rnnbench_tasks.char_lm import CharLM
+from rnnbench_tasks.ui_en_de import UiEnDe
+from rnnbench_tricks import encoding
+from rnnbench_tricks.encoding import Encoded, Encoding
+from rnnbench_tricks.tied_weights import TiedWeights
+from rnnbench_tricks.variational_dropout import VariationalDropout
+
+WORDS = ("", "Licht", "aus", "an", "the", "ein", "über")
+IN_FILE = ("aus", "licht", "an", "the", "Haus", "über")  # "ein" is missing, "Licht" is not cased
+
+
+class TestEncoding(TrickLaws):
+    tiny = Encoding(kind="word2vec", dimensions=4, epochs=1)
+
+
+@dataclass(frozen=True)
+class Named(Toy):
+    """A toy whose classes are words."""
+
+    def words(self, side):
+        return WORDS
+
+
+LM = Named(carried=True)
+
+
+@pytest.fixture
+def vectors():
+    return np.random.default_rng(0).normal(size=(len(IN_FILE), 6)).astype(np.float32)
+
+
+@pytest.fixture
+def files(tmp_path, vectors):
+    """The same vectors in every format, all but GloVe's written by gensim."""
+    keyed = KeyedVectors(6)
+    keyed.add_vectors(list(IN_FILE), vectors)
+    paths = {name: tmp_path / name for name in ("word2vec-text", "word2vec-binary", "glove")}
+    keyed.save_word2vec_format(str(paths["word2vec-text"]), binary=False)
+    keyed.save_word2vec_format(str(paths["word2vec-binary"]), binary=True)
+    lines = [f"{w} {' '.join(map(repr, v.tolist()))}\n" for w, v in zip(IN_FILE, vectors)]  # noqa: B905
+    paths["glove"].write_text("".join(lines), "utf-8")
+    return paths
+
+
+def from_file(path, format="word2vec-text", **settings):
+    return Encoding("file", path=str(path), format=format, sha256=sha256_of(path), **settings)
+
+
+def built(trick, task=LM, architecture=None, seed=0):
+    seed_everything(seed)
+    tricks = [trick] if isinstance(trick, Encoding) else trick
+    architecture = architecture or TinyLSTM()
+    return assemble(architecture, task, Tricks(tricks))
+
+
+def refused(trick, task=LM, architecture=None):
+    """The refusal of the dry run on the meta device."""
+    tricks = [trick] if isinstance(trick, Encoding) else trick
+    with pytest.raises(Refusal) as caught:
+        check(architecture or TinyLSTM(), task, tricks, batch=task.example())
+    return str(caught.value)
+
+
+def steps(model, task, count=3, lr=0.1):
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    for i in range(count):
+        optimizer.zero_grad()
+        training_step(model, Tricks(), task.example(i), None, Moment(i, 0.5))
+        optimizer.step()
+
+
+# Files
+
+
+@pytest.mark.parametrize("format", ["word2vec-text", "word2vec-binary", "glove"])
+def test_each_class_reads_the_row_of_its_word(files, vectors, format):
+    model = built(from_file(files[format], format))
+    read = model.embed(torch.arange(7)[None])[0]
+    row = {word: torch.from_numpy(v) for word, v in zip(IN_FILE, vectors, strict=True)}
+    for at, word in enumerate(WORDS):
+        found = row.get(word, row.get(word.lower()))
+        if found is not None:
+            torch.testing.assert_close(
+                read[at], found, atol=0 if format != "glove" else 1e-7, rtol=0
+            )
+    assert not any(torch.allclose(read[5], v) for v in row.values()), "'ein' is not in the file"
+
+
+# gensim leaves a file without a header open after its first pass.
+@pytest.mark.filterwarnings(
+    "ignore:Exception ignored in.*FileIO:pytest.PytestUnraisableExceptionWarning"
+)
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.parametrize("format", ["word2vec-text", "word2vec-binary", "glove"])
+def test_the_reader_agrees_with_gensims(files, format):
+    width, found = read_vectors(files[format], format, IN_FILE)
+    theirs = KeyedVectors.load_word2vec_format(
+        str(files[format]), binary=format == "word2vec-binary", no_header=format == "glove"
+    )
+    assert width == theirs.vector_size
+    assert list(found) == theirs.index_to_key
+    for word in IN_FILE:
+        np.testing.assert_array_equal(found[word], theirs[word])
+
+
+def test_a_binary_file_as_the_word2vec_tool_writes_it_is_read(tmp_path, vectors):
+    path = tmp_path / "v.bin"
+    entries = zip(IN_FILE, vectors, strict=True)
+    path.write_bytes(
+        b"6 6\n" + b"".join(w.encode() + b" " + v.tobytes() + b"\n" for w, v in entries)
+    )
+    _, found = read_vectors(path, "word2vec-binary", {"über", "the"})
+    assert list(found) == ["the", "über"]
+    np.testing.assert_array_equal(found["über"], vectors[5])
+
+
+def test_entries_longer_than_a_block_of_reading_are_whole(files, vectors, monkeypatch):
+    monkeypatch.setattr("rnnbench.data.vectors._BLOCK", 7)
+    _, found = read_vectors(files["word2vec-binary"], "word2vec-binary", IN_FILE)
+    np.testing.assert_array_equal(np.stack([found[w] for w in IN_FILE]), vectors)
+
+
+def test_a_packed_file_is_unpacked_as_it_is_read(files, vectors, tmp_path):
+    path = tmp_path / "v.bin.gz"
+    path.write_bytes(gzip.compress(files["word2vec-binary"].read_bytes()))
+    _, found = read_vectors(path, "word2vec-binary", ["the"])
+    np.testing.assert_array_equal(found["the"], vectors[3])
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match="cannot be read"):
+        read_vectors(path, "word2vec-binary", ["the"])
+
+
+def test_words_with_blanks_in_them_are_told_from_their_first_parts(tmp_path):
+    path = tmp_path / "glove.txt"
+    path.write_text(", 1 2 3\n. . . 4 5 6\n. 7 8 9\nof it 1 1 1\n. 0 0 0\n")
+    width, found = read_vectors(path, "glove", [".", "of it", "of"])
+    assert width == 3
+    assert {w: v.tolist() for w, v in found.items()} == {".": [7, 8, 9], "of it": [1, 1, 1]}
+
+
+@pytest.mark.parametrize(
+    ("content", "format", "why"),
+    [
+        (b"a 1 2\nb 3 4\n", "word2vec-text", "glove"),
+        (b"2 2\na 1 2\nb 3 4\n", "glove", "word2vec-text"),
+        (b"3 2\na 1 2\nb 3 4\n", "word2vec-text", "promises 3 words, and 2 follow"),
+        (b"2 2\na 1 2\nb 3\n", "word2vec-text", "'b' has 1 values, not 2"),
+        (b"1 2\nb 3 x\n", "word2vec-text", "no number"),
+        (b"1 2\nb 3 nan\n", "word2vec-text", "not finite"),
+        (b"2 1\na \0\0\0\0b \0\0", "word2vec-binary", "promises 2 words, and 1 follow"),
+        (b"1 1\na \0\0\0\0b \0\0\0\0", "word2vec-binary", "more follows"),
+        (b"2 1\na \0\0\0\0  \0\0\0\0", "word2vec-binary", "word 2 is empty"),
+        (b"", "glove", "empty"),
+        (b"", "word2vec-text", "COUNT WIDTH"),
+    ],
+)
+def test_a_file_that_is_damaged_or_of_another_format_is_refused(tmp_path, content, format, why):
+    path = tmp_path / "v"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=why):
+        read_vectors(path, format, ["a", "b"])
+
+
+def test_only_the_wanted_rows_of_a_file_are_kept_in_memory(tmp_path):
+    import tracemalloc
+
+    path = tmp_path / "big.txt"
+    with path.open("w") as f:
+        f.write("20000 100\n")
+        f.writelines(f"w{i} {'0.125 ' * 100}\n" for i in range(20000))
+    tracemalloc.start()
+    _, found = read_vectors(path, "word2vec-text", ["w7", "w19999"])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found) == 2
+    assert path.stat().st_size > 12e6
+    assert peak < 1e6, f"{peak} bytes for 2 of 20,000 vectors"
+
+
+# In a model
+
+
+def test_missing_words_are_drawn_like_the_others_by_torchs_generator(tmp_path):
+    given = np.random.default_rng(0).normal(3.0, 0.01, (3, 400)).astype(np.float32)
+    lines = [f"{w} {' '.join(map(str, v))}\n" for w, v in zip(("aus", "an", "the"), given)]  # noqa: B905
+    path = tmp_path / "v"
+    path.write_text("".join(lines))
+    trick = from_file(path, "glove", min_coverage=0.1)
+    one, same, other = (built(trick, seed=s).embed.map.vectors for s in (0, 0, 1))
+    assert torch.equal(one, same)
+    assert not torch.equal(one[5], other[5])
+    assert torch.equal(one[2:5], other[2:5])
+    assert float(one[5].mean()) == pytest.approx(3.0, abs=0.01)
+    assert float((one[5] - torch.from_numpy(given.mean(0))).std()) == pytest.approx(
+        float(given.std(0).mean()), rel=0.3
+    )
+
+
+@pytest.mark.parametrize("width", [6, 9])
+def test_frozen_vectors_stay_and_tuned_ones_move(files, width):
+    for tuned in (False, True):
+        model = built(
+            from_file(files["word2vec-text"], tuned=tuned), architecture=TinyLSTM(embedding=width)
+        )
+        table = model.embed.map
+        before, projected = table.vectors.clone(), table.project is not None
+        start = table.project.weight.clone() if projected else None
+        steps(model, LM)
+        assert torch.equal(before, table.vectors) is not tuned
+        assert projected is (width != 6)
+        if projected:
+            assert not torch.equal(start, table.project.weight), "the map is learnt"
+        assert "embed.map.vectors" in model.state_dict()
+
+
+def test_frozen_vectors_are_no_parameters_and_the_check_counts_the_same(files):
+    counts = {
+        (tuned, width): check(
+            TinyLSTM(embedding=width), LM, [from_file(files["word2vec-text"], tuned=tuned)],
+            batch=LM.example(),
+        ).parameters
+        for tuned in (False, True) for width in (6, 9)
+    }  # fmt: skip
+    for (tuned, width), counted in counts.items():
+        model = built(
+            from_file(files["word2vec-text"], tuned=tuned), architecture=TinyLSTM(embedding=width)
+        )
+        assert counted == sum(p.numel() for p in model.parameters() if p.requires_grad)
+        assert counts[True, width] - counts[False, width] == 7 * 6
+    learned = check(TinyLSTM(embedding=6), LM, batch=LM.example()).parameters
+    assert counts[True, 6] == learned
+    assert (
+        counts[False, 9]
+        == check(TinyLSTM(embedding=9), LM, batch=LM.example()).parameters - 7 * 9 + 6 * 9
+    )
+
+
+def test_vectors_of_another_width_go_through_a_linear_map_without_bias(files):
+    table = built(from_file(files["glove"], "glove"), architecture=TinyLSTM(embedding=9)).embed.map
+    x = torch.tensor([[3, 1], [6, 6]])
+    torch.testing.assert_close(table(x), table.vectors[x] @ table.project.weight.T)
+    torch.testing.assert_close(table(x), table.weight[x])
+    assert table.project.bias is None
+
+
+def test_one_hot_picks_the_columns_of_the_input_matrix():
+    model = built(Encoding("one-hot"), architecture=LSTM(hidden=5, embedding=7)).double()
+    x = LM.example().x
+    cell = model.backbone
+    one_hot = torch.nn.functional.one_hot(x, 7).double()
+    torch.testing.assert_close(model.embed(x), one_hot, atol=0, rtol=0)
+    torch.testing.assert_close(model(Batch(x, x)).hidden, cell(one_hot)[0], atol=0, rtol=0)
+    weight = next(p for n, p in cell.named_parameters() if p.shape[-1] == 7 and p.dim() == 2)
+    torch.testing.assert_close(model.embed(x) @ weight.T, weight.T[x], atol=0, rtol=0)
+    assert not [n for n, _ in model.named_parameters() if n.startswith("embed")]
+
+
+def test_one_hot_needs_an_embedding_of_all_classes_and_leaves_the_rest_at_zero():
+    assert "Set architecture.embedding=7" in refused(Encoding("one-hot"))
+    wide = built(Encoding("one-hot"), architecture=TinyLSTM(embedding=9)).embed.map.vectors
+    assert torch.equal(wide, torch.eye(7, 9))
+
+
+def test_learned_changes_nothing():
+    plain, learned = built([]), built(Encoding("learned"))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(plain.state_dict().values(), learned.state_dict().values(), strict=True)
+    )
+    assert type(learned.embed.map) is torch.nn.Embedding
+
+
+@pytest.mark.parametrize("side", ["source", "target", "both"])
+def test_each_side_of_a_translation_is_encoded_by_itself(side):
+    for architecture in (LSTM(hidden=8), Seq2Seq(hidden=8)):
+        model = built(Encoding("one-hot", side=side), TOYS["translate"], architecture)
+        assert isinstance(model.source_embed.map, Encoded) is (side != "target")
+        assert isinstance(model.embed.map, Encoded) is (side != "source")
+        assert model.embed.map.num_embeddings == 6
+
+
+# word2vec
+
+
+@dataclass(frozen=True)
+class Camps(Toy):
+    """Sentences of the tokens 0 to 5 or of 6 to 11, padded with 12, which occurs nowhere else."""
+
+    ports: tuple[Port, Port] = (Port(classes=14), Port(classes=14))
+    ragged: bool = True
+
+    def data(self, split, seed):
+        rng = torch.Generator().manual_seed(5)
+        x = torch.randint(0, 6, (400, 12), generator=rng)
+        x[::2] += 6
+        x_len = torch.randint(6, 13, (400,), generator=rng)
+        x[torch.arange(12) >= x_len[:, None]] = 12
+        return Rows(
+            [Batch(a, a, n, n) for a, n in zip(x.split(100), x_len.split(100), strict=True)]
+        )
+
+
+@pytest.mark.parametrize("algorithm", ["cbow", "skip-gram"])
+def test_word2vec_brings_tokens_nearer_that_occur_together(algorithm):
+    trick = Encoding(dimensions=8, epochs=30, algorithm=algorithm)
+    v = torch.nn.functional.normalize(built(trick, Camps()).embed.map.vectors[:12], dim=-1)
+    cosine = v @ v.T
+    within = torch.block_diag(torch.ones(6, 6), torch.ones(6, 6)).bool()
+    other = ~torch.eye(12).bool()
+    assert cosine[within & other].min() > cosine[~within].max() + 0.1
+
+
+def test_word2vec_never_sees_padding():
+    at, _ = encoding._learnt(Camps(), "source", 4, 2, 1, "cbow", 0)
+    assert sorted(at.tolist()) == list(range(12))
+
+
+def test_word2vec_is_the_same_for_the_same_seed_and_learnt_once():
+    trick = Encoding(dimensions=8, epochs=2)
+    encoding._learnt.cache_clear()
+    first = built(trick, Camps()).embed.map.vectors
+    again = built(trick, Camps(), TinyLSTM(hidden=9)).embed.map.vectors
+    assert encoding._learnt.cache_info().misses == 1
+    assert torch.equal(first[:12], again[:12]), "whatever the architecture"
+    encoding._learnt.cache_clear()
+    assert torch.equal(first, built(trick, Camps()).embed.map.vectors)
+    other = built(trick, Camps(), seed=1).embed.map.vectors
+    assert not torch.equal(first[:12], other[:12]), "those that occur are not drawn but learnt"
+
+
+def test_word2vec_reads_all_of_a_sentence_longer_than_gensim_does():
+    text = [["a", "b"] * 5001 + ["c", "d"] * 5000]
+    options = {"window": 2, "epochs": 3, "algorithm": "cbow", "seed": 0}
+    found = learn_vectors(text, 4, **options)
+    cut = learn_vectors([text[0][:10000], text[0][10000:20000], text[0][20000:]], 4, **options)
+    whole = {w: v.tolist() for w, v in found.items()}
+    assert whole == {w: v.tolist() for w, v in cut.items()}
+
+
+def test_the_dry_run_learns_nothing(monkeypatch):
+    def learn(*_, **__):
+        raise AssertionError("word2vec was trained in a dry run")
+
+    monkeypatch.setattr(encoding, "learn_vectors", learn)
+    encoding._learnt.cache_clear()
+    task = Camps()
+    trick = Encoding(dimensions=8)
+    counted = check(TinyLSTM(), task, [trick], batch=task.example()).parameters
+    monkeypatch.undo()
+    model = built(trick, task)
+    assert counted == sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def test_without_gensim_it_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gensim.models", None)
+    assert "pip install 'rnnbench[vectors]'" in refused(Encoding())
+
+
+def test_word2vec_says_nothing_on_the_terminal(capfd):
+    encoding._learnt.cache_clear()
+    built(Encoding(dimensions=4), Camps())
+    assert capfd.readouterr() == ("", "")
+
+
+# Refusals
+
+
+def test_a_file_is_named_by_its_content(files):
+    path = files["glove"]
+    actual = sha256_of(path)
+    nameless = Encoding("file", path=str(path), format="glove")
+    assert f"Set encoding:sha256={actual}" in refused(nameless)
+    named = dataclasses.replace(nameless, sha256=actual)
+    check(TinyLSTM(), LM, [named], batch=LM.example())
+    path.write_text(path.read_text("utf-8") + "mehr 1 2 3 4 5 6\n", "utf-8")
+    said = refused(named)
+    assert actual in said
+    assert f"Set encoding:sha256={sha256_of(path)}" in said
+
+
+def test_a_file_that_has_too_few_of_the_words_is_refused_by_the_dry_run(files):
+    said = refused(from_file(files["glove"], "glove", min_coverage=0.99))
+    assert "'ein'" in said
+    assert "''" not in said, "what is no word is not missed"
+    tokens = torch.cat([LM.data("train", 0).batch(i, None).x.flatten() for i in range(3)])
+    named = tokens[tokens > 0]
+    assert f"{float((named != 5).float().mean()):.1%} of the words" in said
+
+
+def test_a_file_of_other_words_is_refused_even_at_no_coverage(tmp_path):
+    path = tmp_path / "v"
+    path.write_text("foo 1 2\nbar 3 4\n")
+    assert "0.0% of the words" in refused(from_file(path, "glove", min_coverage=0.0))
+
+
+@pytest.mark.parametrize(
+    ("trick", "task", "why"),
+    [
+        (Encoding("one-hot", tuned=True), LM, "encoding:kind=learned"),
+        (Encoding("one-hot", window=3), LM, "does not use window"),
+        (Encoding("learned", side="target"), LM, "does not use side"),
+        (Encoding("word2vec", path="x", sha256="y"), LM, "does not use path, sha256"),
+        (Encoding("file", epochs=9), LM, "does not use epochs"),
+        (Encoding("file"), LM, "encoding:path"),
+        (Encoding("file", path="nowhere.txt"), LM, "no file nowhere.txt"),
+        (Encoding("file", path="x"), TOYS["lm"], "no names"),
+        (Encoding("word2vec"), TOYS["classify"], "real values"),
+        (Encoding("learned"), TOYS["classify"], "real values"),
+        (Encoding("word2vec", side="both"), TOYS["caption"], "side=source of toy is real values"),
+        (Encoding("word2vec", side="target"), LM, "no embedding that reads the target"),
+        (Encoding("word2vec", side="both"), LM, "no embedding that reads the target"),
+    ],
+)  # fmt: skip
+def test_what_would_be_ignored_or_cannot_be_is_refused(trick, task, why):
+    said = refused(trick, task)
+    assert why in said
+    assert len(said.splitlines()) >= 2
+
+
+# Beside other tricks
+
+
+def test_tied_weights_are_refused_in_either_order(files):
+    for trick in (Encoding("one-hot"), Encoding(dimensions=7), from_file(files["glove"], "glove")):
+        for width in (7, 6):
+            architecture = LSTM(hidden=width, embedding=width)
+            if trick.kind == "one-hot" and width < 7:
+                continue
+            for order in ([trick, TiedWeights()], [TiedWeights(), trick]):
+                said = refused(order, LM, architecture)
+                assert "Drop one of them" in said
+                assert "tied-weights" in said
+    check(TinyLSTM(), LM, [TiedWeights(), Encoding("learned")], batch=LM.example())
+
+
+@pytest.mark.parametrize("width", [6, 9])
+def test_word_dropout_drops_words_whose_vectors_are_given(files, width):
+    tricks = [from_file(files["glove"], "glove"), VariationalDropout(0.0, 0.0, embedding=0.5)]
+    model = built(tricks, architecture=TinyLSTM(embedding=width))
+    x = torch.arange(7)[None]
+    dropped = model.train().embed(x)[0]
+    kept = model.eval().embed(x)[0]
+    assert kept.shape == (7, width)
+    torch.testing.assert_close(kept, model.embed.map(x)[0])
+    gone = (dropped == 0).all(-1)
+    assert 0 < gone.sum() < 7
+    torch.testing.assert_close(dropped[~gone], 2 * kept[~gone])
+    assert "list encoding before" in refused(tricks[::-1])
+
+
+def test_encoding_a_side_twice_is_refused():
+    assert "was changed" in refused([Encoding("one-hot"), Encoding()], LM, LSTM(hidden=7))
+
+
+def test_a_whole_table_cannot_be_drawn_anew():
+    table = built(Encoding(dimensions=4)).embed.map
+    with pytest.raises(Refusal):
+        table.reset_parameters()
+
+
+# Words of the shipped tasks
+
+
+def test_every_class_of_the_shipped_text_tasks_has_a_word():
+    characters = CharLM()
+    words = characters.words("source")
+    assert len(words) == characters.source.classes
+    x = characters.ask("Fie, my lord!")[0].x[0]
+    assert "".join(words[v] for v in x) == "Fie, my lord!"
+    assert words[0] == ""
+
+    strings = UiEnDe()
+    words = strings.words("target")
+    assert len(words) == strings.target.classes
+    assert {words[t] for t in (Subwords.PAD, Subwords.UNKNOWN, Subwords.START, Subwords.STOP)} == {
+        ""
+    }
+    assert not any("\u2581" in w or w.startswith("<0x") for w in words)
+    x = strings.ask("Turn off the light")[0].x[0]
+    assert "".join(words[v] for v in x) == "Turnoffthelight"
+
+
+def test_subwords_are_looked_up_in_a_file_and_counted(tmp_path):
+    task = UiEnDe()
+    words = sorted({w.lower() for w in task.words("source") if w})
+    path = tmp_path / "v.txt"
+    path.write_text("".join(f"{w} {i} 1 2\n" for i, w in enumerate(words)), "utf-8")
+    model = built(from_file(path, "glove", min_coverage=1.0), task, Seq2Seq(hidden=3))
+    table = model.source_embed.map.vectors
+    for at, word in enumerate(task.words("source")):
+        if word:
+            assert table[at].tolist() == [words.index(word.lower()), 1, 2]
