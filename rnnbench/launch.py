@@ -92,9 +92,10 @@ def show(record: Record, console: Console) -> None:
     if not record.metrics:
         return
     splits = list(record.metrics)
-    baselines = record.baselines.get(splits[-1], {})
+    last = "test" if "test" in splits else "valid"
+    baselines = record.baselines.get(last, {})
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("metric", *splits, *(f"{b} ({splits[-1]})" for b in baselines)):
+    for name in ("metric", *splits, *(f"{b} ({last})" for b in baselines)):
         table.add_column(name, justify="left" if name == "metric" else "right")
     units = {m["name"]: m["unit"] for m in record.metric_info}
     for name in record.metrics[splits[0]]:

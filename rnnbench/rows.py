@@ -115,6 +115,12 @@ def _others(runs: list[Record], headline: str) -> dict[str, Estimate]:
         for name in names
         if name != headline
     }
+    # What an evaluation that a trick changes says, apart from the plain one.
+    for split in runs[0].metrics:
+        trick = split.removeprefix("test with ")
+        if trick != split:
+            values = [r.metrics.get(split, {}).get(headline) for r in runs]
+            samples[f"{headline} with {trick}"] = [v for v in values if v is not None]
     return {name: estimate(sample) for name, sample in samples.items() if sample}
 
 
