@@ -181,6 +181,29 @@ def predict(run: str, root: Path, text: str, seed: int, as_json: bool, **chosen:
     ask(Store(root), run, read_input(text), chosen, seed=seed, as_json=as_json)
 
 
+@main.command(epilog=example(
+    "rnnbench diagnose adding.elman adding.lstm --untrained --to diagnosis",
+))  # fmt: skip
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@RESULTS
+@click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False),
+              default=Path("diagnosis"), show_default=True, help="Folder of picture and data.")
+@click.option("--rows", type=click.IntRange(min=1), default=16, show_default=True,
+              help="Rows of the validation split.")
+@click.option("--steps", type=click.IntRange(min=3), default=200, show_default=True,
+              help="Most steps of a stream.")
+@click.option("--untrained", is_flag=True, help="Beside each, the model before training.")  # fmt: skip
+def diagnose(runs: tuple[str, ...], root: Path, folder: Path, rows: int, steps: int,
+             untrained: bool) -> None:  # fmt: skip
+    """Vanishing and exploding gradients of finished RUNs: norms over time, Jacobians, gates.
+
+    RUN is an id, the beginning of one, or a run's folder.
+    """
+    from rnnbench.report.diagnosis import diagnose_command
+
+    diagnose_command(root, runs, folder, rows, steps, untrained)
+
+
 @main.command(epilog=example("rnnbench sweep sweeps/quickstart.yaml"))
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @RESULTS

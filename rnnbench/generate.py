@@ -80,6 +80,15 @@ def load_run(store: Store, run: str) -> Trained:
     return Trained(record, task, model.eval())
 
 
+def untrained_run(record: Record) -> Trained:
+    """The same model as it was before training."""
+    from rnnbench.process import seed_everything
+
+    task, architecture, tricks = instantiate(record.spec)
+    seed_everything(record.spec.seed)
+    return Trained(record, task, assemble(architecture, task, Tricks(tricks)).eval())
+
+
 def read_decoding(default: Literal["greedy", "sample"], chosen: Mapping[str, Any]) -> Decoding:
     """How to decode, from the fields of `Decoding`; a method of None is the default one."""
     return Decoding(**{**chosen, "method": chosen.get("method") or default})

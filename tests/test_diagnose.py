@@ -1,0 +1,106 @@
+"""`rnnbench diagnose`: a linear network whose Jacobian is known, and the command."""
+
+import json
+import math
+
+import pytest
+import torch
+from test_cli import TINY, call
+
+from rnnbench.diagnose import diagnose
+from rnnbench.generate import Trained
+from rnnbench.nn import GatedCell, Stack
+from rnnbench.registry import load, scan
+from rnnbench.step import Tricks, assemble
+from rnnbench.testing.laws import tiny
+from rnnbench.testing.toys import TOYS, Bigrams
+from rnnbench_architectures.elman import Elman
+
+
+class Linear(GatedCell):
+    """h_t = p_t + W h_{t-1}."""
+
+    def update(self, gates_x, gates_h, state):
+        return (gates_x + gates_h,)
+
+
+class LinearNet(Elman):
+    """A network whose only nonlinearity is the readout's loss."""
+
+    def build(self, d_in, *, causal):
+        return Stack([Linear(d_in, self.hidden)])
+
+
+class Long(Bigrams):
+    """40 steps of language modelling."""
+
+    def example(self, seed=0):
+        x = torch.randint(5, (4, 40), generator=torch.Generator().manual_seed(seed))
+        return super().example(seed)._replace(x=x, y=x % 4)
+
+
+def linear(decay):
+    torch.manual_seed(0)
+    task = Long()
+    model = assemble(LinearNet(hidden=6), task, Tricks())
+    with torch.no_grad():
+        model.backbone.layers[0].weight_h.copy_(decay * torch.eye(6))
+    return Trained(None, task, model)
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.9, 1.0, 1.1])
+def test_norms_of_a_linear_network_grow_or_vanish_as_powers(decay):
+    found = diagnose(linear(decay))
+    assert found["steps"] == 40
+    (f,) = found["layers"].values()
+    for t in range(40):
+        power = decay ** (39 - t)
+        # Random directions: exact here but for their length, which is the same for all t.
+        assert f["gain"][t] / f["gain"][-1] == pytest.approx(power, rel=1e-5)
+        assert f["gradient"][t] / f["gradient"][-1] == pytest.approx(power, rel=1e-5)
+    assert f["gain"][-1] == pytest.approx(1, rel=0.3)
+    for values in f["singular_values"].values():
+        assert values == pytest.approx([decay] * 6, rel=1e-6)
+
+
+def test_the_horizon_is_where_a_hundredth_is_left():
+    for decay in (0.5, 0.8):
+        (f,) = diagnose(linear(decay))["layers"].values()
+        assert f["horizon"] == math.ceil(math.log(0.01) / math.log(decay))
+    (f,) = diagnose(linear(1.0))["layers"].values()
+    assert f["horizon"] is None
+
+
+@pytest.mark.parametrize("name", sorted(scan()[0]["architectures"]))
+def test_every_architecture_can_be_diagnosed(name):
+    plugin = tiny(load("architectures", name))
+    seen = 0
+    for toy in (TOYS["lm"], TOYS["classify"], TOYS["translate"], TOYS["forecast"]):
+        torch.manual_seed(0)
+        try:
+            model = assemble(plugin, toy, Tricks())
+        except ValueError:  # refused
+            continue
+        before = {k: v.clone() for k, v in model.state_dict().items()}
+        found = diagnose(Trained(None, toy, model), rows=4)
+        for f in found["layers"].values():
+            assert all(math.isfinite(v) and v >= 0 for v in f["gradient"])
+        assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+        seen += bool(found["layers"])
+    if not seen:
+        assert name in {"mdlstm", "mdrnn", "recursive", "tree-lstm", "pointer-network", "lstnet",
+                        "pointer-generator", "temporal-attention", "da-rnn"}  # fmt: skip
+
+
+def test_the_command_writes_picture_and_data(tmp_path):
+    call("run", "char-lm", "lstm", *TINY, "-q", "--no-test", "--out", tmp_path)
+    output = call("diagnose", "char-lm", "--untrained", "--to", tmp_path / "d", "--out", tmp_path)
+    found = json.loads((tmp_path / "d/diagnosis.json").read_text())
+    assert len(found) == 2
+    assert any("untrained" in run for run in found)
+    picture = (tmp_path / "d/diagnosis.svg").read_text()
+    assert picture.startswith("<?xml")
+    assert "horizon" in output
+    again = tmp_path / "again"
+    call("diagnose", "char-lm", "--untrained", "--to", again, "--out", tmp_path)
+    assert (again / "diagnosis.svg").read_bytes() == (tmp_path / "d/diagnosis.svg").read_bytes()
