@@ -10,15 +10,31 @@ import numpy as np
 import torch
 
 from rnnbench.contract import State
-from rnnbench.spec import Trainer
+from rnnbench.nn import scan
+from rnnbench.spec import Budget, Trainer
+
+# From here on a run earns back the seconds that inductor takes to compile a cell.
+LONG = {"steps": 1_000, "tokens": 1_000_000, "seconds": 120.0}
 
 
 def configure(trainer: Trainer) -> None:
-    """Threads and determinism of this process."""
+    """Threads, determinism and the tier of the scan in this process."""
     torch.set_num_threads(trainer.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(trainer.deterministic)
+    scan.use(trainer.scan)
+
+
+def is_long(budget: Budget, steps: int | None) -> bool:
+    """Whether compiling a cell for some seconds pays. It follows from the spec alone, so that a
+    resumed run takes the same tier as one that was not interrupted.
+
+    Args:
+        steps: optimiser steps of the budget, where it says so in steps or epochs.
+    """
+    given = {"steps": steps, "tokens": budget.tokens, "seconds": budget.seconds}
+    return any(value is not None and value >= LONG[name] for name, value in given.items())
 
 
 def seed_everything(seed: int) -> None:
@@ -54,6 +70,8 @@ def to_device(state: State, device: torch.device) -> State:
         return state.to(device)
     if isinstance(state, (tuple, list)):
         return tuple(to_device(s, device) for s in state)
+    if isinstance(state, dict):
+        return {name: to_device(s, device) for name, s in state.items()}
     return state
 
 

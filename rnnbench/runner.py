@@ -11,7 +11,8 @@ import torch
 from rnnbench import checkpoint
 from rnnbench.atomic import replace_file
 from rnnbench.contract import Task
-from rnnbench.process import configure, device_name, on_gpu
+from rnnbench.nn import scan
+from rnnbench.process import configure, device_name, is_long, on_gpu
 from rnnbench.record import Figures, Record, Status, provenance
 from rnnbench.spec import RunSpec, Trainer
 from rnnbench.stopping import signals
@@ -57,6 +58,7 @@ def execute(
     try:
         configure(trainer)
         run = Training(spec, trainer, folder, telemetry, on_validation, on_step)
+        scan.use(trainer.scan, is_long(spec.budget, run.loader.steps))
         with contextlib.nullcontext() if quiet else signals(run.ask_to_stop):
             fit(run)
         _finish(run, record)
@@ -100,6 +102,9 @@ def _finish(run: Training, record: Record) -> None:
         record.examples += shown
         if run.spec.test:
             record.baselines[split] = baselines_of(task, split)
+        for trick, model in run.tricks.evaluated_apart(run.model, task):
+            apart = run.validate(split, full=True, model=model)
+            record.metrics[f"{split} with {trick.name}"] = apart
     replace_file(run.folder / "weights.safetensors", weights_bytes(run.best_weights))
 
 
@@ -136,6 +141,7 @@ def _account(run: Training, record: Record) -> None:
     record.curve = run.curve
     record.provenance["metric_signature"] = run.signature
     record.provenance["threads"] = run.settings.threads
+    record.provenance["scan"] = {"setting": run.settings.scan, "cells": scan.report()}
     record.metric_info = [
         {"name": m.name, "unit": m.unit, "higher_is_better": m.higher_is_better, "help": m.help}
         for m in task.metrics

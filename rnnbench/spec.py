@@ -58,6 +58,9 @@ class Trainer:
     log_every: int = setting(
         25, "optimiser steps between lines of the CSV log", unit="steps", low=1
     )
+    scan: Literal["auto", "eager", "inductor", "c"] = setting(
+        "auto", "how recurrent cells run over time; auto takes the fastest tier that fits a cell"
+    )
 
 
 @dataclass(frozen=True)

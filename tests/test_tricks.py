@@ -76,6 +76,27 @@ def test_zoneout_draws_a_mask_of_its_own_for_hidden_and_cell_state():
     assert torch.equal(y, h), "the output is the mixed hidden state"
 
 
+def test_zoneout_draws_anew_at_every_step_and_for_every_row():
+    torch.manual_seed(0)
+    cell = Zoneout(rate=0.5).cell(LSTMCell(3, 50))
+    hidden, memory = cell.noise(4, cell.initial(torch.zeros(2, 3)))
+    assert hidden.shape == memory.shape == (4, 2, 50)
+    masks = [*hidden.flatten(0, 1), *memory.flatten(0, 1)]
+    assert len({tuple(m.tolist()) for m in masks}) == len(masks)
+
+
+def test_zoneout_leaves_the_masks_of_another_trick_alone():
+    cell = VariationalDropout(input=0.5, hidden=0.5).cell(LSTMCell(3, 4))
+    cell = Zoneout(rate=1.0).cell(cell)
+    x = torch.randn(2, 5, 3)
+    state = cell.initial(x[:, 0])
+    assert len(cell.noise(5, state[:2])) == 2
+    _, (h, c, mask_x, mask_h) = cell(x, state)
+    assert not torch.cat([h, c]).any()
+    assert torch.equal(mask_x, state[2])
+    assert torch.equal(mask_h, state[3])
+
+
 def test_variational_dropout_keeps_one_mask_for_all_steps():
     cell = VariationalDropout(input=0.5, hidden=0.5).cell(GRUCell(6, 4))
     x = torch.randn(3, 8, 6)

@@ -20,6 +20,8 @@ class VariationalCell(CellWrapper):
     They are drawn when a sequence begins, and drawn anew for the next batch of a stream.
     """
 
+    fixed = 2
+
     def __init__(self, inner: Cell, input_rate: float, hidden_rate: float):
         super().__init__(inner)
         self.input_rate, self.hidden_rate = input_rate, hidden_rate
@@ -35,13 +37,9 @@ class VariationalCell(CellWrapper):
         *inner, mask_x, _ = state
         return self.inner.project(x_BTD * mask_x[:, None], tuple(inner))
 
-    def advance(
-        self, p_BG: Tensor, state: tuple[Tensor, ...], seen_BH: Tensor | None = None
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        *inner, mask_x, mask_h = state
-        seen_BH = (inner[0] if seen_BH is None else seen_BH) * mask_h
-        y, inner = self.inner.advance(p_BG, tuple(inner), seen_BH)
-        return y, (*inner, mask_x, mask_h)
+    def read(self, h_BH: Tensor, own: tuple[Tensor, ...]) -> Tensor:
+        _, mask_h = own
+        return h_BH * mask_h
 
     def carry(self, state: State) -> State:
         *inner, mask_x, mask_h = state

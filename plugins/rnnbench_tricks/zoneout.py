@@ -20,24 +20,37 @@ class ZoneoutCell(CellWrapper):
         super().__init__(inner)
         self.hidden_rate, self.other_rate = hidden_rate, other_rate
 
-    def advance(
-        self, p_BG: Tensor, state: tuple[Tensor, ...], seen_BH: Tensor | None = None
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """s_t = m ⊙ s_{t-1} + (1 - m) ⊙ s̃_t with m ~ Bernoulli(rate); its mean at evaluation."""
-        y_BH, new = self.inner.advance(p_BG, state, seen_BH)
-        mixed = tuple(
-            self.mix(old, fresh, self.other_rate if i else self.hidden_rate)
-            for i, (old, fresh) in enumerate(zip(state, new, strict=True))
+    def noise(self, steps: int, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Which units keep their old value, (T, B, H) for every state tensor with a rate."""
+        if not self.training:
+            return ()
+        return tuple(
+            torch.rand(steps, *s.shape, dtype=s.dtype, device=s.device) < rate
+            for s, rate in zip(state, self.rates(state), strict=True)
+            if rate
         )
-        # A cell whose output is its hidden state puts out the mixed one.
-        return (mixed[0] if y_BH is new[0] else y_BH), mixed
 
-    def mix(self, old: Tensor, new: Tensor, rate: float) -> Tensor:
-        if rate == 0:
-            return new
-        if self.training:
-            return torch.where(torch.rand_like(new) < rate, old, new)
-        return rate * old + (1 - rate) * new
+    def mix(
+        self,
+        old: tuple[Tensor, ...],
+        new: tuple[Tensor, ...],
+        noise: tuple[Tensor, ...],
+    ) -> tuple[Tensor, ...]:
+        """s_t = m ⊙ s_{t-1} + (1 - m) ⊙ s̃_t with m ~ Bernoulli(rate); its mean at evaluation."""
+        mixed, kept = [], iter(noise)
+        for before, after, rate in zip(old, new, self.rates(old), strict=True):
+            if not rate:
+                mixed.append(after)
+            elif self.training:
+                mixed.append(torch.where(next(kept), before, after))
+            else:
+                mixed.append(rate * before + (1 - rate) * after)
+        return tuple(mixed)
+
+    def rates(self, state: tuple[Tensor, ...]) -> list[float]:
+        """One a state tensor; 0 for what counts and is no unit."""
+        rates = [self.hidden_rate, *(self.other_rate for _ in state[1:])]
+        return [r if s.is_floating_point() else 0.0 for r, s in zip(rates, state, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from rnnbench.benchmarks import startup, steps
+from rnnbench.benchmarks import cells, startup, steps
 
-BENCHMARKS = {"steps": steps, "startup": startup}
+BENCHMARKS = {"steps": steps, "startup": startup, "cells": cells}
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Building blocks for plugin authors."""
 
 from rnnbench.nn.attention import Additive, Attention, Dot, General, rotate, rotations, valid
+from rnnbench.nn.averaging import AveragingOptimizer, refuse_second_average
 from rnnbench.nn.cells import (
     CellWrapper,
     FastCell,
@@ -11,6 +12,7 @@ from rnnbench.nn.cells import (
     refuse_together,
 )
 from rnnbench.nn.grids import GridLayer, corners, grid_pool
+from rnnbench.nn.initialisation import claim
 from rnnbench.nn.models import Decoder, Embed, Model
 from rnnbench.nn.named import named_backbone, named_cell
 from rnnbench.nn.rows import reversed_rows, run_rows
@@ -25,9 +27,10 @@ from rnnbench.nn.trees import (
 from rnnbench.nn.whole import Whole, ends, refuse_looking_ahead
 
 __all__ = [
-    "Additive", "Attention", "CellWrapper", "Children", "Decoder", "Dot", "Embed", "FastCell",
-    "FusedCell", "GatedCell", "General", "GridLayer", "Model", "Stack", "TreeLayer", "Whole",
-    "corners", "ends", "grid_pool", "named_backbone", "named_cell", "refuse_arity",
-    "refuse_idle_dropout", "refuse_looking_ahead", "refuse_together", "reversed_rows", "rotate",
-    "rotations", "run_rows", "side_by_side", "summed", "valid", "with_leaves",
+    "Additive", "Attention", "AveragingOptimizer", "CellWrapper", "Children", "Decoder", "Dot",
+    "Embed", "FastCell", "FusedCell", "GatedCell", "General", "GridLayer", "Model", "Stack",
+    "TreeLayer", "Whole", "claim", "corners", "ends", "grid_pool", "named_backbone", "named_cell",
+    "refuse_arity", "refuse_idle_dropout", "refuse_looking_ahead", "refuse_second_average",
+    "refuse_together", "reversed_rows", "rotate", "rotations", "run_rows", "side_by_side",
+    "summed", "valid", "with_leaves",
 ]  # fmt: skip

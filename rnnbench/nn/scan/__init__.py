@@ -1,0 +1,13 @@
+"""The fast scan: a cell's steps in three tiers that agree.
+
+- `eager`: the loop over the cell's own steps. The oracle; runs every cell.
+- `inductor`: one step and its derivative compiled by torch's inductor, on CPU and GPU.
+- `c`: all steps in one function of emitted C, on the CPU, where a step is matrix products by
+  constant matrices and elementwise operators between them.
+"""
+
+from rnnbench.nn.scan.agreement import unroll
+from rnnbench.nn.scan.maps import linear
+from rnnbench.nn.scan.tiers import Tier, describe, note, report, run, use
+
+__all__ = ["Tier", "describe", "linear", "note", "report", "run", "unroll", "use"]
