@@ -119,9 +119,7 @@ def _dry_run(
         model = assemble(architecture, task, tricks)
         step = make_optimizer(optimizer, model.parameters(), tricks)
         at = Moment(1, 0.5)
-        training_step(
-            model, tricks, batch.to(device), None, at, carried, optimizer=step, memory={}
-        )
+        training_step(model, tricks, batch.to(device), None, at, carried, optimizer=step, memory={})
         step.step()
         list(tricks.evaluated_apart(model, task))
     return sum(p.numel() for p in model.parameters() if p.requires_grad)

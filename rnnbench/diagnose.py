@@ -24,7 +24,6 @@ from rnnbench.step import map_cells
 PROBES = 8  # random directions in which a Jacobian's norm is estimated
 LOST = 0.01  # share of a perturbation that is left when it is called lost
 LARGEST = 1024  # units of a state whose Jacobian is still made whole
-SIGMOID_GATES = ("i", "f", "o", "r", "z", "u")  # the field's letters for gates between 0 and 1
 
 
 class Recording(CellWrapper):
@@ -197,6 +196,8 @@ def _gates(cell: Recording) -> dict[str, dict[str, float]]:
     names: tuple[str, ...] = getattr(inner, "gate_names", ())
     if not isinstance(inner, GatedCell) or not names or len(cell.states) < 2:
         return {}
+    if getattr(inner, "peepholes", False):
+        return {}  # its gates see more than the products that are at hand here
     pre = [
         p + F.linear(state[0], inner.weight_h, inner.bias_h)
         for p, state in zip(cell.inputs[1:], cell.states[:-1], strict=True)
@@ -204,7 +205,7 @@ def _gates(cell: Recording) -> dict[str, dict[str, float]]:
     parts = torch.stack(pre).chunk(len(names), -1)
     found = {}
     for name, part in zip(names, parts, strict=True):
-        if name in SIGMOID_GATES:
+        if name != "candidate":  # the others are σ of their rows: see nn.initialisation
             gate = torch.sigmoid(part)
             found[name] = {
                 "mean": float(gate.mean()),

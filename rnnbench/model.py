@@ -39,6 +39,8 @@ def pooled(y_BTH: Tensor, batch: Batch, how: str) -> Tensor:
             return y_BTH[:, -1]
         rows = torch.arange(y_BTH.shape[0], device=y_BTH.device)
         return y_BTH[rows, batch.x_len - 1]
+    if how == "first":  # where a source was read last step first
+        return y_BTH[:, 0]
     mask_BT1 = valid(batch.x_len, y_BTH, y_BTH.shape[1])[..., None]
     if how == "mean":
         return (y_BTH * mask_BT1).sum(1) / mask_BT1.sum(1)
@@ -49,7 +51,7 @@ def pooled(y_BTH: Tensor, batch: Batch, how: str) -> Tensor:
     if how == "corners" and batch.grid is not None:
         return corners(y_BTH, batch.grid)
     raise ValueError(
-        f"pool is {how!r}; it must be 'last', 'mean', 'max', 'ends', or 'corners' of a grid"
+        f"pool is {how!r}; it must be 'last', 'first', 'mean', 'max', 'ends', or 'corners' (grids)"
     )
 
 

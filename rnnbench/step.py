@@ -38,10 +38,7 @@ class Tricks:
 
     def __init__(self, tricks: Iterable[Trick] = ()):
         self.all = tuple(tricks)
-        self.at_site = {
-            site: tuple(t for t in self.all if site in t.sites())
-            for site in SITES
-        }
+        self.at_site = {site: tuple(t for t in self.all if site in t.sites()) for site in SITES}
         self.reached: set[tuple[str, str]] = set()
         estimators = self.at_site["estimator"]
         if len(estimators) > 1:

@@ -136,11 +136,10 @@ def reason_of(refusal):
     return " ".join(lines[:-1])
 
 
-def table(architectures, tricks):
-    """A line for each combination on every real task, and what failed instead of being refused."""
-    plugins, _ = scan()
+def table(tasks, architectures, tricks):
+    """A line for each combination on real tasks, and what failed instead of being refused."""
     lines, crashed = [], []
-    for task_name in plugins["tasks"]:
+    for task_name in tasks:
         task = load("tasks", task_name)()
         batch = sample(task)
         for architecture in architectures:
@@ -160,7 +159,7 @@ def table(architectures, tricks):
 
 def test_every_architecture_and_task_trains_a_step_or_is_refused(capsys):
     plugins, _ = scan()
-    lines, crashed = table(plugins["architectures"], [None])
+    lines, crashed = table(plugins["tasks"], plugins["architectures"], [None])
     with capsys.disabled():
         print("\n" + "\n".join(lines))
     assert not crashed, "\n".join(crashed)
@@ -168,11 +167,10 @@ def test_every_architecture_and_task_trains_a_step_or_is_refused(capsys):
     assert trained == set(plugins["architectures"]), "each is possible on some task"
 
 
-def test_every_trick_on_architectures_of_each_make_trains_a_step_or_is_refused():
+def test_every_trick_on_tasks_of_each_kind_trains_a_step_or_is_refused():
     plugins, _ = scan()
-    lines, crashed = table(["lstm", "transformer", "seq2seq"], plugins["tricks"])
+    lines, crashed = table(["char-lm", "ui-en-de", "digits"], ["lstm"], plugins["tricks"])
     assert not crashed, "\n".join(crashed)
-    assert all("refused" in line for line in lines if "transformer zoneout" in line)
     trained = {line.split()[2] for line in lines if "parameters" in line}
     assert trained == set(plugins["tricks"]), "each is possible somewhere"
 
@@ -181,7 +179,7 @@ def test_every_trick_on_architectures_of_each_make_trains_a_step_or_is_refused()
 def test_every_architecture_task_and_single_trick_trains_a_step_or_is_refused(capsys):
     """The whole matrix of what is installed, on the real tasks."""
     plugins, _ = scan()
-    lines, crashed = table(plugins["architectures"], [None, *plugins["tricks"]])
+    lines, crashed = table(plugins["tasks"], plugins["architectures"], [None, *plugins["tricks"]])
     with capsys.disabled():
         print("\n" + "\n".join(lines))
     assert not crashed, "\n".join(crashed)

@@ -18,7 +18,7 @@ from rnnbench.cli import main
 from rnnbench.registry import scan
 
 PROJECT = Path(__file__).parent.parent / "plugins" / "examples" / "rnnbench-mgu"
-MINE = {"architectures": "mgu", "tasks": "running-parity", "tricks": "gradient-noise"}
+MINE = {"architectures": "mgu", "tasks": "running-parity", "tricks": "gradient-centralisation"}
 TINY = ["architecture.hidden=8", "budget.steps=10", "budget.validate_every=5", "optimizer.batch=4"]
 ITEMS = ["task.train_items=40", "task.held_out_items=20", "task.length=6"]
 
@@ -66,7 +66,7 @@ def test_it_is_found_with_its_distribution_and_version_and_nothing_is_broken(
     found = json.loads(done.stdout)
     mine = [p for p in found["plugins"] if p["distribution"] == "rnnbench-mgu"]
     assert [(p["kind"], p["name"], p["version"]) for p in mine] == [
-        (kind, name, "1.3.0") for kind, name in MINE.items()
+        (kind, name, "1.4.0") for kind, name in MINE.items()
     ]
     assert found["broken"] == []
 
@@ -87,34 +87,51 @@ def test_it_is_described_with_its_fields_and_its_source(installed):
 def test_the_cell_is_possible_on_every_task_of_core_with_a_trick_of_core_and_its_own(
     installed, task
 ):
-    tricks = ["--trick", "zoneout", "--trick", "variational-dropout", "--trick", "gradient-noise"]
+    tricks = [
+        "--trick",
+        "zoneout",
+        "--trick",
+        "variational-dropout",
+        "--trick",
+        "gradient-centralisation",
+    ]
     assert call("check", task, "mgu", *tricks, "architecture.hidden=8").startswith("possible: ")
 
 
-def test_its_task_takes_every_architecture_of_core(installed):
+def test_its_task_takes_every_architecture_of_core_that_reads_forwards_or_says_why_not(installed):
+    taken = set()
     for name, item in scan()[0]["architectures"].items():
         if item.distribution == "rnnbench":
-            assert "possible: " in call("check", "running-parity", name)
+            result = CliRunner().invoke(main, ["check", "running-parity", name])
+            if result.exit_code == 0:
+                assert "possible: " in result.output
+                taken.add(name)
+            else:
+                assert result.exit_code == 2
+                assert "rnnbench: refused: " in result.output
+                assert len(result.output.strip().splitlines()) > 1, "the remedy is on a second line"
+    assert taken >= {"clockwork", "dilated", "elman", "gru", "lstm", "narx", "transformer"}
+    assert not taken & {"bidirectional", "mdlstm", "tree-lstm"}
 
 
 def test_a_run_with_all_three_is_ranked_and_knows_where_it_came_from(installed, tmp_path):
-    call("run", "running-parity", "mgu", "--trick", "gradient-noise", *TINY, *ITEMS, "-q")
+    call("run", "running-parity", "mgu", "--trick", "gradient-centralisation", *TINY, *ITEMS, "-q")
     (board,) = boards()
     (row,) = [r for r in board["rows"] if r["kind"] == "ranked"]
     assert (board["task"], row["name"], row["marks"][0]) == (
         "running-parity",
-        "mgu + gradient-noise",
+        "mgu + gradient-centralisation",
         "1 seed",
     )
     assert [r["name"] for r in board["rows"] if r["kind"] == "baseline"] == ["commoner parity"]
     assert "not installed" not in call("leaderboard")
     (record,) = (tmp_path / "results" / "runs").glob("*/record.json")
     provenance = json.loads(record.read_text("utf-8"))["provenance"]
-    assert provenance["distributions"]["rnnbench-mgu"]["version"] == "1.3.0"
+    assert provenance["distributions"]["rnnbench-mgu"]["version"] == "1.4.0"
 
 
 def test_uninstalled_its_results_stay_readable_and_are_marked(installed):
-    call("run", "digits", "mgu", "--trick", "gradient-noise", *TINY, "task.step=row", "-q")
+    call("run", "digits", "mgu", "--trick", "gradient-centralisation", *TINY, "task.step=row", "-q")
     call("run", "digits", "mgu", *TINY, "task.step=row", "-q")
     call("run", "digits", "elman", *TINY, "task.step=row", "-q")
     call("run", "running-parity", "elman", *TINY, *ITEMS, "-q")
@@ -125,7 +142,7 @@ def test_uninstalled_its_results_stay_readable_and_are_marked(installed):
     marks = {r["name"]: r["marks"].pop() for b in after for r in b["rows"] if "installed" in str(r)}
     assert marks == {
         "mgu": "not installed here: mgu",
-        "mgu + gradient-noise": "not installed here: mgu, gradient-noise",
+        "mgu + gradient-centralisation": "not installed here: mgu, gradient-centralisation",
     }
     notes = {b["task"]: b["notes"].pop() for b in after if "installed" in str(b["notes"])}
     assert notes == {"running-parity": "The task running-parity is not installed here."}
@@ -148,14 +165,14 @@ def test_a_sweep_searches_it_beside_an_architecture_of_core(installed, tmp_path)
         "name: with-mgu\n"
         "tasks: [{name: running-parity, length: 6, train_items: 40, held_out_items: 20}]\n"
         "architectures: [elman, mgu]\n"
-        "tricks: [[], [gradient-noise]]\n"
+        "tricks: [[], [gradient-centralisation]]\n"
         "settings:\n"
         "  all: {budget.steps: 10, budget.validate_every: 5, architecture.hidden: 8}\n"
         "search:\n"
         "  trials: 2\n"
         "  space:\n"
         "    optimizer.lr: {low: 1e-3, high: 3e-2, log: true}\n"
-        "    tricks.gradient-noise.eta: auto\n"
+        "    tricks.gradient-centralisation.share: auto\n"
         "final: {seeds: [1, 2]}\n"
     )
     output = call("sweep", file)
@@ -163,7 +180,7 @@ def test_a_sweep_searches_it_beside_an_architecture_of_core(installed, tmp_path)
     (board,) = boards()
     ranked = {r["name"]: r["test"]["n"] for r in board["rows"] if r["kind"] == "ranked"}
     assert ranked == dict.fromkeys(
-        ("elman", "elman + gradient-noise", "mgu", "mgu + gradient-noise"), 2
+        ("elman", "elman + gradient-centralisation", "mgu", "mgu + gradient-centralisation"), 2
     )
 
 
@@ -173,7 +190,7 @@ def test_its_own_tests_pass_against_what_is_installed(installed, tmp_path):
     found = run_tests(tmp_path)
     assert found["failed"] == []
     kinds = {name.split("::")[1] for name in found["passed"] if "Test" in name.split("::")[1]}
-    assert kinds == {"TestMGU", "TestRunningParity", "TestGradientNoise"}
+    assert kinds == {"TestMGU", "TestRunningParity", "TestGradientCentralisation"}
 
 
 def test_it_is_formatted_and_clean():

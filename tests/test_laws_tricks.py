@@ -1,28 +1,64 @@
-"""Every shipped trick obeys the laws."""
+"""Every shipped trick obeys the laws: here at a few places, and beside a few others.
 
-from rnnbench.testing import TrickLaws
-from rnnbench_tricks.clip import Clip
-from rnnbench_tricks.scheduled_sampling import ScheduledSampling
-from rnnbench_tricks.tied_weights import TiedWeights
-from rnnbench_tricks.variational_dropout import VariationalDropout
-from rnnbench_tricks.zoneout import Zoneout
+`pytest -m slow tests/test_laws_tricks.py` holds each at every place and beside every other trick,
+as `rnnbench check-plugin` does.
+"""
+
+import pytest
+
+from rnnbench.registry import load, scan
+from rnnbench.testing import TrickLaws, rehearsal, verdict
+from rnnbench.testing import trick as trick_laws
+from rnnbench.testing.laws import tiny
+
+TRICKS = sorted(
+    name for name, entry in scan()[0]["tricks"].items() if entry.distribution == "rnnbench"
+)
+EVERY = rehearsal.places
+FEW = (
+    "one scanned layer / lm",
+    "one scanned layer / classify",
+    "one scanned layer / caption",
+    "a cell whose step is whole / forecast",
+    "no recurrent cell / lm",
+    "lstm / lm",
+    "seq2seq / translate",
+)
+BESIDE = (1,)  # how far down the alphabet the tricks are that one is composed with
 
 
-class TestClip(TrickLaws):
-    tiny = Clip(limit=0.1)
+def few_places(trick):
+    """One of each kind; all places where these refuse it."""
+    few = tuple(place for place in EVERY() if place.words in FEW)
+    return few if any(rehearsal.refusal(trick, p) is None for p in few) else EVERY()
 
 
-class TestScheduledSampling(TrickLaws):
-    tiny = ScheduledSampling(last=0.2)
+def broken(trick):
+    found = TrickLaws.laws.judge(trick)
+    return {v.law.name: v.example for v in found if v.outcome == "broken"}
 
 
-class TestTiedWeights(TrickLaws):
-    tiny = TiedWeights()
+@pytest.mark.parametrize("name", TRICKS)
+def test_a_trick_obeys_the_laws_at_a_few_places(name, monkeypatch):
+    trick = tiny(load("tricks", name))
+    few = few_places(trick)
+    for module in (rehearsal, trick_laws):
+        monkeypatch.setattr(module, "places", lambda: few)
+    i = TRICKS.index(name)
+    beside = {TRICKS[(i + far) % len(TRICKS)] for far in BESIDE}
+    monkeypatch.setattr(trick_laws, "scan", lambda: [{"tricks": beside}])
+    assert broken(trick) == {}
 
 
-class TestVariationalDropout(TrickLaws):
-    tiny = VariationalDropout(input=0.3, hidden=0.3)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRICKS)
+def test_a_trick_obeys_the_laws_everywhere(name):
+    assert broken(tiny(load("tricks", name))) == {}
 
 
-class TestZoneout(TrickLaws):
-    tiny = Zoneout(rate=0.3)
+def test_a_law_that_is_broken_at_one_of_the_few_places_is_found(monkeypatch):
+    clip = tiny(load("tricks", "clip"))
+    monkeypatch.setattr(trick_laws, "has_effect", lambda *args: False)
+    monkeypatch.setattr(trick_laws, "places", lambda: few_places(clip))
+    law = next(law for law in TrickLaws.laws.all if law.name == "effect")
+    assert verdict(law, clip).outcome == "broken"

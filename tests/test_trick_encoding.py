@@ -17,7 +17,6 @@ from rnnbench.data import DataError, Subwords
 from rnnbench.data.vectors import learn_vectors, read_vectors, sha256_of
 from rnnbench.process import seed_everything
 from rnnbench.step import Tricks, assemble, training_step
-from rnnbench.testing import TrickLaws
 from rnnbench.testing.toys import Rows, Toy
 from rnnbench_architectures.lstm import LSTM
 from rnnbench_architectures.seq2seq import Seq2Seq
@@ -30,10 +29,6 @@ from rnnbench_tricks.variational_dropout import VariationalDropout
 
 WORDS = ("", "Licht", "aus", "an", "the", "ein", "über")
 IN_FILE = ("aus", "licht", "an", "the", "Haus", "über")  # "ein" is missing, "Licht" is not cased
-
-
-class TestEncoding(TrickLaws):
-    tiny = Encoding(kind="word2vec", dimensions=4, epochs=1)
 
 
 @dataclass(frozen=True)

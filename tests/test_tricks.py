@@ -1,5 +1,6 @@
 """Each trick against its paper's equations, at its null value, and where it cannot act."""
 
+import dataclasses
 import math
 
 import pytest
@@ -9,13 +10,14 @@ from toys import TOYS, TinyLSTM
 
 from rnnbench.contract import Cell, Moment, Port, Refusal
 from rnnbench.nn import Embed
+from rnnbench.nn.words import WordDropout
 from rnnbench.step import Tricks, assemble, training_step
 from rnnbench_architectures.gru import GRUCell
 from rnnbench_architectures.lstm import LSTMCell
 from rnnbench_tricks.clip import Clip
 from rnnbench_tricks.scheduled_sampling import ScheduledSampling
 from rnnbench_tricks.tied_weights import TiedWeights
-from rnnbench_tricks.variational_dropout import VariationalDropout, WordDropout
+from rnnbench_tricks.variational_dropout import VariationalDropout
 from rnnbench_tricks.zoneout import Zoneout
 
 NOW = Moment(step=10, progress=0.5)
@@ -233,3 +235,29 @@ def test_tied_weights_are_one_tensor_and_train_as_one():
 def test_tied_weights_are_refused_where_there_is_nothing_to_tie(task, architecture, message):
     with pytest.raises(Refusal, match=message):
         assemble(architecture, TOYS[task], Tricks([TiedWeights()]))
+
+
+def test_zoneout_mixes_units_only_and_leaves_clocks_boundaries_and_histories_alone():
+    from rnnbench.registry import load
+
+    for name, settings in (
+        ("clockwork", {"hidden": 6, "modules": 2}), ("narx", {"hidden": 5, "delays": 3}),
+        ("hm-lstm", {"hidden": 5, "levels": 2}), ("lstm", {"hidden": 6, "projection": 4}),
+    ):  # fmt: skip
+        cls = load("architectures", name)
+        known = {f.name for f in dataclasses.fields(cls)}
+        torch.manual_seed(0)
+        backbone = cls(**{k: v for k, v in settings.items() if k in known}).build(3, causal=True)
+        (cell,) = backbone.layers if hasattr(backbone, "layers") else (backbone,)
+        for training in (True, False):
+            wrapped = Zoneout(rate=0.5).cell(cell).train(training)
+            x = torch.randn(2, 9, 3)
+            _, state = wrapped(x)
+            assert all(
+                s.dtype == t.dtype for s, t in zip(state, cell.initial(x[:, 0]), strict=True)
+            )
+            for s in state:
+                if not s.is_floating_point():
+                    assert (s == s[0]).all()
+                elif s.shape[1:] == (1,):
+                    assert set(s.flatten().tolist()) <= {0.0, 1.0}, name

@@ -24,6 +24,8 @@ class ClockworkCell(Cell):
         periods: of the modules in steps, fastest first.
     """
 
+    apart = (1,)
+
     def __init__(self, d_in: int, hidden: int, periods: Sequence[int]):
         super().__init__()
         self.width = hidden

@@ -29,6 +29,8 @@ class HMLSTMCell(Cell):
         slope: a, the present slope of the hard sigmoid; saved with the weights.
     """
 
+    apart = (2,)
+
     def __init__(self, d_in: int, hidden: int, levels: int, slope: float, anneal: float):
         super().__init__()
         self.width, self.levels, self.steepest, self.anneal = hidden, levels, slope, anneal

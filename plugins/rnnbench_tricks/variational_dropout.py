@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.contract import Cell, Refusal, State, Task, Trick, setting
+from rnnbench.contract import Cell, State, Task, Trick, setting
 from rnnbench.nn import CellWrapper
+from rnnbench.nn.words import drop_words
 
 
 class VariationalCell(CellWrapper):
@@ -47,19 +48,6 @@ class VariationalCell(CellWrapper):
         return (*self.inner.carry(tuple(inner)), *fresh)
 
 
-class WordDropout(nn.Module):
-    """An embedding that drops whole words: all occurrences of a word type in a batch together."""
-
-    def __init__(self, embed: nn.Module, rate: float):
-        super().__init__()
-        self.map, self.rate = embed.map, rate
-
-    def forward(self, x: Tensor) -> Tensor:
-        table = self.map.weight
-        kept = F.dropout(table.new_ones(table.shape[0], 1), self.rate, self.training)
-        return F.embedding(x, table * kept)
-
-
 @dataclass(frozen=True)
 class VariationalDropout(Trick):
     """Dropout whose masks stay fixed over the time steps of a sequence.
@@ -91,16 +79,9 @@ class VariationalDropout(Trick):
     def model(self, model: nn.Module, task: Task) -> nn.Module:
         if self.embedding == 0:
             return model
-        tables = [
-            name
-            for name in ("source_embed", "embed")
-            if isinstance(getattr(getattr(model, name, None), "map", None), nn.Embedding)
-        ]
-        if not tables:
-            raise Refusal(
-                f"variational-dropout: embedding = {self.embedding} drops words; "
-                f"{task.name} has real-valued inputs.\n  Set variational-dropout:embedding=0."
-            )
-        for name in tables:
-            setattr(model, name, WordDropout(getattr(model, name), self.embedding))
+        drop_words(
+            model, task, self.embedding,
+            f"variational-dropout: embedding = {self.embedding}",
+            "Set variational-dropout:embedding=0.",
+        )  # fmt: skip
         return model

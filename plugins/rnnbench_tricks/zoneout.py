@@ -48,9 +48,12 @@ class ZoneoutCell(CellWrapper):
         return tuple(mixed)
 
     def rates(self, state: tuple[Tensor, ...]) -> list[float]:
-        """One a state tensor; 0 for what counts and is no unit."""
+        """One a state tensor; 0 for what is no unit."""
         rates = [self.hidden_rate, *(self.other_rate for _ in state[1:])]
-        return [r if s.is_floating_point() else 0.0 for r, s in zip(rates, state, strict=True)]
+        return [
+            0.0 if i in self.apart or not s.is_floating_point() else rate
+            for i, (s, rate) in enumerate(zip(state, rates, strict=True))
+        ]
 
 
 @dataclass(frozen=True)

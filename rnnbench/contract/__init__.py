@@ -26,7 +26,7 @@ from rnnbench.contract.types import (
 from rnnbench.settings import setting
 
 __all__ = [
-    "Architecture", "Backbone", "Batch", "Cell", "Data", "Estimator", "Kind", "Layout", "Learning", "Meter",
-    "Metric", "Moment", "Plugin", "Port", "Prediction", "Refusal", "Result", "SITES", "Source",
-    "State", "Task", "Trick", "WrappedOptimizer", "detach", "setting",
+    "Architecture", "Backbone", "Batch", "Cell", "Data", "Estimator", "Kind", "Layout",
+    "Learning", "Meter", "Metric", "Moment", "Plugin", "Port", "Prediction", "Refusal", "Result",
+    "SITES", "Source", "State", "Task", "Trick", "WrappedOptimizer", "detach", "setting",
 ]  # fmt: skip

@@ -69,7 +69,13 @@ class Cell(Backbone):
     take them apart. By convention state[0] is the hidden state. A cell part of whose work
     depends on the input alone may split `step` into `project` (all steps at once) and `advance`;
     wrappers override `advance` and keep that speed.
+
+    Attributes:
+        apart: positions in the state of what is no unit, such as clocks, boundaries and histories:
+            what mixes or drops units leaves it alone.
     """
+
+    apart: tuple[int, ...] = ()
 
     def initial(self, x_BD: Tensor) -> tuple[Tensor, ...]:
         """The state before the first step, on the device and of the dtype of `x_BD`."""

@@ -119,11 +119,10 @@ class WrappedOptimizer(torch.optim.Optimizer):
             group["lr"] = group.setdefault("initial_lr", group["lr"])
 
     def scale_lr(self, factor: float, lowest: float = 0.0) -> None:
-        """Multiply every group's learning rate, no further down than `factor` times the initial
-        one would have to go to reach `lowest`."""
+        """Multiply every learning rate, of which the factor alone goes no lower than `lowest`."""
         for group in self.param_groups:
-            initial = group["initial_lr"]
-            group["lr"] *= max(factor, min(1.0, lowest / initial)) if initial else factor
+            floor = lowest / group["initial_lr"] if group["initial_lr"] else 0.0
+            group["lr"] *= max(factor, min(1.0, floor))
 
     def observe(self, value: float, better: bool) -> None:
         """Called after each validation.

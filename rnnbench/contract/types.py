@@ -42,6 +42,8 @@ class Port:
             has); of a source the most steps that it has, where that is known.
         vocabulary: names the classes; two ports of one task with the same name speak of the same
             tokens, so that one can be copied to the other ("": they have nothing in common).
+        distinct: of a target of positions: each of the source's is named once, then the end;
+            decoding offers nothing else.
 
     A port with the layout "positions" has a class for each position of the source, counted from
     1, and 0 for the end: start and stop are 0 there.
@@ -54,10 +56,13 @@ class Port:
     stop: int | None = None
     longest: int | None = None
     vocabulary: str = ""
+    distinct: bool = False
 
     def __post_init__(self) -> None:
         if (self.classes > 0) == (self.width > 0):
             raise ValueError(f"a Port carries tokens or values: set classes or width, got {self}")
+        if self.distinct and (self.layout != "positions" or self.stop != 0):
+            raise ValueError(f"distinct is said of positions that end with 0, got {self}")
 
 
 class Layout(NamedTuple):

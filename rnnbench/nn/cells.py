@@ -122,7 +122,12 @@ class GatedCell(FastCell):
         self, p_BG: Tensor, state: tuple[Tensor, ...], seen_BH: Tensor | None = None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         h_BH = state[0] if seen_BH is None else seen_BH
-        q_BG = F.linear(h_BH, self.weight_h, self.bias_h)
+        return self.settle(p_BG, F.linear(h_BH, self.weight_h, self.bias_h), state)
+
+    def settle(
+        self, p_BG: Tensor, q_BG: Tensor, state: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """What `advance` does once both products are made: update, and project."""
         if self.projection is None:
             state = self.update(p_BG, q_BG, state)
             return state[0], state
@@ -190,7 +195,7 @@ class CellWrapper(FastCell):
 
     def __init__(self, inner: Cell):
         super().__init__()
-        self.inner, self.width = inner, inner.width
+        self.inner, self.width, self.apart = inner, inner.width, inner.apart
 
     def noise(self, steps: int, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Random numbers of all steps, each (T, B, ...): bool, or of the state's precision.

@@ -98,7 +98,8 @@ def decode(
 ) -> Decoded:
     """Produce y without seeing it.
 
-    Ends where every row has produced the target's stop token, and after `steps`, by default
+    Where the target's positions are distinct, those that were named and an early end are not
+    offered. Ends where every row has produced the target's stop token, and after `steps`, by default
     `target.longest`, or as many as `batch.y` has. A row's tokens after its stop mean nothing.
 
     Args:
@@ -107,6 +108,8 @@ def decode(
         Refusal: values are to be sampled or beam-searched; the model says their mean only.
     """
     steps = steps or model.target.longest or batch.y.shape[1]
+    if model.target.distinct:
+        model = _Once(model)
     if how.method != "greedy" and not model.target.classes:
         raise Refusal(f"method {how.method!r} chooses among tokens; this model puts out values")
     if how.method == "beam":
@@ -130,6 +133,37 @@ def decode(
             if done.all():
                 break
     return Decoded(torch.cat(outputs, 1), _stacked(looks), score)
+
+
+class _Once:
+    """Positions that a model names, none of them twice, and the end after the last.
+
+    Its state is the model's, and (B, V) the positions that are left, the end among them once the
+    others are gone.
+    """
+
+    def __init__(self, model: Steps):
+        self.model, self.target = model, model.target
+
+    def begin(self, batch: Batch) -> State:
+        place_V = torch.arange(self.target.classes, device=batch.x.device)
+        rows, longest = batch.x.shape[:2]
+        len_B = place_V.new_full((rows,), longest) if batch.x_len is None else batch.x_len
+        left_BV = (place_V > 0) & (place_V <= len_B[:, None])
+        return self.model.begin(batch), left_BV
+
+    def first(self, batch: Batch) -> Tensor:
+        return self.model.first(batch)
+
+    def extend(self, y: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+        inner, left_BV = state
+        out, features, inner = self.model.extend(y, inner)
+        left_BV = left_BV.scatter(1, y, False)
+        left_BV = torch.cat([~left_BV[:, 1:].any(1, keepdim=True), left_BV[:, 1:]], 1)
+        return out.masked_fill(~left_BV[:, None], -torch.inf), features, (inner, left_BV)
+
+    def attention(self, state: State) -> Tensor | None:
+        return self.model.attention(state[0])
 
 
 def _greedy(out_B1V: Tensor) -> Tensor:

@@ -21,6 +21,8 @@ class DelayCell(Cell):
         delays: rising, the first of them 1.
     """
 
+    apart = (1,)
+
     def __init__(self, hidden: int, delays: Sequence[int]):
         super().__init__()
         if list(delays) != sorted(set(delays)) or delays[0] != 1:

@@ -83,12 +83,22 @@ class Run:
         self.optimizer.zero_grad(set_to_none=True)
         if not self.toy.carried:
             self.memory.clear()
-        done = training_step(self.model, self.tricks, self.batch(index), self.state, at,
-                             self.toy.carried, optimizer=self.optimizer, memory=self.memory)  # fmt: skip
+        done = training_step(
+            self.model,
+            self.tricks,
+            self.batch(index),
+            self.state,
+            at,
+            self.toy.carried,
+            optimizer=self.optimizer,
+            memory=self.memory,
+        )
         self.state = done.state
         self.losses.append(done.loss)
         self.gradients = [None if p.grad is None else p.grad.clone() for p in self.parameters()]
         self.optimizer.step()
+        if isinstance(self.optimizer, WrappedOptimizer):  # validations that never improve
+            self.optimizer.observe(float(index), better=index == 0)
 
     def steps(self, moments: Sequence[tuple[int, float]] = ((0, 0.0), (1, 0.3), (2, 0.6))) -> Run:
         for i, at in enumerate(moments):
@@ -107,12 +117,22 @@ class Run:
         """Outputs, and what is decoded, in evaluation mode."""
         model: Model = self.model.eval()
         batch = self.batch(index)
-        wrapped = self.optimizer if isinstance(self.optimizer, WrappedOptimizer) else None
-        with wrapped.averaged() if wrapped else contextlib.nullcontext():
+        with self.averaged():
             said = [model(batch).out, *([model.decode(batch)] if model.decodes else [])]
             for _, other in self.tricks.evaluated_apart(model, self.toy):
                 said.append(other(batch).out)
             return said
+
+    def kept(self) -> dict[str, Tensor]:
+        """The weights that a run keeps."""
+        with self.averaged():
+            return {name: v.clone() for name, v in self.model.state_dict().items()}
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Within it the model has the weights that are evaluated and kept."""
+        if isinstance(self.optimizer, WrappedOptimizer):
+            return self.optimizer.averaged()
+        return contextlib.nullcontext()
 
 
 @functools.cache
@@ -205,7 +225,8 @@ def has_effect(place: Place, tricks: Sequence[Trick], on: Sequence[Trick] = ()) 
         )
         if not alike(with_tricks.outcome(), without, 1e-9):
             return True
-        if with_tricks.tricks.at_site["evaluation"]:
+        sites = with_tricks.tricks.at_site
+        if sites["evaluation"] or sites["optimizer"]:  # also what averages weights
             plain = Run(place, on, dtype=torch.float64, steepness=steepness).steps(LATE)
             if not alike(with_tricks.evaluated(), plain.evaluated(), 1e-9):
                 return True

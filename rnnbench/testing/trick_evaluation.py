@@ -38,7 +38,7 @@ def evaluation_depends_on_weights_only(trick: Trick) -> None:
     for place in some(trick):
         run = Run(place, (trick,)).steps(LATE)
         other = Run(place, (trick,), seed=1)
-        other.model.load_state_dict(run.model.state_dict())
+        other.model.load_state_dict(run.kept())
         first = run.evaluated()
         found = differ(other.evaluated(), first)
         if found:

@@ -1,0 +1,88 @@
+"""Weights that are others while a training pass lasts: noise on them, and connections dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from rnnbench.contract import Refusal
+from rnnbench.nn.cells import GatedCell
+
+
+class Stand(NamedTuple):
+    """A tensor that stands in for a parameter of a module: `module.name`."""
+
+    module: nn.Module
+    name: str
+    value: Tensor
+
+
+Stands = Callable[[nn.Module], Iterator[Stand]]
+
+
+def weights(model: nn.Module, name: str | None = None) -> Iterator[tuple[nn.Module, str, Tensor]]:
+    """Where each parameter lives, with what stands there now.
+
+    Args:
+        name: only parameters of this name, those of a list of this name included.
+    """
+    for module in model.modules():
+        for own in module._parameters:
+            if module._parameters[own] is None:
+                continue
+            if name in (None, own):
+                yield module, own, getattr(module, own)
+        if name is None:
+            continue
+        listed = module._modules.get(name)
+        if isinstance(listed, nn.ParameterList):
+            for i in range(len(listed)):
+                yield listed, str(i), listed[i]
+
+
+def in_training_passes(model: nn.Module, stands: Stands) -> None:
+    """Let tensors stand in for parameters while a pass in training mode lasts.
+
+    A pass in evaluation mode, the optimiser and checkpoints see the parameters themselves. Fused
+    kernels and all tiers of the scan read what stands in; gradients reach the parameters through
+    what it was made of. Tricks that do this compose: the later one reads what the former put.
+
+    Args:
+        stands: called at the start of each pass; it must reach parameters through its argument
+            only, since models are copied.
+    """
+
+    def begin(model: nn.Module, given: Any) -> None:
+        if not model.training:
+            return
+        put = list(stands(model))
+        for stand in put:
+            # An attribute of the instance hides the parameter and leaves its registration alone.
+            stand.module.__dict__[stand.name] = stand.value
+
+        def end(model: nn.Module, given: Any, result: Any) -> None:
+            handle.remove()
+            for stand in put:
+                stand.module.__dict__.pop(stand.name, None)
+
+        # Registered now, so that it comes after the hooks of others, which may take steps again.
+        handle = model.register_forward_hook(end, always_call=True)
+
+    model.register_forward_pre_hook(begin)
+
+
+def refuse_watched(name: str, model: nn.Module) -> None:
+    """Refuse estimators that use a cell's matrices outside of the passes, as KF-RTRL and e-prop do.
+
+    Raises:
+        Refusal: naming the trick.
+    """
+    watched = [m for m in model.modules() if isinstance(m, GatedCell) and "project" in m.__dict__]
+    if watched:
+        raise Refusal(
+            f"{name} changes the weights while a pass lasts, and the estimator follows what enters "
+            f"each cell on the understanding that its weights stay.\n  Drop {name}, or choose "
+            "rtrl or uoro."
+        )
