@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 from rnnbench.stats import Estimate
 
+Stack = tuple[str, ...]  # tricks in folding order, as the board calls them
+Verdict = Literal["helps", "hurts", "unclear", "failed", "refused", "missing"]
+
 
 @dataclass(frozen=True)
 class Margin:
@@ -51,6 +54,8 @@ class Row:
         kind: "ranked" has test results; "untested" has none yet; "failed" has failures only.
         rank: shared by ties; None where `kind` is not "ranked".
         tied: other rows share the rank.
+        parts: what the board calls the architecture, then each trick; `name` joins them. A part is
+            the plugin's name, with its version or settings where the board has several.
         test, valid: the headline over the seeds of the chosen configuration; for a baseline
             its value, without an interval.
         p: of the difference from the best row (see `stats.Placing`).
@@ -60,6 +65,7 @@ class Row:
         final_runs, final_failed: of the chosen configuration on test.
         configurations: how many settings were tried, in search or test.
         total_seconds: spent on all runs of the row.
+        seeds, values: of the chosen configuration, each seed with its headline on test.
         config_id, settings: the chosen configuration.
         curve: validations of the chosen configuration that all its seeds reached.
         marks: what a reader must know beside the figures.
@@ -67,6 +73,7 @@ class Row:
 
     kind: Literal["ranked", "baseline", "untested", "failed"]
     name: str
+    parts: tuple[str, ...] = ()
     architecture: str | None = None
     tricks: tuple[str, ...] = ()
     rank: int | None = None
@@ -86,6 +93,7 @@ class Row:
     configurations: int = 0
     total_seconds: float = 0.0
     seeds: tuple[int, ...] = ()
+    values: tuple[float, ...] = ()
     config_id: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     curve: tuple[Point, ...] = ()
@@ -116,3 +124,78 @@ class Board:
     curve_metric: str
     notes: tuple[str, ...]
     provenance: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a comparison says of one architecture.
+
+    Attributes:
+        verdict: "unclear": the seeds do not tell. "failed": one side has failures only.
+            "refused": the combination cannot be run. "missing": a side was not run or not tested
+            yet, or has no seed in common with the other.
+        reason: why there is no difference, "" where there is one.
+        difference: in the headline's unit, over `seeds`; positive helps. Without an interval where
+            there is one seed.
+        percent: the difference in percent of the mean without the trick; None where a figure of
+            that side is not positive.
+        with_mean, without_mean: the headline on test of either side over `seeds`.
+        p: Holm-adjusted; None from one seed.
+        seeds: those that both sides finished.
+        marks: failures and seeds that the difference leaves out.
+    """
+
+    architecture: str
+    verdict: Verdict
+    reason: str = ""
+    difference: Estimate | None = None
+    percent: float | None = None
+    with_mean: float | None = None
+    without_mean: float | None = None
+    p: float | None = None
+    seeds: tuple[int, ...] = ()
+    marks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Tricks against the same architecture without them.
+
+    Attributes:
+        name: of the tricks that are added, with what they stand beside where that is more than
+            the bare cell.
+        stack: the tricks of the side with them.
+        without: the tricks of the other side.
+        effects: one for each of the attribution's architectures.
+    """
+
+    name: str
+    stack: Stack
+    without: Stack
+    effects: tuple[Effect, ...]
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Which trick helps which cell on one board.
+
+    Attributes:
+        bare: tricks that every run of the board has, and so the bare cell too.
+        architectures: those that were run, or refused, with a trick that the bare cell lacks.
+        comparisons: against the bare cell, then within stacks; empty where there are none.
+        notes: what limits the comparison.
+    """
+
+    task: str
+    protocol_id: str
+    protocol: tuple[tuple[str, str], ...]
+    headline: dict[str, Any]
+    bare: Stack
+    architectures: tuple[str, ...]
+    comparisons: tuple[Comparison, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def telling(self) -> bool:
+        """Whether some comparison says more than that one of its sides is missing."""
+        return any(e.verdict != "missing" for c in self.comparisons for e in c.effects)

@@ -186,13 +186,29 @@ def predict(run: str, root: Path, text: str, seed: int, as_json: bool, **chosen:
 ))  # fmt: skip
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @RESULTS
-@click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False),
-              default=Path("diagnosis"), show_default=True, help="Folder of picture and data.")
-@click.option("--rows", type=click.IntRange(min=1), default=16, show_default=True,
-              help="Rows of the validation split.")
-@click.option("--steps", type=click.IntRange(min=3), default=200, show_default=True,
-              help="Most steps of a stream.")
-@click.option("--untrained", is_flag=True, help="Beside each, the model before training.")  # fmt: skip
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("diagnosis"),
+    show_default=True,
+    help="Folder of picture and data.",
+)
+@click.option(
+    "--rows",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="Rows of the validation split.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=3),
+    default=200,
+    show_default=True,
+    help="Most steps of a stream.",
+)
+@click.option("--untrained", is_flag=True, help="Beside each, the model before training.")
 def diagnose(runs: tuple[str, ...], root: Path, folder: Path, rows: int, steps: int,
              untrained: bool) -> None:  # fmt: skip
     """Vanishing and exploding gradients of finished RUNs: norms over time, Jacobians, gates.
@@ -286,21 +302,28 @@ def new(kind: str, name: str, into: Path) -> None:
 
 
 @main.command(
-    epilog=example("rnnbench leaderboard char-lm", "rnnbench leaderboard --html board.html")
+    epilog=example(
+        "rnnbench leaderboard char-lm",
+        "rnnbench leaderboard char-lm --attribution",
+        "rnnbench leaderboard --html board.html",
+    )
 )
 @click.argument("task", required=False)
 @RESULTS
+@click.option(
+    "--attribution", is_flag=True, help="Which trick helps which cell. A page has that anyway."
+)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated.")
 @click.option(
     "--html", "page", type=click.Path(path_type=Path), help="Write a self-contained page."
 )
-def leaderboard(task: str | None, root: Path, as_json: bool, as_csv: bool,
+def leaderboard(task: str | None, root: Path, attribution: bool, as_json: bool, as_csv: bool,
                 page: Path | None) -> None:  # fmt: skip
     """Who wins, who ties, at what cost: every task's table, or TASK's."""
     from rnnbench.report.command import leaderboard_command
 
-    leaderboard_command(task, root, as_json, as_csv, page)
+    leaderboard_command(task, root, as_json, as_csv, page, attribution)
 
 
 @main.command(epilog=example("rnnbench index"))

@@ -1,10 +1,11 @@
 """Records -> boards: a pure function, which needs neither torch nor the plugins.
 
 How a row comes about. Runs of one protocol (task with its settings, data version, budget) make
-a board, and those of one architecture with the same tricks in the same order make a row of it.
-Of the configurations that have met the test split the row shows one: that with the most seeds,
-and of these the one with the best mean selection value on validation; test results choose
-nothing. Rows are placed in tiers of ties by `stats.tiers`, and the rows of a tier share a rank.
+a board, and those of one architecture with the same tricks in the same order make a row of it
+(`rnnbench.grouping` says where a sweep tells them apart by their settings too). Of the
+configurations that have met the test split the row shows one: that with the most seeds, and of
+these the one with the best mean selection value on validation; test results choose nothing. Rows
+are placed in tiers of ties by `stats.tiers`, and the rows of a tier share a rank.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from rnnbench.board import Board, Row
+from rnnbench.grouping import group
 from rnnbench.protocol import machine_in_words, protocol_in_words, provenance_in_words
 from rnnbench.record import Record, Status
-from rnnbench.rows import curve_metric_of, finite, row_of
+from rnnbench.rows import curve_metric_of, row_of
 from rnnbench.spec import RunSpec
 from rnnbench.stats import ALPHA, Estimate, tiers
 
@@ -109,16 +111,12 @@ def _board(records: list[Record], divided: bool) -> Board:
             "comparable: each has a board of its own. Raise the task's version to tell them apart."
         )
     baselines, more = _baselines(records, name)
-    by_row: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
-    for record in records:
-        by_row[_row_key(record.spec)].append(record)
-    labels = _labels(by_row)
     curve_metric = curve_metric_of(records, name)
     made: list[tuple[Row, list[float]]] = []
     used: list[Record] = []
-    for key in sorted(by_row, key=lambda k: (labels[k], k)):
-        row, chosen = row_of(labels[key], by_row[key], headline, baselines, curve_metric)
-        made.append((row, [finite(r, "test", name) for r in chosen]))
+    for found in group(records):
+        row, chosen = row_of(found, headline, baselines, curve_metric)
+        made.append((row, list(row.values)))
         used.extend(chosen)
     rows = _ranked([(row, sample) for row, sample in made if row.kind == "ranked"], higher)
     more += _unequal(rows, used)
@@ -196,26 +194,3 @@ def _unequal(rows: list[Row], used: list[Record]) -> list[str]:
 
 def _better(a: float, b: float, higher: bool) -> bool:
     return a > b if higher else a < b
-
-
-def _row_key(spec: RunSpec) -> tuple[Any, ...]:
-    architecture, tricks = spec.architecture, spec.tricks
-    return (
-        (architecture.name, architecture.version),
-        tuple((t.name, t.version) for t in tricks),
-    )
-
-
-def _labels(keys: Iterable[tuple[Any, ...]]) -> dict[tuple[Any, ...], str]:
-    """Names of rows; a plugin's version is told where the board has several of it."""
-    keys = list(keys)
-    versions: dict[str, set[int]] = defaultdict(set)
-    for architecture, tricks in keys:
-        for name, version in (architecture, *tricks):
-            versions[name].add(version)
-
-    def label(plugin: tuple[str, int]) -> str:
-        name, version = plugin
-        return f"{name} (version {version})" if len(versions[name]) > 1 else name
-
-    return {key: " + ".join(label(p) for p in (key[0], *key[1])) for key in keys}

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rnnbench.board import Failure, Margin, Point, Row
+from rnnbench.grouping import Group
 from rnnbench.record import COSTS, FAILED, Record, Status
 from rnnbench.spec import RunSpec
 from rnnbench.stats import Estimate, estimate
@@ -18,13 +19,13 @@ CONFIGURATION = ("architecture", "tricks", "optimizer")  # what a row's settings
 
 
 def row_of(
-    label: str,
-    records: list[Record],
+    group: Group,
     headline: dict[str, Any],
     baselines: dict[str, float],
     curve_metric: str,
 ) -> tuple[Row, list[Record]]:
     """A row without its rank, and the test runs that it reports, by seed."""
+    records = group.records
     spec, name = records[0].spec, headline.get("name", "")
     configs: dict[RunSpec, list[Record]] = defaultdict(list)
     for record in records:
@@ -35,7 +36,8 @@ def row_of(
     counted = [r for r in records if r.status is not Status.INTERRUPTED]
     common = Row(
         kind="failed",
-        name=label,
+        name=group.name,
+        parts=group.parts,
         architecture=spec.architecture.name,
         tricks=tuple(t.name for t in spec.tricks),
         runs=len(counted),
@@ -56,13 +58,14 @@ def row_of(
         return dataclasses.replace(common, kind="untested", valid=best, marks=(mark,)), []
     config = _preferred(tested)
     runs = tested[config]
-    test = estimate([finite(r, "test", name) for r in runs])
+    values = tuple(_finite(r, "test", name) for r in runs)
+    test = estimate(values)
     final = [r for r in configs[config] if r.spec.test and r.status is not Status.INTERRUPTED]
     row = dataclasses.replace(
         common,
         kind="ranked",
         test=test,
-        valid=estimate([finite(r, "valid", name) for r in runs]),
+        valid=estimate([_finite(r, "valid", name) for r in runs]),
         margin=_margin(test, baselines, bool(headline.get("higher_is_better"))),
         metrics=_others(runs, name),
         costs={
@@ -71,6 +74,7 @@ def row_of(
         final_runs=len(final),
         final_failed=sum(r.status in FAILED for r in final),
         seeds=tuple(r.spec.seed for r in runs),
+        values=values,
         config_id=config.config_id,
         settings={k: v for k, v in config.as_dict().items() if k in CONFIGURATION},
         curve=_curve(runs, curve_metric),
@@ -94,7 +98,7 @@ def _preferred(tested: dict[RunSpec, list[Record]]) -> RunSpec:
     return min((c for c in tested if of[c] == first), key=lambda c: c.canonical())
 
 
-def finite(record: Record, split: str, name: str) -> float:
+def _finite(record: Record, split: str, name: str) -> float:
     value = record.metrics[split][name]
     assert value is not None  # a done record's headline is finite, see `Record`
     return value

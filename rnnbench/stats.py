@@ -103,6 +103,29 @@ def welch(first: Sequence[float], second: Sequence[float]) -> Difference:
     return Difference(difference, t, df, float(2 * distributions.t.sf(abs(t), df)))
 
 
+def paired(first: Sequence[float], second: Sequence[float]) -> Difference:
+    """Student's paired t test: is the mean of the differences, pair by pair, other than 0?
+
+    Where the differences do not vary, 0 gives p = 1 and any other p = 0, as in `welch`.
+
+    Raises:
+        ValueError: the samples differ in length, are of one value, or are not finite.
+    Source: Student (1908), Biometrika 6.
+    """
+    a, b = _finite(first), _finite(second)
+    if len(a) != len(b) or len(a) < 2:
+        raise ValueError(f"a paired test needs two pairs or more, got {len(a)} and {len(b)} values")
+    found = estimate([float(d) for d in a - b])
+    if not found.deviation:
+        same = found.mean == 0
+        t = 0.0 if same else math.copysign(math.inf, found.mean)
+        return Difference(found.mean, t, float(found.n - 1), float(same))
+    t = found.mean / (found.deviation / math.sqrt(found.n))
+    return Difference(
+        found.mean, t, float(found.n - 1), float(2 * distributions.t.sf(abs(t), found.n - 1))
+    )
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjust p values for being looked at together, so that one false alarm stays rare.
 

@@ -10,11 +10,14 @@ from datetime import UTC, datetime
 
 import pytest
 from fake_records import REFUSED, fake_records, make_record, make_spec
+from rich.console import Console
 
-from rnnbench.board import Margin
+from rnnbench.attribution import attribute
+from rnnbench.board import Effect, Margin
 from rnnbench.leaderboard import build
 from rnnbench.record import Status
-from rnnbench.report import wording
+from rnnbench.report import figures, wording
+from rnnbench.report.attribution import print_attributions
 from rnnbench.report.export import as_csv, as_json
 from rnnbench.report.html import render_page, write_page
 from rnnbench.report.terminal import render
@@ -36,8 +39,36 @@ def hostile_boards():
         )
         for seed in range(2)
     ]
+    done += [dataclasses.replace(r, spec=dataclasses.replace(r.spec, tricks=())) for r in done]
     failed = make_record(dataclasses.replace(spec, seed=9), status=Status.OOM, reason=HOSTILE)
-    return build([*done, failed])
+    alone = dataclasses.replace(failed, spec=dataclasses.replace(spec, tricks=spec.tricks[:1]))
+    return build([*done, failed, alone])
+
+
+def ablation():
+    """A board of two cells and five tricks: clear, unclear, failed, refused and missing effects."""
+    gains = {(): 0.0, ("chrono-init",): 0.3, ("zoneout",): 0.1, ("weight-drop",): -0.2}
+    gains |= {("clip",): 0.001, ("layer-norm",): 0.0}
+    wobble = (0.0, 0.004, -0.003, 0.001, -0.002)
+    records = []
+    for architecture, base in (("lstm", 1.8), ("elman", 2.3)):
+        for place, (tricks, gain) in enumerate(gains.items()):
+            if architecture == "elman" and tricks in (("chrono-init",), ("zoneout",)):
+                continue  # refused, and not run
+            for seed in range(5):
+                spec = make_spec("char-lm", architecture, tricks, seed=seed)
+                value = base + seed / 100 - gain + wobble[(seed + place) % 5] * bool(tricks)
+                broken = tricks == ("layer-norm",) and (architecture == "elman" or seed == 4)
+                records.append(make_record(spec, value, Status.NAN if broken else Status.DONE))
+    return build(records)
+
+
+NO_GATE = {
+    "task": "char-lm",
+    "architecture": "elman",
+    "tricks": ["chrono-init"],
+    "reason": "chrono-init acts on a forget gate; elman has none",
+}
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +116,23 @@ def test_a_margin_has_its_sign():
     assert wording.verdict(worse) == "does not beat unigram"
 
 
+def test_a_difference_has_its_sign_and_says_why_there_is_none():
+    plus, minus = Estimate(0.0412, 3, 0.01, 0.0062, 0.0762), Estimate(-0.5, 1)
+    tiny = Estimate(4e-7, 3, 1e-8, 3e-7, 5e-7)
+    told = [
+        wording.difference(Effect("lstm", "unclear", difference=d)) for d in (plus, minus, tiny)
+    ]
+    assert told == ["+0.041 ± 0.035", "−0.5000", "(+4.0 ± 1.0) × 10⁻⁷"]
+    assert wording.difference(Effect("lstm", "missing", "not run")) == "not run"
+    assert wording.difference(Effect("lstm", "refused", "it has no gate")) == "refused"
+    assert [wording.probability(p) for p in (0.0, 0.0123, 1.0, None)] == [
+        "< 0.001",
+        "0.012",
+        "1.0",
+        "–",
+    ]
+
+
 # ----------------------------------------------------------------------------------- terminal
 
 
@@ -123,6 +171,52 @@ def test_hostile_names_cannot_steer_the_terminal():
 
 def test_no_results_say_what_to_do():
     assert "rnnbench run" in render([], 80)
+
+
+def attributed(boards, width):
+    out = io.StringIO()
+    console = Console(file=out, width=width, highlight=False, color_system=None)
+    print_attributions([attribute(board, [NO_GATE]) for board in boards], console)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+@pytest.mark.parametrize("width", [48, 80, 120])
+def test_the_terminal_tells_which_trick_helps_which_cell(width):
+    text = attributed(ablation(), width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "…" not in text
+    assert re.search(r"^chrono-init .*▲ \+0\.3000 ± 0\.00", text, re.M)
+    assert re.search(r"^weight-drop .*▼ −0\.200", text, re.M)
+    assert re.search(r"^clip .*○ \+0\.001", text, re.M)
+    assert re.search(r"^layer-norm +failed", text, re.M)
+    flat = re.sub(r"\s+", " ", text)
+    assert "elman, chrono-init: refused: chrono-init acts on a forget gate" in flat
+    assert "elman, layer-norm: all of 5 runs failed (5 × nan" in flat
+    assert "lstm, layer-norm: 1 of 5 seeds failed with it" in flat
+    assert "Over 4 to 5 seeds." in flat
+
+
+def test_a_narrow_terminal_splits_the_table_by_architectures():
+    narrow, wide = attributed(ablation(), 48), attributed(ablation(), 80)
+    assert narrow.count("\ntrick ") == 2
+    assert wide.count("\ntrick ") == 1
+
+
+def test_boards_without_a_comparison_say_so():
+    text = attributed(build([make_record(make_spec("char-lm", "lstm", ("clip",)))]), 200)
+    assert "No two rows differ in a trick alone" in text
+
+
+def test_the_leaderboard_points_to_the_attribution_where_there_is_one(boards):
+    assert "rnnbench leaderboard --attribution" in render(ablation(), 120)
+    assert "--attribution" not in render(build([make_record(make_spec())]), 120)
+
+
+def test_hostile_names_cannot_steer_the_attribution():
+    text = attributed(hostile_boards(), 200)
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "\\u001b[31m\\u202eevil" in text
 
 
 # ------------------------------------------------------------------------------------- export
@@ -284,3 +378,51 @@ def test_boards_of_any_shape_can_be_drawn():
         drawn = [v for _, attributes in Page(page).tags for v in attributes.values()]
         assert not any("nan" in v.split() or "inf" in v.split() for v in drawn if v)
         assert Page(page).open == []
+
+
+def heat_cells(text):
+    """The cells of the heat map, as {(trick, place): (class, text)}."""
+    (table,) = re.findall(r'<table class="heatmap">.*?</table>', text, re.S)
+    found = {}
+    for row in re.findall(r"<tr><th scope=.row.>.*?</tr>", table, re.S):
+        name = re.sub(r"<[^>]*>", "", row.split("</th>")[0]).strip()
+        cells = re.findall(r'<td class="number heat ([\w-]+)"[^>]*>(.*?)</td>', row, re.S)
+        for place, (shade, told) in enumerate(cells):
+            found[name, place] = shade, " ".join(re.sub(r"<[^>]*>", " ", told).split())
+    return found
+
+
+def test_the_heat_map_says_in_words_what_it_says_in_colour():
+    text = render_page(ablation(), refused=[NO_GATE])
+    assert Page(text).open == []
+    elman, lstm = 0, 1
+    cells = heat_cells(text)
+    assert cells["chrono-init", lstm] == ("plus-4", "+0.3000 ± 0.0034 ▲ helps · +16%")
+    assert cells["zoneout", lstm][0] == "plus-2"
+    assert cells["weight-drop", lstm][0] == "minus-3"
+    assert "▼ hurts" in cells["weight-drop", elman][1]
+    assert cells["clip", lstm][0] == "plus-0"
+    assert "unclear" in cells["clip", lstm][1]
+    assert cells["layer-norm", elman] == ("none", "failed")
+    assert "1 of 5 seeds failed with it" in cells["layer-norm", lstm][1]
+    assert cells["chrono-init", elman] == ("none", "refused")
+    assert cells["zoneout", elman] == ("none", "not run")
+    told = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", text))
+    assert "elman, chrono-init: refused: chrono-init acts on a forget gate; elman has none" in told
+    assert "Holm-adjusted over all comparisons" in told
+
+
+def test_a_page_without_comparisons_has_no_heat_map():
+    text = render_page(build([make_record(make_spec(seed=k)) for k in range(2)]))
+    assert "heatmap" not in text.split("</style>")[1]
+    assert "Which trick helps which cell" not in text
+
+
+def test_shades_are_scaled_by_what_is_clear_and_not_by_what_is_far_off():
+    (found,) = (attribute(b) for b in ablation())
+    heat = figures.heat(found)
+    assert heat.step * figures.HEAT_STEPS == pytest.approx(0.3, rel=0.01)
+    unclear = Effect("lstm", "unclear", difference=Estimate(99.0, 3, 9.0, -1.0, 199.0))
+    assert heat.shade(unclear) == "plus-0"
+    assert heat.shade(Effect("lstm", "hurts", difference=Estimate(-99.0, 3))) == "minus-4"
+    assert heat.shade(Effect("lstm", "unclear", difference=Estimate(0.0, 3))) == "none"

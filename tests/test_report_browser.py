@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from fake_records import REFUSED, fake_records
-from test_report import HOSTILE, hostile_boards
+from test_report import HOSTILE, NO_GATE, ablation, hostile_boards
 
 from rnnbench.leaderboard import build
 from rnnbench.report.html import write_page
@@ -40,6 +40,7 @@ def pages(tmp_path_factory):
     write_page(build(fake_records()), folder / "good.html", "Results", refused=REFUSED)
     refused = [dict.fromkeys(("task", "architecture", "tricks", "reason"), HOSTILE)]
     write_page(hostile_boards(), folder / "hostile.html", HOSTILE, refused=refused)
+    write_page(ablation(), folder / "ablation.html", "Ablation", refused=[NO_GATE])
     return folder
 
 
@@ -59,7 +60,7 @@ def column(browser, place):
     return browser.execute_script(script, place)
 
 
-@pytest.mark.parametrize("name", ["good.html", "hostile.html"])
+@pytest.mark.parametrize("name", ["good.html", "hostile.html", "ablation.html"])
 @pytest.mark.parametrize("width", [390, 1200])
 def test_the_page_opens_without_errors_and_fits_its_window(browser, pages, name, width):
     assert show(browser, pages / name, width) == []
@@ -143,3 +144,46 @@ def test_text_stands_out_from_the_paper_in_both_schemes(browser, pages):
     for scheme in ("light", "dark"):
         show(browser, pages / "good.html", scheme=scheme)
         assert browser.execute_script(script) >= 4.5  # WCAG 2.2, level AA
+
+
+def test_the_heat_map_is_readable_on_its_colours_in_both_schemes(browser, pages):
+    script = """
+    const light = c => c.match(/[0-9.]+/g).slice(0, 3).map(Number).map(v => v / 255)
+      .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+      .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+    const style = getComputedStyle;
+    return ['plus', 'minus'].flatMap(sign => [0, 1, 2, 3, 4].map(n => {
+      const cell = document.querySelector('td.heat');
+      cell.className = `number heat ${sign}-${n}`;
+      const paper = light(style(cell).backgroundColor);
+      const texts = [cell, ...cell.querySelectorAll('span')].map(e => light(style(e).color));
+      const contrast = Math.min(...texts.map(v =>
+        (Math.max(v, paper) + 0.05) / (Math.min(v, paper) + 0.05)));
+      return [style(cell).backgroundColor, contrast];
+    }));"""
+    for scheme in ("light", "dark"):
+        show(browser, pages / "ablation.html", scheme=scheme)
+        shades = browser.execute_script(script)
+        assert min(contrast for _, contrast in shades) >= 4.5  # WCAG 2.2, level AA
+        assert len({colour for colour, _ in shades}) == 10
+
+
+def test_the_heat_map_can_be_sorted_and_scrolled_by_keyboard(browser, pages):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    assert show(browser, pages / "ablation.html", width=390) == []
+    table = browser.find_element(By.CSS_SELECTOR, "table.heatmap")
+    names = "return [...arguments[0].tBodies[0].rows].map(r => r.cells[0].textContent.trim())"
+    button = table.find_elements(By.CSS_SELECTOR, "thead button")[2]
+    button.send_keys(Keys.ENTER)
+    assert browser.execute_script(names, table)[0] == "weight-drop"
+    button.send_keys(Keys.ENTER)
+    assert browser.execute_script(names, table)[0] == "chrono-init"
+    region = table.find_element(By.XPATH, "..")
+    script = "arguments[0].scrollLeft = 0; arguments[0].focus(); return arguments[0].scrollWidth"
+    assert browser.execute_script(script, region) > 390
+    region.send_keys(Keys.ARROW_RIGHT * 5)
+    browser.execute_async_script("setTimeout(arguments[0], 300)")
+    assert browser.execute_script("return arguments[0].scrollLeft", region) > 0
+    assert browser.get_log("browser") == []

@@ -48,6 +48,9 @@ TORCH_FREE = (
     "database",
     "board",
     "rows",
+    "grouping",
+    "attribution",
+    "report.attribution",
     "protocol",
     "yamltext",
 )

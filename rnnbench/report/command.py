@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from rnnbench.attribution import attribute
+from rnnbench.board import Board
 from rnnbench.leaderboard import build, mark_absent
 from rnnbench.registry import PluginError, did_you_mean, scan
-from rnnbench.report.export import as_csv, as_json
+from rnnbench.report.attribution import print_attributions
+from rnnbench.report.export import as_csv, as_json, attributions_as_csv, attributions_as_json
 from rnnbench.report.html import write_page
 from rnnbench.report.terminal import print_boards
 from rnnbench.store import Store
+from rnnbench.sweep.ledger import refusals
 
 
 def leaderboard_command(
-    task: str | None, root: Path, want_json: bool, want_csv: bool, page: Path | None
+    task: str | None,
+    root: Path,
+    want_json: bool,
+    want_csv: bool,
+    page: Path | None,
+    attribution: bool = False,
 ) -> None:
-    """Print the boards of all tasks or of one, or write them as a page."""
+    """Print the boards of all tasks or of one, or write them as a page.
+
+    Args:
+        attribution: print which trick helps which cell instead; a page has both.
+    """
     store = Store(root)
     boards = mark_absent(build(store.records(), task), scan()[0])
     report_damage(store)
@@ -23,18 +38,39 @@ def leaderboard_command(
         known = sorted({b.task for b in build(store.records())})
         if task not in known and task not in scan()[0]["tasks"]:
             raise PluginError(f"there is no task {task!r}{did_you_mean(task, known)}")
+    refused = _refused(store, boards)
     if page is not None:
         page = page / "index.html" if page.is_dir() or page.suffix == "" else page
         page.parent.mkdir(parents=True, exist_ok=True)
         words = ["rnnbench leaderboard", *([task] if task else []), f"--html {page.name}"]
-        write_page(boards, page, command=" ".join(words))
+        write_page(boards, page, refused=refused, command=" ".join(words))
         print(f"page: {page}")
-    if want_json:
+    if attribution:
+        found = [attribute(board, refused) for board in boards]
+        if want_json:
+            print(attributions_as_json(found))
+        elif want_csv:
+            print(attributions_as_csv(found), end="")
+        elif page is None:
+            print_attributions(found)
+    elif want_json:
         print(as_json(boards))
     elif want_csv:
         print(as_csv(boards), end="")
     elif page is None:
         print_boards(boards)
+
+
+def _refused(store: Store, boards: Sequence[Board]) -> list[dict[str, Any]]:
+    """What sweeps were refused on the boards' tasks, once each, unless it has been run since."""
+    run = {(b.task, r.architecture, r.tricks) for b in boards for r in b.rows}
+    tasks = {board.task for board in boards}
+    found = {}
+    for refusal in refusals(store.engine):
+        key = refusal["task"], refusal["architecture"], tuple(refusal["tricks"])
+        if refusal["task"] in tasks and key not in run:
+            found[key] = refusal
+    return list(found.values())
 
 
 def index_command(root: Path) -> None:

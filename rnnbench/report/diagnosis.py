@@ -37,7 +37,16 @@ def diagnose_command(
 
 def _print(found: dict[str, Any], console: Console) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = ("run", "layer", "‖∂L/∂h₁‖", "‖∂L/∂h_T‖", "‖∂h_T/∂h₁‖/√H", "σ_max", "horizon", "gates")
+    columns = (
+        "run",
+        "layer",
+        "‖∂L/∂h₁‖",
+        "‖∂L/∂h_T‖",
+        "‖∂h_T/∂h₁‖/√H",
+        "σ_max",
+        "horizon",
+        "gates",
+    )
     for name in columns:
         table.add_column(name, overflow="fold", justify="left" if name in columns[:2] else "right")
     for run, diagnosis in found.items():

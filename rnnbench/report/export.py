@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from rnnbench.board import Board, Row
+from rnnbench.board import Attribution, Board, Comparison, Effect, Row
 from rnnbench.record import COSTS
 
 EXPORT_FORMAT = 1
@@ -26,7 +26,47 @@ def as_csv(boards: Sequence[Board]) -> str:
 
     Text that a spreadsheet would take for a formula is preceded by an apostrophe.
     """
-    lines = [_line(board, row) for board in boards for row in board.rows]
+    return _csv([_line(board, row) for board in boards for row in board.rows])
+
+
+def attributions_as_json(attributions: Sequence[Attribution]) -> str:
+    """All that they hold (see `rnnbench.board`), as {"format": 1, "attributions": [...]}."""
+    told = [dataclasses.asdict(a) for a in attributions]
+    content = {"format": EXPORT_FORMAT, "attributions": told}
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def attributions_as_csv(attributions: Sequence[Attribution]) -> str:
+    """One line a comparison of an architecture, as `as_csv` writes rows."""
+    return _csv([_effect(a, c, e) for a in attributions for c in a.comparisons for e in c.effects])
+
+
+def _effect(attribution: Attribution, comparison: Comparison, effect: Effect) -> dict[str, Any]:
+    difference = effect.difference
+    return {
+        "task": attribution.task,
+        "protocol_id": attribution.protocol_id,
+        "comparison": comparison.name,
+        "architecture": effect.architecture,
+        "tricks": " ".join(comparison.stack),
+        "without": " ".join(comparison.without),
+        "metric": attribution.headline.get("name"),
+        "unit": attribution.headline.get("unit"),
+        "verdict": effect.verdict,
+        "difference": difference and difference.mean,
+        "low": difference and difference.low,
+        "high": difference and difference.high,
+        "percent": effect.percent,
+        "p": effect.p,
+        "seeds": len(effect.seeds),
+        "mean_with": effect.with_mean,
+        "mean_without": effect.without_mean,
+        "reason": effect.reason,
+        "marks": "; ".join(effect.marks),
+    }
+
+
+def _csv(lines: Sequence[dict[str, Any]]) -> str:
     columns = list(dict.fromkeys(name for line in lines for name in line))
     fixed = [name for name in columns if not name.startswith("test ")]
     others = sorted(name for name in columns if name.startswith("test "))

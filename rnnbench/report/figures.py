@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rnnbench.board import Board, Row
+from rnnbench.board import Attribution, Board, Effect, Row
 from rnnbench.report.wording import number
 
 STRIP_WIDTH, STRIP_EDGE = 230.0, 10.0
 SHRINK = 4.0  # a mark is left off the axis where the others' span is so many times smaller
 CURVES_WIDTH, CURVES_HEIGHT = 640.0, 270.0
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 24.0, 12.0, 40.0  # margins of the curves
+HEAT_STEPS = 4  # shades of a heat map on either side
 MOST_CURVES = 8  # as many as can be told apart
 
 
@@ -186,6 +187,38 @@ def curves(board: Board) -> Curves | None:
         beyond=tuple(r.name for r in shown if not y_low <= r.curve[-1].mean <= y_high),
         left_out=len(rows) - len(shown),
     )
+
+
+@dataclass(frozen=True)
+class Heat:
+    """The colours of an attribution: those that help on one side, those that hurt on the other.
+
+    Only a clear difference has a shade; the others are faint, however large they look.
+
+    Attributes:
+        step: differences up to this have the first shade, up to twice this the second, and so on;
+            the last one also holds those that are so far off that the others would be alike.
+    """
+
+    step: float
+
+    def shade(self, effect: Effect) -> str:
+        """The class of a cell, such as "plus-3", "minus-0" (not clear), or "none"."""
+        if effect.difference is None:
+            return "none"
+        size = abs(effect.difference.mean)
+        sign = "plus" if effect.difference.mean > 0 else "minus"
+        if effect.verdict == "unclear":
+            return f"{sign}-0" if size else "none"
+        return f"{sign}-{min(HEAT_STEPS, max(1, math.ceil(size / self.step - 1e-9)))}"
+
+
+def heat(found: Attribution) -> Heat:
+    """The scale of an attribution's clear differences; of all where none is clear."""
+    measured = [e for c in found.comparisons for e in c.effects if e.difference]
+    clear = [e for e in measured if e.verdict != "unclear"] or measured
+    sizes = [abs(e.difference.mean) for e in clear if e.difference]
+    return Heat((max(_core(sizes), default=0.0) or 1.0) / HEAT_STEPS)
 
 
 def _ticks(low: float, high: float, about: int) -> list[tuple[float, str]]:

@@ -19,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rnnbench.atomic import replace_file
+from rnnbench.attribution import attribute
 from rnnbench.board import Board
 from rnnbench.provenance import redact
 from rnnbench.report import figures, wording
@@ -73,6 +74,7 @@ def render_page(
     return page.render(
         title=title,
         boards=boards,
+        attributions=[attribute(board, refused) for board in boards],
         refused=[{**r, "tricks": _joined(r["tricks"])} for r in refused],
         command=redact(command),
         made=(made or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),

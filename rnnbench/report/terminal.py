@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from rnnbench.attribution import attribute
 from rnnbench.board import Board, Row
 from rnnbench.report import wording
 from rnnbench.report.wording import visible
@@ -58,7 +59,9 @@ def print_boards(boards: Sequence[Board], console: Console | None = None) -> Non
     for board in boards:
         _print_board(board, console)
     console.print()
-    _print_note(console, LEGEND)
+    print_note(console, LEGEND)
+    if any(attribute(board).telling for board in boards):
+        print_note(console, "Which trick helps which cell: rnnbench leaderboard --attribution")
 
 
 def render(boards: Sequence[Board], width: int = 80) -> str:
@@ -74,21 +77,22 @@ def _print_board(board: Board, console: Console) -> None:
     console.print(Text(visible(title), style="bold"))
     for label, text in board.protocol:
         if label != "Ranked by":  # the title says it
-            _print_note(console, f"{label}: {text}")
+            print_note(console, f"{label}: {text}")
     console.print(_table(board, console.width))
     for row in board.rows:
         for mark in row.marks:
-            _print_note(console, f"{row.name}: {mark}.")
+            print_note(console, f"{row.name}: {mark}.")
         for failure in row.failures:
             of = f"{failure.count} of {row.runs} runs failed ({failure.status})"
-            _print_note(console, f"{row.name}: {of}: {'; '.join(failure.reasons)}")
+            print_note(console, f"{row.name}: {of}: {'; '.join(failure.reasons)}")
         if row.interrupted:
-            _print_note(console, f"{row.name}: {row.interrupted} interrupted, to be run again.")
+            print_note(console, f"{row.name}: {row.interrupted} interrupted, to be run again.")
     for note in board.notes:
-        _print_note(console, f"Note: {note}")
+        print_note(console, f"Note: {note}")
 
 
-def _print_note(console: Console, text: str) -> None:
+def print_note(console: Console, text: str) -> None:
+    """Print a remark below what it is about."""
     style = "dim" if console.is_terminal else ""
     console.print(Padding(Text(visible(text), style=style, overflow="fold"), (0, 0, 0, 1)))
 

@@ -7,11 +7,13 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from rnnbench.board import Board, Margin, Row
+from rnnbench.board import Attribution, Board, Effect, Margin, Row, Verdict
 from rnnbench.stats import Estimate
 
 NOTHING = "–"
 DIGITS_ALONE = 4  # significant digits of a figure without an interval
+SHORT = ("not run", "not tested yet")  # reasons that stand in the place of a difference
+SYMBOLS: dict[Verdict, str] = {"helps": "▲", "hurts": "▼", "unclear": "○"}
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -113,6 +115,54 @@ def verdict(found: Margin | None) -> str:
         "does not beat": "does not beat",
     }
     return f"{words[found.verdict]} {found.baseline}"
+
+
+def difference(found: Effect) -> str:
+    """As "+0.041 ± 0.036"; positive helps. Where there is none, why in a word or two."""
+    if found.difference is None:
+        return found.reason if found.reason in SHORT else found.verdict
+    text = interval(found.difference)
+    if found.difference.mean <= 0:
+        return text
+    return f"(+{text[1:]}" if text.startswith("(") else f"+{text}"
+
+
+def percent(found: Effect) -> str:
+    """As "+2.2%" of the side without; "" where that means nothing."""
+    return "" if found.percent is None else f"{_signed(found.percent, 2)}%"
+
+
+def probability(p: float | None) -> str:
+    """As "0.012", "< 0.001"."""
+    if p is None:
+        return NOTHING
+    return "< 0.001" if p < 0.001 else number(p, 2)
+
+
+def attributed(found: Attribution) -> str:
+    """What the differences of an attribution are, in a sentence or two."""
+    unit = f" in {found.headline['unit']}" if found.headline.get("unit") else ""
+    metric = f"{found.headline['name']}{unit}" if found.headline else "the result"
+    text = f"Difference of {metric} on test to the bare cell, seed by seed; positive helps."
+    if found.bare:
+        text += f" The bare cell has {' + '.join(found.bare)}, as every run here."
+    return text
+
+
+def remarks(found: Attribution) -> list[str]:
+    """What must be known beside the differences: refusals, failures, what is missing or few."""
+    told: dict[str, list[str]] = {}
+    for comparison in found.comparisons:
+        for effect in comparison.effects:
+            reason = " ".join(effect.reason.split())
+            reasons = [reason] if reason not in ("", *SHORT) else []
+            if effect.verdict == "refused":
+                reasons = [f"refused: {reason}"]
+            if effect.difference is not None and effect.difference.n == 1:
+                reasons.append("1 seed")
+            for reason in (*reasons, *effect.marks):
+                told.setdefault(reason, []).append(f"{effect.architecture}, {comparison.name}")
+    return [f"{'; '.join(where)}: {reason}" for reason, where in told.items()] + [*found.notes]
 
 
 def failures(row: Row) -> str:

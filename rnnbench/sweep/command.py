@@ -71,9 +71,13 @@ def _fetch(sweep: Sweep, console: Console) -> None:
 
 
 def _records(store: Store, sweep: Sweep) -> Iterator[Record]:
-    """The runs of this sweep, those included that an earlier one had made already."""
+    """The runs of this sweep, those included that an earlier one had made already.
+
+    All count for the study of this sweep that asked for them: so its cells are told apart.
+    """
     ledger = Ledger(store.engine, sweep.name, identity(os.getpid()))
-    for run_id in sorted({row.run_id for row in ledger.rows() if row.run_id}):
+    studies = {row.run_id: row.study for row in ledger.rows() if row.run_id}
+    for run_id, study in sorted(studies.items()):
         record = store.read(run_id)
         if record is not None:
-            yield record
+            yield dataclasses.replace(record, sweep=sweep.name, study=study)
