@@ -9,8 +9,8 @@ from rnnbench.step import Tricks, assemble, training_step
 from rnnbench_tricks.clip import Clip
 
 
-def accuracy_after(task, architecture, *, steps, rate, batch, seed=1):
-    """Test accuracy after so many steps of Adam with clipping at 1, and the number of weights."""
+def figures_after(task, architecture, *, steps, rate, batch, seed=1):
+    """Test figures after so many steps of Adam with clipping at 1, and the number of weights."""
     seed_everything(seed)
     tricks = Tricks([Clip(limit=1.0)])
     model = assemble(architecture, task, tricks)
@@ -25,4 +25,10 @@ def accuracy_after(task, architecture, *, steps, rate, batch, seed=1):
             done += 1
     meter, test = task.meter("test"), task.data("test", seed)
     figures, _ = evaluate(model.eval(), task, test, meter, torch.device("cpu"))
-    return figures["accuracy"], sum(p.numel() for p in model.parameters())
+    return figures, sum(p.numel() for p in model.parameters())
+
+
+def accuracy_after(task, architecture, **how):
+    """Test accuracy, else as `figures_after`."""
+    figures, weights = figures_after(task, architecture, **how)
+    return figures["accuracy"], weights

@@ -78,7 +78,9 @@ def naive(model, x, y_in, **s):
             return h @ m
         if attention in ("general", "local"):
             return h @ model.score.map.weight @ m
-        inner = model.score.query.weight @ h + model.score.query.bias + model.score.memory.weight @ m
+        inner = (
+            model.score.query.weight @ h + model.score.query.bias + model.score.memory.weight @ m
+        )
         if s.get("coverage"):
             inner = inner + model.score.covered.weight[:, 0] * c
         return model.score.v.weight[0] @ torch.tanh(inner)
@@ -90,7 +92,9 @@ def naive(model, x, y_in, **s):
             near = [abs(i - float(p)) <= s["window"] for i in range(len(x))]
             e = torch.where(torch.tensor(near), e.exp(), torch.zeros(()).double())
             sigma = s["window"] / 2
-            gauss = torch.stack([torch.exp(-((i - p) ** 2) / (2 * sigma**2)) for i in range(len(x))])
+            gauss = torch.stack(
+                [torch.exp(-((i - p) ** 2) / (2 * sigma**2)) for i in range(len(x))]
+            )
             a = e / e.sum() * gauss
         else:
             a = e.exp() / e.exp().sum()

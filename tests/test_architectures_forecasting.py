@@ -62,12 +62,12 @@ def test_da_rnn_is_the_papers_two_stages(cell):
             memory.append((state[0] if cell == "lstm" else state)[0])
 
         def look(state, memory=memory):
-            l = torch.stack([
+            e_M = torch.stack([
                 model.time_score.weight[0]
                 @ torch.tanh(model.look.weight @ state_of(state) + model.keys.weight @ h)
                 for h in memory
             ])  # fmt: skip
-            beta = l.exp() / l.exp().sum()
+            beta = e_M.exp() / e_M.exp().sum()
             return sum(b * h for b, h in zip(beta, memory, strict=True))
 
         def forecast(after, target=target, look=look):

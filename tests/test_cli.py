@@ -67,7 +67,7 @@ def test_a_failed_run_says_why_and_exits_with_1(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "char-lm", "lstn"], "did you mean 'lstm'?"),
+        (["run", "char-lm", "elmna"], "did you mean 'elman'?"),
         (["run", "char-lm"], "no architecture is given"),
         (["run", "char-lm", "lstm", "--trick", "zonout"], "did you mean 'zoneout'?"),
         (["run", "char-lm", "lstm", "architecture.hidden=big"], "takes int"),
@@ -77,7 +77,7 @@ def test_a_failed_run_says_why_and_exits_with_1(tmp_path):
             ["check", "char-lm", "transformer", "--trick", "zoneout"],
             "refused: zoneout on transformer",
         ),
-        (["describe", "zoneot"], "did you mean 'zoneout'?"),
+        (["describe", "zonneout"], "did you mean 'zoneout'?"),
         (["list", "--site", "sell"], "did you mean 'cell'?"),
         (["leaderboard", "char-lmm"], "there is no task 'char-lmm'"),
         (["data", "fetch", "no-such"], "there is no task 'no-such'"),

@@ -202,7 +202,8 @@ def test_every_architecture_generates_on_every_decoding_task_in_every_way():
             ways += [Decoding("sample", top_k=3, top_p=0.9), Decoding("beam", beam=3)]
         for how in ways:
             found = decode(steps, batch, how, steps=size)
-            assert len(found.y) == 4 and 1 <= found.y.shape[1] <= size, (name, toy_name, how)
+            assert len(found.y) == 4, (name, toy_name, how)
+            assert 1 <= found.y.shape[1] <= size, (name, toy_name, how)
             if found.attention is not None:
                 total = found.attention.sum(-1)
                 assert found.attention.shape[:2] == found.y.shape[:2]
@@ -245,3 +246,23 @@ def test_a_continuation_reads_the_whole_prompt():
     assert torch.equal(whole[:, x.shape[1] - 1 : -1].argmax(-1), found.y)
     one = decode(Continuation(model), Batch(x[:, :1], x[:, :1]), steps=2)
     assert one.y.shape == (4, 2)
+
+
+@pytest.mark.parametrize("how", [GREEDY, Decoding("sample"), Decoding("beam", beam=4)])
+@pytest.mark.parametrize("architecture", ["pointer-network", "lstm"])
+def test_distinct_positions_are_each_named_once_and_then_the_end(architecture, how):
+    task = load("tasks", "tsp")(points_min=3, points_max=6)
+    batch = task.draw(32, torch.Generator().manual_seed(0))
+    torch.manual_seed(1)
+    model = assemble(load("architectures", architecture)(hidden=8), task, Tricks()).eval()
+    found = decode(model, batch, how)
+    for tokens, n in zip(found.y.tolist(), batch.x_len.tolist(), strict=True):
+        assert sorted(tokens[:n]) == list(range(1, n + 1))
+        assert set(tokens[n:]) <= {0}
+        assert len(tokens) > n
+    assert found.score.isfinite().all()
+
+
+def test_only_positions_that_end_with_0_can_be_distinct():
+    with pytest.raises(ValueError, match="distinct"):
+        Port(classes=4, stop=0, distinct=True)

@@ -70,8 +70,10 @@ def test_additive_attention_aligns_a_translation_near_the_diagonal(tmp_path):
             looked.append((a_ST[:m, :n] * distance).sum(1).mean())
             evenly.append(distance.mean())
             together.append(np.corrcoef(a_ST[:m, :n] @ source, target)[0, 1])
-    print(f"distance from the diagonal {np.mean(looked):.3f}, of even weights {np.mean(evenly):.3f}, "
-          f"correlation {np.mean(together):.3f} over {len(looked)} rows")  # fmt: skip
+    print(
+        f"distance from the diagonal {np.mean(looked):.3f}, of even weights "
+        f"{np.mean(evenly):.3f}, correlation {np.mean(together):.3f} over {len(looked)} rows"
+    )
     assert figures["bleu"] > 10
     assert np.mean(together) > 0.8
     assert np.mean(looked) < 0.7 * np.mean(evenly)

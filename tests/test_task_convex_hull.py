@@ -23,7 +23,9 @@ def test_targets_are_hulls_counter_clockwise_from_the_first_corner():
     task = ConvexHull(points_min=3, points_max=9)
     batch = task.draw(50, torch.Generator().manual_seed(0))
     assert set(batch.x_len.tolist()) == set(range(3, 10))
-    for x, y, n, m in zip(batch.x.tolist(), batch.y.tolist(), batch.x_len, batch.y_len, strict=True):
+    for x, y, n, m in zip(
+        batch.x.tolist(), batch.y.tolist(), batch.x_len, batch.y_len, strict=True
+    ):
         points, corners = x[:n], [c - 1 for c in y[: m - 1]]
         edges = {(i, j) for i, j in itertools.permutations(range(n), 2) if on_hull(points, i, j)}
         assert set(zip(corners, corners[1:] + corners[:1], strict=True)) == edges
