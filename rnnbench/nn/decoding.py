@@ -99,8 +99,9 @@ def decode(
     """Produce y without seeing it.
 
     Where the target's positions are distinct, those that were named and an early end are not
-    offered. Ends where every row has produced the target's stop token, and after `steps`, by default
-    `target.longest`, or as many as `batch.y` has. A row's tokens after its stop mean nothing.
+    offered. Ends where every row has produced the target's stop token, and after `steps`, by
+    default `target.longest`, or as many as `batch.y` has. A row's tokens after its stop mean
+    nothing.
 
     Args:
         rng: of the draws, on the batch's device; by default torch's.
