@@ -312,7 +312,7 @@ def fill(
                 raise OmegaConfBaseException(f"a {type(value).__name__}")
             if isinstance(value, int) and _takes(cls, name, float) and not _takes(cls, name, int):
                 value = float(value)
-            config[name] = list(value) if isinstance(value, tuple) else value
+            config[name] = tuple(value) if isinstance(value, list) else value
         except OmegaConfBaseException as error:
             wanted = FieldSchema(name, _hint(cls, name), None).type_name
             raise SpecError(

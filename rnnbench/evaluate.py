@@ -53,7 +53,11 @@ def evaluate(
             if meter is None:
                 continue
             found = model.decoded(batch) if meter.decodes else None
-            seen = Prediction(nll, mask, result.out, found and found.y, found and found.attention)
+            seen = Prediction(nll, mask, result.out)
+            if found is not None:
+                seen = seen._replace(
+                    decoded=found.y, attention=found.attention, decoded_out=found.out
+                )
             meter.update(batch, seen)
             if len(shown) < examples:
                 shown += task.show(batch, seen)[: examples - len(shown)]

@@ -129,7 +129,7 @@ def _answer(
                 "there is nothing to sample or search; drop these options"
             )
         out = model(batch).out[0]
-    return (out.argmax(-1) if task.target.classes else out), None
+    return task.target.choose(out), None
 
 
 def generate(
@@ -196,7 +196,8 @@ def _from_test(
         result = model(batch)
         nll, mask = model.nll(result.out, batch)
         found = model.decoded(batch, how, rng)
-    shown = task.show(batch, Prediction(nll, mask, result.out, found.y, found.attention))
+    seen = Prediction(nll, mask, result.out, found.y, found.attention, found.out)
+    shown = task.show(batch, seen)
     if shown:
         return shown[:samples]
     return [{"prediction": " ".join(f"{v:g}" for v in y.flatten().tolist())} for y in found.y]

@@ -9,6 +9,7 @@ from rnnbench.contract import Batch, Port, Refusal
 from rnnbench.step import Tricks, assemble
 from rnnbench.testing.toys import TOYS, Toy
 from rnnbench_architectures.da_rnn import DaRNN
+from rnnbench_architectures.dlinear import DLinear
 from rnnbench_architectures.lstnet import LSTNet
 from rnnbench_architectures.temporal_attention import TemporalAttention
 
@@ -88,6 +89,32 @@ def test_da_rnn_is_the_papers_two_stages(cell):
         assert torch.allclose(out[row, :, 0], forced, atol=1e-12)
         free = forecast(lambda i, outputs: outputs[i])
         assert torch.allclose(decoded[row, :, 0], free, atol=1e-12)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kernel", [1, 3, 4])
+def test_dlinear_maps_the_trend_and_the_rest_of_each_series(kernel):
+    class Several(Toy):
+        past = (2, 0)
+
+    ports = Port(width=3, longest=CONTEXT), Port(width=2, longest=HORIZON)
+    model = built(DLinear(kernel=kernel), Several("UNALIGNED", ports))
+    batch = windows()
+    out = model(batch._replace(y=torch.zeros(2, HORIZON, 2).double())).out
+    for row in range(2):
+        for value, column in enumerate((2, 0)):
+            x = batch.x[row, :, column]
+            trend = torch.stack([
+                sum(x[min(max(t + k, 0), CONTEXT - 1)]
+                    for k in range(-((kernel - 1) // 2), kernel // 2 + 1)) / kernel
+                for t in range(CONTEXT)
+            ])  # fmt: skip
+            for s in range(HORIZON):
+                expected = (
+                    model.seasonal.weight[s] @ (x - trend) + model.seasonal.bias[s]
+                    + model.trend.weight[s] @ trend + model.trend.bias[s]
+                )  # fmt: skip
+                assert out[row, s, value].item() == pytest.approx(expected.item(), abs=1e-12)
 
 
 @torch.no_grad()
@@ -197,6 +224,7 @@ def test_position_attention_begins_as_content_attention():
             "has none",
         ),
         (LSTNet(), TOYS["translate"], "windows of one length"),
+        (DLinear(), TOYS["lm"], "dlinear forecasts series from windows of one length"),
         (LSTNet(kernel=3, period=8, autoregressive=2), SERIES, "period = 8"),
         (LSTNet(kernel=2, period=2, autoregressive=50), SERIES, "autoregressive = 50"),
     ],

@@ -6,7 +6,7 @@ import torch
 
 from rnnbench.contract import Prediction
 from rnnbench.data import Series, naive_scores, time_of_year
-from rnnbench.data.windows import naive_forecasts
+from rnnbench.data.naive import naive_forecasts
 from rnnbench.nn.meters import ForecastErrors
 
 
@@ -29,8 +29,8 @@ def test_windows_hold_the_rows_they_say_and_their_targets_stay_in_the_split(
     for t in w.times_W:
         b = w.batch(np.array([t]), None)
         raw_x = np.stack([np.arange(t - 5, t), np.sin(np.arange(t - 5, t))], 1)
-        want_x = (raw_x - s.mean_D) / s.std_D
-        want_y = (np.arange(t, t + 3) - s.mean_D[0]) / s.std_D[0]
+        want_x = (raw_x - s.mean_PD) / s.std_PD
+        want_y = (np.arange(t, t + 3) - s.mean_PD[0, 0]) / s.std_PD[0, 0]
         if centre == "last":
             want_y = want_y - want_x[-1, 0]
             want_x = want_x - want_x[-1]
@@ -43,9 +43,9 @@ def test_windows_hold_the_rows_they_say_and_their_targets_stay_in_the_split(
 def test_scaling_knows_the_training_part_alone():
     s = series()
     train = np.arange(30.0)
-    assert s.mean_D[0] == pytest.approx(train.mean())
-    assert s.std_D[0] == pytest.approx(train.std())
-    assert s.naive_scale == pytest.approx(4 / train.std())  # a ramp moves by 4 in a season of 4
+    assert s.mean_PD[0, 0] == pytest.approx(train.mean())
+    assert s.std_PD[0, 0] == pytest.approx(train.std())
+    assert s.naive_PV[0, 0] == pytest.approx(4 / train.std())  # a ramp moves by 4 in a season of 4
 
 
 def test_a_missing_input_is_carried_forward_and_a_missing_target_stays_missing():
@@ -89,16 +89,15 @@ def test_centring_changes_no_error():
     for centre in ("last", "none"):
         s = series(missing=(50,))
         scores.append(naive_scores(s.windows("test", 5, 3, centre), lambda: ForecastErrors(2.0)))
-    for name in ("repeat_last", "seasonal_naive"):
+    for name in ("repeat_last", "seasonal_naive", "mean"):
         assert scores[0][name] == pytest.approx(scores[1][name], rel=1e-5)
 
 
 def test_there_is_no_seasonal_forecast_in_the_first_season():
     s = series(season=8)
     w = s.windows("train", 2, 3, "none")
-    assert naive_scores(w, lambda: ForecastErrors(1.0)) == {}
-    with pytest.raises(ValueError, match="first season"):
-        naive_forecasts(w, w.times_W)
+    assert set(naive_scores(w, lambda: ForecastErrors(1.0))) == {"repeat_last", "mean"}
+    assert set(naive_forecasts(w, w.times_W)) == {"repeat_last", "mean"}
 
 
 def test_series_and_windows_that_cannot_be_are_refused():

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.contract import Architecture, Batch, Kind, Refusal, Result, State, Task, setting
-from rnnbench.nn import GatedCell, Model
-from rnnbench.nn.models import Feed
+from rnnbench.contract import Architecture, Refusal, Task, setting
+from rnnbench.nn import GatedCell
+from rnnbench.nn.at_once import AtOnce
 
 
 class ReluGRUCell(GatedCell):
@@ -31,27 +31,18 @@ class ReluGRUCell(GatedCell):
         return ((1 - u) * state[0] + u * c,)
 
 
-class LSTNetModel(Model):
-    """Forecasts all steps of the horizon at once. C counts the convolution's filters."""
-
-    decodes = True
+class LSTNetModel(AtOnce):
+    """See `LSTNet`. C counts the convolution's filters."""
 
     def __init__(self, architecture: LSTNet, task: Task):
-        super().__init__(task.target)
-        a, self.past = architecture, list(task.past)
-        known = task.source.longest is not None and task.target.longest is not None
-        if task.kind is not Kind.UNALIGNED or not self.past or not known:
-            raise Refusal(
-                f"{a.name} forecasts series from windows of one length; {task.name} is no such "
-                "task.\n  Choose a forecasting task."
-            )
-        context, self.horizon = task.source.longest or 0, task.target.longest or 0
+        a = architecture
+        super().__init__(a.name, task)
         needs = {"period": a.period + a.kernel - 1, "autoregressive": a.autoregressive}
         for what, need in needs.items():
-            if need > context:
+            if need > self.context:
                 raise Refusal(
                     f"{a.name}: {what} = {getattr(a, what)} needs a window of {need} steps; "
-                    f"{task.name} has {context}.\n  Set architecture.{what} lower."
+                    f"{task.name} has {self.context}.\n  Set architecture.{what} lower."
                 )
         self.kind, self.period, self.ar = a.temporal, a.period, a.autoregressive
         self.kernel, self.dropout = a.kernel, a.dropout
@@ -63,20 +54,11 @@ class LSTNetModel(Model):
             joined += a.period * a.skip_hidden
         else:
             joined += a.hidden
-        self.readout = nn.Linear(joined, self.horizon * task.target.width)
+        self.readout = nn.Linear(joined, self.horizon * task.target.outputs)
         self.highway = nn.Linear(self.ar, self.horizon) if self.ar else None
 
-    def forward(self, batch: Batch, state: State = None, feed: Feed | None = None) -> Result:
-        return self.forecast(batch, batch.y.shape[1])
-
-    def decode(self, batch: Batch) -> Tensor:
-        return self.forecast(batch, self.horizon).out
-
-    def forecast(self, batch: Batch, steps: int) -> Result:
-        """The first `steps` of the horizon: (B, S, V)."""
-        if steps > self.horizon:
-            raise ValueError(f"{steps} steps are asked for; the horizon is {self.horizon}")
-        c_BCT = F.relu(self.convolution(batch.x.transpose(1, 2)))
+    def ahead(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
+        c_BCT = F.relu(self.convolution(x_BTD.transpose(1, 2)))
         c_BTC = self.drop(c_BCT).transpose(1, 2)
         h_BTH, _ = self.recurrent(c_BTC)
         last_BH = self.drop(h_BTH[:, -1])
@@ -84,10 +66,11 @@ class LSTNetModel(Model):
         hidden_BJ = torch.cat([last_BH, self.drop(second)], -1)
         out_BSV = self.readout(hidden_BJ).unflatten(-1, (self.horizon, -1))
         if self.highway is not None:
-            past_BVQ = batch.x[:, -self.ar :, self.past].transpose(1, 2)
-            out_BSV = out_BSV + self.highway(past_BVQ).transpose(1, 2)
-        hidden_BSJ = hidden_BJ[:, None].expand(-1, steps, -1)
-        return Result(out_BSV[:, :steps], hidden_BSJ, None)
+            past_BVQ = x_BTD[:, -self.ar :, self.past].transpose(1, 2)
+            ahead_BSV = self.highway(past_BVQ).transpose(1, 2)
+            # Of a distribution's parameters the first block is where values are expected.
+            out_BSV = out_BSV + F.pad(ahead_BSV, (0, out_BSV.shape[-1] - ahead_BSV.shape[-1]))
+        return out_BSV, hidden_BJ
 
     def periodic(self, c_BTC: Tensor) -> Tensor:
         """The last hidden states of a recurrence from each step to `period` steps later: one for

@@ -172,5 +172,5 @@ def run_free(model: Model, batch: Batch, state: State) -> Result:
 def sampled(model: Model, out_B1V: Tensor) -> Tensor:
     """(B, 1) tokens drawn from what a model says, or its values."""
     if not model.target.classes:
-        return out_B1V
+        return model.target.choose(out_B1V)
     return torch.multinomial(out_B1V[:, -1].softmax(-1), 1)

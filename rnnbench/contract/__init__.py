@@ -14,6 +14,7 @@ from rnnbench.contract.task import Data, Meter, Metric, Source, Task
 from rnnbench.contract.trick import SITES, Estimator, Trick
 from rnnbench.contract.types import (
     Batch,
+    Distribution,
     Kind,
     Layout,
     Moment,
@@ -26,7 +27,7 @@ from rnnbench.contract.types import (
 from rnnbench.settings import setting
 
 __all__ = [
-    "Architecture", "Backbone", "Batch", "Cell", "Data", "Estimator", "Kind", "Layout",
-    "Learning", "Meter", "Metric", "Moment", "Plugin", "Port", "Prediction", "Refusal", "Result",
-    "SITES", "Source", "State", "Task", "Trick", "WrappedOptimizer", "detach", "setting",
+    "Architecture", "Backbone", "Batch", "Cell", "Data", "Distribution", "Estimator", "Kind",
+    "Layout", "Learning", "Meter", "Metric", "Moment", "Plugin", "Port", "Prediction", "Refusal",
+    "Result", "SITES", "Source", "State", "Task", "Trick", "WrappedOptimizer", "detach", "setting",
 ]  # fmt: skip

@@ -30,9 +30,11 @@ class Source:
     Attributes:
         name: folder name in the cache.
         origin: "wheel:NAME==VERSION" (from the package index), "package:NAME" (a file of an
-            installed dependency) or an https address.
+            installed dependency), "file:PATH" (a user's own, see `rnnbench.data.own_file`) or an
+            https address: of a folder (it ends in "/"), an archive or a file.
         files: path inside the origin -> sha256 of its content ("" for a folder of a wheel, or a
-            pattern such as "a/*/b.json", which the wheel's own sha256 covers).
+            pattern such as "a/*/b.json", which the wheel's or archive's own sha256 covers).
+            "gunzipped:…" is the sha256 of what a .gz file unpacks to, for wrappers that differ.
         sha256: of the whole download, "" where `files` say it all.
         size: bytes of the download.
         licence, citation: shown to the user.

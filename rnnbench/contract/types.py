@@ -28,6 +28,32 @@ class Kind(enum.Enum):
     UNALIGNED = "unaligned"
 
 
+class Distribution:
+    """How real values are distributed, given what a model puts out for them. P counts parameters.
+
+    A model puts out P numbers for each of V values, as P blocks of V: (..., P * V). The first
+    block is where the values are expected, so that what is added to it moves them. Subclasses are
+    frozen dataclasses; `rnnbench.nn.distributions` has some.
+
+    Attributes:
+        parameters: P.
+    """
+
+    parameters: int
+
+    def point(self, out: Tensor) -> Tensor:
+        """(..., V): the one value that stands for the distribution; a decoder reads it next."""
+        raise NotImplementedError
+
+    def nll(self, out: Tensor, y: Tensor) -> Tensor:
+        """(..., V): what is minimised for each value of y (..., V), such as nats."""
+        raise NotImplementedError
+
+    def around(self, y: Tensor) -> Tensor:
+        """(..., P * V): an output whose point is y."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
 class Port:
     """What flows through one end of a task.
@@ -42,6 +68,8 @@ class Port:
             has); of a source the most steps that it has, where that is known.
         vocabulary: names the classes; two ports of one task with the same name speak of the same
             tokens, so that one can be copied to the other ("": they have nothing in common).
+        distribution: of a target's values; None: a model puts out the values themselves, and the
+            loss is the squared error.
         distinct: of a target of positions: each of the source's is named once, then the end;
             decoding offers nothing else.
 
@@ -57,12 +85,37 @@ class Port:
     longest: int | None = None
     vocabulary: str = ""
     distinct: bool = False
+    distribution: Distribution | None = None
 
     def __post_init__(self) -> None:
         if (self.classes > 0) == (self.width > 0):
             raise ValueError(f"a Port carries tokens or values: set classes or width, got {self}")
         if self.distinct and (self.layout != "positions" or self.stop != 0):
             raise ValueError(f"distinct is said of positions that end with 0, got {self}")
+        if self.distribution is not None and not self.width:
+            raise ValueError(f"a distribution is of values; {self.classes} classes have their own")
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a model puts out for each step of a target."""
+        return self.classes or self.width * (self.distribution or _POINT).parameters
+
+    def choose(self, out: Tensor) -> Tensor:
+        """What an output (..., `outputs`) says: the most probable classes (...), or values
+        (..., V)."""
+        return out.argmax(-1) if self.classes else (self.distribution or _POINT).point(out)
+
+
+class _Point(Distribution):
+    """The values themselves."""
+
+    parameters = 1
+
+    def point(self, out: Tensor) -> Tensor:
+        return out
+
+
+_POINT = _Point()
 
 
 class Layout(NamedTuple):
@@ -89,6 +142,7 @@ class Batch(NamedTuple):
             (B, S, V) values. A NaN value is a missing target and is left out of the loss.
         x_len, y_len: (B,) true lengths, None where every row is full.
         grid, parent_BT: see `Layout`.
+        item_B: (B,) what the task's own meter knows a row by; no model reads it.
     """
 
     x: Tensor
@@ -97,6 +151,7 @@ class Batch(NamedTuple):
     y_len: Tensor | None = None
     grid: tuple[int, ...] | None = None
     parent_BT: Tensor | None = None
+    item_B: Tensor | None = None
 
     @property
     def layout(self) -> Layout:
@@ -122,7 +177,7 @@ class Moment(NamedTuple):
 class Result(NamedTuple):
     """What a model says about a batch under teacher forcing (or as fed by a trick)."""
 
-    out: Tensor  # (B, S, V) logits or values; (B, V) for SEQ_TO_VEC
+    out: Tensor  # (B, S, V) logits, values or a distribution's; (B, V) for SEQ_TO_VEC
     hidden: Tensor  # (B, S, H): what the readout read
     state: State  # carried to the next batch where the data are carried
     penalty: Tensor | None = None  # scalar, minimised with the loss and not reported as loss
@@ -131,8 +186,11 @@ class Result(NamedTuple):
 class Prediction(NamedTuple):
     """What a meter sees of a batch at evaluation."""
 
-    nll: Tensor  # per target element, 0 where masked: nats for classes, squared error for values
+    nll: Tensor  # per target element, 0 where masked: nats of classes and distributions, or
+    # squared error
     mask: Tensor  # same shape, True where a target is counted
     out: Tensor  # as Result.out
-    decoded: Tensor | None  # (B, S') tokens or (B, S, V) values produced without seeing y
+    decoded: Tensor | None = None  # (B, S') tokens or (B, S, V) values produced without seeing y
     attention: Tensor | None = None  # (B, S', T): what each decoded step looked at
+    decoded_out: Tensor | None = None  # (B, S, P * V): the outputs that `decoded` stands for, where
+    # the target has a distribution

@@ -5,38 +5,70 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Task
-from rnnbench.data.windows import Series, naive_scores
-from rnnbench.nn.meters import ForecastErrors
+from rnnbench.contract import Batch, Kind, Meter, Metric, Port, Task, setting
+from rnnbench.data.naive import naive_scores
+from rnnbench.data.series import Series
+from rnnbench.data.windows import Windows
+from rnnbench.nn.distributions import Forecaster, distribution
+from rnnbench.nn.meters_forecasting import Forecasts
+
+__all__ = ["Forecast"]
+
+_ERRORS = (
+    Metric("mse", "z-score squared", help="mean squared error"),
+    Metric("mae", "z-score", help="mean absolute error"),
+    Metric("mase", "", help="mae / in-sample mae of the seasonal naive forecast"),
+    Metric("smape", "%", help="mean of 200 |y - f| / (|y| + |f|), in the data's own unit"),
+    Metric("rse", "", help="root of squared errors over squared deviations from the mean"),
+    Metric("corr", "", True, help="correlation of forecast and truth, mean over the columns"),
+)
+_CRPS = Metric("crps", "z-score", help="continuous ranked probability score")
+_COVERAGE = (
+    Metric("coverage_80", "share", True, help="of truths in the central 80%; 0.8 is calibrated"),
+    Metric("coverage_90", "share", True, help="of truths in the central 90%; 0.9 is calibrated"),
+)
 
 
+@dataclass(frozen=True)
 class Forecast(Task):
-    """A task that reads a window of a series and forecasts the steps after it.
+    """A task that reads a window of one or several series and forecasts the steps after it.
 
-    Subclasses are dataclasses with the fields `context`, `horizon` and `centre`, and write
-    `table` and `series` (best cached) besides what every task writes.
+    Subclasses are dataclasses that give these fields defaults of their own, and write `series`
+    (best cached), `source` and `table` besides what every task writes.
+
+    Metrics are those of `rnnbench.nn.meters_forecasting.Forecasts`. With an `output` other than
+    "point" the model puts out a distribution (`rnnbench.nn.distributions`), whose negative
+    log-likelihood (of quantiles: twice the pinball loss) is the loss; decoders read its mean (the
+    median of quantiles) as their next input, and CRPS, the headline then, and coverage are of
+    the distributions of a free-running forecast, each step's given the points before it.
     """
 
     kind: ClassVar[Kind] = Kind.UNALIGNED
-    metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("mse", "z-score squared", help="mean squared error"),
-        Metric("mae", "z-score", help="mean absolute error"),
-        Metric("mase", "", help="mae / in-sample mae of the seasonal naive forecast"),
-    )
-    selection: ClassVar[str] = "mse"
     eval_batch: ClassVar[int] = 512
 
-    if TYPE_CHECKING:
-        context: int
-        horizon: int
-        centre: Literal["last", "none"]
+    context: int = setting(52, "steps that are read", unit="steps", low=1)
+    horizon: int = setting(26, "steps that are forecast", unit="steps", low=1)
+    centre: Literal["last", "none"] = setting("last", "what value of a window becomes zero")
+    output: Literal["point", "gaussian", "student-t", "quantiles"] = setting(
+        "point", "what is forecast: values, or distributions of them"
+    )
+    stride: int = setting(1, "from a window of validation or test to the next", unit="steps", low=1)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:  # type: ignore[override]
+        return _ERRORS if self.output == "point" else (_CRPS, *_ERRORS, *_COVERAGE)
+
+    @property
+    def selection(self) -> str:  # type: ignore[override]
+        return "mse" if self.output == "point" else "crps"
 
     @property
     def series(self) -> Series:
@@ -44,29 +76,55 @@ class Forecast(Task):
         raise NotImplementedError
 
     @property
+    def window(self) -> tuple[int, int]:
+        """Steps that are read and steps that are forecast."""
+        return self.context, self.horizon
+
+    @property
+    def source(self) -> Port:
+        return Port(width=self.series.width, longest=self.window[0])
+
+    @property
     def target(self) -> Port:
-        return Port(width=1, longest=self.horizon)
+        width = len(self.series.target)
+        return Port(width=width, longest=self.window[1], distribution=self._distribution)
+
+    @property
+    def _distribution(self) -> Forecaster | None:
+        return None if self.output == "point" else distribution(self.output)
 
     @property
     def past(self) -> tuple[int, ...]:
-        return (self.series.target,)
+        return self.series.target
 
-    def data(self, split: str, seed: int) -> Data:
-        return self.series.windows(split, self.context, self.horizon, self.centre)
+    def data(self, split: str, seed: int) -> Windows:
+        stride = 1 if split == "train" else self.stride
+        return self.series.windows(split, *self.window, self.centre, stride)
 
     def meter(self, split: str) -> Meter:
-        return ForecastErrors(self.series.naive_scale)
+        return self._meter(self.data(split, 0), as_points=False)
+
+    def _meter(self, windows: Windows, as_points: bool) -> Meter:
+        series = len(self.series.names)
+        return Forecasts(windows.unit, series, self._distribution, as_points)
+
+    def baselines(self, split: str) -> dict[str, dict[str, float]]:
+        """The naive forecasts on the same windows; the seasonal one where a season lies before."""
+        windows = self.data(split, 0)
+        return naive_scores(windows, partial(self._meter, windows, as_points=True))
 
     def table(self, rows: Sequence[Mapping[str, str]]) -> tuple[np.ndarray, np.ndarray | None]:
         """The columns (N, D) of a file's rows, NaN where missing, and what else is known (N, K)."""
         raise NotImplementedError
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """The tail of a CSV with the columns of the task's own file; forecasts in their unit."""
-        rows = list(csv.DictReader(io.StringIO(text)))[-self.context :]
-        if len(rows) < self.context:
+        """The tail of a CSV with the columns of the task's own file; forecasts in their unit, a
+        line a step, with a header where there is more than one column."""
+        context = self.window[0]
+        rows = list(csv.DictReader(io.StringIO(text)))[-context:]
+        if len(rows) < context:
             raise ValueError(
-                f"{self.name} reads a CSV with a header and {self.context} or more rows after it; "
+                f"{self.name} reads a CSV with a header and {context} or more rows after it; "
                 f"got {len(rows)}"
             )
         try:
@@ -75,16 +133,27 @@ class Forecast(Task):
             raise ValueError(
                 f"{self.name}: the CSV has no column {error}; it has {', '.join(rows[0])}"
             ) from error
-        series = self.series
-        x, last = series.tail(values_ND, known_NK, self.centre)
-        mean, std = series.mean_D[series.target], series.std_D[series.target]
+        x, restore = self.series.tail(values_ND, known_NK, self.centre)
+        names = [self.series.columns[d] for d in self.series.target]
 
-        def answer(y_S1: Tensor) -> str:
-            return "\n".join(f"{(v + last) * std + mean:g}" for v in y_S1[:, 0].double().tolist())
+        def answer(y_SV: Tensor) -> str:
+            lines = [",".join(f"{v:g}" for v in row) for row in restore(y_SV.double().numpy())]
+            return "\n".join(([",".join(names)] if len(names) > 1 else []) + lines)
 
-        return Batch(torch.from_numpy(x), torch.zeros(1, self.horizon, 1)), answer
+        return self.row(x), answer
 
-    def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """The naive forecasts on the same windows; none where a season does not lie before all."""
-        windows = self.series.windows(split, self.context, self.horizon, self.centre)
-        return naive_scores(windows, partial(self.meter, split))
+    def row(self, x_1TI: np.ndarray) -> Batch:
+        """A batch of one window, whose target nobody knows."""
+        y_1SV = torch.zeros(1, self.window[1], len(self.series.target))
+        return Batch(torch.from_numpy(x_1TI), y_1SV)
+
+    def show(self, batch: Batch, prediction: Any) -> list[dict[str, str]]:
+        """The forecast of the first column beside the truth, in z-scores of the window."""
+        if prediction.decoded is None:
+            return []
+        pairs = zip(batch.y[:, :, 0].tolist(), prediction.decoded[:, :, 0].tolist(), strict=True)
+        return [
+            {"truth": " ".join(f"{v:.3g}" for v in truth),
+             "forecast": " ".join(f"{v:.3g}" for v in guess)}
+            for truth, guess in pairs
+        ]  # fmt: skip

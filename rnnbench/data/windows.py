@@ -1,106 +1,37 @@
-"""Forecasting: a series, its chronological split and scaling, and windows on it as views.
+"""Windows on series, as views: a batch copies its own windows only.
 
 A window at time t reads `context` steps, t - context … t - 1, and its target is the `horizon`
-steps t … t + horizon - 1.
+steps t … t + horizon - 1. V columns are forecast.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
+from torch import Tensor
 
-from rnnbench.contract import Batch, Data, Meter, Prediction
+from rnnbench.contract import Batch, Data
 
-__all__ = ["SPLITS", "Series", "Windows", "naive_forecasts", "naive_scores", "time_of_year"]
+if TYPE_CHECKING:
+    from rnnbench.data.series import Series
 
-SPLITS = ("train", "valid", "test")
+__all__ = ["Centre", "Unit", "Windows"]
+
 Centre = Literal["last", "none"]
 
 
-class Series:
-    """A series of D columns, split in time and scaled by what its training part shows.
+class Unit(NamedTuple):
+    """What the values of some windows mean: z = value + level, and in the data's unit
+    z * std + mean."""
 
-    Columns become z-scores by the mean and standard deviation of their observed training values.
-    Where an input is missing the last observed value stands in for it; a missing target stays
-    NaN and is left out of loss and metrics.
-
-    Args:
-        values_ND: the columns, NaN where missing.
-        ends: index after the last row of the training, validation and test part.
-        season: rows in a season.
-        target: column to be forecast.
-        known_NK: further inputs that are read as they are, such as the time of the year.
-    Attributes:
-        scaled_ND: z-scores, NaN where missing.
-        inputs_NI: (N, D + K) z-scores with gaps filled, then the known columns.
-        naive_scale: mean |z_t - z_{t - season}| of the target over the training part, where both
-            are observed: the denominator of MASE.
-    Raises:
-        ValueError: a column begins with a missing value, has no spread, or the training part is
-            no longer than a season.
-    Source of MASE: Hyndman & Koehler (2006), Int. J. Forecasting 22, section 3; the seasonal
-    denominator as in Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 5.8.
-    """
-
-    def __init__(
-        self,
-        values_ND: np.ndarray,
-        *,
-        ends: tuple[int, int, int],
-        season: int,
-        target: int = 0,
-        known_NK: np.ndarray | None = None,
-    ) -> None:
-        if ends[2] != len(values_ND) or not season < ends[0] < ends[1] < ends[2]:
-            raise ValueError(f"{len(values_ND)} rows, season {season}: no split at {ends}")
-        if np.isnan(values_ND[0]).any():
-            raise ValueError("a column begins with a missing value: there is nothing to carry on")
-        train_ND = values_ND[: ends[0]]
-        self.mean_D, self.std_D = np.nanmean(train_ND, 0), np.nanstd(train_ND, 0)
-        if not (self.std_D > 0).all():
-            raise ValueError("a column is constant over the training part and cannot be scaled")
-        self.ends, self.season, self.target = ends, season, target
-        self.scaled_ND = ((values_ND - self.mean_D) / self.std_D).astype(np.float32)
-        known_NK = np.empty((len(values_ND), 0)) if known_NK is None else known_NK
-        self.inputs_NI = np.concatenate([_carry_forward(self.scaled_ND), known_NK], 1)
-        self.inputs_NI = self.inputs_NI.astype(np.float32)
-        z_N = self.scaled_ND[: ends[0], target].astype(np.float64)
-        self.naive_scale = float(np.nanmean(np.abs(z_N[season:] - z_N[:-season])))
-
-    def tail(
-        self, values_ND: np.ndarray, known_NK: np.ndarray | None, centre: Centre
-    ) -> tuple[np.ndarray, float]:
-        """Inputs (1, N, D + K) of rows that a user gives, and what their target was shifted by.
-
-        Raises:
-            ValueError: a column begins with a missing value.
-        """
-        if np.isnan(values_ND[0]).any():
-            raise ValueError("a column begins with a missing value: there is nothing to carry on")
-        scaled_ND = _carry_forward((values_ND - self.mean_D) / self.std_D)
-        last_D = scaled_ND[-1].copy() if centre == "last" else np.zeros_like(scaled_ND[-1])
-        parts = [scaled_ND - last_D, *([] if known_NK is None else [known_NK])]
-        return np.concatenate(parts, 1).astype(np.float32)[None], float(last_D[self.target])
-
-    def windows(self, split: str, context: int, horizon: int, centre: Centre) -> Windows:
-        """All windows whose whole target lies in a split; their context may begin before it.
-
-        Raises:
-            ValueError: the split is too short for one window, or unknown.
-        """
-        part = SPLITS.index(split)
-        begin, end = (0, *self.ends)[part : part + 2]
-        times_W = np.arange(max(begin, context), end - horizon + 1)
-        if not len(times_W):
-            raise ValueError(
-                f"{split} has {end - begin} rows, too few for a context of {context} and a "
-                f"horizon of {horizon}: make them smaller"
-            )
-        return Windows(self, times_W, context, horizon, centre)
+    mean_BV: Tensor
+    std_BV: Tensor
+    level_BV: Tensor
+    naive_BV: Tensor  # of MASE, in z-scores: the in-sample error of the seasonal naive forecast
+    series_B: Tensor  # which series
 
 
 class Windows(Data):
@@ -112,9 +43,15 @@ class Windows(Data):
     """
 
     def __init__(
-        self, series: Series, times_W: np.ndarray, context: int, horizon: int, centre: Centre
+        self,
+        series: Series,
+        times_W: np.ndarray,
+        context: int,
+        horizon: int,
+        centre: Centre,
+        naive_PV: np.ndarray,
     ) -> None:
-        self.series, self.times_W = series, times_W
+        self.series, self.times_W, self.naive_PV = series, times_W, naive_PV
         self.context, self.horizon, self.centre = context, horizon, centre
 
     def __len__(self) -> int:
@@ -127,62 +64,40 @@ class Windows(Data):
         return [self.times_W[index_W[i : i + size]] for i in range(0, n, size)]
 
     def batch(self, key: np.ndarray, rng: torch.Generator | None) -> Batch:
-        """x (B, context, D + K) and y (B, horizon, 1), which is NaN where the target is missing."""
-        s = self.series
-        x_BTI = sliding_window_view(s.inputs_NI, self.context, 0)[key - self.context]
-        x_BTI = x_BTI.swapaxes(1, 2).copy()
-        y_BS = sliding_window_view(s.scaled_ND[:, s.target], self.horizon)[key].copy()
+        """x (B, context, I) and y (B, horizon, V), which is NaN where the target is missing."""
+        s, ahead = self.series, list(self.series.ahead)
+        scaled = s.scaled_ND.shape[1]
+        x_BTI = _cut(s.inputs_NI, key - self.context, self.context)
+        y_BSV = _cut(s.target_NV, key, self.horizon)
+        last_BD = x_BTI[:, -1, :scaled].copy()
+        if ahead:
+            # At most `horizon` rows beyond the context are new; a window is small, so all are cut.
+            later_BTA = _cut(s.inputs_NI, key - self.context + self.horizon, self.context)
+            x_BTI = np.concatenate([x_BTI, later_BTA[:, :, ahead]], 2)
         if self.centre == "last":
-            last_BD = x_BTI[:, -1, : s.scaled_ND.shape[1]].copy()
-            x_BTI[:, :, : s.scaled_ND.shape[1]] -= last_BD[:, None]
-            y_BS -= last_BD[:, s.target, None]
-        return Batch(torch.from_numpy(x_BTI), torch.from_numpy(y_BS)[:, :, None])
+            x_BTI[:, :, :scaled] -= last_BD[:, None]
+            y_BSV -= last_BD[:, None, list(s.target)]
+            if ahead:
+                x_BTI[:, :, -len(ahead) :] -= last_BD[:, None, ahead]
+        item_B = torch.from_numpy(key.astype(np.int64))
+        return Batch(torch.from_numpy(x_BTI), torch.from_numpy(y_BSV), item_B=item_B)
+
+    def unit(self, item_B: Tensor) -> Unit:
+        """What the values of a batch mean, by its `item_B`."""
+        s, key = self.series, item_B.cpu().numpy()
+        of_B = np.searchsorted(s.ends_P3[:, 2], key, side="right")
+        at = list(s.target)
+        level_BV = self.level(key).astype(np.float64)
+        mean_BV, std_BV = s.mean_PD[of_B][:, at], s.std_PD[of_B][:, at]
+        found = (mean_BV, std_BV, level_BV, self.naive_PV[of_B], of_B)
+        return Unit(*(torch.from_numpy(np.ascontiguousarray(a)) for a in found))
+
+    def level(self, key: np.ndarray) -> np.ndarray:
+        """(B, V): the z-scores that stand at 0 in the windows at some times."""
+        last_BV = self.series.inputs_NI[key - 1][:, list(self.series.target)]
+        return last_BV if self.centre == "last" else np.zeros_like(last_BV)
 
 
-def naive_forecasts(windows: Windows, times_B: np.ndarray) -> dict[str, torch.Tensor]:
-    """(B, horizon, 1) of the two forecasts that cost nothing, shifted as the windows' targets are.
-
-    "repeat_last": the last value read. "seasonal_naive": the value one season before, or the
-    least number of seasons that lies before the window; missing values are carried forward.
-    Raises:
-        ValueError: a window begins within the first season, so nothing lies a season before it.
-    """
-    if times_B.min() < windows.series.season:
-        raise ValueError("no seasonal naive forecast for windows in the first season")
-    s = windows.series
-    filled_N = s.inputs_NI[:, s.target]
-    last_B1 = filled_N[times_B - 1][:, None]
-    step_S = np.arange(windows.horizon)
-    seasonal_BS = filled_N[times_B[:, None] + step_S - s.season * (step_S // s.season + 1)]
-    shift_B1 = last_B1 if windows.centre == "last" else np.zeros_like(last_B1)
-    forecasts = {"seasonal_naive": seasonal_BS, "repeat_last": np.repeat(last_B1, len(step_S), 1)}
-    return {k: torch.from_numpy(v - shift_B1)[:, :, None] for k, v in forecasts.items()}
-
-
-def naive_scores(windows: Windows, meter: Callable[[], Meter]) -> dict[str, dict[str, float]]:
-    """What the naive forecasts reach on these very windows, by the task's own meter.
-
-    {} where some windows begin within the first season (part of the training split may).
-    """
-    if windows.times_W.min() < windows.series.season:
-        return {}
-    meters = {"seasonal_naive": meter(), "repeat_last": meter()}
-    for key in windows.order(1024, None):
-        batch = windows.batch(key, None)
-        for name, guess in naive_forecasts(windows, key).items():
-            mask = ~batch.y.isnan()
-            error = torch.where(mask, guess - batch.y, 0.0)
-            meters[name].update(batch, Prediction(error.square(), mask, guess, guess))
-    return {name: m.compute() for name, m in meters.items()}
-
-
-def _carry_forward(values_ND: np.ndarray) -> np.ndarray:
-    """Each missing value replaced by the last observed one of its column."""
-    row_ND = np.where(np.isnan(values_ND), 0, np.arange(len(values_ND))[:, None])
-    return np.take_along_axis(values_ND, np.maximum.accumulate(row_ND, 0), 0)
-
-
-def time_of_year(day_of_year_N: Sequence[int] | np.ndarray) -> np.ndarray:
-    """(N, 2): sine and cosine of the angle that the day stands for, with 365.25 days a turn."""
-    angle_N = 2 * np.pi * np.asarray(day_of_year_N) / 365.25
-    return np.stack([np.sin(angle_N), np.cos(angle_N)], 1)
+def _cut(rows_NI: np.ndarray, first_B: np.ndarray, steps: int) -> np.ndarray:
+    """(B, steps, I): a copy of `steps` rows from each first one on."""
+    return sliding_window_view(rows_NI, steps, 0)[first_B].swapaxes(1, 2).copy()

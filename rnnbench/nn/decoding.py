@@ -85,6 +85,7 @@ class Decoded(NamedTuple):
     y: Tensor  # (B, S') tokens or (B, S, V) values
     attention: Tensor | None = None  # (B, S', T): what each step looked at, where it looks
     score: Tensor | None = None  # (B,): log-probability of the tokens in nats, the stop's included
+    out: Tensor | None = None  # (B, S', P * V): what y stands for, where it has a distribution
 
 
 @torch.no_grad()
@@ -115,16 +116,21 @@ def decode(
         raise Refusal(f"method {how.method!r} chooses among tokens; this model puts out values")
     if how.method == "beam":
         return _beam(model, batch, how, steps)
-    choose: Callable[[Tensor], Tensor] = _greedy if how.method == "greedy" else _Draw(how, rng)
+    target = model.target
+    choose: Callable[[Tensor], Tensor] = (
+        target.choose if how.method == "greedy" else _Draw(how, rng)
+    )
     y, state = model.first(batch), model.begin(batch)
-    outputs, looks, score = [], [], None
+    outputs, outs, looks, score = [], [], [], None
     done = torch.zeros(len(y), dtype=torch.bool, device=y.device)
     if model.target.classes:
         score = torch.zeros(len(y), device=y.device)
     for _ in range(steps):
         out, _, state = model.extend(y, state)
-        y = choose(out) if model.target.classes else out
+        y = choose(out)
         outputs.append(y)
+        if target.distribution is not None:
+            outs.append(out)
         looks.append(model.attention(state))
         if score is not None:
             gain = out[:, 0].log_softmax(-1).gather(1, y)[:, 0].to(score.dtype)
@@ -133,7 +139,8 @@ def decode(
             done |= y[:, 0] == model.target.stop
             if done.all():
                 break
-    return Decoded(torch.cat(outputs, 1), _stacked(looks), score)
+    said = torch.cat(outs, 1) if outs else None
+    return Decoded(torch.cat(outputs, 1), _stacked(looks), score, said)
 
 
 class _Once:
@@ -165,10 +172,6 @@ class _Once:
 
     def attention(self, state: State) -> Tensor | None:
         return self.model.attention(state[0])
-
-
-def _greedy(out_B1V: Tensor) -> Tensor:
-    return out_B1V.argmax(-1)
 
 
 class _Draw:

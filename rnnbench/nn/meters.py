@@ -33,18 +33,24 @@ class _Sums(Meter):
 
 
 class LanguageModelling(_Sums):
-    """ "perplexity" exp(nats per token) and "bits_per_char" nats per token / ln 2.
+    """ "perplexity" exp(nats per token) and "bits_per_char" nats per character / ln 2.
 
     Args:
         metrics: which of the two the task declares.
+        tokens_per_character: of the split; 1 where the tokens are characters or bytes.
     """
 
-    def __init__(self, metrics: Sequence[str] = ("perplexity", "bits_per_char")) -> None:
+    def __init__(
+        self,
+        metrics: Sequence[str] = ("perplexity", "bits_per_char"),
+        tokens_per_character: float = 1.0,
+    ) -> None:
         super().__init__()
         unknown = set(metrics) - {"perplexity", "bits_per_char"}
         if unknown or not metrics:
             raise ValueError(f"LanguageModelling reports perplexity, bits_per_char; not {unknown}")
         self.metrics, self.nats = tuple(metrics), 0.0
+        self.tokens_per_character = tokens_per_character
 
     def update(self, batch: Batch, prediction: Prediction) -> None:
         self.nats += _sum(prediction.nll, prediction.mask)
@@ -54,7 +60,8 @@ class LanguageModelling(_Sums):
         nats = self.nats / self.counted()
         # exp overflows a float beyond 709 nats; so bad a model has no finite perplexity.
         perplexity = math.exp(nats) if nats < 709 else math.inf if nats == nats else math.nan
-        values = {"perplexity": perplexity, "bits_per_char": nats / math.log(2)}
+        bits = nats * self.tokens_per_character / math.log(2)
+        values = {"perplexity": perplexity, "bits_per_char": bits}
         return {name: values[name] for name in self.metrics}
 
 
@@ -123,11 +130,18 @@ class ForecastErrors(_Sums):
 
 
 class Translation(_Sums):
-    """ "bleu" (sacreBLEU, 0 to 100) and "chrf" (chrF2, 0 to 100) of a whole split's sentences.
+    """ "bleu" (sacreBLEU, 0 to 100), "chrf" (chrF2, 0 to 100), "length_ratio" of a whole split.
+
+    "length_ratio" is the smaller of the translations' and the references' total length over the
+    larger, in sacreBLEU's tokens: 1 where they are as long, lower where translations are too
+    short or too long.
 
     Args:
         detokenise: the text of a list of tokens.
         stop: token that ends a sentence; it and what follows are cut off.
+        references: the reference of a pair of (source, target) tokens, where it is more than
+            `detokenise` can tell of the target's tokens: a word may be outside the vocabulary.
+        lowercase: compare without regard to case; the signature says so.
     Attributes:
         signature: sacreBLEU's own description of both figures; "" before `compute`.
     Source: Papineni et al. (2002) for BLEU, Popović (2015) for chrF, Post (2018),
@@ -136,17 +150,25 @@ class Translation(_Sums):
 
     decodes = True
 
-    def __init__(self, detokenise: Callable[[list[int]], str], stop: int) -> None:
+    def __init__(
+        self,
+        detokenise: Callable[[list[int]], str],
+        stop: int,
+        references: Callable[[list[int], list[int]], str] | None = None,
+        lowercase: bool = False,
+    ) -> None:
         super().__init__()
         self.detokenise, self.stop, self.signature = detokenise, stop, ""
+        self.reference = references or (lambda x, y: self.text(y))
+        self.lowercase = lowercase
         self.guesses: list[str] = []
         self.references: list[str] = []
 
     def update(self, batch: Batch, prediction: Prediction) -> None:
         decoded = _decoded(self, prediction)
-        lengths = [batch.y.shape[1]] * len(batch.y) if batch.y_len is None else batch.y_len.tolist()
-        for guess, gold, length in zip(decoded.tolist(), batch.y.tolist(), lengths, strict=True):
-            self.add(self.text(guess), self.text(gold[:length]))
+        pairs = zip(_rows(batch.x, batch.x_len), _rows(batch.y, batch.y_len), strict=True)
+        for guess, (x, y) in zip(decoded.tolist(), pairs, strict=True):
+            self.add(self.text(guess), self.reference(x, y))
 
     def add(self, guess: str, reference: str) -> None:
         """Count one pair of texts."""
@@ -164,13 +186,23 @@ class Translation(_Sums):
         from sacrebleu.metrics import BLEU, CHRF  # 0.1 s, and only translation needs it
 
         self.counted()
-        bleu, chrf = BLEU(), CHRF()
+        bleu, chrf = BLEU(lowercase=self.lowercase), CHRF(lowercase=self.lowercase)
+        found = bleu.corpus_score(self.guesses, [self.references])
+        shorter, longer = sorted((found.sys_len, found.ref_len))
         values = {
-            "bleu": bleu.corpus_score(self.guesses, [self.references]).score,
+            "bleu": found.score,
             "chrf": chrf.corpus_score(self.guesses, [self.references]).score,
+            "length_ratio": shorter / longer if longer else 1.0,
         }
         self.signature = f"BLEU|{bleu.get_signature()} chrF2|{chrf.get_signature()}"
         return values
+
+
+def _rows(tokens: Tensor, len_B: Tensor | None) -> list[list[int]]:
+    """The tokens of each row without its padding."""
+    if len_B is None:
+        return tokens.tolist()
+    return [row[:n] for row, n in zip(tokens.tolist(), len_B.tolist(), strict=True)]
 
 
 def _sum(values: Tensor, mask: Tensor) -> float:

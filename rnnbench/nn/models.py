@@ -48,7 +48,7 @@ class Model(nn.Module):
         raise NotImplementedError
 
     def readout_for(self, width: int) -> nn.Linear:
-        return nn.Linear(width, self.target.classes or self.target.width)
+        return nn.Linear(width, self.target.outputs)
 
     def gold(self, batch: Batch) -> Tensor:
         """The target with padding marked as ignored (classes) or missing (values)."""
@@ -60,11 +60,12 @@ class Model(nn.Module):
         return batch.y.masked_fill(~mask[..., None], torch.nan)
 
     def loss(self, out: Tensor, batch: Batch) -> Tensor:
-        """Mean over the counted target elements: nats for classes, squared error for values."""
+        """Mean over the counted target elements: nats for classes and distributions, squared error
+        for values without one."""
         y = self.gold(batch)
         if self.target.classes:
             return F.cross_entropy(out.flatten(0, -2), y.flatten(), ignore_index=IGNORED)
-        nll, mask = self._squared_error(out, y)
+        nll, mask = self._nll_of_values(out, y)
         return nll.sum() / mask.sum().clamp(min=1)
 
     def nll(self, out: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -75,12 +76,15 @@ class Model(nn.Module):
                 out.flatten(0, -2), y.flatten(), ignore_index=IGNORED, reduction="none"
             )
             return flat.view(y.shape), y != IGNORED
-        return self._squared_error(out, y)
+        return self._nll_of_values(out, y)
 
-    def _squared_error(self, out: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def _nll_of_values(self, out: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         mask = ~y.isnan()
         # The inner `where` keeps NaN out of the gradient, the outer one out of the sum.
-        return torch.where(mask, (out - torch.where(mask, y, 0.0)).square(), 0.0), mask
+        y = torch.where(mask, y, 0.0)
+        own = self.target.distribution
+        nll = (out - y).square() if own is None else own.nll(out, y)
+        return torch.where(mask, nll, 0.0), mask
 
     def carry(self, state: State) -> State:
         """What of the final state the next batch of a stream starts from."""
@@ -98,9 +102,17 @@ class Model(nn.Module):
         Raises:
             Refusal: the model produces y in one piece, and another way than "greedy" is asked for.
         """
+        self.refuse_other_ways(how)
+        return Decoded(self.decode(batch))
+
+    def refuse_other_ways(self, how: Decoding) -> None:
+        """Refuse what only a step-by-step decoder can do.
+
+        Raises:
+            Refusal: another way than "greedy" is asked for.
+        """
         if how.method != "greedy":
             raise Refusal(f"{type(self).__name__} puts out y in one piece: nothing to {how.method}")
-        return Decoded(self.decode(batch))
 
 
 class Decoder(Model):
@@ -152,7 +164,7 @@ class Decoder(Model):
 
     def guess(self, out: Tensor) -> Tensor:
         """The most probable next input: (B, 1) tokens or (B, 1, V) values."""
-        return out.argmax(-1) if self.target.classes else out
+        return self.target.choose(out)
 
     def attention(self, state: State) -> Tensor | None:
         """(B, T): how much the latest output looked at each source position; None: it doesn't."""

@@ -95,7 +95,10 @@ def scores(task: Task, name: str, known: dict[str, Tensor]) -> dict[str, dict[st
                 out, decoded = constant_V.expand(*batch.y.shape, -1), None
             else:
                 out = decoded = constant_V.to(batch.y.dtype).expand(batch.y.shape)
-            meters[who].update(batch, Prediction(*model.nll(out, batch), out, decoded))
+                if task.target.distribution is not None:
+                    out = task.target.distribution.around(decoded)
+            said = Prediction(*model.nll(out, batch), out, decoded, None, out)
+            meters[who].update(batch, said)
     return {who: meter.compute() for who, meter in meters.items()}
 
 

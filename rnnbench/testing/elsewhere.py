@@ -37,6 +37,7 @@ from rnnbench.testing.common import fresh
 
 SPLITS = ("train", "valid", "test")
 LONGEST = 180  # seconds for one question
+IN_PLACE = ("package:", "file:")  # origins that are read where they lie, in no folder of data
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
 OFFLINE = {
     **{"PIP_NO_INDEX": "1", "PIP_INDEX_URL": NOWHERE, "PIP_RETRIES": "0"},
@@ -178,7 +179,7 @@ def _damage(task: Task) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, _stderr_in(Path(folder, "said")) as said:
         damaged = None
         for source in task.sources():
-            if source.origin.startswith("package:"):
+            if source.origin.startswith(IN_PLACE):
                 continue
             here, there = fetch(source), Path(folder, "data", source.name)
             shutil.copytree(here, there, copy_function=_link)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from rnnbench.contract import Task
-from rnnbench.testing.elsewhere import ask, digest, fetched, importable
+from rnnbench.testing.elsewhere import IN_PLACE, ask, digest, fetched, importable
 from rnnbench.testing.laws import Broken, DoesNotApply, Laws
 from rnnbench.testing.ports import fault
 from rnnbench.testing.reading import (
@@ -115,8 +115,10 @@ def splits_are_disjoint(task: Task) -> None:
             raise DoesNotApply("it asks for memorisation, and says so")
         streams = {name: stream(data, task.eval_batch) for name, data in parts.items()}
         shortest = min(max(map(len, found)) for found in streams.values())
-        # What is drawn at random may repeat itself over short windows, and then not over long ones.
-        widths = (WINDOW,) if task.sources() else (WINDOW, 16 * WINDOW)
+        # What is drawn at random may repeat itself over short windows, and then not over long ones;
+        # so do the set phrases of a real text (1.4% of the validation part of the Penn Treebank
+        # stands in training over 64 characters, 0.9% over 128). What leaked repeats over both.
+        widths = (WINDOW, (2 if task.sources() else 16) * WINDOW)
         for one, other in pairs:
             shares = [_shared(streams[other], streams[one], shortest, width) for width in widths]
             share, width = shares[-1]
@@ -253,7 +255,7 @@ def loads_offline(task: Task) -> None:
     "Read files through fetch(), which compares checksums; catch no DataError.",
 )
 def damaged_data_are_refused(task: Task) -> None:
-    if not any(not s.origin.startswith("package:") for s in task.sources()):
+    if all(s.origin.startswith(IN_PLACE) for s in task.sources()):
         raise DoesNotApply("nothing of it is kept in a folder of data")
     if not importable(task):
         raise DoesNotApply("another process cannot import the class")

@@ -35,7 +35,11 @@ def small_model(task: Task) -> Model:
 def prediction(model: Model, batch: Batch, decodes: bool) -> Prediction:
     """What a meter is told about a batch."""
     out = model(batch).out
-    return Prediction(*model.nll(out, batch), out, model.decode(batch) if decodes else None)
+    seen = Prediction(*model.nll(out, batch), out)
+    if not decodes:
+        return seen
+    found = model.decoded(batch)
+    return seen._replace(decoded=found.y, decoded_out=found.out)
 
 
 def measured(task: Task, name: str, seen: Sequence[tuple[Batch, Prediction]]) -> dict[str, float]:
@@ -51,9 +55,7 @@ def pieces_of(
 ) -> Iterator[tuple[Batch, Prediction]]:
     """Some rows each of a batch and of what was predicted."""
     for cut in cuts:
-        decoded = None if said.decoded is None else said.decoded[cut]
-        part = Prediction(said.nll[cut], said.mask[cut], said.out[cut], decoded)
-        yield rows_of(batch, cut), part
+        yield rows_of(batch, cut), Prediction._make(v if v is None else v[cut] for v in said)
 
 
 def close(a: float, b: float, relative: float = 1e-6) -> bool:
@@ -247,4 +249,8 @@ def _said(task: Task, batch: Batch, truthful: bool) -> Prediction:
     out = y
     if task.target.classes:
         out = 20.0 * torch.nn.functional.one_hot(y, task.target.classes).double()
-    return Prediction(*Model(task.target).nll(out, batch), out, y)
+    own = task.target.distribution
+    if own is not None:
+        out = own.around(y)
+    said = Prediction(*Model(task.target).nll(out, batch), out, y)
+    return said if own is None else said._replace(decoded_out=out)

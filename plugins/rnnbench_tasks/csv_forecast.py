@@ -1,0 +1,211 @@
+"""Forecasting a user's own series, from a CSV or Parquet file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from torch import Tensor
+
+from rnnbench.contract import Batch, Source, setting
+from rnnbench.data import DataError, Series, calendar_features, prepare
+from rnnbench.data.calendar import CALENDAR
+from rnnbench.data.forecasting import Forecast
+from rnnbench.data.sources import own_file
+from rnnbench.data.tables import Reading, is_parquet, read_table
+from rnnbench.data.timeline import Step, cut_points, find_step, spaced
+
+_TABLE = "statsmodels/datasets/sunspots/sunspots.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CSVForecast(Forecast):
+    """Forecast your own series, from a CSV or Parquet file with a column of times.
+
+    One row is one time of one series. `targets` are forecast; `covariates` are read and not
+    forecast; those in `ahead` are known over the horizon too (holidays, prices, a weather
+    forecast) and are also read `horizon` steps ahead. Where no target is named, every other column
+    is one. Several series in one file are told apart by the column `series`.
+
+    Rows may stand in any order. The step is what most rows are apart (or a month, where all times
+    are the same moment of a month); rows that are missing are steps with missing values, and a
+    time that is not a whole number of steps after its series' first is refused, as two rows at
+    one time are. Empty cells, NA, NaN, null, none, ? and - are missing: a missing input is the
+    last value before it (before the first, the training part's mean), a missing target counts
+    neither in the loss nor in a metric.
+    The last shares of each series are validation and test (`valid`, `test`), or the parts that
+    begin at two times. Values are z-scores by the mean and deviation of the training part. Every
+    window whose whole target lies in a split is one item of it; its context may begin before it.
+
+    Metrics are those of free-running forecasts over all series, columns and horizons, MSE, MAE and
+    RSE in z-scores. Baselines: the value a season before, the last value, the training part's
+    mean. The file's content is part of the data's version: results on other content never share
+    a leaderboard. `rnnbench predict RUN --input tail.csv` forecasts what follows the last rows of
+    a file with the same columns; with columns in `ahead`, its last `horizon` rows hold these.
+
+    Source: Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 3rd edition, chapters
+    5 and 7, for the errors, the naive forecasts and covariates known ahead.
+    """
+
+    name: ClassVar[str] = "csv-forecast"
+    recommended: ClassVar[Mapping[str, Any]] = {
+        "optimizer.batch": 32,
+        "budget.steps": 1000,
+        "budget.validate_every": 100,
+    }
+    tiny: ClassVar[Mapping[str, Any]] = {  # a table that every installation has
+        "path": str(distribution("statsmodels").locate_file(_TABLE)), "context": 22, "horizon": 11,
+        "season": 11,
+    }  # fmt: skip
+
+    path: str = setting(help="the file, relative to the working directory or absolute")
+    context: int = setting(48, "steps that are read", unit="steps", low=1)
+    horizon: int = setting(24, "steps that are forecast", unit="steps", low=1)
+    time: str = setting("", "column of times; empty: the first")
+    series_column: str = setting("", "column that tells series apart; empty: there is one series")
+    targets: tuple[str, ...] = setting((), "columns that are forecast; empty: all others")
+    covariates: tuple[str, ...] = setting((), "columns that are read and not forecast")
+    ahead: tuple[str, ...] = setting((), "covariates that are known over the horizon too")
+    calendar: tuple[str, ...] = setting((), "read as well: hour, weekday, monthday, yearday")
+    season: int = setting(0, "steps; 0: a day, a week or a year, by the step", unit="steps", low=0)
+    valid: str = setting("0.1", "share of each series, or the time at which validation begins")
+    test: str = setting("0.2", "share of each series, or the time at which the test begins")
+    steps: Literal["regular", "rows"] = setting(
+        "regular", "rows: each row is a step, in order of time"
+    )
+    short: Literal["refuse", "leave out"] = setting("refuse", "series too short for every split")
+    scaled: Literal["each", "together"] = setting("each", "series by its own mean, or by one")
+    time_format: str = setting("", "of datetime.strptime; empty: ISO 8601 or plain numbers")
+    delimiter: str = setting("", "between cells; empty: , ; | or tab, which the header has most of")
+    decimal: Literal[".", ","] = setting(".", "decimal separator")
+    encoding: str = setting("utf-8", "of a CSV, as Python names it")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        unknown = [f for f in self.calendar if f not in CALENDAR]
+        if unknown:
+            raise ValueError(f"{self.name}: calendar has no {unknown[0]!r}; it has "
+                             f"{', '.join(CALENDAR)}")  # fmt: skip
+        cut_points(self.valid, self.test)
+
+    def sources(self) -> tuple[Source, ...]:
+        return (own_file(self.path, "path"),)
+
+    @property
+    def _reading(self) -> Reading:
+        return Reading(
+            self.time, self.series_column, self.targets, self.covariates + self.ahead,
+            self.time_format, self.delimiter, self.decimal, self.encoding,
+        )  # fmt: skip
+
+    @cached_property
+    def _prepared(self) -> dict[str, Any]:
+        settings = {
+            name: getattr(self, name)
+            for name in (
+                *("time", "series_column", "targets", "covariates", "ahead", "calendar", "valid"),
+                *("test", "steps", "time_format", "delimiter", "decimal", "encoding"),
+            )
+        }
+        return prepare(self.name, self.sources(), self.version, settings, self._make)
+
+    def _make(self, folder: Path) -> dict[str, Any]:
+        file = folder / Path(self.path).name
+        table = read_table(file, self._reading)
+        place = "row" if is_parquet(file) else "line"
+        step = Step("row", 1) if self.steps == "rows" else find_step(table, str(file), place)
+        rows = spaced(table, step, str(file), place)
+        if self.calendar and not isinstance(rows.times[0], datetime):
+            raise DataError(f"{file}: times are plain numbers, so there is no calendar to read")
+        known_NK = calendar_features(rows.times, self.calendar)
+        ends_P3 = cut_points(self.valid, self.test, self.time_format)(rows, str(file))
+        return {
+            "values_ND": rows.values_ND, "known_NK": known_NK, "ends_P3": ends_P3,
+            "names": rows.names, "columns": table.columns.numbers,
+            "targets": len(table.columns.values), "step": tuple(step),
+        }  # fmt: skip
+
+    @property
+    def step(self) -> Step:
+        return Step(*self._prepared["step"])
+
+    @cached_property
+    def series(self) -> Series:
+        made = self._prepared
+        values_ND, known_NK, ends_P3 = made["values_ND"], made["known_NK"], made["ends_P3"]
+        names, columns = made["names"], made["columns"]
+        season = self.season or self.step.season
+        if self.short == "leave out":
+            parts_P3 = np.diff(ends_P3, axis=1, prepend=np.r_[0, ends_P3[:-1, 2]][:, None])
+            kept = (parts_P3[:, 1:] >= self.horizon).all(1)
+            kept &= (parts_P3[:, 0] >= self.context + self.horizon) & (parts_P3[:, 0] > season)
+            if not kept.any():
+                raise DataError(
+                    f"{self.path}: all {len(names)} series are too short for a context of "
+                    f"{self.context}, a horizon of {self.horizon} and a season of {season}"
+                )
+            keep_N = np.repeat(kept, parts_P3.sum(1))
+            values_ND, known_NK = values_ND[keep_N], known_NK[keep_N]
+            parts_P3 = parts_P3[kept]
+            ends_P3 = np.cumsum(parts_P3).reshape(parts_P3.shape)
+            names = [name for name, good in zip(names, kept, strict=True) if good]
+        first_ahead = len(columns) - len(self.ahead)
+        try:
+            return Series(
+                values_ND, ends=ends_P3, season=season, target=range(made["targets"]),
+                known_NK=known_NK, ahead=range(first_ahead, len(columns)), names=names,
+                columns=columns, scaled=self.scaled, leading="mean",
+            )  # fmt: skip
+        except ValueError as error:
+            raise DataError(f"{self.path}: {error}") from error
+
+    def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
+        """The last rows of a CSV with the columns of the file; forecasts as a CSV."""
+        series, made = self.series, self._prepared
+        targets = tuple(made["columns"][: made["targets"]])
+        try:
+            how = self._reading
+            table = read_table(text, Reading(
+                how.time, how.series, targets, how.besides, how.time_format, how.delimiter,
+                how.decimal,
+            ))  # fmt: skip
+            rows = spaced(table, self.step, "the input")
+        except DataError as error:
+            raise ValueError(str(error)) from error
+        if len(rows.names) > 1:
+            raise ValueError(f"{self.name} forecasts one series at a time; the input has "
+                             f"{', '.join(map(repr, rows.names))}")  # fmt: skip
+        (name,) = rows.names
+        if name not in series.names:
+            raise ValueError(f"{self.name} was not trained on a series {name!r}")
+        later = self.horizon if self.ahead else 0
+        need = self.context + later
+        if len(rows.times) < need:
+            ahead = f", the last {later} of them of the horizon" if later else ""
+            raise ValueError(f"{self.name} reads {need} steps of {self.step}{ahead}; the input has "
+                             f"{len(rows.times)}")  # fmt: skip
+        known_NK = calendar_features(rows.times[-need:], self.calendar)
+        x, restore = series.tail(
+            rows.values_ND[-need:], known_NK, self.centre, horizon=later,
+            series=series.names.index(name),
+        )  # fmt: skip
+        last = rows.times[-later - 1]
+
+        def answer(y_SV: Tensor) -> str:
+            file = io.StringIO()
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow([table.columns.time, *([self.series_column] * bool(name)), *targets])
+            for s, values in enumerate(restore(y_SV.double().numpy()), 1):
+                time = f"+{s}" if self.steps == "rows" else self.step.written(last, s)
+                writer.writerow([time, *([name] * bool(name)), *(f"{v:g}" for v in values)])
+            return file.getvalue().rstrip("\n")
+
+        return self.row(x), answer

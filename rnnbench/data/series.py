@@ -1,0 +1,229 @@
+"""Series of numbers, their chronological split and scaling.
+
+P counts series, which stand one below the other in one array of N rows and D columns, of which V
+are forecast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+
+from rnnbench.data.windows import Centre, Windows
+
+__all__ = ["SPLITS", "Series", "carry_forward"]
+
+SPLITS = ("train", "valid", "test")
+
+
+class Series:
+    """One or more series of D columns, split in time and scaled by what their training parts show.
+
+    Columns become z-scores by the mean and standard deviation of their observed training values.
+    Where an input is missing the last observed value of its series stands in for it; a missing
+    target stays NaN and is left out of loss and metrics.
+
+    Args:
+        values_ND: the columns, NaN where missing; series one below the other.
+        ends: index after the last row of the training, validation and test part; (P, 3) for
+            several series, each of which begins where the one before ends.
+        season: rows in a season.
+        target: column or columns to be forecast.
+        known_NK: further inputs that are read as they are, such as the time of the year.
+        ahead: columns that are known over the horizon too, and are read `horizon` steps ahead.
+        names, columns: of the series and the columns, for messages.
+        scaled: "each" series by its own mean and deviation, or "together".
+        insample: whose rows the denominator of MASE is measured on at the test: the training
+            part's, as at validation, or all that lie "before" the test.
+        leading: what stands for values that are missing before the first observed one: they are
+            refused, or the training "mean" does.
+    Attributes:
+        scaled_ND: z-scores, NaN where missing.
+        inputs_NI: (N, D + K) z-scores with gaps filled, then the known columns.
+        naive_PV: mean |z_t - z_{t - season}| of each target over the training part, where both
+            are observed: the denominator of MASE. naive_at_test_PV: the same at the test.
+    Raises:
+        ValueError: a column begins with a missing value, has no spread, or the training part is
+            no longer than a season.
+    Source of MASE: Hyndman & Koehler (2006), Int. J. Forecasting 22, section 3; the seasonal
+    denominator as in Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 5.8.
+    """
+
+    def __init__(
+        self,
+        values_ND: np.ndarray,
+        *,
+        ends: tuple[int, int, int] | np.ndarray,
+        season: int,
+        target: int | Sequence[int] = 0,
+        known_NK: np.ndarray | None = None,
+        ahead: Sequence[int] = (),
+        names: Sequence[str] = ("",),
+        columns: Sequence[str] = (),
+        scaled: Literal["each", "together"] = "each",
+        insample: Literal["train", "before"] = "train",
+        leading: Literal["refuse", "mean"] = "refuse",
+    ) -> None:
+        self.ends, self.ends_P3, self.season = ends, np.atleast_2d(np.asarray(ends)), season
+        self.begin_P = np.concatenate([[0], self.ends_P3[:-1, 2]])
+        self.names = tuple(names)
+        self.columns = tuple(columns) or tuple(f"column {d}" for d in range(values_ND.shape[1]))
+        self.target = (target,) if isinstance(target, int) else tuple(target)
+        self.ahead, self.leading = tuple(ahead), leading
+        if self.ends_P3[-1, 2] != len(values_ND) or len(self.names) != len(self.ends_P3):
+            raise ValueError(f"{len(values_ND)} rows of {len(self.names)} series: not {ends}")
+        for name, begin, (train, valid, test) in self._parts():
+            if not begin + season < train < valid < test:
+                raise ValueError(
+                    f"{name}{test - begin} rows, season {season}: no split at {train - begin}, "
+                    f"{valid - begin}, {test - begin}, since training needs more than a season"
+                )
+            gone = np.isnan(values_ND[begin])
+            if leading == "refuse" and gone.any():
+                raise ValueError(
+                    f"{name}{self.columns[int(gone.argmax())]} begins with a missing value: there "
+                    "is nothing to carry on"
+                )
+        self.mean_PD, self.std_PD = self._moments(values_ND, scaled)
+        of_N = np.repeat(np.arange(len(self.names)), self.ends_P3[:, 2] - self.begin_P)
+        self.scaled_ND = values_ND.astype(np.float64)
+        self.scaled_ND -= self.mean_PD[of_N]
+        self.scaled_ND /= self.std_PD[of_N]
+        self.scaled_ND = self.scaled_ND.astype(np.float32)
+        filled_ND = carry_forward(self.scaled_ND, self.begin_P[of_N])
+        known_NK = np.empty((len(values_ND), 0)) if known_NK is None else known_NK
+        self.inputs_NI = np.concatenate([filled_ND, known_NK], 1, dtype=np.float32)
+        whole = self.target == tuple(range(values_ND.shape[1]))
+        self.target_NV = self.scaled_ND if whole else self.scaled_ND[:, self.target]
+        self.naive_PV = self._naive_errors(0)
+        self.naive_at_test_PV = self._naive_errors(1) if insample == "before" else self.naive_PV
+
+    def _parts(self) -> list[tuple[str, int, list[int]]]:
+        """What messages call each series, its first row, and the ends of its parts."""
+        called = (f"series {name!r}: " if name else "" for name in self.names)
+        return list(zip(called, self.begin_P.tolist(), self.ends_P3.tolist(), strict=True))
+
+    def _moments(
+        self, values_ND: np.ndarray, scaled: Literal["each", "together"]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation (P, D) of the observed training values."""
+        parts = [(name, values_ND[begin:train]) for name, begin, (train, _, _) in self._parts()]
+        if scaled == "together":
+            parts = [("", np.concatenate([rows for _, rows in parts]))]
+        means, stds = [], []
+        for name, rows_RD in parts:
+            unseen = np.isnan(rows_RD).all(0)
+            if unseen.any():
+                raise ValueError(
+                    f"{name}{self.columns[int(unseen.argmax())]} has no value in the training part"
+                )
+            mean_D, std_D = np.nanmean(rows_RD, 0), np.nanstd(rows_RD, 0)
+            flat = ~(std_D > 1e-12 * np.abs(mean_D))
+            if flat.any():
+                raise ValueError(
+                    f"{name}{self.columns[int(flat.argmax())]} is constant over the training part "
+                    "and cannot be scaled"
+                )
+            means.append(mean_D)
+            stds.append(std_D)
+        shape = (len(self.names), values_ND.shape[1])
+        return np.broadcast_to(means, shape), np.broadcast_to(stds, shape)
+
+    def _naive_errors(self, part: int) -> np.ndarray:
+        """(P, V): errors of the seasonal naive forecast up to the end of a part."""
+        found = []
+        for name, begin, ends in self._parts():
+            z_RV = self.target_NV[begin : ends[part]].astype(np.float64)
+            error_RV = np.abs(z_RV[self.season :] - z_RV[: -self.season])
+            unpaired = np.isnan(error_RV).all(0)
+            if unpaired.any():
+                raise ValueError(
+                    f"{name}{self.columns[self.target[int(unpaired.argmax())]]} has no two values "
+                    f"a season of {self.season} apart in the training part, so MASE has no scale"
+                )
+            found.append(np.nanmean(error_RV, 0))
+        return np.stack(found)
+
+    @property
+    def width(self) -> int:
+        """Columns that a model reads."""
+        return self.inputs_NI.shape[1] + len(self.ahead)
+
+    def tail(
+        self,
+        values_ND: np.ndarray,
+        known_NK: np.ndarray | None,
+        centre: Centre,
+        *,
+        horizon: int = 0,
+        series: int = 0,
+    ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        """Inputs (1, T, I) of rows that a user gives, and what turns forecasts (S, V) into the
+        data's unit.
+
+        Args:
+            horizon: the last so many rows hold no more than the columns that are known ahead.
+        Raises:
+            ValueError: a column begins with a missing value.
+        """
+        if self.leading == "refuse" and np.isnan(values_ND[0]).any():
+            raise ValueError("a column begins with a missing value: there is nothing to carry on")
+        mean_D, std_D = self.mean_PD[series], self.std_PD[series]
+        filled_ND = carry_forward((values_ND - mean_D) / std_D, np.zeros(len(values_ND), int))
+        steps = len(values_ND) - horizon
+        last_D = filled_ND[steps - 1] * (centre == "last")
+        ahead_NA = filled_ND[:, self.ahead] - last_D[list(self.ahead)]
+        parts = [filled_ND[:steps] - last_D, ahead_NA[len(ahead_NA) - steps :]]
+        if known_NK is not None:
+            parts.insert(1, known_NK[:steps])
+        at = list(self.target)
+
+        def restore(forecast_SV: np.ndarray) -> np.ndarray:
+            return (forecast_SV + last_D[at]) * std_D[at] + mean_D[at]
+
+        return np.concatenate(parts, 1).astype(np.float32)[None], restore
+
+    def windows(
+        self, split: str, context: int, horizon: int, centre: Centre, stride: int = 1
+    ) -> Windows:
+        """All windows whose whole target lies in a split; their context may begin before it.
+
+        Args:
+            stride: steps from a window of a series to its next.
+        Raises:
+            ValueError: a held-out part is too short for one window, no training part is long
+                enough, or the context is too short to show what is known ahead.
+        """
+        if self.ahead and context < horizon:
+            raise ValueError(
+                f"columns known ahead are read {horizon} steps ahead within the context, which has "
+                f"{context}: make it at least as long as the horizon"
+            )
+        part, times = SPLITS.index(split), []
+        short: tuple[str, int] | None = None
+        for name, first, ends in self._parts():
+            begin, end = (first, *ends)[part : part + 2]
+            times.append(np.arange(max(begin, first + context), end - horizon + 1, stride))
+            if not len(times[-1]):
+                short = short or (name, end - begin)
+        if short and (split != "train" or not any(map(len, times))):
+            raise ValueError(
+                f"{short[0]}{split} has {short[1]} rows, too few for a context of {context} and a "
+                f"horizon of {horizon}: make them smaller"
+            )
+        naive_PV = self.naive_at_test_PV if split == "test" else self.naive_PV
+        return Windows(self, np.concatenate(times), context, horizon, centre, naive_PV)
+
+
+def carry_forward(values_ND: np.ndarray, begin_N: np.ndarray) -> np.ndarray:
+    """Each missing value replaced by the last observed one of its column and series, or by 0.
+
+    Args:
+        begin_N: the first row of each row's series.
+    """
+    rows = np.arange(len(values_ND))
+    row_ND = np.where(np.isnan(values_ND), begin_N[:, None], rows[:, None])
+    filled_ND = np.take_along_axis(values_ND, np.maximum.accumulate(row_ND, 0), 0)
+    return np.nan_to_num(filled_ND, copy=False, nan=0.0)
