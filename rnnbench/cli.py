@@ -349,6 +349,15 @@ def data_list(as_json: bool) -> None:
     list_sources(as_json)
 
 
+@data.command(name="describe", epilog=example("rnnbench data describe ptb"))
+@click.argument("tasks", nargs=-1)
+def data_describe(tasks: tuple[str, ...]) -> None:
+    """What TASKS (default: all) read: address, size, sha256, licence, citation, and its place."""
+    from rnnbench.report.data import describe_sources
+
+    describe_sources(tasks)
+
+
 @data.command(name="fetch", epilog=example("rnnbench data fetch char-lm co2"))
 @click.argument("tasks", nargs=-1)
 def data_fetch(tasks: tuple[str, ...]) -> None:

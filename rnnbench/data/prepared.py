@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -22,11 +23,23 @@ from rnnbench.data.store import Say
 if TYPE_CHECKING:
     from rnnbench.contract import Source
 
-__all__ = ["PREPARATION", "load", "prepare", "save"]
+__all__ = ["PREPARATION", "Streamed", "load", "prepare", "save"]
 
 PREPARATION = 1  # raise it when rnnbench.data comes to prepare the same sources differently
 
 Content = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """An array of one axis that is written as it is made, so that it may be larger than memory.
+
+    Attributes:
+        chunks: gives its parts in order, each an array of one axis.
+    """
+
+    dtype: Any
+    chunks: Callable[[], Iterator[np.ndarray]]
 
 
 def prepare(
@@ -43,8 +56,8 @@ def prepare(
         name: of the task, for messages.
         version: of the task.
         settings: those that `make` depends on, as JSON can write them.
-        make: called with the folder of each source, returns arrays and JSON values by name. It
-            must depend on nothing else than these folders and `settings`.
+        make: called with the folder of each source, returns arrays (or `Streamed` ones) and JSON
+            values by name. It must depend on nothing else than these folders and `settings`.
     Returns:
         What `make` returned: arrays memory-mapped (a write stays in this process), the rest as
         JSON gives it back.
@@ -88,15 +101,44 @@ def save(folder: Path, content: Content) -> None:
     for name, value in content.items():
         if isinstance(value, np.ndarray):
             np.save(folder / f"{name}.npy", value, allow_pickle=False)
+        elif isinstance(value, Streamed):
+            _stream(folder / f"{name}.streamed.npy", value)
         else:
             values[name] = value
     text = json.dumps(values, ensure_ascii=False, allow_nan=False)
     (folder / "values.json").write_text(text, "utf-8")
 
 
+def _stream(path: Path, array: Streamed) -> None:
+    """Write the parts one after the other, and how many there were into the header at last."""
+    with path.open("wb") as f:
+        count = 0
+        begin = _header(f, array, count)
+        for chunk in array.chunks():
+            f.write(np.ascontiguousarray(chunk, array.dtype).data)
+            count += len(chunk)
+        f.seek(0)
+        if _header(f, array, count) != begin:
+            raise RuntimeError(f"{path}: numpy left no room in the header for {count} elements")
+
+
+def _header(f: BinaryIO, array: Streamed, count: int) -> int:
+    """Write the header of a .npy file; where it ends."""
+    descr = np.lib.format.dtype_to_descr(np.dtype(array.dtype))
+    facts = {"descr": descr, "fortran_order": False, "shape": (count,)}
+    np.lib.format.write_array_header_1_0(f, facts)
+    return f.tell()
+
+
 def load(folder: Path) -> dict[str, Any]:
-    """Read what `save` wrote. Arrays are mapped copy-on-write, so that torch may wrap them."""
+    """Read what `save` wrote, its arrays mapped.
+
+    Copy-on-write, so that torch may wrap them; but streamed ones read-only, since a system may
+    refuse a mapping that could come to take more memory than it has.
+    """
     content: dict[str, Any] = json.loads((folder / "values.json").read_text("utf-8"))
     for path in folder.glob("*.npy"):
-        content[path.stem] = np.load(path, mmap_mode="c", allow_pickle=False)
+        name, _, streamed = path.stem.partition(".")
+        mode: Literal["r", "c"] = "r" if streamed else "c"
+        content[name] = np.load(path, mmap_mode=mode, allow_pickle=False)
     return content

@@ -7,6 +7,7 @@ user's cache. So `$RNNBENCH_DATA` may be a read-only mirror that holds some of t
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -16,13 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from rnnbench.atomic import stamp
 from rnnbench.data import origins, store
-from rnnbench.data.store import DataError, Say, folder, roots
+from rnnbench.data.store import DataError, Say, folder, roots, writable
 
 if TYPE_CHECKING:
     from rnnbench.contract import Source
 
-__all__ = ["Status", "data_version", "fetch", "folder", "roots", "status", "to_stderr", "verify"]
+__all__ = [
+    "Status", "data_version", "fetch", "folder", "own_file", "roots", "status", "to_stderr",
+    "verify",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,12 @@ def fetch(source: Source, on_progress: Say | None = None) -> Path:
         return found.folder
     if source.origin.startswith("package:"):
         raise DataError("; ".join(found.problems) + ". " + _package_advice(source))
-    target = folder() / source.name
+    if source.origin.startswith("file:"):
+        raise DataError(
+            f"{'; '.join(found.problems)}. The file is another now than when this run was "
+            "described: describe it again."
+        )
+    target = _target(source, found)
     with store.locked(target, say):
         found = status(source)  # another process may have brought it meanwhile
         if found.state == "present" and found.folder is not None:
@@ -82,9 +92,52 @@ def fetch(source: Source, on_progress: Say | None = None) -> Path:
     return target
 
 
+def _target(source: Source, found: Status) -> Path:
+    """Where a source is to be put: not over a folder of its name that holds something else."""
+    for root in writable():
+        path = root / source.name
+        if found.state == "damaged" or not path.exists() or store.read_manifest(path) is not None:
+            return path
+    return folder() / source.name  # and what stands there is moved aside
+
+
+def own_file(path: str, role: str) -> Source:
+    """A user's own file as a source: it is read where it lies, and known by its content.
+
+    Args:
+        path: relative to the working directory, or absolute; "~" is the user's home.
+        role: what the task reads it for, such as "train": the source's name.
+    Raises:
+        DataError: it is not there, or it is empty.
+    """
+    found = Path(path).expanduser().absolute()
+    if not found.is_file():
+        what = "a folder" if found.is_dir() else "not there"
+        raise DataError(f"{role}={path}: {found} is {what}; give the path of a file")
+    if not found.stat().st_size:
+        raise DataError(f"{role}={path}: {found} is empty")
+    return _own_file(found, role, stamp(found))
+
+
+@functools.lru_cache(maxsize=64)
+def _own_file(path: Path, role: str, stamp: str) -> Source:
+    from rnnbench.contract import Source
+
+    files = {path.name: store.sha256_of(path)}
+    return Source(role, f"file:{path}", files, size=path.stat().st_size, licence="your own")
+
+
 def data_version(sources: Sequence[Source], task_version: int) -> str:
-    """A hash of all that determines a task's data: the sources' checksums, the task's version."""
-    parts = sorted((s.name, s.origin, s.sha256, sorted(s.files.items())) for s in sources)
+    """A hash of all that determines a task's data: the sources' checksums, the task's version.
+
+    Of a user's own file the content counts, and not where it lies.
+    """
+    parts = sorted(
+        (s.name, "file:", "", sorted(("", sha256) for sha256 in s.files.values()))
+        if s.origin.startswith("file:")
+        else (s.name, s.origin, s.sha256, sorted(s.files.items()))
+        for s in sources
+    )
     text = json.dumps([parts, task_version], separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -98,8 +151,14 @@ def _about(source: Source) -> dict[str, str]:
 
 
 def _find(source: Source, thorough: bool) -> Status:
+    state: Literal["present", "damaged"]
     if source.origin.startswith("package:"):
         return _find_package(source)
+    if source.origin.startswith("file:"):
+        path = Path(source.origin.removeprefix("file:")).parent
+        kept = origins.compare(path, source.files)
+        state = "damaged" if kept.problems else "present"
+        return Status(source.name, state, path, "its own place", kept.size, kept.problems)
     damaged = None
     for place, root in roots().items():
         path = root / source.name
@@ -113,7 +172,7 @@ def _find(source: Source, thorough: bool) -> Status:
         else:
             was = "no manifest" if about is None else f"a manifest of {about['origin']}"
             kept = store.Kept(0, (f"{path} has {was}, expected {source.origin}",))
-        state: Literal["present", "damaged"] = "damaged" if kept.problems else "present"
+        state = "damaged" if kept.problems else "present"
         here = Status(source.name, state, path, place, kept.size, kept.problems)
         if state == "present":
             return here

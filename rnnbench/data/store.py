@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gzip
 import hashlib
 import itertools
 import json
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ from rnnbench.atomic import replace_file, stamp
 __all__ = [
     "DataError",
     "Kept",
+    "checksum",
     "folder",
     "locked",
     "look",
@@ -34,6 +37,7 @@ __all__ = [
     "read_manifest",
     "roots",
     "sha256_of",
+    "writable",
 ]
 
 MANIFEST = ".manifest.json"
@@ -66,20 +70,48 @@ def roots() -> dict[str, Path]:
 
 def folder() -> Path:
     """The folder that data are written to: `$RNNBENCH_DATA` if it may be, else the user's cache."""
-    for root in roots().values():
-        existing = next(p for p in (root, *root.parents) if p.exists())
-        if existing.is_dir() and os.access(existing, os.W_OK):
-            return root
+    found = next(writable(), None)
+    if found is not None:
+        return found
     raise DataError(
         f"none of {', '.join(map(str, roots().values()))} can be written to. "
         "Set RNNBENCH_DATA to a folder of yours."
     )
 
 
+def writable() -> Iterator[Path]:
+    """Those of `roots` that may be written to."""
+    for root in roots().values():
+        existing = next(p for p in (root, *root.parents) if p.exists())
+        if existing.is_dir() and os.access(existing, os.W_OK):
+            yield root
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+UNZIPPED = "gunzipped:"
+
+
+def checksum(path: Path, like: str) -> str:
+    """The checksum of a file in the form that another has: of its bytes, or of what it unpacks to.
+
+    Raises:
+        OSError: it cannot be read, or is no gzip file where `like` asks for its content.
+    """
+    if not like.startswith(UNZIPPED):
+        return sha256_of(path)
+    found = hashlib.sha256()
+    try:
+        with gzip.open(path) as f:
+            while block := f.read(2**20):
+                found.update(block)
+    except (EOFError, zlib.error) as error:
+        raise OSError(errno.EIO, f"not a whole gzip file: {error}") from error
+    return UNZIPPED + found.hexdigest()
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import sentencepiece
 
 from rnnbench.data.store import DataError
 
-__all__ = ["Characters", "Subwords", "add_one_nats", "ragged"]
+__all__ = ["Characters", "Subwords", "ragged"]
 
 
 class Characters:
@@ -135,22 +135,3 @@ def ragged(
     np.cumsum([len(s) for s in sequences], out=offsets[1:])
     flat: np.ndarray = np.fromiter((t for s in sequences for t in s), dtype, int(offsets[-1]))
     return flat, offsets
-
-
-def add_one_nats(train_N: np.ndarray, text_M: np.ndarray, classes: int) -> dict[str, float]:
-    """Mean nats of the M - 1 predictions of a text under two counted models of `train_N`.
-
-    "unigram": p(c) = (n(c) + 1) / (N + V); "bigram": p(c | b) = (n(b, c) + 1) / (n(b) + V),
-    with n(b) counted as a first element of a pair.
-    Source: Laplace's rule; see Jurafsky & Martin, Speech and Language Processing, chapter 3.
-    """
-    before, after = train_N[:-1].astype(np.int64), train_N[1:].astype(np.int64)
-    single_V = np.bincount(train_N, minlength=classes) + 1.0
-    pair_VV = np.bincount(before * classes + after, minlength=classes**2) + 1.0
-    pair_VV = pair_VV.reshape(classes, classes)
-    unigram_V = -np.log(single_V / single_V.sum())
-    bigram_VV = -np.log(pair_VV / pair_VV.sum(1, keepdims=True))
-    return {
-        "unigram": float(unigram_V[text_M[1:]].mean()),
-        "bigram": float(bigram_VV[text_M[:-1], text_M[1:]].mean()),
-    }

@@ -1,4 +1,4 @@
-"""`rnnbench data list|fetch|verify`: the raw data of tasks."""
+"""`rnnbench data list|describe|fetch|verify`: the raw data of tasks."""
 
 from __future__ import annotations
 
@@ -12,22 +12,62 @@ from rich.table import Table
 
 from rnnbench.data import fetch, status, verify
 from rnnbench.probe import broken_plugins
-from rnnbench.registry import entry, load, scan
+from rnnbench.registry import PluginError, entry, load, scan, schema
 
 if TYPE_CHECKING:
     from rnnbench.contract import Source
 
 
 def sources_of(tasks: Sequence[str]) -> dict[str, tuple[Source, list[str]]]:
-    """Sources by name with the tasks that read them; a task that needs a setting has none yet."""
+    """Sources by name with the tasks that read them.
+
+    A task that needs a setting, such as the path of a file, has none yet.
+
+    Raises:
+        PluginError: there is no such task, or one that was asked for by name needs a setting.
+    """
     for name in tasks:
         entry("tasks", name)
+        needed = _needed(name)
+        if needed:
+            raise PluginError(
+                f"{name} reads your own data, which task.{needed[0]} names: there is nothing to "
+                "fetch or to verify before a run"
+            )
     broken = {b.name for b in broken_plugins() if b.kind == "tasks"}
     found: dict[str, tuple[Source, list[str]]] = {}
-    for name in tasks or [n for n in scan()[0]["tasks"] if n not in broken]:
+    every = [n for n in scan()[0]["tasks"] if n not in broken and not _needed(n)]
+    for name in tasks or every:
         for source in load("tasks", name)().sources():
             found.setdefault(source.name, (source, []))[1].append(name)
     return found
+
+
+def _needed(task: str) -> list[str]:
+    """The settings of a task that have no default."""
+    return [name for name, field in schema("tasks", task).fields.items() if field.required]
+
+
+def describe_sources(tasks: Sequence[str]) -> None:
+    """Print all that is known of the sources of some tasks: files, checksums, licence, place."""
+    for source, users in sources_of(tasks).values():
+        found = status(source)
+        size = f"{source.size:,} bytes" if source.size else "not stated"
+        print(f"{source.name}, read by {', '.join(users)}")
+        rows = {
+            "origin": source.origin,
+            "size": size,
+            "sha256": source.sha256 or "of each file",
+            "licence": source.licence or "not stated",
+            "citation": source.citation or "not stated",
+            "state": found.state + (f" in {found.folder}" if found.folder else ""),
+        }
+        for name, text in rows.items():
+            print(f"  {name:<9} {text}")
+        for path, sha256 in source.files.items():
+            print(f"  file      {path}  {sha256 or '(in the download)'}")
+        for problem in found.problems:
+            print(f"  problem   {problem}")
 
 
 def list_sources(as_json: bool) -> None:

@@ -1,0 +1,167 @@
+"""Text files in blocks of characters: whole, or a stretch; decoded with care. No torch here."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rnnbench.data.store import DataError
+
+__all__ = ["END", "Recipe", "Text", "Unit", "cut"]
+
+Unit = Literal["word", "character", "byte", "subword"]
+SPLITS = ("train", "valid", "test")
+END = "<eos>"  # the word that stands for the end of a line
+BLOCK = 1 << 20  # bytes read at a time
+LONGEST = 1 << 24  # characters of a line (or word) that has to be read whole
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How text becomes tokens.
+
+    Attributes:
+        files: of training, validation and test; or one, cut by `shares`.
+        shares: of one file: of its characters that go to validation and test, from its end. A cut
+            between words moves on to the next blank, and of subwords to the next line.
+        unit: words between blanks with an END for each line; characters; bytes; or subwords with
+            a stop symbol for each line.
+        encoding: as Python names it; a byte order mark of UTF-8 is passed over. Line ends of
+            any system become "\\n", unless bytes are read.
+        strip: blanks at both edges of a line are no characters.
+        unknown: words and characters may be outside the vocabulary, and are one symbol then.
+        min_count: occurrences in the training text that a word or character needs to be in it.
+        size: most symbols (of subwords: exactly), the commonest first; 0: all.
+    """
+
+    files: tuple[str, ...]
+    unit: Unit
+    shares: tuple[float, float] = (0.0, 0.0)
+    encoding: str = "utf-8"
+    strip: bool = False
+    unknown: bool = False
+    min_count: int = 1
+    size: int = 0
+    algorithm: Literal["bpe", "unigram"] = "bpe"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A stretch of a file's characters, before blanks at the edges of lines are taken off."""
+
+    path: Path
+    recipe: Recipe
+    start: int = 0
+    end: int | None = None
+
+    def blocks(self) -> Iterator[str]:
+        """Its text, in blocks that end after a blank where the unit is not a character."""
+        at, kept, lines = 0, "", 1
+        for block in _decoded(self.path, self.recipe):
+            first, last = self.start - at, (len(block) if self.end is None else self.end - at)
+            at += len(block)
+            if last <= 0:
+                break
+            text = kept + block[max(0, first) : last]
+            whole = len(text)
+            if self.recipe.unit == "subword" or self.recipe.strip:
+                whole = text.rfind("\n") + 1
+            elif self.recipe.unit == "word":
+                whole = max(text.rfind("\n"), text.rfind(" ")) + 1
+            kept = text[whole:]
+            if len(kept) > LONGEST:
+                line = lines + text.count("\n", 0, whole)
+                raise DataError(
+                    f"{self.path}, line {line} of this stretch has more than {LONGEST:,} characters"
+                    f" without a place to cut it by {self.recipe.unit}. Break the line, or choose "
+                    "task.unit=character or byte."
+                )
+            if whole:
+                self._check(text[:whole], lines)
+                lines += text.count("\n", 0, whole)
+                yield self._stripped(text[:whole])
+        line_ends = self.recipe.unit in ("word", "subword") or self.recipe.strip
+        if kept:  # a last line that nothing ends is a line too
+            self._check(kept, lines)
+            yield self._stripped(kept + "\n" if line_ends else kept)
+
+    def _check(self, text: str, lines: int) -> None:
+        if self.recipe.unit == "word" and END in text:
+            line = lines + text.count("\n", 0, text.index(END))
+            raise DataError(
+                f"{self.path}, line {line} of this stretch holds {END}, the word that stands for "
+                "the end of a line. Take it out: each line gets one."
+            )
+
+    def _stripped(self, text: str) -> str:
+        if not self.recipe.strip:
+            return text
+        return "".join(line.strip() + "\n" for line in text[:-1].split("\n"))
+
+
+def _decoded(path: Path, recipe: Recipe) -> Iterator[str]:
+    """The characters of a file; bytes as latin-1 has them."""
+    encoding = "latin-1" if recipe.unit == "byte" else recipe.encoding
+    try:
+        name = codecs.lookup(encoding).name
+    except LookupError:
+        raise DataError(f"{path}: there is no encoding {encoding!r}") from None
+    decoder = codecs.getincrementaldecoder("utf-8-sig" if name == "utf-8" else name)()
+    if recipe.unit != "byte":
+        decoder = io.IncrementalNewlineDecoder(decoder, translate=True)  # type: ignore[assignment]
+    lines = 1
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as f:
+            while True:
+                raw = f.read(BLOCK)
+                text = decoder.decode(raw, final=not raw)
+                if text:
+                    yield text
+                lines += text.count("\n")
+                if not raw:
+                    return
+    except UnicodeDecodeError as e:
+        # The decoder holds back a "\r", whose line is counted with the bytes before the error.
+        line = lines + bytes(e.object[: e.start]).replace(b"\r\n", b"\n").count(b"\n")
+        found = bytes(e.object[e.start : e.start + 1]).hex()
+        raise DataError(
+            f"{path}, line {line}: the byte 0x{found} is not {encoding} ({e.reason}). Give the "
+            "encoding that the file has, such as task.encoding=latin-1, or mend the line."
+        ) from e
+    except (gzip.BadGzipFile, EOFError, OSError) as e:
+        raise DataError(f"{path} cannot be read: {e}") from e
+
+
+def cut(text: Text) -> list[Text]:
+    """One text as three, one after the other."""
+    total = sum(map(len, _decoded(text.path, text.recipe)))
+    valid, test = text.recipe.shares
+    places = [int(total * share + 1e-6) for share in (1 - valid - test, 1 - test)]
+    ends = {"word": (" ", "\n"), "subword": ("\n",)}.get(text.recipe.unit, ())
+    if text.recipe.strip:
+        ends = ("\n",)
+    a, b = (_after(text, place, ends) if ends else place for place in places)
+    pieces = ((0, a), (a, b), (b, total))
+    for split, (start, end) in zip(SPLITS, pieces, strict=True):
+        if end <= start:
+            raise DataError(
+                f"{text.path} is too short to be cut: of its {total:,} characters none is left "
+                f"for {split}. Give valid and test files, or other shares."
+            )
+    return [Text(text.path, text.recipe, start, end) for start, end in pieces]
+
+
+def _after(text: Text, place: int, ends: tuple[str, ...]) -> int:
+    """The place behind the first of some characters at or after another."""
+    at = 0
+    for block in _decoded(text.path, text.recipe):
+        found = [block.find(end, max(0, place - at)) for end in ends]
+        if max(found) >= 0:
+            return at + min(f for f in found if f >= 0) + 1
+        at += len(block)
+    return at
