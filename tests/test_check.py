@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from real_data import absence
 from toys import TOYS, TinyLSTM
 
 from rnnbench.check import check, sample
@@ -140,7 +141,9 @@ def table(tasks, architectures, tricks):
     """A line for each combination on real tasks, and what failed instead of being refused."""
     lines, crashed = [], []
     for task_name in tasks:
-        task = load("tasks", task_name)()
+        task = tiny(load("tasks", task_name))
+        if absence(task):
+            continue
         batch = sample(task)
         for architecture in architectures:
             plugin = tiny(load("architectures", architecture))

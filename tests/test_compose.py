@@ -41,7 +41,7 @@ def test_tricks_keep_their_order():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("char-lmm", "lstm"), "there is no task 'char-lmm'; did you mean 'char-lm'?"),
+        (("char-lmm", "lstm"), "there is no task 'char-lmm'; did you mean 'char-lm'"),
         (("lstm", "char-lm"), "'lstm' is an architecture, not a task"),
         (("char-lm", "lstm", ["zoneot"]), "there is no trick 'zoneot'; did you mean 'zoneout'?"),
         (("char-lm", "lstm", ["clip", "clip"]), "trick 'clip' is listed twice"),

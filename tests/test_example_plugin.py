@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from plugin_site import pip_install, plugin_site, run_tests
+from real_data import here
 
 from rnnbench.cli import main
-from rnnbench.registry import scan
+from rnnbench.registry import load, scan
+from rnnbench.testing.laws import tiny
 
 PROJECT = Path(__file__).parent.parent / "plugins" / "examples" / "rnnbench-mgu"
 MINE = {"architectures": "mgu", "tasks": "running-parity", "tricks": "gradient-centralisation"}
@@ -95,7 +97,12 @@ def test_the_cell_is_possible_on_every_task_of_core_with_a_trick_of_core_and_its
         "--trick",
         "gradient-centralisation",
     ]
-    assert call("check", task, "mgu", *tricks, "architecture.hidden=8").startswith("possible: ")
+    plugin = tiny(load("tasks", task))
+    here(plugin)
+    settings = [f"task.{name}={json.dumps(value)}" for name, value in plugin.tiny.items()]
+    assert call("check", task, "mgu", *tricks, *settings, "architecture.hidden=8").startswith(
+        "possible: "
+    )
 
 
 def test_its_task_takes_every_architecture_of_core_that_reads_forwards_or_says_why_not(installed):

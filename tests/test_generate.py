@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import statsmodels
 import torch
+from real_data import absence
 from test_cli import TINY, call
 
 from rnnbench.generate import RunError, find_run, load_run
@@ -132,7 +133,10 @@ def test_a_task_that_continues_reads_what_it_predicts():
     for name in scan()[0]["tasks"]:
         cls = load("tasks", name)
         if cls.continues:
-            data = cls(**cls.tiny).data("valid", 0)
+            task = cls(**cls.tiny)
+            if absence(task):
+                continue
+            data = task.data("valid", 0)
             batch = data.batch(data.order(4, None)[0], None)
             assert torch.equal(batch.x[:, 1:], batch.y[:, :-1]), name
             found.append(name)

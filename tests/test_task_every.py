@@ -19,6 +19,7 @@ from rnnbench_tasks.copy_memory import CopyMemory
 from rnnbench_tasks.digits import Digits
 from rnnbench_tasks.dyck import Dyck
 from rnnbench_tasks.embedded_reber import EmbeddedReber
+from rnnbench_tasks.g2p import G2P
 from rnnbench_tasks.latch import Latch
 from rnnbench_tasks.mqar import MQAR
 from rnnbench_tasks.multiplication import Multiplication
@@ -27,9 +28,11 @@ from rnnbench_tasks.parity import Parity
 from rnnbench_tasks.seattle_weather import SeattleWeather
 from rnnbench_tasks.selective_copy import SelectiveCopy
 from rnnbench_tasks.sort import Sort
+from rnnbench_tasks.sunspots import Sunspots
 from rnnbench_tasks.temporal_order import TemporalOrder
 from rnnbench_tasks.tsp import TSP
 from rnnbench_tasks.ui_en_de import UiEnDe
+from rnnbench_tasks.ui_translation import UiTranslation
 
 TASKS = [
     Adding(),
@@ -40,6 +43,7 @@ TASKS = [
     Digits(),
     Dyck(),
     EmbeddedReber(),
+    G2P(train_words=1000),
     Latch(),
     MQAR(),
     Multiplication(),
@@ -48,9 +52,11 @@ TASKS = [
     SeattleWeather(),
     SelectiveCopy(),
     Sort(),
+    Sunspots(),
     TemporalOrder(),
     TSP(),
     UiEnDe(),
+    UiTranslation(train_pairs=800, vocabulary=400),
 ]
 every = pytest.mark.parametrize("task", TASKS, ids=lambda t: t.name)
 
@@ -145,7 +151,7 @@ def test_batches_are_the_same_in_another_process_that_prepares_them_afresh(tmp_p
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "prepared").glob("*/values.json"))) == 2
+    assert len(list((tmp_path / "prepared").glob("*/values.json"))) == 4
     assert json.loads(done.stdout) == {task.name: digest(task) for task in TASKS}
 
 

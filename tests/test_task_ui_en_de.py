@@ -5,7 +5,8 @@ import pytest
 import sacrebleu
 
 from rnnbench.data import DataError, Subwords, fetch
-from rnnbench_tasks.ui_en_de import _STRINGS, UiEnDe, _is_short, fold, short_pairs
+from rnnbench.data.interface_strings import fold, is_short, short_pairs
+from rnnbench_tasks.ui_en_de import _STRINGS, UiEnDe
 
 SIZES = {"train": 9495, "valid": 768, "test": 1003}
 
@@ -41,7 +42,7 @@ def test_splits_share_no_integration_and_no_folded_string(pairs):
             assert not folded[0] & folded[1]
     for rows in pairs[0].values():
         assert len({(fold(e), fold(d)) for _, e, d in rows}) == len(rows)
-        assert all(_is_short(e) and _is_short(d) for _, e, d in rows)
+        assert all(is_short(e) and is_short(d) for _, e, d in rows)
 
 
 def test_folding_unites_what_differs_in_case_digits_punctuation_and_placeholders():

@@ -2,53 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from rnnbench.contract import (
-    Batch,
-    Data,
-    Kind,
-    Metric,
-    Port,
-    Prediction,
-    Source,
-    Task,
-    setting,
-)
+from rnnbench.contract import Data, Port, Source, setting
 from rnnbench.data import DataError, Pairs, Subwords, prepare, ragged
-from rnnbench.nn.meters import Translation
+from rnnbench.data.interface_strings import short_pairs, strings_of
+from rnnbench.data.translation import SPLITS, Translation
 
-_STRINGS = Source(
-    name="homeassistant",
-    origin="wheel:homeassistant==2024.3.3",
-    files={
-        "homeassistant/components/*/translations/en.json": "",
-        "homeassistant/components/*/translations/de.json": "",
-    },
-    sha256="6e1ec2c07441d63fdcfb8acd2c4bbb6f68bc97330855784d3623d10c38fe3577",
-    size=35_392_639,
-    licence="Apache-2.0",
-    citation="The Home Assistant authors, user-interface strings of release 2024.3.3",
-)
-_LONGEST = 80  # characters of either side: what makes a string short
+_STRINGS = strings_of("homeassistant", "en", "de")
 _LANGUAGES = ("en", "de")
-_SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
-class UiEnDe(Task):
+class UiEnDe(Translation):
     """Translate short user-interface strings from English to German, or back.
 
     Strings of Home Assistant's integrations that have the same key in both languages, on one
@@ -65,19 +36,7 @@ class UiEnDe(Task):
     Source: the strings are Home Assistant's; the task and its splits are this benchmark's own.
     """
 
-    kind: ClassVar[Kind] = Kind.UNALIGNED
-    metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("bleu", "0-100", higher_is_better=True, help="sacreBLEU of greedy decoding"),
-        Metric("chrf", "0-100", higher_is_better=True, help="chrF2 of greedy decoding"),
-    )
-    selection: ClassVar[str] = "bleu"
-    recommended: ClassVar[Mapping[str, Any]] = {
-        "optimizer.batch": 64,
-        "optimizer.lr": 3e-3,
-        "budget.steps": 1000,
-        "budget.validate_every": 100,
-    }
-    eval_batch: ClassVar[int] = 128
+    version: ClassVar[int] = 2  # 1 had batches of other pairs
 
     direction: Literal["en-de", "de-en"] = setting("en-de", "source and target language")
     vocabulary: int = setting(
@@ -100,9 +59,8 @@ class UiEnDe(Task):
             vocabulary="subwords",
         )
 
-    def words(self, side: Literal["source", "target"]) -> Sequence[str]:
-        """The subwords without the mark of a beginning: "▁Licht" and "Licht" are one word."""
-        return self._subwords.words
+    def tokeniser(self, side: Literal["source", "target"]) -> Subwords:
+        return self._subwords
 
     def sources(self) -> tuple[Source, ...]:
         return (_STRINGS,)
@@ -116,50 +74,10 @@ class UiEnDe(Task):
             for language in _LANGUAGES
         }
         x, y = self.direction.split("-")
-        return Pairs(sides[x], sides[y], pad=Subwords.PAD)
+        return Pairs(sides[x], sides[y], pad=Subwords.PAD, pool=None)
 
-    def meter(self, split: str) -> Translation:
-        return Translation(self._subwords.decode, Subwords.STOP)
-
-    def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """The source as its own translation, and the commonest training target for all."""
-        copy, commonest = self.meter(split), self.meter(split)
-        target = self._prepared["commonest"][self.direction.split("-")[1]]
-        data = self.data(split, 0)
-        for key in data.order(1024, None):
-            batch = data.batch(key, None)
-            for x, y in zip(batch.x.tolist(), batch.y.tolist(), strict=True):
-                copy.add(copy.text(x), copy.text(y))
-                commonest.add(target, copy.text(y))
-        return {"copy the source": copy.compute(), "commonest target": commonest.compute()}
-
-    def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """A sentence of the source language."""
-        tokens = [*self._subwords.encode(" ".join(text.split())), Subwords.STOP]
-        x = torch.tensor([tokens])
-        meter = self.meter("test")
-        return Batch(x, torch.zeros_like(x)), lambda y: meter.text(y.tolist())
-
-    def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
-        """The first eight pairs with their translations, and where each subword looked most.
-
-        Alignments are pairs of subword positions "source-target" from 0.
-        """
-        if prediction.decoded is None:
-            return []
-        text = self.meter("test").text
-        rows = zip(batch.x.tolist(), batch.y.tolist(), prediction.decoded.tolist(), strict=True)
-        shown = [
-            {"source": text(x), "target": text(y), "prediction": text(guess)}
-            for x, y, guess in list(rows)[:8]
-        ]
-        if prediction.attention is not None:
-            for row, example in enumerate(shown):
-                guess = prediction.decoded[row].tolist()
-                length = guess.index(Subwords.STOP) if Subwords.STOP in guess else len(guess)
-                looked = prediction.attention[row, :length].argmax(-1).tolist()
-                example["alignment"] = " ".join(f"{s}-{t}" for t, s in enumerate(looked))
-        return shown
+    def commonest(self) -> str:
+        return self._prepared["commonest"][self.direction.split("-")[1]]
 
     @cached_property
     def _subwords(self) -> Subwords:
@@ -184,9 +102,9 @@ def _make(folder: Path, vocabulary: int, subwords: Any, max_tokens: int) -> dict
         "model": np.frombuffer(model.model, np.uint8),
         "commonest": commonest,
         "left_out": {},
-        "integrations": {s: sorted({integration for integration, *_ in pairs[s]}) for s in _SPLITS},
+        "integrations": {s: sorted({integration for integration, *_ in pairs[s]}) for s in SPLITS},
     }
-    for split in _SPLITS:
+    for split in SPLITS:
         encoded = [tuple(map(model.encode, pair[1:])) for pair in pairs[split]]
         kept = [pair for pair in encoded if max(map(len, pair)) <= max_tokens]
         if not kept:
@@ -198,61 +116,3 @@ def _make(folder: Path, vocabulary: int, subwords: Any, max_tokens: int) -> dict
             flat, offsets = ragged([*pair[i], Subwords.STOP] for pair in kept)
             content |= {f"{split}_{language}": flat, f"{split}_{language}_at": offsets}
     return content
-
-
-def short_pairs(
-    folder: Path,
-) -> tuple[dict[str, list[tuple[str, str, str]]], dict[str, str]]:
-    """(integration, English, German) of each split, and the commonest training string of each
-    language, counted before repetitions are dropped."""
-    dealt: dict[str, list[tuple[str, str, str]]] = {split: [] for split in _SPLITS}
-    for path in sorted((folder / "homeassistant/components").glob("*/translations/de.json")):
-        integration = path.parent.parent.name
-        german = dict(_strings(json.loads(path.read_text("utf-8"))))
-        english = _strings(json.loads(path.with_name("en.json").read_text("utf-8")))
-        dealt[_split_of(integration)] += [
-            (integration, text, german[key])
-            for key, text in english
-            if _is_short(text) and _is_short(german.get(key, ""))
-        ]
-    commonest = {
-        language: min(Counter(p[i] for p in dealt["train"]).items(), key=lambda c: (-c[1], c[0]))[0]
-        for i, language in enumerate(_LANGUAGES, start=1)
-    }
-    pairs: dict[str, list[tuple[str, str, str]]] = {}
-    earlier: tuple[set[str], set[str]] = (set(), set())
-    for split in _SPLITS:
-        chosen = {
-            (fold(english), fold(german)): (integration, english, german)
-            for integration, english, german in reversed(dealt[split])
-            if fold(english) not in earlier[0] and fold(german) not in earlier[1]
-        }
-        pairs[split] = list(chosen.values())[::-1]
-        for side, seen in enumerate(earlier):
-            seen |= {folded[side] for folded in chosen}
-    return pairs, commonest
-
-
-def fold(text: str) -> str:
-    """What two strings share that differ in case, digits, punctuation or placeholders only."""
-    text = re.sub(r"\{[^}]*\}|%\([^)]*\)\w|\d+", "0", text.casefold())
-    return " ".join(re.findall(r"\w+", text))
-
-
-def _strings(node: Any, key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """The strings of a nested JSON object, with white space folded, by their paths."""
-    if isinstance(node, dict):
-        for name, child in node.items():
-            yield from _strings(child, (*key, name))
-    elif isinstance(node, str) and "\n" not in node:
-        yield key, " ".join(node.split())
-
-
-def _is_short(text: str) -> bool:
-    return 0 < len(text) <= _LONGEST and "://" not in text and any(c.isalpha() for c in text)
-
-
-def _split_of(integration: str) -> str:
-    """The split of an integration: the same on every machine, and for every later release."""
-    tenth = int.from_bytes(hashlib.sha256(integration.encode()).digest()[:4], "big") % 10
-    return {0: "test", 1: "valid"}.get(tenth, "train")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from rnnbench.benchmarks import cells, startup, steps
+from rnnbench.benchmarks import cells, data, padding, startup, steps
 
-BENCHMARKS = {"steps": steps, "startup": startup, "cells": cells}
+BENCHMARKS = {"steps": steps, "startup": startup, "cells": cells, "padding": padding, "data": data}
 
 
 def main() -> None:

@@ -1,0 +1,215 @@
+"""Translation of a corpus of pairs of texts: its tokens, its batches, its references."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from torch import Tensor
+
+from rnnbench.contract import Batch, Data, Port, setting
+from rnnbench.data.batches import Pairs
+from rnnbench.data.prepared import prepare
+from rnnbench.data.store import DataError
+from rnnbench.data.text import Subwords, ragged
+from rnnbench.data.tokenisers import Tokeniser, learn, read
+from rnnbench.data.translation import PAD, SPLITS, STOP, Translation
+from rnnbench.nn import meters
+
+__all__ = ["Corpus", "TextTranslation"]
+
+Corpus = Mapping[str, Sequence[tuple[str, str]]]  # (source, target) texts of each split
+
+
+@dataclass(frozen=True)
+class TextTranslation(Translation):
+    """A translation task whose texts become tokens by its settings.
+
+    Subclasses write `languages`, `sources`, `choice` and `corpus`. Vocabularies are learnt on the
+    training pairs that are used; validation and test keep all of their pairs, whatever their
+    length. References are the corpus's own texts, also where a word is outside the vocabulary.
+    """
+
+    recommended: ClassVar[Mapping[str, Any]] = {
+        "optimizer.batch": 128,
+        "optimizer.lr": 2e-3,
+        "budget.steps": 3000,
+        "budget.validate_every": 300,
+    }
+
+    tokens: Literal["bpe", "unigram", "moses", "words", "characters"] = setting(
+        "bpe",
+        "what a token is: a subword, a word by the Moses rules, a word between blanks, a character",
+    )
+    vocabulary: int = setting(
+        4000, "subwords, shared by both sides; of words the most of a side", low=300, high=65535
+    )
+    min_count: int = setting(2, "words seen less often in training are unknown", low=1)
+    lowercase: bool = setting(False, "fold case, in the references too")
+    max_tokens: int = setting(
+        0, "longest side of a training pair that is kept; 0: all", unit="tokens", low=0
+    )
+    batch_tokens: int = setting(
+        6000,
+        "most positions of a batch, both sides with padding, beside optimizer.batch rows; 0: any",
+        unit="tokens",
+        low=0,
+    )
+    train_pairs: int = setting(0, "first training pairs to use; 0: all", unit="pairs", low=0)
+
+    @property
+    @abstractmethod
+    def languages(self) -> tuple[str, str]:
+        """Codes of the source's and the target's language."""
+
+    @abstractmethod
+    def corpus(self, *folders: Path) -> Corpus:
+        """The pairs of each split, from the folder of each source."""
+
+    def choice(self) -> dict[str, Any]:
+        """What `corpus` depends on beside its folders, as JSON can write it."""
+        return {}
+
+    @property
+    def source(self) -> Port:
+        return Port(classes=len(self.tokeniser("source")), vocabulary=self._shared("source"))
+
+    @property
+    def target(self) -> Port:
+        return Port(
+            classes=len(self.tokeniser("target")),
+            start=Subwords.START,
+            stop=STOP,
+            longest=self._prepared["longest"],
+            vocabulary=self._shared("target"),
+        )
+
+    def tokeniser(self, side: Literal["source", "target"]) -> Tokeniser:
+        return self._tokenisers[side == "target"]
+
+    def data(self, split: str, seed: int) -> Data:
+        x, y = (
+            (self._prepared[f"{split}_{side}"], self._prepared[f"{split}_{side}_at"])
+            for side in ("x", "y")
+        )
+        return Pairs(x, y, pad=PAD, pool=None, budget=self.batch_tokens or None)
+
+    def meter(self, split: str) -> meters.Translation:
+        decode = self.tokeniser("target").decode
+        return meters.Translation(decode, STOP, self._references(split), self.lowercase)
+
+    def texts(self, split: str) -> list[tuple[str, str]]:
+        """Source and target text of each pair, as the corpus has them."""
+        x, y = (_lines(self._prepared[f"{split}_{side}_text"]) for side in ("x", "y"))
+        return list(zip(x, y, strict=True))
+
+    def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
+        """A sentence of the source language."""
+        return super().ask(text.lower() if self.lowercase else text)
+
+    def commonest(self) -> str:
+        return self._prepared["commonest"]
+
+    def _shared(self, side: str) -> str:
+        """Words are learnt on each side; all else is one vocabulary of both."""
+        return f"{side} words" if self.tokens in ("words", "moses") else self.tokens
+
+    def _references(self, split: str) -> Callable[[list[int], list[int]], str]:
+        """The text of a pair's target. Pairs of equal tokens are gone through in turn: whatever
+        is said of them is said of each, so that figures do not depend on which is which."""
+        sides = self.data(split, 0)
+        assert isinstance(sides, Pairs)
+        known: dict[tuple[bytes, bytes], list[str]] = {}
+        x, y = (_rows(*side) for side in (sides.x, sides.y))
+        for pair, (_, text) in zip(zip(x, y, strict=True), self.texts(split), strict=True):
+            known.setdefault(pair, []).append(text)
+        seen: Counter[tuple[bytes, bytes]] = Counter()
+
+        def reference(x: list[int], y: list[int]) -> str:
+            pair = (np.array(x, np.uint16).tobytes(), np.array(y, np.uint16).tobytes())
+            if pair not in known:
+                raise ValueError(f"{self.name}: a pair that is not in {split} has no reference")
+            texts = known[pair]
+            seen[pair] += 1
+            return texts[(seen[pair] - 1) % len(texts)]
+
+        return reference
+
+    @cached_property
+    def _tokenisers(self) -> tuple[Tokeniser, Tokeniser]:
+        one, other = (
+            self._prepared[f"learnt_{i}"].tobytes()
+            if self.tokens in ("bpe", "unigram")
+            else self._prepared[f"learnt_{i}"]
+            for i in range(2)
+        )
+        source, target = self.languages
+        return read(self.tokens, one, source), read(self.tokens, other, target)
+
+    @cached_property
+    def _prepared(self) -> dict[str, Any]:
+        names = ("tokens", "vocabulary", "min_count", "lowercase", "max_tokens", "train_pairs")
+        shape = {name: getattr(self, name) for name in names} | self.choice()
+        return prepare(self.name, self.sources(), self.version, shape, self._make)
+
+    def _make(self, *folders: Path) -> dict[str, Any]:
+        """Tokens of each split and side with the stop token at each end, texts, vocabularies."""
+        corpus = {split: list(pairs) for split, pairs in self.corpus(*folders).items()}
+        corpus["train"] = corpus["train"][: self.train_pairs or None]
+        if self.lowercase:
+            corpus = {s: [(x.lower(), y.lower()) for x, y in p] for s, p in corpus.items()}
+        for split in SPLITS:
+            if not corpus[split]:
+                raise DataError(f"{self.name}: no pair of texts is left for {split}")
+        sides = [[" ".join(pair[i].split()) for pair in corpus["train"]] for i in range(2)]
+        learnt = learn(self.tokens, sides, self.languages, self.vocabulary, self.min_count)
+        tokenisers = [read(self.tokens, *of) for of in zip(learnt, self.languages, strict=True)]
+        targets = Counter(target for _, target in corpus["train"])
+        content: dict[str, Any] = {
+            f"learnt_{i}": np.frombuffer(made, np.uint8) if isinstance(made, bytes) else made
+            for i, made in enumerate(learnt)
+        }
+        content["commonest"] = min(targets.items(), key=lambda c: (-c[1], c[0]))[0]
+        for split, pairs in corpus.items():
+            encoded = [
+                [
+                    [*t.encode(" ".join(text.split())), STOP]
+                    for t, text in zip(tokenisers, pair, strict=True)
+                ]
+                for pair in pairs
+            ]
+            if split == "train" and self.max_tokens:
+                fits = [max(map(len, pair)) <= self.max_tokens + 1 for pair in encoded]
+                encoded = [pair for pair, fit in zip(encoded, fits, strict=True) if fit]
+                pairs = [pair for pair, fit in zip(pairs, fits, strict=True) if fit]
+                content["left_out"] = len(fits) - len(pairs)
+                if not pairs:
+                    raise DataError(
+                        f"{self.name}: no training pair has at most {self.max_tokens} tokens a "
+                        "side: raise max_tokens"
+                    )
+            if split == "train":
+                content["longest"] = max(len(y) for _, y in encoded)
+            for i, side in enumerate("xy"):
+                flat, offsets = ragged(pair[i] for pair in encoded)
+                content |= {f"{split}_{side}": flat, f"{split}_{side}_at": offsets}
+                text = "\n".join(pair[i] for pair in pairs).encode()
+                content[f"{split}_{side}_text"] = np.frombuffer(text, np.uint8)
+        return content
+
+
+def _lines(text: np.ndarray) -> list[str]:
+    return text.tobytes().decode().split("\n")
+
+
+def _rows(flat: np.ndarray, offsets: np.ndarray) -> list[bytes]:
+    raw, size = flat.tobytes(), flat.dtype.itemsize
+    at = (offsets * size).tolist()
+    return [raw[a:b] for a, b in pairwise(at)]
