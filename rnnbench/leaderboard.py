@@ -169,7 +169,7 @@ def _baselines(records: list[Record], headline: str) -> tuple[dict[str, float], 
         for name in sorted(without - set(values))
     ]
     for name, found in sorted(values.items()):
-        if max(found) - min(found) > 1e-9 * max(abs(v) for v in found):
+        if max(found) - min(found) > 1e-6 * max(abs(v) for v in found):  # float32 sums
             told = ", ".join(f"{v:.6g}" for v in sorted(found))
             notes.append(f"Runs disagree about the baseline {name} ({told}): its mean is shown.")
     means = {name: math.fsum(found) / len(found) for name, found in sorted(values.items())}

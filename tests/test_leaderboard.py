@@ -237,6 +237,13 @@ def test_what_was_not_held_equal_is_noted():
     assert "disagree about the baseline bigram" in notes
 
 
+def test_baselines_that_differ_by_the_rounding_of_sums_agree():
+    records = seeds("lstm", [1.5, 1.7])
+    for record, value in zip(records, (3.41, 3.41 * (1 + 5e-9)), strict=True):
+        record.baselines = {"test": {"bigram": {"bits_per_char": value}}}
+    assert "disagree" not in " ".join(board(records).notes)
+
+
 def test_a_curve_is_the_mean_over_seeds_where_all_have_a_value():
     records = seeds("lstm", [1.5, 1.7])
     records[0].curve = [[100, 1.0, {"bits_per_char": 2.0}], [200, 2.0, {"bits_per_char": 1.0}]]
