@@ -67,7 +67,7 @@ def test_a_failed_run_says_why_and_exits_with_1(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "char-lm", "elmna"], "did you mean 'elman'?"),
+        (["run", "char-lm", "elmna"], "did you mean 'elman'"),
         (["run", "char-lm"], "no architecture is given"),
         (["run", "char-lm", "lstm", "--trick", "zonout"], "did you mean 'zoneout'?"),
         (["run", "char-lm", "lstm", "architecture.hidden=big"], "takes int"),

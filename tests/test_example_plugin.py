@@ -100,9 +100,8 @@ def test_the_cell_is_possible_on_every_task_of_core_with_a_trick_of_core_and_its
     plugin = tiny(load("tasks", task))
     here(plugin)
     settings = [f"task.{name}={json.dumps(value)}" for name, value in plugin.tiny.items()]
-    assert call("check", task, "mgu", *tricks, *settings, "architecture.hidden=8").startswith(
-        "possible: "
-    )
+    said = call("check", task, "mgu", *tricks, *settings, "architecture.hidden=8")
+    assert said.splitlines()[-1].startswith("possible: ")  # after what is said of the data
 
 
 def test_its_task_takes_every_architecture_of_core_that_reads_forwards_or_says_why_not(installed):
