@@ -24,6 +24,7 @@ from rnnbench.store import Store
 from rnnbench_architectures.lstm import LSTM
 from rnnbench_architectures.transformer import Transformer
 from rnnbench_tricks.ema import EMA
+from rnnbench_tricks.inverse_sqrt import InverseSqrt
 from rnnbench_tricks.lookahead import Lookahead
 from rnnbench_tricks.nt_asgd import NTASGD
 from rnnbench_tricks.plateau import Plateau
@@ -219,6 +220,23 @@ def test_plateau_is_torch_s_scheduler_without_its_threshold(patience, factor, le
         scheduler.step(value)
         ours.schedule(Moment(step, 0.5))
         assert ours.param_groups[0]["lr"] == pytest.approx(theirs.param_groups[0]["lr"], rel=1e-12)
+
+
+@pytest.mark.parametrize("form", ["inside", "outside"])
+def test_a_rate_falls_with_the_root_of_all_steps_those_within_a_batch_included(form):
+    def expected(t):
+        return 0.2 / (math.sqrt(1 + 0.5 * t) if form == "inside" else 1 + 0.5 * math.sqrt(t))
+
+    p = nn.Parameter(torch.zeros(1))
+    optimizer = InverseSqrt(alpha=0.5, form=form).optimizer(torch.optim.SGD([p], lr=0.2))
+    p.grad, used, before = torch.ones(1), [], 0.0
+    for batch in range(4):  # of three steps each, as an online estimator takes them
+        optimizer.schedule(Moment(batch, batch / 4))
+        for _ in range(3):
+            optimizer.step()
+            used.append(before - p.item())
+            before = p.item()
+    assert used == pytest.approx([expected(t) for t in range(12)], rel=1e-5)
 
 
 def test_schedules_multiply_in_either_order():
