@@ -12,20 +12,11 @@ from rnnbench.data.ett import ETT
 class ETTm1(ETT):
     """Forecast the quarter-hourly oil temperature and load of a transformer.
 
-    69,680 quarter hours from July 2016 to June 2018: six loads and the oil temperature.
-    Split as the papers do, in months of 30 days: training 12 months (34,560 rows), validation 4 and
-    test 4 (11,520 each); the file's tail is not used. Columns are z-scores by the mean and
-    deviation of the training part, and all seven are read and forecast. Every window whose whole
-    target lies in a split is one item of it; its context may begin before the split.
+    69,680 quarters of an hour of `ett-h1`'s station and two years. The split is that of `ett-h1`
+    in months, 34,560 and twice 11,520 rows; scaling, windows, metrics and baselines are as there,
+    the seasonal one a day of 96 rows before.
 
-    Metrics are over all windows, horizons and columns, in z-scores; the papers' MSE and MAE are
-    "mse" and "mae". The last, smaller batch counts; `legacy_drop_last` leaves out the last test
-    windows that fill no batch of 32, as the code behind older tables did.
-    A number means nothing without its context: papers read 96, 336, 512 or 720 steps.
-    Baselines: the value a day before, the last value, the training part's mean.
-
-    Source: Zhou et al. (2021), Informer, arXiv:2012.07436, section 5.1; the split and scaling as
-    in its code and in Wu et al. (2021), Autoformer, arXiv:2106.13008.
+    Source: Zhou et al. (2021), Informer, arXiv:2012.07436, section 5.1; see `ett-h1`.
     """
 
     name: ClassVar[str] = "ett-m1"
