@@ -150,6 +150,15 @@ def test_snap_with_n_of_the_streams_length_is_rtrl(architecture):
     assert float((short[name] - exact[name]).abs().max()) > 1e-5
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_snap_keeps_what_arises_within_n_steps_along_a_ring_of_units(n):
+    """Each unit feeds the next alone, and each parameter one unit: n units feel it in n steps."""
+    feeds = torch.eye(4).roll(1, 0) != 0
+    mask = SnAp(n=n).spread(torch.eye(4) != 0, feeds)
+    expected = sum(torch.eye(4).roll(steps, 0) for steps in range(n)) != 0
+    assert torch.equal(mask, expected)
+
+
 def test_snap_1_of_elman_keeps_the_diagonal_of_the_transition():
     """j_ij' = f'(s_i) (w_ii j_ij + h_j): weight (i, j) is felt by unit i alone."""
     model, (batch,) = model_of(Elman(hidden=3)), stream(1)
