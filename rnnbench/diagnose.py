@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from rnnbench.contract import Backbone, Batch, Cell, Kind, State, Task
 from rnnbench.generate import Trained
 from rnnbench.nn import CellWrapper, GatedCell, Model
+from rnnbench.nn.gates import GateWrapper
 from rnnbench.nn.models import IGNORED
 from rnnbench.step import map_cells
 
@@ -192,6 +193,8 @@ def _gates(cell: Recording) -> dict[str, dict[str, float]]:
     """How open the gates of a gated cell are, over all steps and rows."""
     inner: nn.Module = cell.inner
     while isinstance(inner, CellWrapper):
+        if isinstance(inner, GateWrapper):
+            return {}  # it changes what the gates see, such as by normalising it
         inner = inner.inner
     names: tuple[str, ...] = getattr(inner, "gate_names", ())
     if not isinstance(inner, GatedCell) or not names or len(cell.states) < 2:

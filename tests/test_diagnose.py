@@ -15,6 +15,10 @@ from rnnbench.step import Tricks, assemble
 from rnnbench.testing.laws import tiny
 from rnnbench.testing.toys import TOYS, Bigrams
 from rnnbench_architectures.elman import Elman
+from rnnbench_architectures.lstm import LSTM
+from rnnbench_tricks.layer_norm import LayerNorm
+
+LM = TOYS["lm"]
 
 
 class Linear(GatedCell):
@@ -69,6 +73,35 @@ def test_the_horizon_is_where_a_hundredth_is_left():
         assert f["horizon"] == math.ceil(math.log(0.01) / math.log(decay))
     (f,) = diagnose(linear(1.0))["layers"].values()
     assert f["horizon"] is None
+
+
+def gates_of(architecture, *tricks):
+    torch.manual_seed(0)
+    model = assemble(architecture, LM, Tricks(tricks))
+    with torch.no_grad():
+        for name, p in model.backbone.named_parameters():
+            if "weight" in name:
+                p.zero_()
+            elif name.endswith("bias_x"):
+                p.copy_(torch.tensor([-5.0, 5.0, 5.0, 0.0]).repeat_interleave(3))
+            elif name.endswith("bias_h"):
+                p.zero_()
+    (f,) = diagnose(Trained(None, LM, model), rows=4)["layers"].values()
+    return f["gates"]
+
+
+def test_gates_are_told_by_what_they_do_and_the_candidate_is_none():
+    """Without weights they are σ of their biases: input -5, forget 5, output 0."""
+    gates = gates_of(LSTM(hidden=3))
+    assert {name: (g["closed"], g["open"]) for name, g in gates.items()} == {
+        "input": (1, 0), "forget": (0, 1), "output": (0, 0),
+    }  # fmt: skip
+    assert gates["forget"]["mean"] == pytest.approx(1 / (1 + math.exp(-5)))
+
+
+def test_gates_that_see_more_than_the_products_are_not_told():
+    assert gates_of(LSTM(hidden=3, peepholes=True)) == {}
+    assert gates_of(LSTM(hidden=3), LayerNorm()) == {}
 
 
 @pytest.mark.parametrize("name", sorted(scan()[0]["architectures"]))
