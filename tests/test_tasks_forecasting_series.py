@@ -11,6 +11,8 @@ from rnnbench.contract import Prediction
 from rnnbench.data import Series
 from rnnbench.data.naive import naive_forecasts, naive_scores
 from rnnbench.nn.meters_forecasting import Forecasts
+from rnnbench_tasks.ett_h1 import ETTh1
+from rnnbench_tasks.sunspots import Sunspots
 
 LENGTHS = (40, 60)
 CENTRES = pytest.mark.parametrize("centre", ["last", "none"])
@@ -218,3 +220,25 @@ def test_a_forecast_without_a_target_is_not_measured():
     meter.update(batch, Prediction(batch.y, empty, batch.y, batch.y))
     with pytest.raises(RuntimeError, match="saw no target"):
         meter.compute()
+
+
+@pytest.mark.parametrize("stride", [1, 7])
+def test_held_out_windows_are_a_stride_apart_and_training_ones_are_not(stride):
+    task = Sunspots(stride=stride)
+    for split, apart in (("train", 1), ("valid", stride), ("test", stride)):
+        times = task.data(split, 0).times_W
+        assert len(times) > 2
+        assert set(np.diff(times)) == {apart}
+
+
+def test_the_legacy_switch_drops_the_test_windows_that_fill_no_batch_of_32(monkeypatch):
+    days, rng = 600 * 24, np.random.default_rng(0)
+    series = Series(
+        rng.normal(size=(days, 7)), ends=(360 * 24, 480 * 24, days), season=24, target=range(7)
+    )
+    monkeypatch.setattr(ETTh1, "series", series)
+    all_of_them = ETTh1().data("test", 0).times_W
+    kept = ETTh1(legacy_drop_last=True).data("test", 0).times_W
+    assert len(all_of_them) == 2880 - 96 + 1
+    assert kept.tolist() == all_of_them[: 87 * 32].tolist()
+    assert len(ETTh1(legacy_drop_last=True).data("valid", 0)) == len(all_of_them)
