@@ -51,25 +51,30 @@ class Store:
         root: the folder; it is made where it is missing.
         url: another database than ROOT/results.db, which several machines may share; rows of
             runs that this disk lacks are then left alone.
+        index: False: records are written and read, and the database is left to another process.
 
     Attributes:
         engine: the database, for tables of others (see `rnnbench.database.create_tables`).
         damaged: run id -> what is wrong with its record.json, as last seen.
     """
 
-    def __init__(self, root: Path, url: str | None = None) -> None:
+    def __init__(self, root: Path, url: str | None = None, *, index: bool = True) -> None:
         self.root = Path(root)
+        self._indexes = index
         self.shared = url is not None
         self.damaged: dict[str, str] = {}
         self._runs = self.root / "runs"
         self._runs.mkdir(parents=True, exist_ok=True)
+        if not index:
+            return
         self.engine: Engine = open_database(url or self.root / "results.db")
         self._database = f"the results database {self.engine.url.render_as_string()}"
         create_tables(self.engine, metadata, "results", VERSION)
 
     def close(self) -> None:
         """Let go of the database's files and connections."""
-        self.engine.dispose()
+        if self._indexes:
+            self.engine.dispose()
 
     def run_dir(self, run_id: str) -> Path:
         """The folder of a run, made where it is missing.
@@ -104,6 +109,9 @@ class Store:
                 return False
             text = record.as_json()
             staged = stage_file(path, text)
+            if not self._indexes:
+                staged.commit()
+                return True
             try:
                 with self.engine.begin() as connection:
                     if not self.shared:  # the disk alone says what stands there
@@ -172,6 +180,14 @@ class Store:
             for run_id in some:
                 if run_id in texts:  # else it was removed since
                     yield Record.from_json(texts[run_id], f"the index of {run_id}")
+
+    def index(self, run_id: str) -> None:
+        """Enter the record that another process wrote; it is one, and can be read."""
+        path = self._record(run_id)
+        with FileLock(path.with_name(".record.lock"), timeout=WAIT_SECONDS):
+            now, text = stamp(path), path.read_text("utf-8")
+        with self.engine.begin() as connection:
+            index_rows(connection, [row_of(self._parse(run_id, path, text), text, now)])
 
     def reindex(self) -> int:
         """Build the index anew from the disk; the number of records in it.

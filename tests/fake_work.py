@@ -38,6 +38,7 @@ FIELDS: dict[str, dict[str, dict[str, FieldSchema]]] = {
         "impossible": {},  # refused
         "picky": {"hidden": FieldSchema("hidden", int, 8)},  # refuses an odd width
         "raises": {},
+        "says-gpus": {},
     },
     "tricks": {
         "zoneout": {"rate": FieldSchema("rate", float, 0.1, search=(0.05, 0.3))},
@@ -129,6 +130,8 @@ def execute(
         os.kill(os.getpid(), signal.SIGSTOP)
     if kind == "raises":
         raise RuntimeError("a fault of the runner")
+    if kind == "says-gpus":
+        raise RuntimeError(f"sees {os.environ['CUDA_VISIBLE_DEVICES']}")
     target = abs(math.log10(spec.optimizer.lr) + 2.0)
     value: float | None = target
     status, reason, curve = Status.DONE, None, []
@@ -167,13 +170,16 @@ def starts(root: Path) -> list[tuple[str, int, int]]:
     return [(a, int(b), int(c)) for a, b, c in (line.split() for line in lines)]
 
 
-def make_engine(root: Path, work: str = "fake_work:execute", beat: float = 0.2) -> Any:
+def make_engine(
+    root: Path, work: str = "fake_work:execute", beat: float = 0.2, **given: Any
+) -> Any:
     from rnnbench.sweep.local import LocalEngine
 
     folder = str(Path(__file__).parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    return lambda n: LocalEngine(workers=n, root=root, logs=root / "logs", work=work, beat=beat)
+    logs = root / "logs"
+    return lambda n: LocalEngine(workers=n, root=root, logs=logs, work=work, beat=beat, **given)
 
 
 def main(file: str, root: str, step: str = "", count: str = "1") -> int:

@@ -102,7 +102,9 @@ def test_a_fault_of_the_work_function_is_an_ending_and_not_a_death(tmp_path):
         ending = wait_for(engine, Finished)[-1].ending
         assert ending.status == "crashed"
         assert "RuntimeError: a fault of the runner" in ending.reason
-        assert "Traceback" in (tmp_path / "logs" / "worker-0.log").read_text()
+    (log,) = tmp_path.glob("runs/*/log.txt")
+    assert log.read_text().startswith("== attempt 1, ")
+    assert "Traceback" in log.read_text()
 
 
 def test_work_that_cannot_be_imported_stops_the_engine_with_the_reason(tmp_path):
@@ -111,6 +113,25 @@ def test_work_that_cannot_be_imported_stops_the_engine_with_the_reason(tmp_path)
         pytest.raises(EngineError, match="has no attribute 'excute'"),
     ):
         wait_idle(engine)
+
+
+def test_a_job_that_holds_too_much_memory_is_ended_and_says_so(tmp_path):
+    with closing(make_engine(tmp_path, memory=1_000_000)(1)) as engine:
+        engine.submit(wait_idle(engine)[0], make_job(seconds=30.0))
+        died = wait_for(engine, Died)[-1]
+        assert died.too_large
+        assert "and may hold 0.001 GB" in died.reason
+        wait_idle(engine)
+
+
+def test_each_worker_sees_its_own_gpus(tmp_path):
+    with closing(make_engine(tmp_path, gpus=["0,1", "GPU-2"])(2)) as engine:
+        for seed, worker in enumerate(wait_idle(engine, 2)):
+            engine.submit(worker, make_job("says-gpus", seed=seed))
+        found = []
+        while len(found) < 2:
+            found += [e.ending.reason for e in wait_for(engine, Finished)]
+        assert sorted(r.split("sees ")[1].split(" (")[0] for r in found) == ["0,1", "GPU-2"]
 
 
 def test_stopping_ends_running_jobs(tmp_path):

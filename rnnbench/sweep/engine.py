@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -34,6 +35,16 @@ class Job:
     sweep: str
     study: str
     asks: bool
+
+
+class Usage(NamedTuple):
+    """What a busy worker holds: bytes of memory, and of its GPUs (share in use, bytes, of bytes).
+
+    The figures of a GPU are the whole device's, whoever uses it; `gpus` is by the device's id.
+    """
+
+    memory: int = 0
+    gpus: Mapping[str, tuple[float, int, int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -69,10 +80,11 @@ def _finite(value: Any) -> float | None:
 
 
 class Alive(NamedTuple):
-    """The worker of this job gave a sign of life."""
+    """The worker of this job gave a sign of life, and says what it uses."""
 
     key: str
     attempt: int
+    usage: Usage = Usage()
 
 
 class Report(NamedTuple):
@@ -93,11 +105,18 @@ class Finished(NamedTuple):
 
 
 class Died(NamedTuple):
-    """The worker is gone, and the job with it; another worker takes its place."""
+    """The worker is gone, and the job with it; another worker takes its place.
+
+    Attributes:
+        node: where it was, see `Engine.nodes`.
+        too_large: it held more memory than a trial may, and would again.
+    """
 
     key: str
     attempt: int
     reason: str
+    node: str
+    too_large: bool = False
 
 
 Event = Alive | Report | Finished | Died
@@ -110,6 +129,14 @@ class Engine(Protocol):
         """Identities (`rnnbench.sweep.owner`) of the workers that wait for a job."""
         ...
 
+    def node(self, worker: str) -> str:
+        """The node that an idle worker is on."""
+        ...
+
+    def nodes(self) -> Sequence[str]:
+        """The nodes that have workers, bad ones that were set aside left out."""
+        ...
+
     def submit(self, worker: str, job: Job) -> None:
         """Give a job to an idle worker. If that has just died, a `Died` follows."""
         ...
@@ -118,7 +145,7 @@ class Engine(Protocol):
         """What happened, waiting up to `timeout` seconds for an event or an idle worker.
 
         Raises:
-            EngineError: workers cannot be started.
+            EngineError: workers cannot be started, or the cluster is out of reach.
         """
         ...
 
@@ -128,6 +155,10 @@ class Engine(Protocol):
 
     def kill(self, key: str) -> None:
         """End the worker of a job at once; a `Died` follows."""
+        ...
+
+    def interrupt(self, key: str) -> None:
+        """Ask a job to stop where it can be resumed; it ends as interrupted, or dies."""
         ...
 
     def stop(self) -> None:

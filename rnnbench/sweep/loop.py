@@ -178,9 +178,31 @@ class Loop:
             if isinstance(event, Finished):
                 self.at("finished")
                 self._ran += 1
+                self._index(row, event.ending)
                 self._end(cell, row, event.ending)
             elif isinstance(event, Died):
                 self._died(cell, row, event.reason)
+
+    def _index(self, row: Row, ending: Ending) -> None:
+        """Enter the record that a worker left on disk; workers do not write to the database."""
+        try:
+            self.store.index(row.run_id)
+        except FileNotFoundError:  # the fault lies outside of the run
+            self._write_failure(row, Status(ending.status), ending.reason or "no reason is known")
+
+    def _write_failure(self, row: Row, status: Status, reason: str) -> Ending:
+        """Leave a record of a run that could not leave its own."""
+        record = Record(
+            spec=RunSpec.from_dict(json.loads(row.spec)),
+            status=status,
+            reason=reason,
+            attempt=row.attempt,
+            sweep=row.sweep,
+            study=row.study,
+            provenance=provenance(),
+        )
+        self.store.write(record)
+        return Ending.of(record)
 
     def _end(self, cell: CellRun, row: Row, ending: Ending) -> None:
         cell.end(row, ending)
@@ -200,6 +222,7 @@ class Loop:
         self._lost += 1
         record = self.store.read(row.run_id)
         if record is not None and record.attempt == row.attempt and cell.takes(record, row):
+            self.store.index(row.run_id)
             self._end(cell, row, Ending.of(record))  # it died after its work was done
             return
         deaths = row.deaths + 1
@@ -209,18 +232,9 @@ class Loop:
             return
         times = {1: "once", 2: "twice"}.get(deaths, f"{deaths} times")
         reason = f"killed its worker {times}; the last one {reason}"
-        record = Record(
-            spec=RunSpec.from_dict(json.loads(row.spec)),
-            status=Status.CRASHED,
-            reason=reason,
-            attempt=row.attempt,
-            sweep=row.sweep,
-            study=row.study,
-            provenance=provenance(),
-        )
-        self.store.write(record)
+        ending = self._write_failure(row, Status.CRASHED, reason)
         self._ran += 1
-        self._end(cell, row, Ending.of(record))
+        self._end(cell, row, ending)
 
     def _keep_alive(self) -> None:
         """Extend the leases of workers that were heard of; give up those that were not."""

@@ -1,4 +1,4 @@
-"""The process that runs trials, started by the local engine.
+"""The process that runs trials, started by an engine.
 
 It imports what it needs once, then runs one job after another. It leads a process group of its
 own, and ends that group when the driver is gone, so that nothing is left behind.
@@ -6,24 +6,31 @@ own, and ends that group when the driver is gone, so that nothing is left behind
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import importlib
 import os
 import queue
 import signal
 import socket
+import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rnnbench.spec import RunSpec, Trainer
 from rnnbench.sweep.channel import Channel
-from rnnbench.sweep.engine import Alive, Ending, Finished, Job, Report
+from rnnbench.sweep.engine import Alive, Ending, Finished, Job, Report, Usage
+from rnnbench.sweep.owner import place
+from rnnbench.sweep.usage import gpus_in_use, memory_held
 
+WORK = "rnnbench.runner:execute"
+LOG = "log.txt"  # in the folder of a run: what its attempts printed
 WATCH_SECONDS = 0.5  # between looks at whether the driver still lives
 
 
@@ -34,8 +41,9 @@ class Setup:
     Attributes:
         work: "module:function", called as `rnnbench.runner.execute` is.
         root: of the store.
-        driver: process id of the driver.
+        driver: number of the process that started the worker.
         beat: seconds between signs of life.
+        memory: bytes that the worker may hold; None: no limit.
     """
 
     work: str
@@ -43,6 +51,7 @@ class Setup:
     trainer: Trainer
     driver: int
     beat: float
+    memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,14 @@ class Ready:
 class Broken:
     """The worker cannot start, nor could another one."""
 
+    reason: str
+
+
+class TooLarge(NamedTuple):
+    """The worker ends itself, because its job holds more memory than a trial may."""
+
+    key: str
+    attempt: int
     reason: str
 
 
@@ -93,16 +110,23 @@ class Worker:
         from rnnbench.store import Store
 
         module, _, function = self._setup.work.partition(":")
-        return getattr(importlib.import_module(module), function), Store(Path(self._setup.root))
+        # The driver alone writes to the database: workers may be on other machines.
+        store = Store(Path(self._setup.root), index=False)
+        return getattr(importlib.import_module(module), function), store
 
     def _do(self, job: Job, execute: Callable[..., Any], store: Any) -> Ending:
+        spec = RunSpec.from_dict(dict(job.spec))
+        with printing_to(store.run_dir(spec.run_id) / LOG, f"attempt {job.attempt}"):
+            return self._execute(job, spec, execute, store)
+
+    def _execute(self, job: Job, spec: RunSpec, execute: Callable[..., Any], store: Any) -> Ending:
         def ask(step: int, value: float) -> bool:
             self._send(Report(job.key, job.attempt, step, value))
             return self._replies.get()
 
         try:
             record = execute(
-                RunSpec.from_dict(dict(job.spec)),
+                spec,
                 store=store,
                 trainer=self._setup.trainer,
                 attempt=job.attempt,
@@ -113,7 +137,7 @@ class Worker:
             )
             return Ending.of(record)
         except Exception as error:
-            traceback.print_exc()  # into the worker's log
+            traceback.print_exc()  # into the run's log
             frame = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{frame.filename}:{frame.lineno}"
             return Ending("crashed", f"{type(error).__name__}: {error} ({where})")
@@ -140,9 +164,38 @@ class Worker:
             if os.getppid() != self._setup.driver:
                 end_group()
             job = self._job
-            if job is not None and time.monotonic() - beaten >= self._setup.beat:
+            if job is None:
+                continue
+            limit, held = self._setup.memory, memory_held()
+            if limit is not None and held > limit:
+                reason = f"it held {held / 1e9:.3g} GB of memory, and may hold {limit / 1e9:.3g} GB"
+                self._send(TooLarge(job.key, job.attempt, reason))
+                end_group()
+            if time.monotonic() - beaten >= self._setup.beat:
                 beaten = time.monotonic()
-                self._send(Alive(job.key, job.attempt))
+                self._send(Alive(job.key, job.attempt, Usage(held, gpus_in_use())))
+
+
+@contextlib.contextmanager
+def printing_to(log: Path, title: str) -> Iterator[None]:
+    """Within it, what this process and its children print goes to the end of a file."""
+    kept = os.dup(1), os.dup(2)
+    with open(log, "ab", buffering=0) as file:
+        file.write(f"== {title}, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, {place()}\n".encode())
+        _print_to(file.fileno(), file.fileno())
+    try:
+        yield
+    finally:
+        _print_to(*kept)
+        for descriptor in kept:
+            os.close(descriptor)
+
+
+def _print_to(out: int, err: int) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os.dup2(out, 1)
+    os.dup2(err, 2)
 
 
 def end_group() -> None:

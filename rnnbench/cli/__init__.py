@@ -1,0 +1,6 @@
+"""The command line. Imports little: `rnnbench --help` and `list` start without torch."""
+
+from rnnbench.cli import plugins, results, runs, sweeps
+from rnnbench.cli.root import main
+
+__all__ = ["main", "plugins", "results", "runs", "sweeps"]

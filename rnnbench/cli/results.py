@@ -1,0 +1,85 @@
+"""Commands on results and data."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from rnnbench.cli.root import RESULTS, example, main
+
+
+@main.command(
+    epilog=example(
+        "rnnbench leaderboard char-lm",
+        "rnnbench leaderboard char-lm --attribution",
+        "rnnbench leaderboard --html board.html",
+    )
+)
+@click.argument("task", required=False)
+@RESULTS
+@click.option(
+    "--attribution", is_flag=True, help="Which trick helps which cell. A page has that anyway."
+)
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated.")
+@click.option(
+    "--html", "page", type=click.Path(path_type=Path), help="Write a self-contained page."
+)
+def leaderboard(task: str | None, root: Path, attribution: bool, as_json: bool, as_csv: bool,
+                page: Path | None) -> None:  # fmt: skip
+    """Who wins, who ties, at what cost: every task's table, or TASK's."""
+    from rnnbench.report.command import leaderboard_command
+
+    leaderboard_command(task, root, as_json, as_csv, page, attribution)
+
+
+@main.command(epilog=example("rnnbench index"))
+@RESULTS
+def index(root: Path) -> None:
+    """Rebuild the results database from the records on disk, which are the truth."""
+    from rnnbench.report.command import index_command
+
+    index_command(root)
+
+
+@main.group()
+def data() -> None:
+    """The raw data of tasks: where they come from, and whether they are whole."""
+
+
+@data.command(name="list", epilog=example("rnnbench data list"))
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def data_list(as_json: bool) -> None:
+    """Sources of all tasks: origin, size, licence, and what is here."""
+    from rnnbench.report.data import list_sources
+
+    list_sources(as_json)
+
+
+@data.command(name="describe", epilog=example("rnnbench data describe ptb"))
+@click.argument("tasks", nargs=-1)
+def data_describe(tasks: tuple[str, ...]) -> None:
+    """What TASKS (default: all) read: address, size, sha256, licence, citation, and its place."""
+    from rnnbench.report.data import describe_sources
+
+    describe_sources(tasks)
+
+
+@data.command(name="fetch", epilog=example("rnnbench data fetch char-lm co2"))
+@click.argument("tasks", nargs=-1)
+def data_fetch(tasks: tuple[str, ...]) -> None:
+    """Fetch what TASKS need (default: all), checked against sha256."""
+    from rnnbench.report.data import fetch_sources
+
+    fetch_sources(tasks)
+
+
+@data.command(name="verify", epilog=example("rnnbench data verify"))
+@click.argument("tasks", nargs=-1)
+def data_verify(tasks: tuple[str, ...]) -> None:
+    """Read what is here of TASKS (default: all) and compare checksums; exit 1 on damage."""
+    from rnnbench.report.data import verify_sources
+
+    sys.exit(verify_sources(tasks))

@@ -1,0 +1,50 @@
+"""The root of the command line, and what its commands share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+RESULTS = click.option(
+    "--out", "root", type=click.Path(path_type=Path, file_okay=False), envvar="RNNBENCH_RESULTS",
+    default=Path("rnnbench-results"), show_default=True, show_envvar=True,
+    help="Folder of results.",
+)  # fmt: skip
+
+
+class Commands(click.Group):
+    """Turns what a user can mend into a message and exit code 2, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ValueError, RuntimeError) as error:
+            # What the caller asked for is wrong (a ValueError), or cannot be had (data, locks).
+            if type(error) is not ValueError and not type(error).__module__.startswith("rnnbench"):
+                raise
+            kind = "refused" if type(error).__name__ == "Refusal" else "error"
+            fail(f"{kind}: {error}", 2 if isinstance(error, ValueError) else 1)
+        except OSError as error:
+            fail(f"error: {error}", 1)
+
+
+def fail(message: str, code: int) -> None:
+    click.echo(f"rnnbench: {message}", err=True)
+    sys.exit(code)
+
+
+def example(*lines: str) -> str:
+    """An epilog that click does not re-wrap."""
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=example("rnnbench run char-lm lstm --trick zoneout:rate=0.1 architecture.hidden=128"),
+)
+def main() -> None:
+    """Compare recurrent ideas honestly: run, sweep, and read who wins, who ties, at what cost."""

@@ -1,0 +1,173 @@
+"""The Ray cluster that a sweep runs on: found, or started on this machine for its time.
+
+A Ray cluster runs any code that its clients send, and `ray start` opens it to whoever reaches the
+port. So one that is started here asks for a token, and one that answers without a token is used
+only where it listens on this machine alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import ray
+from ray.exceptions import RayError
+
+from rnnbench.sweep.engine import EngineError
+
+ASK_SECONDS = 30.0
+OPEN = "RNNBENCH_ALLOW_OPEN_CLUSTER"  # set to 1 where something else keeps strangers out
+_ASK = """
+import sys
+from ray._raylet import GcsClient
+try:
+    GcsClient(address=sys.argv[1]).internal_kv_exists(b"rnnbench", None)
+except Exception as error:
+    sys.exit(f"{type(error).__name__}: {error}")
+"""
+
+
+class Head:
+    """A connection to a cluster, one a process.
+
+    Args:
+        address: as `ray.init` takes it; "auto": RAY_ADDRESS or the cluster of this machine, and
+            where there is none a new one on this machine.
+        cpus: of a new one; None: as many as this machine has.
+        say: is told which it is.
+
+    Raises:
+        EngineError: no cluster answers at the address, or it is open to strangers.
+    """
+
+    def __init__(self, address: str, say: Callable[[str], None], cpus: int | None = None) -> None:
+        self._folder = ""
+        if address == "auto":
+            address = os.environ.get("RAY_ADDRESS", "")
+            if not address:
+                from ray._private.services import canonicalize_bootstrap_address
+
+                with contextlib.suppress(Exception):  # Ray's own look for a cluster on this machine
+                    address = canonicalize_bootstrap_address("auto") or ""
+        with signals_kept(), quietly():
+            if address:
+                self._attach(address)
+                say(f"Ray cluster at {self.address}: {self.described()}")
+            else:
+                self._start(cpus)
+                say(f"Ray started on this machine for the time of the sweep: {self.described()}")
+
+    @property
+    def address(self) -> str:
+        return str(ray.get_runtime_context().gcs_address)
+
+    def nodes(self) -> dict[str, dict[str, float]]:
+        """Resources of each node that is alive, by its id."""
+        return {n["NodeID"]: n["Resources"] for n in ray.nodes() if n["Alive"]}
+
+    def name(self, node: str) -> str:
+        """A node as a person knows it."""
+        found = next((n for n in ray.nodes() if n["NodeID"] == node), None)
+        return node[:8] if found is None else f"{found['NodeManagerHostname']} ({node[:8]})"
+
+    def described(self) -> str:
+        nodes = self.nodes().values()
+        cpus, gpus = (sum(n.get(r, 0.0) for n in nodes) for r in ("CPU", "GPU"))
+        return f"{len(nodes)} nodes, {cpus:g} CPUs, {gpus:g} GPUs"
+
+    def close(self) -> None:
+        with signals_kept():
+            ray.shutdown()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _attach(self, address: str) -> None:
+        refuse_open(address)
+        try:
+            ray.init(address=address, log_to_driver=False)
+        except (ConnectionError, RayError, RuntimeError, ValueError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise EngineError(
+                f"no Ray cluster can be used at {address}: {first}\n"
+                "  Is it up (`ray status`), and is its token here (RAY_AUTH_TOKEN_PATH)? Without "
+                "--address a cluster is started on this machine."
+            ) from error
+
+    def _start(self, cpus: int | None) -> None:
+        self._folder = tempfile.mkdtemp(prefix="rnnbench-ray-")
+        token = Path(self._folder) / "token"
+        token.touch(mode=0o600)
+        token.write_text(secrets.token_hex(32))
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+        os.environ.pop("RAY_AUTH_TOKEN", None)
+        # What this process finds, the seats find too.
+        os.environ["PYTHONPATH"] = os.pathsep.join(p or os.getcwd() for p in sys.path)
+        try:
+            ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False)
+        except (OSError, RayError, RuntimeError) as error:
+            self.close()
+            raise EngineError(f"Ray cannot be started on this machine: {error}") from error
+
+
+def refuse_open(address: str) -> None:
+    """Raise EngineError where a cluster answers without a token, and others can reach it."""
+    if os.environ.get(OPEN) == "1" or "://" in address or address == "local":
+        return
+    host = address.rpartition(":")[0]
+    try:
+        where = ipaddress.ip_address(socket.gethostbyname(host))
+    except (OSError, ValueError):
+        return  # `ray.init` says what is wrong with it
+    if where.is_loopback:
+        return
+    try:
+        asked = subprocess.run(
+            [sys.executable, "-c", _ASK, address],
+            env={**os.environ, "RAY_AUTH_MODE": "disabled"},
+            capture_output=True, text=True, timeout=ASK_SECONDS, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return  # it does not answer; `ray.init` says so
+    if asked.returncode == 0:
+        raise EngineError(
+            f"the Ray cluster at {address} is open: whoever reaches it can run code on it.\n"
+            "  Start it with RAY_AUTH_MODE=token and a token file of mode 0600 (see "
+            f"cluster/README.md). Where a network keeps strangers out, set {OPEN}=1."
+        )
+
+
+@contextlib.contextmanager
+def signals_kept() -> Iterator[None]:
+    """Ray puts handlers of its own on signals; the driver's stay in force."""
+    names = (signal.SIGINT, signal.SIGTERM)
+    before = {s: signal.getsignal(s) for s in names}
+    try:
+        yield
+    finally:
+        for s, handler in before.items():
+            with contextlib.suppress(ValueError):  # not in the main thread: nothing was changed
+                signal.signal(s, handler)
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Without Ray's notes on what is decided here."""
+    import logging
+
+    logger = logging.getLogger("ray")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,109 @@
+"""A worker process, as whoever started it sees it: the local engine, or a seat on a Ray node."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from rnnbench.sweep.channel import Channel
+from rnnbench.sweep.owner import identity
+from rnnbench.sweep.worker import Setup
+
+# Not `-m`: what is defined in a module run that way is pickled as a member of `__main__`.
+WORKER = "import sys; from rnnbench.sweep.worker import main; main(int(sys.argv[1]))"
+
+
+class WorkerProcess:
+    """Starts a worker at the head of a process group of its own.
+
+    Args:
+        setup: its first message.
+        log: file for what it prints outside of trials.
+        keep: append to the log instead of beginning it.
+        environment: variables besides those of this process.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        log: Path,
+        *,
+        keep: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.log = log
+        threads = str(setup.trainer.threads)
+        ours, theirs = socket.socketpair()
+        output: IO[bytes]
+        with theirs, open(log, "ab" if keep else "wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", WORKER, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={
+                    **os.environ,
+                    # Wherever the driver finds its modules, the worker finds them too.
+                    "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path),
+                    # Read when torch is imported; the runner sets torch's own number.
+                    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads),
+                    **(environment or {}),
+                },
+                process_group=0,
+            )
+        self.channel = Channel(ours)
+        self.identity = _identity(self._process.pid)
+        self.send(setup)
+
+    def send(self, message: Any) -> None:
+        try:
+            self.channel.send(message)
+        except OSError:
+            self.channel.closed = True  # it has died; whoever listens finds out
+
+    def has_ended(self) -> bool:
+        """Looks without reaping: until `wait`, nobody else can get the number of the process."""
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return (
+            self._process.returncode is not None
+            or os.waitid(os.P_PID, self._process.pid, options) is not None
+        )
+
+    def ask_to_stop(self) -> None:
+        """End the job at hand where it can be resumed."""
+        self._process.terminate()
+
+    def kill(self) -> None:
+        """End the worker and whatever it started, at once."""
+        if self._process.returncode is None:  # not reaped, so the group's number is still its own
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def bury(self) -> str:
+        """Kill and reap it; what it died of."""
+        self.kill()
+        self._process.wait()
+        self.channel.close()
+        return f"{_cause(self._process.returncode)}; its log is {self.log}"
+
+
+def _identity(pid: int) -> str:
+    try:
+        return identity(pid)
+    except ProcessLookupError:  # dead already, and nobody else has this identity
+        return f"dead-before-seen:{pid}:{time.monotonic_ns()}"
+
+
+def _cause(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return "was killed (SIGKILL), perhaps because memory ran out"
+    if code < 0:
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"exited with code {code}"

@@ -1,0 +1,72 @@
+"""What one trial takes of a machine: the key `resources` of a sweep file."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rnnbench.settings import setting
+
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+UNITS |= {f"{u}I": 1024**i for i, u in enumerate("KMGT", 1)}
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a trial takes. On one machine `gpus` and `memory` count; on Ray all of it.
+
+    Attributes:
+        memory: in bytes; a trial that holds more is ended, and fails as out of memory.
+        labels: a node must have all of these (Ray's node labels), such as
+            {"ray.io/accelerator-type": "H100"}.
+        placement: pack fills one node after another, spread goes round.
+    """
+
+    cpus: float = setting(1.0, "CPU cores; a fraction shares one", low=0.0)
+    gpus: float | None = setting(
+        None, "GPUs, a fraction shares one; null: trainer.devices where there are GPUs", low=0.0
+    )
+    memory: int | None = setting(None, "memory of one trial, such as 4GB", unit="bytes", low=1)
+    labels: dict[str, str] = field(default_factory=dict)
+    placement: Literal["pack", "spread"] = setting("pack", "of trials over nodes")
+
+    def __post_init__(self) -> None:
+        for name, value in (("cpus", self.cpus), ("gpus", self.gpus)):
+            if value is not None and not (value >= 0 and math.isfinite(value)):
+                raise ValueError(f"resources.{name} is a number from 0 on, got {value!r}")
+        if self.gpus is not None and self.gpus > 1 and self.gpus != int(self.gpus):
+            raise ValueError(
+                f"resources.gpus: a trial takes a part of one GPU or whole ones, got {self.gpus}"
+            )
+
+    def as_ray(self, devices: int) -> dict[str, Any]:
+        """Options of a Ray actor.
+
+        Args:
+            devices: GPUs where the file does not say.
+        """
+        asked: dict[str, Any] = {
+            "num_cpus": self.cpus,
+            "num_gpus": devices if self.gpus is None else self.gpus,
+            "scheduling_strategy": "SPREAD" if self.placement == "spread" else "DEFAULT",
+        }
+        return asked if self.memory is None else {**asked, "memory": self.memory}
+
+
+def read_bytes(value: Any) -> int:
+    """The number of bytes that "4GB", "512 MiB" or a number says.
+
+    Raises:
+        ValueError: it says none.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT]I?)?B?\s*", str(value).upper())
+    size = float(found[1]) * UNITS[found[2] or ""] if found else 0
+    if size < 1:
+        raise ValueError(
+            f"{value!r} is no amount of memory; write 4GB, 512MiB or a number of bytes"
+        )
+    return int(size)
