@@ -110,6 +110,7 @@ class Died(NamedTuple):
     Attributes:
         node: where it was, see `Engine.nodes`.
         too_large: it held more memory than a trial may, and would again.
+        lost: it went with its node, and through no fault of the job.
     """
 
     key: str
@@ -117,6 +118,7 @@ class Died(NamedTuple):
     reason: str
     node: str
     too_large: bool = False
+    lost: bool = False
 
 
 Event = Alive | Report | Finished | Died

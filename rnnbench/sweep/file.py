@@ -22,6 +22,7 @@
     final: {seeds: [1, 2, 3]}     # the best configuration of each cell again, on test
     workers: 2                    # trials that run at once
     trainer: {threads: 1}
+    resources: {cpus: 1, gpus: 0.5, memory: 4GB}  # of one trial, see `rnnbench.sweep.resources`
     retries: 1                    # of a trial that killed its worker
 
 A cell is a (task, architecture, set of tricks). Every cell is searched by itself; adding an
@@ -41,6 +42,7 @@ from typing import Any
 from rnnbench.spec import Trainer
 from rnnbench.sweep.options import Search
 from rnnbench.sweep.reading import Reader, SweepError
+from rnnbench.sweep.resources import Resources, read_resources
 from rnnbench.yamltext import Place, YamlError, YamlText, parse_yaml, read_yaml
 
 __all__ = ["Cell", "Search", "Sweep", "SweepError", "parse_sweep", "read_sweep"]
@@ -91,6 +93,7 @@ class Sweep:
     seeds: tuple[int, ...]
     workers: int
     trainer: Trainer
+    resources: Resources
     retries: int
     text: YamlText = field(compare=False, repr=False)
 
@@ -161,6 +164,7 @@ def _sweep(text: YamlText) -> Sweep:
         seeds=seeds,
         workers=read.integer(("workers",), top.get("workers", 1), low=1),
         trainer=read.trainer(("trainer",), top.get("trainer", {})),
+        resources=read_resources(read, ("resources",), top.get("resources", {})),
         retries=read.integer(("retries",), top.get("retries", 1), low=0),
         text=text,
     )

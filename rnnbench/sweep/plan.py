@@ -210,6 +210,15 @@ def _plan(sweep: Sweep, cell: Cell, fields: Mapping[str, FieldSchema], bench: Be
     )
 
 
+def extended(plan: CellPlan, sweep: Sweep, trials: int) -> CellPlan:
+    """The cell with more trials, as far as its space has any."""
+    if plan.refused or not plan.space or not plan.trials:
+        return plan
+    search = dataclasses.replace(sweep.search, trials=trials)
+    wanted = _trials(dataclasses.replace(sweep, search=search), plan.space)
+    return dataclasses.replace(plan, trials=max(plan.trials, wanted))
+
+
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
