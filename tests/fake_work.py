@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rnnbench.atomic import replace_file
 from rnnbench.registry import FieldSchema, PluginError
 from rnnbench.spec import Budget, Optimizer, PluginSpec, RunSpec
 from rnnbench.sweep.plan import Bench
@@ -39,6 +40,7 @@ FIELDS: dict[str, dict[str, dict[str, FieldSchema]]] = {
         "picky": {"hidden": FieldSchema("hidden", int, 8)},  # refuses an odd width
         "raises": {},
         "says-gpus": {},
+        "steady": {"units": FieldSchema("units", int, 5)},  # saves after each unit of work
     },
     "tricks": {
         "zoneout": {"rate": FieldSchema("rate", float, 0.1, search=(0.05, 0.3))},
@@ -123,13 +125,16 @@ def execute(
         log.write(f"{spec.run_id} {attempt} {os.getpid()}\n")
     kind = spec.architecture.name
     seconds = dict(spec.task.settings).get("seconds", 0.0)
-    time.sleep(seconds)
+    if kind != "steady":
+        time.sleep(seconds)
     if kind == "deadly":
         os.kill(os.getpid(), signal.SIGKILL)
     if kind == "frozen" and attempt == 1:
         os.kill(os.getpid(), signal.SIGSTOP)
     if kind == "raises":
         raise RuntimeError("a fault of the runner")
+    if kind == "steady":
+        work_steadily(spec, store, seconds)
     if kind == "says-gpus":
         raise RuntimeError(f"sees {os.environ['CUDA_VISIBLE_DEVICES']}")
     target = abs(math.log10(spec.optimizer.lr) + 2.0)
@@ -163,6 +168,24 @@ def execute(
     return record
 
 
+def work_steadily(spec: RunSpec, store: Any, seconds: float) -> None:
+    """So many units of `seconds`; a line in units.log for each, and a checkpoint after it."""
+    saved = store.run_dir(spec.run_id) / "checkpoint"
+    done = int(saved.read_text()) if saved.exists() else 0
+    for unit in range(done, dict(spec.architecture.settings)["units"]):
+        time.sleep(seconds)
+        with open(store.root / "units.log", "a") as log:
+            log.write(f"{spec.run_id} {unit}\n")
+        replace_file(saved, str(unit + 1))
+
+
+def units(root: Path) -> list[tuple[str, int]]:
+    """(run id, number) of every unit of work that was done, those that were repeated too."""
+    path = root / "units.log"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [(a, int(b)) for a, b in (line.split() for line in lines)]
+
+
 def starts(root: Path) -> list[tuple[str, int, int]]:
     """(run id, attempt, process) of every start of a run."""
     path = root / "starts.log"
@@ -182,7 +205,22 @@ def make_engine(
     return lambda n: LocalEngine(workers=n, root=root, logs=logs, work=work, beat=beat, **given)
 
 
+def make_ray_engine(root: Path, address: str, beat: float = 0.2, **given: Any) -> Any:
+    from rnnbench.sweep.ray import RayEngine
+
+    return lambda n: RayEngine(
+        workers=n,
+        root=root,
+        logs=root / "logs",
+        work="fake_work:execute",
+        beat=beat,
+        address=address,
+        **given,
+    )
+
+
 def main(file: str, root: str, step: str = "", count: str = "1") -> int:
+    """FAKE_ADDRESS in the environment: of the Ray cluster to use."""
     from rnnbench.sweep.driver import run_sweep
     from rnnbench.sweep.file import read_sweep
 
@@ -194,9 +232,11 @@ def main(file: str, root: str, step: str = "", count: str = "1") -> int:
         if step and seen == int(count):
             os.kill(os.getpid(), signal.SIGKILL)
 
+    address = os.environ.get("FAKE_ADDRESS")
+    engine = make_ray_engine(Path(root), address) if address else make_engine(Path(root))
     outcome = run_sweep(
-        read_sweep(Path(file)), root=Path(root), engine_factory=make_engine(Path(root)),
-        bench=BENCH, lease=2.0, beat=0.2, at=at,
+        read_sweep(Path(file)), root=Path(root), engine_factory=engine, bench=BENCH,
+        lease=2.0, beat=0.2, at=at,
     )  # fmt: skip
     print(outcome.summary())
     return outcome.exit_code
