@@ -21,6 +21,7 @@ from rnnbench.sweep.file import Sweep, SweepError
 from rnnbench.sweep.ledger import Ledger, Row
 from rnnbench.sweep.local import LocalEngine
 from rnnbench.sweep.loop import EngineFactory, Loop
+from rnnbench.sweep.making import cell_of
 from rnnbench.sweep.owner import identity
 from rnnbench.sweep.plan import Bench, CellPlan, plan_cells, standard_bench
 from rnnbench.sweep.progress import Progress, Silent, SweepOutcome
@@ -106,7 +107,7 @@ def _cells(
 ) -> dict[str, CellRun]:
     rows: dict[str, list[Row]] = {}
     for row in ledger.rows():
-        rows.setdefault(row.study, []).append(row)
+        rows.setdefault(cell_of(row.study), []).append(row)
     return {
         plan.study: CellRun(
             plan,
