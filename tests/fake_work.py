@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rnnbench.atomic import replace_file
 from rnnbench.registry import FieldSchema, PluginError
@@ -24,6 +24,8 @@ METRIC = {"name": "error", "unit": "", "higher_is_better": False, "help": ""}
 FIELDS: dict[str, dict[str, dict[str, FieldSchema]]] = {
     "tasks": {
         "easy": {"seconds": FieldSchema("seconds", float, 0.0)},
+        "trade": {},
+        "noisy": {},
         "hard": {"length": FieldSchema("length", int, 10, search=(5, 20))},
     },
     "architectures": {
@@ -38,6 +40,11 @@ FIELDS: dict[str, dict[str, dict[str, FieldSchema]]] = {
         "frozen": {},  # stops its worker at the first attempt
         "impossible": {},  # refused
         "picky": {"hidden": FieldSchema("hidden", int, 8)},  # refuses an odd width
+        "layered": {
+            "layers": FieldSchema("layers", int, 1, search=(1, 3)),
+            "dropout": FieldSchema("dropout", float, 0.0, search=(0.0, 0.5)),
+            "widths": FieldSchema("widths", tuple[int, ...], (8, 16)),
+        },
         "raises": {},
         "says-gpus": {},
         "steady": {"units": FieldSchema("units", int, 5)},  # saves after each unit of work
@@ -98,12 +105,26 @@ def compose(
     return spec
 
 
-def check(spec: RunSpec) -> None:
+class Checked(NamedTuple):
+    parameters: int
+
+
+def parameters(spec: RunSpec) -> int:
+    """100 for each hidden unit."""
+    return 100 * dict(spec.architecture.settings).get("hidden", 1)
+
+
+def check(spec: RunSpec) -> Checked:
     if spec.architecture.name == "impossible":
         raise FakeRefusal(f"impossible on {spec.task.name}: it has no cell")
+    return Checked(parameters(spec))
 
 
-BENCH = Bench(fields, compose, check, FakeRefusal, lambda spec: False)
+def recommended(task: str) -> dict[str, Any]:
+    return {"optimizer.lr": 0.01} if task == "easy" else {}
+
+
+BENCH = Bench(fields, compose, check, FakeRefusal, lambda spec: False, recommended)
 
 
 def execute(
@@ -137,7 +158,12 @@ def execute(
         work_steadily(spec, store, seconds)
     if kind == "says-gpus":
         raise RuntimeError(f"sees {os.environ['CUDA_VISIBLE_DEVICES']}")
+    hidden = dict(spec.architecture.settings).get("hidden", 8)
     target = abs(math.log10(spec.optimizer.lr) + 2.0)
+    if spec.task.name == "trade":  # the wider the better, and the more parameters
+        target += 8 / hidden
+    if spec.task.name == "noisy":  # some seeds are easier, by the same for all
+        target += (spec.seed % 7) / 100
     value: float | None = target
     status, reason, curve = Status.DONE, None, []
     for i in range(1, 5):
@@ -159,6 +185,7 @@ def execute(
         metrics={"valid": figures, "test": figures} if status is Status.DONE else {},
         metric_info=[METRIC],
         selection={"metric": "error", "higher_is_better": False, "value": value, "step": 200},
+        cost={"parameters": parameters(spec), "tokens": 1000.0 * len(curve)},
         curve=curve,
         sweep=sweep,
         study=study,

@@ -20,6 +20,7 @@ from rnnbench.sweep.file import Sweep, parse_sweep, read_sweep
 from rnnbench.sweep.ledger import Ledger
 from rnnbench.sweep.owner import describe, identity
 from rnnbench.sweep.ruling import ruled
+from rnnbench.sweep.searching import read_seconds
 
 
 def run_file(file: Path, *, trials: int | None, timeout: str | None, **given: Any) -> int:

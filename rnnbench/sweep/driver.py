@@ -24,6 +24,7 @@ from rnnbench.sweep.engines import Choice, engine_of
 from rnnbench.sweep.file import Sweep, SweepError
 from rnnbench.sweep.ledger import Ledger, Row
 from rnnbench.sweep.loop import EngineFactory, Loop
+from rnnbench.sweep.making import cell_of
 from rnnbench.sweep.orders import Order, Orders
 from rnnbench.sweep.owner import identity
 from rnnbench.sweep.plan import Bench, CellPlan, extended, plan_cells, standard_bench
@@ -144,7 +145,7 @@ def _cells(
     ledger.note_cells([(p.study, p.definition, p.refused) for p in plans])
     rows: dict[str, list[Row]] = {}
     for row in ledger.rows():
-        rows.setdefault(row.study, []).append(row)
+        rows.setdefault(cell_of(row.study), []).append(row)
     runs = {
         plan.study: CellRun(
             plan,

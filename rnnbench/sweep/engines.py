@@ -28,14 +28,14 @@ class Choice:
 
 
 def engine_of(
-    choice: Choice, sweep: Sweep, root: Path | str, beat: float, say: Callable[[str], None]
+    choice: Choice, sweep: Sweep, root: Path, beat: float, say: Callable[[str], None]
 ) -> EngineFactory:
     """What makes the engine when there is a first trial to run.
 
     Raises:
         SweepError: it asks for GPUs that this machine does not have.
     """
-    logs = Path(root) / "sweeps" / sweep.name
+    logs = root / "sweeps" / sweep.name
     if choice.name == "local":
         shares = gpu_shares(sweep.resources, sweep.trainer, sweep.workers, visible_gpus())
         wanted = sweep.workers if shares is None else len(shares)

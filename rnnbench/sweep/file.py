@@ -43,6 +43,7 @@ from rnnbench.spec import Trainer
 from rnnbench.sweep.options import Search
 from rnnbench.sweep.reading import Reader, SweepError
 from rnnbench.sweep.resources import Resources, read_resources
+from rnnbench.sweep.searching import read_search
 from rnnbench.yamltext import Place, YamlError, YamlText, parse_yaml, read_yaml
 
 __all__ = ["Cell", "Search", "Sweep", "SweepError", "parse_sweep", "read_sweep"]
@@ -91,6 +92,7 @@ class Sweep:
     settings: dict[str, dict[str, Any]]
     search: Search
     seeds: tuple[int, ...]
+    front: int  # of several objectives: as many of the best compromises get final runs
     workers: int
     trainer: Trainer
     resources: Resources
@@ -141,7 +143,7 @@ def parse_sweep(text: str, file: str = "sweep") -> Sweep:
 
 def _sweep(text: YamlText) -> Sweep:
     read = Reader(text)
-    known = [f.name for f in dataclasses.fields(Sweep) if f.name not in ("seeds", "text")]
+    known = [f.name for f in dataclasses.fields(Sweep) if f.name not in ("seeds", "front", "text")]
     top = read.mapping((), text.value, [*known, "final"], ["name", "tasks", "architectures"])
     if not isinstance(top["name"], str) or not NAME.fullmatch(top["name"]):
         raise read.error(
@@ -149,8 +151,12 @@ def _sweep(text: YamlText) -> Sweep:
             f"name: {top['name']!r} is no name: letters, digits, '.', '_', '-', at most 64",
         )
     tasks = read.plugins(("tasks",), top["tasks"])
-    search = read.search(("search",), top["search"]) if "search" in top else Search()
-    final = read.mapping(("final",), top.get("final", {"seeds": []}), ["seeds"], ["seeds"])
+    search = read_search(read, ("search",), top["search"]) if "search" in top else Search()
+    final = read.mapping(("final",), top.get("final", {"seeds": []}), ["seeds", "front"], ["seeds"])
+    if "front" in final and len(search.objectives) == 1:
+        raise read.error(
+            ("final", "front"), "front is for several objectives: one objective has one best"
+        )
     seeds = read.seeds(("final", "seeds"), final["seeds"], search, "final" in top)
     if "search" not in top and "final" not in top:
         raise read.error((), "nothing to run: give search, final, or both")
@@ -162,6 +168,7 @@ def _sweep(text: YamlText) -> Sweep:
         settings=read.settings(("settings",), top.get("settings", {}), tasks),
         search=search,
         seeds=seeds,
+        front=read.integer(("final", "front"), final.get("front", 3), low=1),
         workers=read.integer(("workers",), top.get("workers", 1), low=1),
         trainer=read.trainer(("trainer",), top.get("trainer", {})),
         resources=read_resources(read, ("resources",), top.get("resources", {})),

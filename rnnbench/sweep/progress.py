@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 from rnnbench.sweep.cell import CellRun
 from rnnbench.sweep.file import Cell
-from rnnbench.sweep.ledger import Row
 from rnnbench.sweep.orders import Busy
 from rnnbench.sweep.plan import CellPlan
 
@@ -199,31 +198,27 @@ class Silent:
 
 def tally(plan: CellPlan, run: CellRun | None, seeds: Sequence[int]) -> CellTally:
     """Count a cell; `run` is None where it is refused."""
-    finals = len(seeds)
     if run is None:
         return CellTally(plan.cell, plan.study, refused=plan.refused)
-
-    def count(rows: Sequence[Row], state: str) -> int:
-        return sum(r.state == state for r in rows)
-
-    search, final, best = run.counted_rows(), run.final_rows(), run.best()
+    count, best = run.counts, run.best()
     problem = None
-    if finals and run.searched and plan.trials and best is None:
-        statuses = [str(r.status) for r in search]
+    if seeds and run.lacks_best:
+        statuses = [str(r.status) for r in run.counted_rows()]
         counts = ", ".join(f"{statuses.count(s)} {s}" for s in dict.fromkeys(statuses))
-        problem = f"no trial is done ({counts}), so there is no configuration to report"
+        what = "keeps the constraints" if count["search", "done"] else "is done"
+        problem = f"no trial {what} ({counts}), so there is no configuration to report"
     return CellTally(
         cell=plan.cell,
         study=plan.study,
-        trials=plan.trials,
-        done=count(search, "done"),
-        running=count(search, "running"),
-        pruned=count(search, "pruned"),
-        failed=count(search, "failed"),
-        finals=finals,
-        finals_done=count(final, "done"),
-        finals_running=count(final, "running"),
-        finals_failed=count(final, "failed"),
+        trials=run.trials,
+        done=count["search", "done"],
+        running=count["search", "running"],
+        pruned=count["search", "pruned"],
+        failed=count["search", "failed"],
+        finals=run.finals,
+        finals_done=count["final", "done"],
+        finals_running=count["final", "running"],
+        finals_failed=count["final", "failed"],
         best=None if best is None else best.value,
         problem=problem,
     )
@@ -234,6 +229,5 @@ def failures(runs: Sequence[CellRun]) -> tuple[Failure, ...]:
     return tuple(
         Failure(r.key, str(r.status), r.reason or "no reason was recorded")
         for run in runs
-        for r in (*run.counted_rows(), *run.final_rows())
-        if r.state == "failed"
+        for r in run.failed_rows
     )

@@ -222,10 +222,10 @@ def show_logs(name: str, trial: str | None, root: Path, database: str | None) ->
                 reason = f": {row.reason}" if row.reason and status != Status.DONE else ""
                 print(f"{row.key}  {status}{reason}")
             return
-        row = rows.get(trial) or rows.get(f"{name}/{trial}")
-        if row is None:
+        found = rows.get(trial) or rows.get(f"{name}/{trial}")
+        if found is None:
             raise ValueError(f"{trial} is no trial of {name}; `rnnbench sweep logs {name}` lists")
-        log = sweep.store.run_dir(row.run_id) / LOG if row.run_id else None
+        log = sweep.store.run_dir(found.run_id) / LOG if found.run_id else None
         if log is None or not log.exists():
-            raise ValueError(f"{row.key} has no log: it was not started by a worker ({row.state})")
+            raise ValueError(f"{found.key} has no log: no worker has started it ({found.state})")
         sys.stdout.write(log.read_text(errors="replace"))
