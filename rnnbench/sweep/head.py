@@ -28,6 +28,7 @@ from ray.exceptions import RayError
 from rnnbench.sweep.engine import EngineError
 
 ASK_SECONDS = 30.0
+REACH_SECONDS = 10.0
 OPEN = "RNNBENCH_ALLOW_OPEN_CLUSTER"  # set to 1 where something else keeps strangers out
 _ASK = """
 import sys
@@ -96,8 +97,9 @@ class Head:
     def _attach(self, address: str) -> None:
         refuse_open(address)
         try:
+            _reach(address)  # Ray itself tries for minutes
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, RayError, RuntimeError, ValueError) as error:
+        except (OSError, RayError, RuntimeError, ValueError) as error:
             first = str(error).strip().splitlines()[0]
             raise EngineError(
                 f"no Ray cluster can be used at {address}: {first}\n"
@@ -125,6 +127,13 @@ class Head:
         except (OSError, RayError, RuntimeError) as error:
             self.close()
             raise EngineError(f"Ray cannot be started on this machine: {error}") from error
+
+
+def _reach(address: str) -> None:
+    """Raise OSError where nobody listens at host:port."""
+    host, _, port = address.rpartition(":")
+    if "://" not in address and port.isdigit():
+        socket.create_connection((host, int(port)), REACH_SECONDS).close()
 
 
 def read_environment_again() -> None:
