@@ -8,13 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from rnnbench.grouping import FRONT
 from rnnbench.record import FINAL, Record, Status
 from rnnbench.sweep.accounts import Accounts
 from rnnbench.sweep.aims import Front, Gain, Point, complaints, objective_values
 from rnnbench.sweep.engine import Ending
 from rnnbench.sweep.file import Sweep
 from rnnbench.sweep.ledger import Ledger, LostSweepError, Row
-from rnnbench.sweep.making import FRONT, INFEASIBLE, TELLS, RowMaker, known_trial
+from rnnbench.sweep.making import INFEASIBLE, TELLS, RowMaker, known_trial
 from rnnbench.sweep.past import past_rows
 from rnnbench.sweep.plan import Bench, CellPlan
 from rnnbench.sweep.study import CellStudy, Copies, Known

@@ -12,7 +12,7 @@
     search:
       trials: 4                   # of each cell; a failed or pruned trial counts
       seed: 0                     # of every search run, and of the sampler
-      sampler: tpe                # random, tpe, grid, qmc; or {name: tpe, startup_trials: 5}
+      sampler: tpe                # a name, or {name: tpe, startup_trials: 5}; see below
       pruner: {name: median, startup_trials: 2, warmup_steps: 50}  # steps are optimiser steps
       space:                      # an entry is used in the cells that have its field
         optimizer.lr: {low: 1e-3, high: 3e-2, log: true}
@@ -28,7 +28,7 @@
 A cell is a (task, architecture, set of tricks). Every cell is searched by itself; adding an
 entry to a list only adds cells. `search` or `final` may be left out. A fixed setting, like an
 entry of the space, is used in the cells that have its field, and one that no cell has is an
-error. Options of samplers and pruners: `rnnbench.sweep.options`.
+error.
 """
 
 from __future__ import annotations

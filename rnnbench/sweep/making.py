@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rnnbench.grouping import FRONT
 from rnnbench.spec import RunSpec
 from rnnbench.sweep.aims import objective_values, violations
 from rnnbench.sweep.file import Sweep
@@ -16,7 +17,6 @@ from rnnbench.sweep.space import Params
 from rnnbench.sweep.study import Known
 
 INFEASIBLE = "infeasible"  # status of a trial that breaks a constraint before it is run
-FRONT = ".front-"  # between the study and the trial, in the study of a final run beside the best
 TELLS = ("done", "pruned", INFEASIBLE)  # states of an earlier sweep's trials that teach
 JUDGED = ("done", INFEASIBLE)  # states in which constraints are weighed
 

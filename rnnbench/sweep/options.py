@@ -137,6 +137,7 @@ ABOUT: dict[str, str] = {
     "grid": "every point once, in an order shuffled by the seed; ranges need a step",
     "qmc": "a scrambled Sobol sequence: fills the space more evenly than random points",
     "none": "every trial runs its whole budget",
+    "gain": "ends the search of a cell where its best value no longer gets better",
     "median": "stops what is worse than the median of the others at the same step",
     "percentile": "stops what is not among the best share of the others at the same step",
     "asha": "asynchronous successive halving",

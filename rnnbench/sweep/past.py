@@ -12,7 +12,7 @@ from rnnbench.sweep.file import Sweep
 from rnnbench.sweep.ledger import Row, past_trials
 from rnnbench.sweep.plan import CellPlan
 
-ALIKE = ("run", "space", "objectives", "constraints", "seeds")  # of a definition
+ALIKE = ("space", "objectives", "constraints", "seeds", "run")  # of a definition
 
 
 def past_rows(sweep: Sweep, plan: CellPlan, engine: sa.Engine) -> list[Row]:

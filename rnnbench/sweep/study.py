@@ -93,7 +93,7 @@ class CellStudy:
         copies: Copies | None = None,
     ) -> None:
         self.name, self.space, self.sampler, self.seed = name, tuple(space), sampler, seed
-        self.prunes = pruner.name != "none"
+        self.prunes = pruner.name not in ("none", "wilcoxon")  # within a run
         self._start, self._copies = tuple(start), copies
         self._distributions = {d.name: distribution(d) for d in space}
         self._conditional = any(d.when for d in space)
@@ -145,10 +145,8 @@ class CellStudy:
             params, notes = self._evolution.propose(seed)
             self._add(Known(number, params, "planned", notes={POINT: notes}))
             return number, params
-        objectives = len(self._study.directions)
-        self._study.sampler = make_sampler(
-            self.sampler, seed, conditional=self._conditional, objectives=objectives
-        )
+        space = None if self._conditional else self._distributions
+        self._study.sampler = make_sampler(self.sampler, seed, space, several=self._several)
         parents = set(self._memory.get_study_system_attrs(0))
         trial = self._study.ask()
         params = {}
