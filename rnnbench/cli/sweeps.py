@@ -126,8 +126,8 @@ def stop(name: str, root: Path, database: str | None) -> None:
     "rnnbench sweep retry quickstart",
     "rnnbench sweep retry quickstart char-lm.lstm.0a1b2c3d/4",
 ))  # fmt: skip
-@click.argument("trials", nargs=-1, metavar="[TRIAL]...")
 @named
+@click.argument("trials", nargs=-1, metavar="[TRIAL]...")
 def retry(name: str, trials: tuple[str, ...], root: Path, database: str | None) -> None:
     """Run failed trials again: all that crashed or ran out of memory or time, or those named."""
     from rnnbench.sweep.ruling import retry_trials
@@ -149,8 +149,8 @@ def extend(name: str, trials: int | None, seeds: tuple[int, ...], root: Path,
 
 
 @sweep.command(epilog=example("rnnbench sweep logs quickstart char-lm.lstm.0a1b2c3d/4"))
-@click.argument("trial", required=False)
 @named
+@click.argument("trial", required=False)
 def logs(name: str, trial: str | None, root: Path, database: str | None) -> None:
     """What a TRIAL printed; without TRIAL, the names of all, how each stands, and where."""
     from rnnbench.sweep.ruling import show_logs
