@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 from fake_work import starts, units
-from ray_cluster import cluster_of
 from test_sweep_driver import assert_nothing_is_left_behind, rows_of
+from trial_cluster import cluster_of
 
 from rnnbench.sweep.owner import start_time
 

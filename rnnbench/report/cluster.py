@@ -1,0 +1,50 @@
+"""`rnnbench cluster check`: a table of all nodes, and what is wrong with them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from rnnbench.sweep.agreement import compare, table
+
+
+def check_command(address: str, root: Path, as_json: bool) -> int:
+    """Ask all nodes, print what they say; return the exit code."""
+    from rnnbench.sweep.head import Head
+    from rnnbench.sweep.nodes import ask_nodes
+
+    console = Console(stderr=as_json)
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    head = Head(address, say)
+    try:
+        driver, nodes = ask_nodes(head, root)
+    finally:
+        head.close()
+    problems = compare(driver, nodes)
+    if as_json:
+        shown = {
+            "driver": dataclasses.asdict(driver),
+            "nodes": [dataclasses.asdict(node) for node in nodes],
+            "problems": problems,
+        }
+        print(json.dumps(shown, indent=2))
+    else:
+        heading, *rows = table(driver, nodes)
+        shown_table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for cell in heading:
+            shown_table.add_column(cell, overflow="fold")
+        for row in rows:
+            style = "bold" if any(cell.endswith(" *") for cell in row) else None
+            shown_table.add_row(*row, style=style)
+        console.print(shown_table)
+        for problem in problems:
+            say(f"problem: {problem}")
+        say(f"{len(nodes)} nodes, {len(problems)} problems (* differs from the driver)")
+    return 1 if problems else 0

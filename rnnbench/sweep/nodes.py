@@ -1,0 +1,291 @@
+"""Asks every node of a Ray cluster what it is (`rnnbench.sweep.agreement` compares the answers).
+
+One small actor a node, which takes no CPU from trials. Each writes a file to the folder of results
+that all others must read; nothing of it stays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import os
+import platform
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from rnnbench.sweep.agreement import NodeReport, compare
+from rnnbench.sweep.head import Head
+
+ANSWER_SECONDS = 90.0  # for all nodes: a first import may come from a slow disk
+SEEN_SECONDS = 10.0  # for a file to appear on another node: NFS keeps listings for a while
+TICKS = 5  # readings of a clock, of which the quickest counts
+
+
+def check_cluster(head: Head, root: str | Path, say: Callable[[str], None] = print) -> list[str]:
+    """Compare all nodes before the first trial; return a line for each problem.
+
+    Args:
+        root: of the results: a folder, or a URL that fsspec knows.
+        say: is told how many nodes were asked.
+    """
+    driver, nodes = ask_nodes(head, root)
+    problems = compare(driver, nodes)
+    say(f"cluster check: {len(nodes)} nodes, {len(problems)} problems")
+    return problems
+
+
+def ask_nodes(
+    head: Head, root: str | Path, patience: float = ANSWER_SECONDS
+) -> tuple[NodeReport, list[NodeReport]]:
+    """The report of this process, and one of each node in the order of their names."""
+    place = f"{str(root).rstrip('/')}/.cluster-check-{secrets.token_hex(6)}"
+    if "://" not in place:
+        place = str(Path(place).absolute())
+    resources = head.nodes()
+    names = {node: head.name(node) for node in sorted(resources, key=head.name)}
+    actors: dict[str, Any] = {
+        node: ray.remote(Witness)
+        .options(
+            num_cpus=0,
+            max_restarts=0,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+        )
+        .remote()
+        for node in names
+    }
+    mine = Witness()
+    failed: dict[str, str] = {}
+    deadline = time.monotonic() + patience
+    try:
+        reports = _ask(actors, failed, deadline, "report")
+        clocks = _clocks({node: actors[node] for node in reports}, failed)
+        wrote = _ask(actors, failed, deadline, "write", place)
+        writers = [node for node, fault in wrote.items() if not fault]
+        seen = _ask(actors, failed, deadline, "unseen", place, writers)
+        here = mine.unseen(place, writers)
+    finally:
+        _ask(actors, {}, time.monotonic() + SEEN_SECONDS, "clean", place)
+        mine.clean(place)
+        for actor in actors.values():
+            ray.kill(actor)
+    found = []
+    for node, name in names.items():
+        if node in failed:
+            found.append(NodeReport(name, error=failed[node]))
+            continue
+        found.append(
+            dataclasses.replace(
+                reports[node],
+                name=name,
+                cpus_ray=resources[node].get("CPU", 0.0),
+                gpus_ray=resources[node].get("GPU", 0.0),
+                clock=clocks[node],
+                storage=wrote[node],
+                unseen=tuple(names[other] for other in seen[node]),
+            )
+        )
+    local = mine.report()
+    return dataclasses.replace(local, unseen=tuple(names[other] for other in here)), found
+
+
+def _ask(
+    actors: dict[str, Any], failed: dict[str, str], deadline: float, method: str, *arguments: Any
+) -> dict[str, Any]:
+    """The answer of each node that has not failed; those that fail now are noted."""
+    asked = {
+        node: getattr(actor, method).remote(*arguments)
+        for node, actor in actors.items()
+        if node not in failed
+    }
+    answers = {}
+    for node, reference in asked.items():
+        try:
+            answers[node] = ray.get(reference, timeout=max(0.1, deadline - time.monotonic()))
+        except GetTimeoutError:
+            failed[node] = "does not answer: look at `ray status` and at the node, or remove it"
+        except RayError as error:
+            failed[node] = _why(error)
+    return answers
+
+
+def _why(error: RayError) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if any("No module named 'rnnbench'" in line for line in lines):
+        return (
+            "has no rnnbench: install it there (pip install -c cluster/constraints.txt), or send "
+            "the working tree along (rnnbench submit)"
+        )
+    return f"cannot be asked: {lines[-1] if lines else type(error).__name__}"
+
+
+def _clocks(actors: dict[str, Any], failed: dict[str, str]) -> dict[str, tuple[float, float]]:
+    found = {}
+    for node, actor in actors.items():
+        try:
+            found[node] = _clock(actor)
+        except (RayError, GetTimeoutError) as error:
+            failed[node] = _why(error)
+    return found
+
+
+def _clock(actor: Any) -> tuple[float, float]:
+    """Seconds that the actor's clock is ahead of this one, and how far off that may be.
+
+    The answer was given somewhere between question and arrival; the shortest such time counts.
+    """
+    best = (0.0, float("inf"))
+    for _ in range(TICKS):
+        asked = time.time()
+        there = ray.get(actor.now.remote(), timeout=ANSWER_SECONDS)
+        unsure = (time.time() - asked) / 2
+        if unsure < best[1]:
+            best = (there - asked - unsure, unsure)
+    return best
+
+
+class Witness:
+    """Lives on a node, and says what is there."""
+
+    def __init__(self) -> None:
+        self._made = ""  # the folder of results, where it was not there before
+
+    def now(self) -> float:
+        return time.time()
+
+    def report(self) -> NodeReport:
+        gpus, driver, cuda = _gpus()
+        disk = shutil.disk_usage(_temporary())
+        return NodeReport(
+            name="driver",
+            versions={"python": platform.python_version(), **_versions()},
+            code=_tree_hash(Path(__file__).parent.parent),
+            plugins=_plugins(),
+            gpus=gpus,
+            driver=driver,
+            cuda=cuda,
+            cpus=os.cpu_count() or 0,
+            disk_free=disk.free,
+            disk_total=disk.total,
+            threads=os.environ.get("OMP_NUM_THREADS"),
+        )
+
+    def write(self, place: str) -> str:
+        """Write this node's file; return what is wrong, or nothing."""
+        try:
+            files, folder = _storage(place)
+            root = folder.rpartition("/")[0]
+            if not files.exists(root):
+                self._made = root
+            files.makedirs(folder, exist_ok=True)
+            node = ray.get_runtime_context().get_node_id()
+            with files.open(f"{folder}/{node}", "w") as file:
+                file.write(node)
+        except (OSError, ValueError, ImportError) as error:
+            return f"cannot write to the folder of results: {type(error).__name__}: {error}"
+        return ""
+
+    def unseen(self, place: str, nodes: list[str]) -> list[str]:
+        """Nodes whose file is not here, after waiting for it a while."""
+        deadline = time.monotonic() + SEEN_SECONDS
+        while True:
+            missing = [node for node in nodes if not self._sees(place, node)]
+            if not missing or time.monotonic() > deadline:
+                return missing
+            time.sleep(0.5)
+
+    def _sees(self, place: str, node: str) -> bool:
+        try:
+            files, folder = _storage(place)
+            files.invalidate_cache()
+            with files.open(f"{folder}/{node}", "r") as file:
+                return bool(file.read() == node)
+        except (OSError, ValueError, ImportError):
+            return False
+
+    def clean(self, place: str) -> None:
+        """Remove what this node sees of the folder; others may be doing the same."""
+        with contextlib.suppress(OSError, ValueError, ImportError):
+            files, folder = _storage(place)
+            if files.exists(folder):
+                files.rm(folder, recursive=True)
+            if self._made:
+                files.rmdir(self._made)  # which fails where something was put there meanwhile
+
+
+def _storage(place: str) -> tuple[Any, str]:
+    """The file system of a folder or URL, and the path in it."""
+    import fsspec
+
+    files, folder = fsspec.core.url_to_fs(place)
+    return files, folder
+
+
+def _versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for package in ("ray", "torch", "rnnbench"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def _tree_hash(folder: Path) -> str:
+    """sha256 of all Python source below a folder, names included."""
+    total = hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
+        total.update(f"{file.relative_to(folder).as_posix()}\0".encode())
+        total.update(hashlib.sha256(file.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def _plugins() -> dict[str, str]:
+    from rnnbench.registry import scan
+    from rnnbench.source import file_of
+
+    found = {}
+    for kind, plugins in scan()[0].items():
+        for name, item in plugins.items():
+            file = file_of(item)
+            code = hashlib.sha256(file.read_bytes()).hexdigest() if file else "no source"
+            found[f"{kind}/{name}"] = f"{item.distribution} {item.version} {code}"
+    return found
+
+
+def _gpus() -> tuple[tuple[str, ...], str | None, str | None]:
+    """Names of this machine's GPUs, and the versions of their driver and its CUDA."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:  # no driver, or none that works
+        return (), None, None
+    try:
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        cuda = pynvml.nvmlSystemGetCudaDriverVersion_v2()
+        driver = str(pynvml.nvmlSystemGetDriverVersion())
+        names = tuple(str(pynvml.nvmlDeviceGetName(handle)) for handle in handles)
+        return names, driver, f"{cuda // 1000}.{cuda % 1000 // 10}"
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _temporary() -> str:
+    """Ray's temporary folder, or the system's."""
+    import tempfile
+
+    from ray._private.worker import global_worker
+
+    node = getattr(global_worker, "node", None)
+    folder = node.get_session_dir_path() if node is not None else ""
+    return folder if os.path.isdir(folder) else tempfile.gettempdir()
