@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from rnnbench.benchmarks import cells, data, padding, startup, steps, study
+from rnnbench.benchmarks import cells, data, padding, startup, steps, study, trials
 
 BENCHMARKS = {
     "steps": steps,
@@ -13,6 +13,7 @@ BENCHMARKS = {
     "padding": padding,
     "data": data,
     "study": study,
+    "trials": trials,
 }
 
 

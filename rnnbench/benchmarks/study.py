@@ -48,12 +48,20 @@ def run(arguments: argparse.Namespace) -> None:
             measure(name, arguments.trials, Path(folder))
 
 
-def measure(sampler: str, trials: int, root: Path) -> None:
-    """Run a search of trials that do nothing, and print a line at each mark."""
+def text_of(sampler: str, trials: int) -> str:
+    """A sweep file of eight searched settings, of trials that do nothing."""
     entries = [f"architecture.x{i}: {{low: 1.0e-4, high: 1.0, log: true}}" for i in range(4)]
     entries += [f"architecture.n{i}: {{low: 1, high: 64}}" for i in range(4)]
-    text = SWEEP.format(trials=trials, sampler=sampler, space=", ".join(entries))
-    sweep, bench = parse_sweep(text), Bench(_fields, _compose, lambda s: None, ValueError, _lower)
+    return SWEEP.format(trials=trials, sampler=sampler, space=", ".join(entries))
+
+
+def bench_of_nothing() -> Bench:
+    return Bench(_fields, _compose, lambda s: None, ValueError, _lower)
+
+
+def measure(sampler: str, trials: int, root: Path) -> None:
+    """Run a search of trials that do nothing, and print a line at each mark."""
+    sweep, bench = parse_sweep(text_of(sampler, trials)), bench_of_nothing()
     plan = plan_cells(sweep, bench)[0]
     engine = open_database(root / "results.db")
     ledger = Ledger(engine, sweep.name, identity(os.getpid()))

@@ -13,6 +13,7 @@ from rnnbench.sweep.file import Sweep, SweepError
 from rnnbench.sweep.loop import EngineFactory
 from rnnbench.sweep.resources import Resources
 from rnnbench.sweep.usage import visible_gpus
+from rnnbench.sweep.worker import WORK
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,12 @@ class Choice:
 
 
 def engine_of(
-    choice: Choice, sweep: Sweep, root: Path, beat: float, say: Callable[[str], None]
+    choice: Choice,
+    sweep: Sweep,
+    root: Path,
+    beat: float,
+    say: Callable[[str], None],
+    work: str = WORK,
 ) -> EngineFactory:
     """What makes the engine when there is a first trial to run.
 
@@ -47,7 +53,7 @@ def engine_of(
 
             return LocalEngine(
                 workers=min(workers, wanted), root=root, logs=logs, trainer=sweep.trainer,
-                beat=beat, gpus=shares, memory=sweep.resources.memory,
+                work=work, beat=beat, gpus=shares, memory=sweep.resources.memory,
             )  # fmt: skip
 
         return local
@@ -56,8 +62,8 @@ def engine_of(
         from rnnbench.sweep.ray import RayEngine
 
         return RayEngine(
-            workers=workers, root=root, logs=logs, trainer=sweep.trainer, beat=beat,
-            address=choice.address, resources=sweep.resources, say=say,
+            workers=workers, root=root, logs=logs, trainer=sweep.trainer, work=work,
+            beat=beat, address=choice.address, resources=sweep.resources, say=say,
         )  # fmt: skip
 
     return ray

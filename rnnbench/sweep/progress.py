@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
+from rnnbench.stopping import exit_code
 from rnnbench.sweep.cell import CellRun
 from rnnbench.sweep.file import Cell
 from rnnbench.sweep.orders import Busy
@@ -149,10 +149,10 @@ class SweepOutcome:
 
     @property
     def exit_code(self) -> int:
-        """75 after SIGUSR1 (start it again), else 128 + signal where it was stopped; 1 where a
-        cell lacks final runs; 0 otherwise."""
+        """As `rnnbench.stopping.exit_code` where a signal stopped it; 1 where a cell lacks final
+        runs; 0 otherwise."""
         if self.signal:
-            return 75 if self.signal == signal.SIGUSR1 else 128 + self.signal
+            return exit_code(self.signal)
         lacking = [c for c in self.last.cells if c.problem or c.finals_failed]
         return 1 if lacking or not self.complete else 0
 
