@@ -169,3 +169,13 @@ def test_copies_have_the_same_numbers_and_no_running_trials(tmp_path):
     copied = optuna.load_study(study_name="sweep/cell", storage=url)
     assert [t.state.name for t in copied.trials] == ["FAIL", "COMPLETE", "PRUNED", "COMPLETE"]
     assert copied.best_trial.number == 1
+
+
+def test_a_patient_pruner_stops_only_what_the_wrapped_one_would_stop_too():
+    for wraps, stopped in ((None, True), ("median", False)):
+        study = make_study(pruner=chosen(PRUNERS, "patient", patience=1, wraps=wraps))
+        number, _ = study.propose()
+        verdicts = [study.report(number, step, value) for step, value in ((1, 1.0), (2, 2.0))]
+        verdicts += [study.report(number, step, 3.0) for step in (3, 4)]
+        assert verdicts[:2] == [False, False]
+        assert verdicts[-1] is stopped  # a median of no finished trials stops nothing

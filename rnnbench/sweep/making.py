@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rnnbench.grouping import FRONT
-from rnnbench.spec import RunSpec
+from rnnbench.spec import PluginSpec, RunSpec
 from rnnbench.sweep.aims import objective_values, violations
 from rnnbench.sweep.file import Sweep
 from rnnbench.sweep.ledger import Row
@@ -32,6 +32,7 @@ class RowMaker:
     def __init__(self, plan: CellPlan, sweep: Sweep, bench: Bench) -> None:
         self.plan, self.sweep, self._bench = plan, sweep, bench
         self._seeds = sweep.search.seeds or (sweep.search.seed,)
+        self._parameters: dict[tuple[PluginSpec, ...], float | None] = {}
 
     def spec(self, params: Params, seed: int, *, test: bool) -> RunSpec:
         return self.plan.composed(self._bench, params, seed, test=test)
@@ -40,7 +41,10 @@ class RowMaker:
         """What a configuration costs, as far as its constraints ask and a dry run tells."""
         if all(b.cost != "parameters" for b in self.sweep.search.constraints):
             return {}
-        parameters = getattr(self._bench.check(spec), "parameters", None)
+        plugins = (spec.task, spec.architecture, *spec.tricks)
+        if plugins not in self._parameters:  # a dry run takes half a second
+            self._parameters[plugins] = getattr(self._bench.check(spec), "parameters", None)
+        parameters = self._parameters[plugins]
         return {} if parameters is None else {"parameters": float(parameters)}
 
     def last(self, number: int, seed: int) -> str:

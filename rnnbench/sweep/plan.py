@@ -227,7 +227,7 @@ def _plan(sweep: Sweep, cell: Cell, fields: Mapping[str, FieldSchema], bench: Be
         "settings": settings,
     }
     name = f"{cell.name[:80]}.{_digest(canonical_json(asked))}"  # where it is refused
-    start = first_points(sweep, cell, space, fields, bench.recommended(cell.task["name"]))
+    start = first_points(sweep, cell, space, fields, lists, bench.recommended(cell.task["name"]))
     trials = _trials(search, space)
     plan = CellPlan(
         cell, name, asked, settings, space, trials, places, lists=lists, start=start

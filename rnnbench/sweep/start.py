@@ -15,6 +15,7 @@ def first_points(
     cell: Cell,
     space: Sequence[Dimension],
     fields: Mapping[str, FieldSchema],
+    lists: Params,
     recommended: Params,
 ) -> tuple[Params, ...]:
     """The parameters of the configurations of `search.start` in a cell.
@@ -22,11 +23,13 @@ def first_points(
     Settings that one leaves out are the published ones: what the task recommends, else the
     default of the field; a trick that may be left out is there.
 
+    Args:
+        lists: those that have searched elements, by dotted name, as they are in the cell.
+
     Raises:
         SweepError: a value that the space does not hold.
     """
     found: list[Params] = []
-    published = {d.name: _published(d.name, fields, recommended) for d in space}
     for i, wanted in enumerate(sweep.search.start):
         place = ("search", "start", i)
         own = {} if isinstance(wanted, str) else wanted
@@ -37,7 +40,7 @@ def first_points(
         for d in space:
             if not is_active(d, params):
                 continue
-            value = own.get(d.name, published[d.name])
+            value = own[d.name] if d.name in own else _published(d.name, fields, lists, recommended)
             if d.kind == "float" and isinstance(value, int) and not isinstance(value, bool):
                 value = float(value)
             if not d.holds(value):
@@ -71,11 +74,12 @@ def check_names(sweep: Sweep, spaces: Sequence[Sequence[Dimension]]) -> None:
                 )
 
 
-def _published(name: str, fields: Mapping[str, FieldSchema], recommended: Params) -> Any:
+def _published(
+    name: str, fields: Mapping[str, FieldSchema], lists: Params, recommended: Params
+) -> Any:
     if name in recommended:
         return recommended[name]
     if name.startswith("tricks.") and name.count(".") == 1:
         return True
     base, _, index = name.partition("[")
-    default = fields[base].default
-    return default[int(index.rstrip("]"))] if index else default
+    return lists[base][int(index.rstrip("]"))] if index else fields[base].default
