@@ -71,6 +71,12 @@ def sweep_staged(path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def sweep_folder(folder: Path) -> None:
+    """The same for all files of a folder."""
+    for temporary in folder.glob(".*.tmp"):
+        temporary.unlink(missing_ok=True)
+
+
 def stamp(path: Path) -> str:
     """Changes whenever the file is replaced: its size and time of modification."""
     status = path.stat()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -30,12 +30,14 @@ def evaluate(
     meter: Meter | None,
     device: torch.device,
     examples: int = 0,
+    look: Callable[[], None] = lambda: None,
 ) -> tuple[dict[str, float], list[dict[str, str]]]:
     """Metrics by name, "loss" among them: the mean over all target elements, never of batches.
 
     Args:
         meter: of the task, or None for the loss alone, which needs no decoding.
         examples: how many examples to show at most.
+        look: called after each batch; what it raises ends the evaluation.
 
     Raises:
         ValueError: the meter gave other metrics than the task declares.
@@ -50,6 +52,7 @@ def evaluate(
             nll, mask = model.nll(result.out, batch)
             nll_sum += float(nll.double().sum())
             count += int(mask.sum())
+            look()
             if meter is None:
                 continue
             found = model.decoded(batch) if meter.decodes else None

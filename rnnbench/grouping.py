@@ -10,6 +10,10 @@ that varies within a study was searched there, one that does not was written dow
 have different values for it that were written down, it divides the row. Runs that were not made
 for a sweep have nobody's word for what was tried and what was compared: they divide nothing, and
 go where their settings are those of a row.
+
+A search with several objectives ends with several configurations, the best on validation and
+compromises beside it. Each of these has a study of its own name, CELL.front-TRIAL, and a row of its
+own, told apart by the settings that were searched.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ from typing import Any
 
 from rnnbench.record import Record
 from rnnbench.spec import PluginSpec, RunSpec
+
+FRONT = ".front-"  # in the study of a compromise, between its cell and its trial
 
 Setting = tuple[int, str]  # place of the plugin (0: the architecture), name of the setting
 
@@ -105,7 +111,11 @@ def _divided(
         for setting, found in values.items():
             if len(found) == 1:
                 written[setting] |= found
-    divide = sorted(setting for setting, found in written.items() if len(found) > 1)
+    apart = {setting for setting, found in written.items() if len(found) > 1}
+    for study in studies:
+        cell, front, _ = study.partition(FRONT)
+        apart |= varied.get(cell, set()) if front else set()
+    divide = sorted(apart)
     if not divide:
         return [((), records)]
     rows: dict[tuple[Any, ...], list[Record]] = defaultdict(list)

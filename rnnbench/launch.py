@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -16,9 +17,8 @@ from rnnbench.record import Record, Status
 from rnnbench.request import describe_spec
 from rnnbench.runner import execute
 from rnnbench.spec import RunSpec, Trainer
+from rnnbench.stopping import exit_code
 from rnnbench.store import Store
-
-EXIT = {Status.DONE: 0, Status.INTERRUPTED: 130}
 
 
 def launch(spec: RunSpec, trainer: Trainer, root: Path, quiet: bool) -> int:
@@ -28,7 +28,7 @@ def launch(spec: RunSpec, trainer: Trainer, root: Path, quiet: bool) -> int:
     if record is not None:
         console.print(f"finished before, not run again: {store.run_dir(spec.run_id)}")
         show(record, console)
-        return EXIT.get(record.status, 1)
+        return exit_code_of(record)
     found = check_spec(spec)
     console.print(f"{describe_spec(spec)}: {found.parameters:,} parameters")
     previous = store.read(spec.run_id)
@@ -45,7 +45,15 @@ def launch(spec: RunSpec, trainer: Trainer, root: Path, quiet: bool) -> int:
     if record.status is Status.INTERRUPTED:
         console.print("The same command goes on from here.")
     console.print(f"{record.status}: {store.run_dir(spec.run_id)}", soft_wrap=True)
-    return EXIT.get(record.status, 1)
+    return exit_code_of(record)
+
+
+def exit_code_of(record: Record) -> int:
+    """0: done; 75: pre-empted, to be run again; 130 and 143: Ctrl-C and SIGTERM; 1: all else."""
+    name = record.provenance.get("signal")
+    if record.status is Status.INTERRUPTED:
+        return exit_code(signal.Signals[name] if name else signal.SIGINT)
+    return 0 if record.status is Status.DONE else 1
 
 
 class Bar:

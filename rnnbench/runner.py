@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import signal
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import torch
 
 from rnnbench import checkpoint
-from rnnbench.atomic import replace_file
+from rnnbench.atomic import replace_file, sweep_folder
 from rnnbench.contract import Task
+from rnnbench.ended import Ended
+from rnnbench.group import refuse_devices, train_in_group
 from rnnbench.nn import scan
 from rnnbench.process import configure, device_name, is_long, on_gpu
-from rnnbench.record import Figures, Record, Status, provenance
+from rnnbench.ranks import Ranks
+from rnnbench.record import FINAL, Figures, Record, Status, provenance
 from rnnbench.spec import RunSpec, Trainer
 from rnnbench.stopping import signals
 from rnnbench.store import Store
 from rnnbench.telemetry import Telemetry
-from rnnbench.training import Ended, OnStep, OnValidation, Training, fit
+from rnnbench.training import OnStep, OnValidation, Training, fit
+
+# What cuBLAS, cuDNN, the CPU's allocator and the system say where torch has no error of its own.
+NO_MEMORY = (
+    "out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED",
+    "can't allocate memory", "not enough memory",
+)  # fmt: skip
 
 
 def execute(
@@ -44,47 +57,141 @@ def execute(
 
     Returns:
         The record, which has been written to the store.
+    Raises:
+        Refusal: of `trainer.devices`, before compute is spent and without a record.
     """
     trainer = trainer or Trainer()
+    refuse_devices(trainer)
     started, began = datetime.now(UTC), time.perf_counter()
     folder = store.run_dir(spec.run_id)
+    sweep_folder(folder)  # of what a killed attempt had begun to write
     record = Record(
         spec=spec, status=Status.CRASHED, reason="the process ended", attempt=attempt,
         sweep=sweep, study=study, started=started.isoformat(timespec="seconds"),
         provenance=provenance(device=device_name(trainer)),
     )  # fmt: skip
+    stop = _Stop(trainer.devices > 1)
+    try:
+        with contextlib.nullcontext() if quiet else signals(stop.ask):
+            if trainer.devices > 1:
+                record = train_in_group(
+                    record, trainer, folder, on_validation, on_step, lambda: stop.number
+                )
+            else:
+                telemetry = Telemetry(spec, trainer, folder, sweep)
+                record = train(
+                    record, trainer, folder, telemetry,
+                    on_validation=on_validation, on_step=on_step, begun=stop.begun,
+                )  # fmt: skip
+    except Ended as end:  # before there was a run, or a rank of it failed
+        _end(record, end)
+        _remember(record, trainer, folder)
+    record.ended = datetime.now(UTC).isoformat(timespec="seconds")
+    record.cost["wall_seconds"] = time.perf_counter() - began
+    # A fresh object, so that what a done record must hold is checked.
+    record = Record(**{k: getattr(record, k) for k in record.__dataclass_fields__})
+    if store.write(record) and record.status in FINAL:
+        checkpoint.clear(folder)
+    return record
+
+
+class _Stop:
+    """Passes the first request on to the run; before there is one, it ends at once."""
+
+    def __init__(self, polled: bool) -> None:
+        self.number = 0
+        self._polled = polled  # by who trains elsewhere
+        self._run: Training | None = None
+
+    def ask(self, number: int) -> None:
+        self.number = number
+        if self._run is not None:
+            self._run.ask_to_stop(number)
+        elif not self._polled:
+            name = signal.Signals(number).name
+            raise Ended(Status.INTERRUPTED, f"{name} before the first step", number)
+
+    def begun(self, run: Training) -> None:
+        self._run = run
+
+
+def train(
+    record: Record,
+    trainer: Trainer,
+    folder: Path,
+    telemetry: Telemetry,
+    *,
+    on_validation: OnValidation | None,
+    on_step: OnStep | None,
+    begun: Callable[[Training], None],
+    ranks: Ranks | None = None,
+) -> Record:
+    """Train and evaluate; the record says how it ended, and is not written.
+
+    Args:
+        begun: given the run once it can be asked to stop.
+        ranks: of a run on several devices. Only the first evaluates; failures are raised.
+    """
+    spec = record.spec
     run: Training | None = None
-    telemetry = Telemetry(spec, trainer, folder, sweep)
     try:
         configure(trainer)
-        run = Training(spec, trainer, folder, telemetry, on_validation, on_step)
+        run = Training(spec, trainer, folder, telemetry, on_validation, on_step, ranks)
+        begun(run)
         scan.use(trainer.scan, is_long(spec.budget, run.loader.steps))
-        with contextlib.nullcontext() if quiet else signals(run.ask_to_stop):
-            fit(run)
-        _finish(run, record)
+        fit(run)
+        if ranks is None or ranks.rank == 0:
+            _finish(run, record)
         record.status, record.reason = Status.DONE, None
     except Ended as end:
-        record.status, record.reason = end.status, end.reason
-    except torch.cuda.OutOfMemoryError as error:
-        record.status, record.reason = Status.OOM, str(error).splitlines()[0]
-    except MemoryError as error:
-        record.status, record.reason = Status.OOM, str(error) or "out of memory"
+        _end(record, end)
     except KeyboardInterrupt:
         record.status, record.reason = Status.INTERRUPTED, "Ctrl-C"
     except Exception as error:
-        record.status, record.reason = Status.CRASHED, f"{type(error).__name__}: {error}"
         telemetry.failure(error)
-    record.ended = datetime.now(UTC).isoformat(timespec="seconds")
-    record.cost["wall_seconds"] = time.perf_counter() - began
+        if ranks is not None:
+            raise
+        record.status, record.reason = Status.OOM, out_of_memory(error)
+        if record.reason is None:
+            record.status, record.reason = Status.CRASHED, f"{type(error).__name__}: {error}"
     if run is not None:
         _account(run, record)
     telemetry.close(record)
     record.provenance["telemetry"] = telemetry.problems
-    # A fresh object, so that what a done record must hold is checked.
-    record = Record(**{k: getattr(record, k) for k in record.__dataclass_fields__})
-    if store.write(record) and record.status in (Status.DONE, Status.PRUNED, Status.NAN):
-        checkpoint.clear(folder)
     return record
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """What to tell where memory ran out, None where something else is wrong."""
+    known = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or (
+        isinstance(error, OSError) and error.errno == errno.ENOMEM
+    )
+    if not known and not (
+        isinstance(error, RuntimeError) and any(text in str(error) for text in NO_MEMORY)
+    ):
+        return None
+    first = (str(error) or "out of memory").splitlines()[0]
+    if not torch.cuda.is_initialized():
+        return first
+    return f"{first} (at most {torch.cuda.max_memory_allocated():,} bytes of the GPU were in use)"
+
+
+def _end(record: Record, end: Ended) -> None:
+    record.status, record.reason = end.status, end.reason
+    if end.signal:
+        record.provenance["signal"] = signal.Signals(end.signal).name
+
+
+def _remember(record: Record, trainer: Trainer, folder: Path) -> None:
+    """Curve and cost up to the last checkpoint, of a run that could not tell them."""
+    record.provenance["devices"] = trainer.devices
+    saved = checkpoint.load(folder)
+    if saved is None:
+        return
+    step, tokens, *_ = saved["position"]
+    record.curve = saved["curve"]
+    record.cost |= {"steps": step, "tokens": tokens, "train_seconds": saved["train_seconds"]}
+    record.cost["device_seconds"] = saved["train_seconds"] * trainer.devices
 
 
 def _finish(run: Training, record: Record) -> None:
@@ -93,7 +200,8 @@ def _finish(run: Training, record: Record) -> None:
     assert run.best_weights is not None
     run.model.load_state_dict(run.best_weights)
     if on_gpu(run.settings):
-        run.to("cuda")  # Lightning takes the model back to the CPU when it ends
+        # Lightning takes the model back to the CPU when it ends.
+        run.to(torch.device("cuda", torch.cuda.current_device()))
     splits = ("valid", "test") if run.spec.test else ("valid",)
     for split in splits:
         examples = 5 if split == splits[-1] and run.spec.test else 0
@@ -134,12 +242,15 @@ def _account(run: Training, record: Record) -> None:
         "epochs": at.epoch + at.batch / batches,
         "parameters": run.parameters_count,
         "train_seconds": run.train_seconds,
-        "device_seconds": run.train_seconds,  # a run has one device
+        "device_seconds": run.train_seconds * run.settings.devices,
     }
     if on_gpu(run.settings):
         record.cost["peak_memory_bytes"] = torch.cuda.max_memory_allocated()
     record.curve = run.curve
     record.provenance["metric_signature"] = run.signature
+    record.provenance["devices"] = run.settings.devices
+    if run.split:
+        record.provenance["split"] = run.split
     record.provenance["threads"] = run.settings.threads
     record.provenance["scan"] = {"setting": run.settings.scan, "cells": scan.report()}
     record.metric_info = [

@@ -50,6 +50,12 @@ class Trainer:
     accelerator: Literal["auto", "cpu", "gpu"] = setting(
         "auto", "auto takes a GPU where there is one"
     )
+    devices: int = setting(
+        1, "GPUs (or CPU processes) of one run; each takes some rows of every batch", low=1
+    )
+    checkpoint_seconds: float | None = setting(
+        300.0, "most time between checkpoints; null: only where it validates", unit="s", low=0.0
+    )
     deterministic: bool = setting(True, "refuse operators whose result varies from run to run")
     logger: Literal["csv", "tensorboard", "wandb"] = setting(
         "csv", "besides the CSV log, which is always written"

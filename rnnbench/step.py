@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,9 @@ from rnnbench.contract import (
 from rnnbench.model import wire
 from rnnbench.nn import Model
 from rnnbench.spec import Optimizer
+
+if TYPE_CHECKING:
+    from rnnbench.ranks import Whole
 
 
 class Tricks:
@@ -144,6 +147,7 @@ def training_step(
     *,
     optimizer: torch.optim.Optimizer | None = None,
     memory: dict[str, Any] | None = None,
+    ranks: Whole | None = None,
 ) -> Step:
     """Leave gradients in `.grad` of the model's parameters.
 
@@ -153,13 +157,18 @@ def training_step(
         carried: the next batch continues this one.
         optimizer: for an estimator that learns within a batch, and for schedules.
         memory: what the estimator keeps from batch to batch.
+        ranks: of a run on several devices; `batch` is the whole one, all else is the rank's own.
     """
+    if ranks is not None:
+        ranks.begin(at.step)
     for part in model.modules():
         if isinstance(part, Backbone):
             part.schedule(at)
     if isinstance(optimizer, WrappedOptimizer):
         optimizer.schedule(at)
     batch = tricks.fold("batch", batch, at)
+    if ranks is not None:
+        batch = ranks.share(model, batch)
     feed = None
     if tricks.at_site["feed"] and model.decodes:
 
@@ -181,6 +190,8 @@ def training_step(
         return tricks.fold("loss", loss, result, at), result
 
     def fold_gradients() -> None:
+        if ranks is not None:
+            ranks.sum_gradients(list(model.parameters()))
         tricks.fold("gradient", [p for p in model.parameters() if p.grad is not None], at)
 
     def update() -> None:
@@ -189,13 +200,20 @@ def training_step(
         fold_gradients()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        if ranks is not None:
+            ranks.own()
 
     learning = Learning(
         model, batch, state, at, carried, forward, update, {} if memory is None else memory
     )
     final = tricks.fold("estimator", backpropagate)(learning)
     fold_gradients()
-    return Step(_mean(bare), model.carry(final) if carried else None)
+    if ranks is None:
+        return Step(_mean(bare), model.carry(final) if carried else None)
+    ranks.own()  # a carried state has noise in it that lasts for its rows
+    left = Step(_mean(bare), model.carry(final) if carried else None)
+    ranks.common()
+    return left
 
 
 def _mean(losses: list[tuple[Tensor, int]]) -> Tensor:

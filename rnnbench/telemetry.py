@@ -86,6 +86,19 @@ class Telemetry:
             print(f"rnnbench: {what} failed and is left out of this run: {first}", file=sys.stderr)
 
 
+class NoTelemetry(Telemetry):
+    """Of a process whose run is logged by another one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.problems, self.service = folder, [], None
+
+    def log(self, at: Position, seconds: float, values: dict[str, Any]) -> None:
+        pass
+
+    def rewind(self, step: int) -> None:
+        pass
+
+
 class _TensorBoard:
     def __init__(self, writer: Any):
         self.writer = writer

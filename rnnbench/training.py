@@ -8,27 +8,35 @@ Lightning's mid-epoch resume replays data and restores no random state.
 from __future__ import annotations
 
 import contextlib
-import logging
 import signal
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
 
-from rnnbench import checkpoint
+from rnnbench import checkpoint, resume
 from rnnbench.compose import instantiate
 from rnnbench.contract import Batch, Moment, State, WrappedOptimizer
+from rnnbench.ended import Ended
 from rnnbench.evaluate import evaluate
 from rnnbench.loader import Loader, Pack, Position, split_of
 from rnnbench.nn import Model
-from rnnbench.process import random_state, seed_everything, set_random_state, to_device
+from rnnbench.process import (
+    on_gpu,
+    quietly,
+    random_state,
+    seed_everything,
+    set_random_state,
+)
+from rnnbench.ranks import Decision, Ranks
 from rnnbench.record import Status
 from rnnbench.spec import RunSpec, Trainer
+from rnnbench.splitting import try_split
 from rnnbench.step import Tricks, assemble, make_optimizer, training_step
 from rnnbench.telemetry import Telemetry
 
@@ -37,14 +45,6 @@ DIVERGED = 1e4  # a training loss so many times its first value (or 1) is no lon
 
 OnValidation = Callable[[int, float], bool]
 OnStep = Callable[[Position, float, float], None]  # position, mean loss, progress
-
-
-class Ended(Exception):
-    """Training ended before its budget did, in order."""
-
-    def __init__(self, status: Status, reason: str):
-        super().__init__(reason)
-        self.status, self.reason = status, reason
 
 
 class Training(pl.LightningModule):
@@ -58,18 +58,22 @@ class Training(pl.LightningModule):
         telemetry: Telemetry,
         on_validation: OnValidation | None = None,
         on_step: OnStep | None = None,
+        ranks: Ranks | None = None,
     ):
         super().__init__()
         self.automatic_optimization = False
         self.spec, self.settings, self.folder, self.telemetry = spec, trainer, folder, telemetry
-        self.on_validation, self.on_step = on_validation, on_step
+        self.on_validation, self.on_step, self.ranks = on_validation, on_step, ranks
         self.task, self.architecture, tricks = instantiate(spec)
+        self.data = split_of(self.task, "train", spec.seed)
+        self.split = ""  # how the run was found to split over devices
+        if ranks is not None:
+            self.split = try_split(spec, self.task, self.architecture, tricks, self.data, ranks)
         self.tricks = Tricks(tricks)
         seed_everything(spec.seed)
         self.model: Model = assemble(self.architecture, self.task, self.tricks)
         self.optimizer = make_optimizer(spec.optimizer, self.model.parameters(), self.tricks)
         self.parameters_count = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-        self.data = split_of(self.task, "train", spec.seed)
         self.loader = self._loader()
         self.selection = next((m for m in self.task.metrics if m.name == self.task.selection), None)
         self.state: State = None  # carried from batch to batch of a stream
@@ -83,6 +87,9 @@ class Training(pl.LightningModule):
         self.signature = ""  # of the tool that computed the metrics
         self.best_weights: dict[str, torch.Tensor] | None = None
         self.stop_signal: int | None = None
+        self.saved = self._began = time.monotonic()
+        self.validation_seconds = 0.0  # of the last one
+        self.keep = checkpoint.save
 
     # ------------------------------------------------------------------ what Lightning asks for
 
@@ -97,7 +104,7 @@ class Training(pl.LightningModule):
         seed_everything(self.spec.seed + 2**31)
         saved = checkpoint.load(self.folder)
         if saved is not None:
-            self.restore(saved)
+            resume.restore(self, saved)
             if self.due:  # stopped between the last step of a round and its validation
                 self.close_round()
                 self.trainer.should_stop = self.ended
@@ -105,25 +112,59 @@ class Training(pl.LightningModule):
     def training_step(self, pack: Pack, _: int) -> None:
         if self.spent:  # Lightning has one more pack at hand when a budget in seconds ends
             return
-        began, losses, done = time.perf_counter(), [], 0
-        for batch, fresh in zip(pack.batches, pack.fresh, strict=True):
-            losses.append(self._one_step(batch, fresh, pack.after[done]))
-            done += 1
-            seconds, so_far = self.spec.budget.seconds, self.train_seconds
-            if self.stop_signal is not None:
+        self._began, losses, weights = time.perf_counter(), [], []
+        for i, (batch, fresh) in enumerate(zip(pack.batches, pack.fresh, strict=True)):
+            losses.append(self._one_step(batch, fresh, pack.after[i]))
+            if self.ranks is not None:
+                weights.append(self.ranks.weight)
+            now, last = self._decide(), i + 1 == len(pack.batches)
+            if last or any(now):
+                self._settle(losses, weights, pack.after[i], whole=last)
+                losses, weights = [], []
+            if now.stop:
+                self._save()
+                raise self._interrupted(now.stop)
+            if now.save:
+                self._save()
+                self._began = time.perf_counter()
+            if now.over:
                 break
-            if seconds is not None and so_far + time.perf_counter() - began >= seconds:
-                break
-        values = torch.stack(losses).tolist()  # waits for the device
-        self.train_seconds += time.perf_counter() - began
-        self.loader.position = pack.after[done - 1]
+
+    def _decide(self) -> Decision:
+        """What to do after the step at hand; the first rank's watch counts."""
+        seconds, every = self.spec.budget.seconds, self.settings.checkpoint_seconds
+        so_far = self.train_seconds + time.perf_counter() - self._began
+        mine = Decision(
+            stop=self.stop_signal or 0,
+            over=seconds is not None and so_far >= seconds,
+            save=every is not None and time.monotonic() - self.saved >= every,
+        )
+        return mine if self.ranks is None else self.ranks.decide(mine)
+
+    def _settle(
+        self, losses: list[torch.Tensor], weights: list[Any], at: Position, whole: bool
+    ) -> None:
+        """Account for the steps up to a position; a pack that is not whole goes on after it."""
+        values = torch.stack(losses)
+        told = values.tolist() if self.ranks is None else self.ranks.losses(
+            values, torch.stack(weights)
+        )  # fmt: skip
+        # Either waits for the device.
+        self.train_seconds += time.perf_counter() - self._began
+        self._began = time.perf_counter()
+        if self.ranks is not None:  # schedules and budgets read one clock
+            self.train_seconds = self.ranks.tell(self.train_seconds)
+        self.loader.position = at
         self.loader.stopped = self.spent
-        self._refuse_non_finite(values)
-        self._log_training(values)
-        if self.stop_signal is not None:
-            self._save()
-            name = signal.Signals(self.stop_signal).name
-            raise Ended(Status.INTERRUPTED, f"{name} at step {self.loader.position.step}")
+        self._refuse_non_finite(told)
+        self.recent = (self.recent + told)[-self.settings.log_every :]
+        if whole:
+            self._log_training()
+
+    def _interrupted(self, number: int, doing: str = "") -> Ended:
+        name = signal.Signals(number).name
+        where = f"at step {self.loader.position.step}"
+        return Ended(Status.INTERRUPTED, f"{name} {doing}{where}", number)
 
     def on_train_epoch_end(self) -> None:
         if self.due:
@@ -153,8 +194,18 @@ class Training(pl.LightningModule):
 
     def close_round(self) -> None:
         """Validate, choose, save; the run has ended where its budget or its patience has."""
-        with self.averaged():
-            metrics = self.validate("valid", full=self.selection is not None)
+        if self._overdue:
+            self._save()
+        noise = random_state()
+        try:
+            with self.averaged():
+                metrics = self._agreed(
+                    lambda: self.validate("valid", full=self.selection is not None)
+                )
+        except Ended:
+            set_random_state(noise)  # it is validated anew, as if never begun
+            self._save()
+            raise
         value = metrics[self.task.selection]
         at = self.loader.position
         train = sum(self.recent) / len(self.recent) if self.recent else None
@@ -178,10 +229,35 @@ class Training(pl.LightningModule):
         patience = self.spec.budget.patience
         self.ended = self.spent or (patience is not None and self.best["stale"] >= patience)
         self._save()
-        if self.on_validation is None or self.ended:
+        if self.ended:
             return
-        if self.on_validation(at.step, value):
+        asks = self.on_validation
+        if self._agreed(lambda: asks is not None and asks(at.step, value)):
             raise Ended(Status.PRUNED, f"by the search, at step {at.step}")
+
+    @property
+    def _overdue(self) -> bool:
+        """A validation as long as the last one would end later than the next checkpoint is due."""
+        every = self.settings.checkpoint_seconds
+        late = every is not None and (
+            time.monotonic() - self.saved + self.validation_seconds >= every
+        )
+        return self._agreed(lambda: late)
+
+    def _agreed(self, ask: Callable[[], Any]) -> Any:
+        """What `ask` gives or how it ends the run: on the first rank, which tells the others."""
+        if self.ranks is None:
+            return ask()
+        told: Any = None
+        if self.ranks.rank == 0:
+            try:
+                told = ask()
+            except Ended as end:
+                told = end
+        told = self.ranks.tell(told)
+        if isinstance(told, Ended):
+            raise told
+        return told
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
         """Within it the model has the weights that are evaluated and kept."""
@@ -229,6 +305,7 @@ class Training(pl.LightningModule):
             carried=self.data.carried,
             optimizer=self.optimizer,
             memory=self.memory,
+            ranks=self.ranks,
         )
         self.optimizer.step()
         self.state = step.state
@@ -248,12 +325,12 @@ class Training(pl.LightningModule):
                 Status.DIVERGED, f"the training loss rose to {max(values):.3g} by step {step}"
             )
 
-    def _log_training(self, values: list[float]) -> None:
-        at = self.loader.position
-        self.recent = (self.recent + values)[-self.settings.log_every :]
+    def _log_training(self) -> None:
+        """At the end of a pack, wherever the run was saved or taken up inside of it."""
+        at, every = self.loader.position, self.settings.log_every
         mean = sum(self.recent) / len(self.recent)
-        crossed = (at.step - len(values)) // self.settings.log_every
-        if at.step // self.settings.log_every > crossed:
+        begun = max((at.step - 1) // n * n for n in (PACK, self.spec.budget.validate_every))
+        if at.step // every > begun // every:
             rate = self.optimizer.param_groups[0]["lr"]
             self.telemetry.log(at, self.train_seconds, {"train_loss": mean, "lr": rate})
         if self.on_step is not None:
@@ -272,43 +349,23 @@ class Training(pl.LightningModule):
         meter = self.task.meter(split) if full else None
         data = split_of(self.task, split, 0)
         asked = self.model if model is None else model
-        metrics, shown = evaluate(asked, self.task, data, meter, self.device, examples)
+        began = time.monotonic()
+
+        def look() -> None:
+            if self.stop_signal is not None:
+                raise self._interrupted(self.stop_signal, f"while evaluating on {split}, ")
+
+        metrics, shown = evaluate(asked, self.task, data, meter, self.device, examples, look)
+        self.validation_seconds = time.monotonic() - began
         self.signature = meter.signature if meter is not None else self.signature
         return (metrics, shown) if examples else metrics
 
     def _save(self) -> None:
-        checkpoint.save(
-            self.folder,
-            {
-                "run_id": self.spec.run_id,
-                "model": self.model.state_dict(),
-                "best_weights": self.best_weights,
-                "optimizer": self.optimizer.state_dict(),
-                "position": tuple(self.loader.position),
-                "carried": self.state,
-                "memory": self.memory,
-                "best": self.best,
-                "curve": self.curve,
-                "recent": self.recent,
-                "first_loss": self.first_loss,
-                "ended": self.ended,
-                "train_seconds": self.train_seconds,
-                "random": random_state(),
-            },
-        )
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.loader.position = Position(*saved["position"])
-        self.state = to_device(saved["carried"], self.device)
-        self.memory = to_device(saved["memory"], self.device)
-        self.best_weights = saved["best_weights"]
-        self.best, self.curve, self.recent = saved["best"], saved["curve"], saved["recent"]
-        self.train_seconds, self.first_loss = saved["train_seconds"], saved["first_loss"]
-        self.ended = saved["ended"]
-        self.telemetry.rewind(self.loader.position.step)
-        set_random_state(saved["random"])
+        mine = {"carried": self.state, "memory": self.memory}
+        shares = [mine] if self.ranks is None else self.ranks.collect(mine)
+        if shares is not None:
+            self.keep(self.folder, resume.state_of(self, shares))
+        self.saved = time.monotonic()
 
 
 def fit(run: Training) -> None:
@@ -316,16 +373,19 @@ def fit(run: Training) -> None:
     trainer = run.settings
     saved = checkpoint.load(run.folder)
     if saved is not None:
-        run.restore(saved)
+        resume.restore(run, saved)
         if run.spent and run.due:  # stopped between its last step and its last validation
             run.close_round()
         if run.ended:  # ... or between that and its record
             return
     precision: Any = "bf16-mixed" if run.spec.optimizer.precision == "bf16" else "32-true"
+    gpu = on_gpu(trainer)
     with quietly():
         lightning = pl.Trainer(
-            accelerator=trainer.accelerator,
-            devices=1,
+            accelerator="cpu" if run.ranks is not None and not gpu else trainer.accelerator,
+            devices=[torch.cuda.current_device()] if gpu else 1,
+            # Under Slurm, Lightning would take the job's tasks for ranks, and requeue it by itself.
+            plugins=[LightningEnvironment()],
             precision=precision,
             max_epochs=-1,
             logger=False,
@@ -334,22 +394,7 @@ def fit(run: Training) -> None:
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
+        # Its handler of SIGTERM would end the process between two batches, with exit code 0.
+        connector: Any = lightning._signal_connector
+        connector.register_signal_handlers = lambda: None
         lightning.fit(run, train_dataloaders=run.loader)
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Without Lightning's notes on what this runner decides by itself."""
-    loggers = [logging.getLogger(n) for n in ("pytorch_lightning", "lightning_fabric")]
-    levels = [log.level for log in loggers]
-    for log in loggers:
-        log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-            yield
-    finally:
-        for log, level in zip(loggers, levels, strict=True):
-            log.setLevel(level)

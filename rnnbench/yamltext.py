@@ -24,11 +24,12 @@ class YamlError(ValueError):
 
 @dataclass(frozen=True)
 class YamlText:
-    """A parsed file: its plain value, and where each part of it stands."""
+    """A parsed file: its plain value, where each part of it stands, and its text."""
 
     file: str
     value: Any
     lines: dict[Place, int] = field(repr=False)
+    text: str = field(default="", repr=False)
 
     def at(self, *place: str | int) -> str:
         """ "file:line" of a place, or of the closest part of it that is written down."""
@@ -88,7 +89,7 @@ def parse_yaml(text: str, file: str) -> YamlText:
         raise YamlError(f"{file}: is not YAML: {error}") from error
     lines: dict[Place, int] = {(): 1}
     value = None if root is None else _build(root, (), lines, file)
-    return YamlText(file, value, lines)
+    return YamlText(file, value, lines, text)
 
 
 def _syntax_error(error: yaml.MarkedYAMLError, text: str, file: str) -> YamlError:

@@ -12,8 +12,9 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from rnnbench.atomic import replace_file
 from rnnbench.registry import FieldSchema, PluginError
 from rnnbench.spec import Budget, Optimizer, PluginSpec, RunSpec
 from rnnbench.sweep.plan import Bench
@@ -23,6 +24,8 @@ METRIC = {"name": "error", "unit": "", "higher_is_better": False, "help": ""}
 FIELDS: dict[str, dict[str, dict[str, FieldSchema]]] = {
     "tasks": {
         "easy": {"seconds": FieldSchema("seconds", float, 0.0)},
+        "trade": {},
+        "noisy": {},
         "hard": {"length": FieldSchema("length", int, 10, search=(5, 20))},
     },
     "architectures": {
@@ -37,8 +40,14 @@ FIELDS: dict[str, dict[str, dict[str, FieldSchema]]] = {
         "frozen": {},  # stops its worker at the first attempt
         "impossible": {},  # refused
         "picky": {"hidden": FieldSchema("hidden", int, 8)},  # refuses an odd width
+        "layered": {
+            "layers": FieldSchema("layers", int, 1, search=(1, 3)),
+            "dropout": FieldSchema("dropout", float, 0.0, search=(0.0, 0.5)),
+            "widths": FieldSchema("widths", tuple[int, ...], (8, 16)),
+        },
         "raises": {},
         "says-gpus": {},
+        "steady": {"units": FieldSchema("units", int, 5)},  # saves after each unit of work
     },
     "tricks": {
         "zoneout": {"rate": FieldSchema("rate", float, 0.1, search=(0.05, 0.3))},
@@ -96,12 +105,26 @@ def compose(
     return spec
 
 
-def check(spec: RunSpec) -> None:
+class Checked(NamedTuple):
+    parameters: int
+
+
+def parameters(spec: RunSpec) -> int:
+    """100 for each hidden unit."""
+    return 100 * dict(spec.architecture.settings).get("hidden", 1)
+
+
+def check(spec: RunSpec) -> Checked:
     if spec.architecture.name == "impossible":
         raise FakeRefusal(f"impossible on {spec.task.name}: it has no cell")
+    return Checked(parameters(spec))
 
 
-BENCH = Bench(fields, compose, check, FakeRefusal, lambda spec: False)
+def recommended(task: str) -> dict[str, Any]:
+    return {"optimizer.lr": 0.01} if task == "easy" else {}
+
+
+BENCH = Bench(fields, compose, check, FakeRefusal, lambda spec: False, recommended)
 
 
 def execute(
@@ -123,16 +146,24 @@ def execute(
         log.write(f"{spec.run_id} {attempt} {os.getpid()}\n")
     kind = spec.architecture.name
     seconds = dict(spec.task.settings).get("seconds", 0.0)
-    time.sleep(seconds)
+    if kind != "steady":
+        time.sleep(seconds)
     if kind == "deadly":
         os.kill(os.getpid(), signal.SIGKILL)
     if kind == "frozen" and attempt == 1:
         os.kill(os.getpid(), signal.SIGSTOP)
     if kind == "raises":
         raise RuntimeError("a fault of the runner")
+    if kind == "steady":
+        work_steadily(spec, store, seconds)
     if kind == "says-gpus":
         raise RuntimeError(f"sees {os.environ['CUDA_VISIBLE_DEVICES']}")
+    hidden = dict(spec.architecture.settings).get("hidden", 8)
     target = abs(math.log10(spec.optimizer.lr) + 2.0)
+    if spec.task.name == "trade":  # the wider the better, and the more parameters
+        target += 8 / hidden
+    if spec.task.name == "noisy":  # some seeds are easier, by the same for all
+        target += (spec.seed % 7) / 100
     value: float | None = target
     status, reason, curve = Status.DONE, None, []
     for i in range(1, 5):
@@ -154,6 +185,7 @@ def execute(
         metrics={"valid": figures, "test": figures} if status is Status.DONE else {},
         metric_info=[METRIC],
         selection={"metric": "error", "higher_is_better": False, "value": value, "step": 200},
+        cost={"parameters": parameters(spec), "tokens": 1000.0 * len(curve)},
         curve=curve,
         sweep=sweep,
         study=study,
@@ -161,6 +193,24 @@ def execute(
     )
     store.write(record)
     return record
+
+
+def work_steadily(spec: RunSpec, store: Any, seconds: float) -> None:
+    """So many units of `seconds`; a line in units.log for each, and a checkpoint after it."""
+    saved = store.run_dir(spec.run_id) / "checkpoint"
+    done = int(saved.read_text()) if saved.exists() else 0
+    for unit in range(done, dict(spec.architecture.settings)["units"]):
+        time.sleep(seconds)
+        with open(store.root / "units.log", "a") as log:
+            log.write(f"{spec.run_id} {unit}\n")
+        replace_file(saved, str(unit + 1))
+
+
+def units(root: Path) -> list[tuple[str, int]]:
+    """(run id, number) of every unit of work that was done, those that were repeated too."""
+    path = root / "units.log"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [(a, int(b)) for a, b in (line.split() for line in lines)]
 
 
 def starts(root: Path) -> list[tuple[str, int, int]]:
@@ -182,7 +232,22 @@ def make_engine(
     return lambda n: LocalEngine(workers=n, root=root, logs=logs, work=work, beat=beat, **given)
 
 
+def make_ray_engine(root: Path, address: str, beat: float = 0.2, **given: Any) -> Any:
+    from rnnbench.sweep.ray import RayEngine
+
+    return lambda n: RayEngine(
+        workers=n,
+        root=root,
+        logs=root / "logs",
+        work="fake_work:execute",
+        beat=beat,
+        address=address,
+        **given,
+    )
+
+
 def main(file: str, root: str, step: str = "", count: str = "1") -> int:
+    """FAKE_ADDRESS in the environment: of the Ray cluster to use."""
     from rnnbench.sweep.driver import run_sweep
     from rnnbench.sweep.file import read_sweep
 
@@ -194,9 +259,11 @@ def main(file: str, root: str, step: str = "", count: str = "1") -> int:
         if step and seen == int(count):
             os.kill(os.getpid(), signal.SIGKILL)
 
+    address = os.environ.get("FAKE_ADDRESS")
+    engine = make_ray_engine(Path(root), address) if address else make_engine(Path(root))
     outcome = run_sweep(
-        read_sweep(Path(file)), root=Path(root), engine_factory=make_engine(Path(root)),
-        bench=BENCH, lease=2.0, beat=0.2, at=at,
+        read_sweep(Path(file)), root=Path(root), engine_factory=engine, bench=BENCH,
+        lease=2.0, beat=0.2, at=at,
     )  # fmt: skip
     print(outcome.summary())
     return outcome.exit_code

@@ -222,7 +222,7 @@ def test_the_readme_s_plugin_is_at_most_25_lines():
 def test_the_sweep_files_that_are_shown_can_be_read():
     page = (reference.DOCS / "sweeps.md").read_text("utf-8")
     shown = [b["text"] for b in BLOCK.finditer(page) if b["language"] == "yaml"]
-    assert [parse_sweep(text).name for text in shown] == ["tiny", "quickstart"]
+    assert [parse_sweep(text).name for text in shown] == ["tiny", "quickstart", "aims"]
 
 
 def test_no_page_takes_more_than_five_minutes_to_read():

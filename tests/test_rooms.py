@@ -14,8 +14,8 @@ PLUGINS = CORE.parent / "plugins"
 OPEN_TO_PLUGINS = ("rnnbench.contract", "rnnbench.nn", "rnnbench.data")
 ONLY = {
     "pytorch_lightning": {"training.py"},
-    "optuna": {"sweep/study.py"},
-    "ray": {f"sweep/{n}.py" for n in ("ray", "head", "nodes", "submit")},
+    "optuna": {f"sweep/{n}.py" for n in ("study", "copies", "memory", "pruning", "sampling")},
+    "ray": {f"sweep/{n}.py" for n in ("ray", "head", "seat", "nodes", "submit")},
     "wandb": {"telemetry.py"},
     "click": {f"cli/{n}.py" for n in ("root", "runs", "sweeps", "plugins", "results", "clusters")},
 }

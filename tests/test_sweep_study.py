@@ -1,13 +1,16 @@
 """Studies: proposals that a restart repeats, pruning, and what is told of failures."""
 
+import json
 import math
 
 import optuna
 import pytest
 
+from rnnbench.sweep.copies import Copies
 from rnnbench.sweep.options import PRUNERS, REQUIRED, SAMPLERS, Chosen
+from rnnbench.sweep.pruning import make_pruner
 from rnnbench.sweep.space import dimension
-from rnnbench.sweep.study import CellStudy, Copies, Known, make_pruner
+from rnnbench.sweep.study import CellStudy, Known
 
 SPACE = [
     dimension("lr", {"low": 1e-4, "high": 1e-1, "log": True}, float, None),
@@ -29,7 +32,7 @@ def make_study(sampler="tpe", pruner=None, space=SPACE, known=(), copies=None, *
         sampler=chosen(SAMPLERS, sampler, **given),
         pruner=pruner or Chosen("none"),
         seed=0,
-        higher_is_better=False,
+        higher_is_better=[False],
         known=known,
         copies=copies,
     )
@@ -49,9 +52,9 @@ def test_a_study_rebuilt_from_the_ledger_proposes_the_same(sampler):
         proposed.append(params)
         again = make_study(sampler, space=space, known=known, **given)
         assert again.propose() == (number, params)
-        value = error_of(params)
-        first.tell(number, "done", value, [(50, value)])
-        known.append(Known(number, params, "done", value, [(50, value)]))
+        value, notes = error_of(params), json.loads(json.dumps(first.notes(number)))
+        first.tell(number, "done", [value], [(50, value)])
+        known.append(Known(number, params, "done", (value,), [(50, value)], notes))
     assert len({str(p) for p in proposed}) > 5
 
 
@@ -59,7 +62,7 @@ def test_another_seed_and_another_cell_propose_something_else():
     def first(name, seed):
         return CellStudy(
             name, SPACE, sampler=chosen(SAMPLERS, "tpe"), pruner=Chosen("none"), seed=seed,
-            higher_is_better=False,
+            higher_is_better=[False],
         ).propose()[1]["lr"]  # fmt: skip
 
     assert first("a", 0) == first("a", 0)
@@ -71,7 +74,7 @@ def test_a_trial_that_was_running_is_still_counted_after_a_restart():
     first = study.propose()
     again = make_study(known=[Known(*first, "running")])
     assert again.propose() == study.propose()
-    again.tell(0, "done", 1.0, [])
+    again.tell(0, "done", [1.0])
 
 
 def test_a_gap_in_the_numbers_is_an_error():
@@ -84,8 +87,8 @@ def test_a_value_that_is_not_finite_is_never_done(value):
     study = make_study()
     number, _ = study.propose()
     with pytest.raises(ValueError, match="is done with the value"):
-        study.tell(number, "done", value, [])
-    study.tell(number, "failed", None, [(50, 1.0), (100, math.nan)])
+        study.tell(number, "done", [value], [])
+    study.tell(number, "failed", (), [(50, 1.0), (100, math.nan)])
     assert study.propose()[0] == 1
 
 
@@ -102,7 +105,7 @@ def test_the_median_pruner_stops_what_is_worse_than_half():
     for value in (1.0, 2.0):
         number, _ = study.propose()
         assert not study.report(number, 50, value)
-        study.tell(number, "done", value, [(50, value)])
+        study.tell(number, "done", [value], [(50, value)])
     number, _ = study.propose()
     assert study.report(number, 50, 3.0)
     number, _ = study.propose()
@@ -118,8 +121,8 @@ def test_rungs_of_successive_halving_survive_a_restart():
         assert study.report(number, 50, value) == (value > 1.0)
         state = "pruned" if value > 1.0 else "done"
         notes = study.notes(number)
-        study.tell(number, state, value, [(50, value)])
-        known.append(Known(number, params, state, value, [(50, value)], notes))
+        study.tell(number, state, [value], [(50, value)])
+        known.append(Known(number, params, state, (value,), [(50, value)], notes))
     for again in (study, make_study(pruner=pruner, known=known)):
         number, _ = again.propose()
         assert again.report(number, 50, 2.5)
@@ -143,9 +146,9 @@ def test_copies_have_the_same_numbers_and_no_running_trials(tmp_path):
     copies = Copies(tmp_path / "studies.db")
     study = make_study(copies=copies)
     params = [study.propose()[1] for _ in range(4)]
-    study.tell(1, "done", 1.0, [(50, 1.5), (100, 1.0)], "run-1")
-    study.tell(0, "failed", None, [])
-    study.tell(3, "done", 3.0, [])
+    study.tell(1, "done", [1.0], [(50, 1.5), (100, 1.0)], "run-1")
+    study.tell(0, "failed")
+    study.tell(3, "done", [3.0])
     copies.close()
     url = f"sqlite:///{tmp_path / 'studies.db'}"
     copied = optuna.load_study(study_name="sweep/cell", storage=url).trials
@@ -156,9 +159,9 @@ def test_copies_have_the_same_numbers_and_no_running_trials(tmp_path):
     # A driver that died before it copied catches up.
     known = [
         Known(0, params[0], "failed"),
-        Known(1, params[1], "done", 1.0, [(50, 1.5), (100, 1.0)]),
-        Known(2, params[2], "pruned", 2.0, [(50, 2.0)]),
-        Known(3, params[3], "done", 3.0),
+        Known(1, params[1], "done", (1.0,), [(50, 1.5), (100, 1.0)]),
+        Known(2, params[2], "pruned", (), [(50, 2.0)]),
+        Known(3, params[3], "done", (3.0,)),
     ]
     copies = Copies(tmp_path / "studies.db")
     make_study(known=known, copies=copies)

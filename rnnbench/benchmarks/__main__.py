@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from rnnbench.benchmarks import cells, data, padding, startup, steps
+from rnnbench.benchmarks import cells, data, padding, startup, steps, study
 
-BENCHMARKS = {"steps": steps, "startup": startup, "cells": cells, "padding": padding, "data": data}
+BENCHMARKS = {
+    "steps": steps,
+    "startup": startup,
+    "cells": cells,
+    "padding": padding,
+    "data": data,
+    "study": study,
+}
 
 
 def main() -> None:

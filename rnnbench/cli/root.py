@@ -14,6 +14,11 @@ RESULTS = click.option(
     help="Folder of results.",
 )  # fmt: skip
 
+DATABASE = click.option(
+    "--database", envvar="RNNBENCH_DATABASE", show_envvar=True, metavar="URL",
+    help="Results database, such as postgresql://host/name.  [default: SQLite in the results]",
+)  # fmt: skip
+
 
 class Commands(click.Group):
     """Turns what a user can mend into a message and exit code 2, without a traceback."""

@@ -1,26 +1,158 @@
-"""Commands on sweeps."""
+"""Commands on sweeps: run one, and rule it from another terminal."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from rnnbench.cli.root import RESULTS, example, main
+from rnnbench.cli.root import DATABASE, RESULTS, Commands, example, main
 
 
-@main.command(epilog=example("rnnbench sweep sweeps/quickstart.yaml"))
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@RESULTS
-@click.option("--workers", type=click.IntRange(min=1), help="Instead of the file's.")
-@click.option("--html/--no-html", default=True, show_default=True,
-              help="Write the leaderboard page at the end.")  # fmt: skip
-def sweep(file: Path, root: Path, workers: int | None, html: bool) -> None:
+class Sweeps(Commands):
+    """`rnnbench sweep FILE` is `rnnbench sweep run FILE`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@main.group(cls=Sweeps, epilog=example(
+    "rnnbench sweep sweeps/quickstart.yaml",
+    "rnnbench sweep sweeps/quickstart.yaml --engine ray",
+    "rnnbench sweep status quickstart",
+))  # fmt: skip
+def sweep() -> None:
     """Search every cell of a grid, re-run the best on fresh seeds, show the leaderboard.
+
+    `rnnbench sweep FILE` runs a sweep (the same as `sweep run FILE`, where its options are); the
+    other commands rule a running one, by its name, from another terminal.
+    """
+
+
+def start_options(command: Any) -> Any:
+    """How a sweep is run, for `run` and `resume`."""
+    for option in (
+        click.option("--engine", type=click.Choice(["local", "ray"]), default="local",
+                     show_default=True, help="Processes of this machine, or a Ray cluster."),
+        click.option("--address", default="auto", show_default=True, envvar="RAY_ADDRESS",
+                     help="Of the Ray cluster; auto: the one at hand, or a new one here."),
+        click.option("--workers", type=click.IntRange(min=1), help="Instead of the file's."),
+        click.option("--studies", envvar="RNNBENCH_STUDIES", show_envvar=True,
+                     help="Optuna storage for copies of the studies: a URL, or journal:FILE.  "
+                          "[default: studies.db in the results]"),
+        click.option("--html/--no-html", default=True, show_default=True,
+                     help="Write the leaderboard page at the end."),
+        RESULTS, DATABASE,
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@sweep.command(epilog=example(
+    "rnnbench sweep run sweeps/quickstart.yaml --workers 2",
+    "rnnbench sweep run sweeps/quickstart.yaml --engine ray --address 10.0.0.1:6379",
+))  # fmt: skip
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--trials", type=click.IntRange(min=0), help="Of each cell, instead of the file's.")
+@click.option("--timeout", help="For the search, such as 90m or 12h, instead of the file's.")
+@start_options
+def run(file: Path, **given: Any) -> None:
+    """Run the sweep in FILE.
 
     Started again it re-runs nothing that is finished; killed, it goes on where it was.
     """
-    from rnnbench.sweep.command import sweep_command
+    from rnnbench.sweep.command import run_file
 
-    sys.exit(sweep_command(file, root, workers, html))
+    sys.exit(run_file(file, **given))
+
+
+@sweep.command(epilog=example("rnnbench sweep resume quickstart"))
+@click.argument("name")
+@start_options
+def resume(name: str, **given: Any) -> None:
+    """End a pause; where nobody runs the sweep, run it here as its file was.
+
+    Engine, address, workers and storage are those of this command, not of the last start.
+    """
+    from rnnbench.sweep.command import resume_sweep
+
+    sys.exit(resume_sweep(name, **given))
+
+
+def named(command: Any) -> Any:
+    """Arguments of a command on a sweep that was started before."""
+    for option in (click.argument("name"), RESULTS, DATABASE):
+        command = option(command)
+    return command
+
+
+@sweep.command(epilog=example("rnnbench sweep status quickstart", "rnnbench sweep status --json"))
+@click.argument("name", required=False)
+@RESULTS
+@DATABASE
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.option("--watch", is_flag=True, help="Until the sweep ends, or Ctrl-C.")
+def status(name: str | None, root: Path, database: str | None, as_json: bool,
+           watch: bool) -> None:  # fmt: skip
+    """How the sweep NAME goes, and on what; without NAME, every sweep in a line."""
+    from rnnbench.sweep.ruling import show_status
+
+    show_status(name, root, database, as_json, watch)
+
+
+@sweep.command(epilog=example("rnnbench sweep pause quickstart"))
+@named
+def pause(name: str, root: Path, database: str | None) -> None:
+    """Start nothing more; what runs goes on to its end."""
+    from rnnbench.sweep.ruling import pause_sweep
+
+    pause_sweep(name, root, database)
+
+
+@sweep.command(epilog=example("rnnbench sweep stop quickstart"))
+@named
+def stop(name: str, root: Path, database: str | None) -> None:
+    """Stop in order: running trials save what they have, the driver ends. Waits until it has."""
+    from rnnbench.sweep.ruling import stop_sweep
+
+    sys.exit(stop_sweep(name, root, database))
+
+
+@sweep.command(epilog=example(
+    "rnnbench sweep retry quickstart",
+    "rnnbench sweep retry quickstart char-lm.lstm.0a1b2c3d/4",
+))  # fmt: skip
+@named
+@click.argument("trials", nargs=-1, metavar="[TRIAL]...")
+def retry(name: str, trials: tuple[str, ...], root: Path, database: str | None) -> None:
+    """Run failed trials again: all that crashed or ran out of memory or time, or those named."""
+    from rnnbench.sweep.ruling import retry_trials
+
+    retry_trials(name, trials, root, database)
+
+
+@sweep.command(epilog=example("rnnbench sweep extend quickstart --trials 20"))
+@click.option("--trials", type=click.IntRange(min=1), help="Of each cell, in all.")
+@click.option("--seed", "seeds", type=click.IntRange(min=0), multiple=True,
+              help="One more seed of the final runs; may be repeated.")  # fmt: skip
+@named
+def extend(name: str, trials: int | None, seeds: tuple[int, ...], root: Path,
+           database: str | None) -> None:  # fmt: skip
+    """Ask for more trials or final seeds than the file does."""
+    from rnnbench.sweep.ruling import extend_sweep
+
+    extend_sweep(name, trials, seeds, root, database)
+
+
+@sweep.command(epilog=example("rnnbench sweep logs quickstart char-lm.lstm.0a1b2c3d/4"))
+@named
+@click.argument("trial", required=False)
+def logs(name: str, trial: str | None, root: Path, database: str | None) -> None:
+    """What a TRIAL printed; without TRIAL, the names of all, how each stands, and where."""
+    from rnnbench.sweep.ruling import show_logs
+
+    show_logs(name, trial, root, database)

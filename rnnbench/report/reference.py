@@ -145,20 +145,35 @@ def sweep_file() -> str:
 
 
 def sweep_options() -> str:
-    """Samplers and pruners, with their options."""
-    from rnnbench.sweep.options import PRUNERS, REQUIRED, SAMPLERS
+    """Samplers, pruners and rules for stopping, with their options."""
+    from rnnbench.sweep.options import ABOUT, PRUNERS, REQUIRED, SAMPLERS, STOPS
 
     parts = []
-    for title, known in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
+    for title, known in (("sampler", SAMPLERS), ("pruner", PRUNERS), ("stop", STOPS)):
         rows = []
         for name, options in known.items():
+            if title != "stop" or name != "none":
+                rows.append((f"`{name}`", "", "", ABOUT[name]))
             for option, o in options.items():
                 default = "required" if o.default is REQUIRED else _cell(o.default, "none")
-                rows.append((f"`{name}`", f"`{option}`", default, o.help))
-            if not options:
-                rows.append((f"`{name}`", "", "", ""))
+                default = f"{o.default:.3g}" if isinstance(o.default, float) else default
+                told = f"{o.help}: {', '.join(o.words)}" if o.words else o.help
+                rows.append((f"`{name}`", f"`{option}`", default, told))
         parts.append(_table((title, "option", "default", "what it is"), rows))
     return "\n\n".join(parts)
+
+
+def sweep_objectives() -> str:
+    """What a search can aim for beside validation, and constrain."""
+    from rnnbench.sweep.options import OBJECTIVES
+
+    short = {cost: name for name, cost in OBJECTIVES.items() if name != cost}
+    rows = [
+        (f"`{cost}`", f"`{short[cost]}`" if cost in short else "")
+        for cost in dict.fromkeys(OBJECTIVES.values())
+        if cost != "validation"
+    ]
+    return _table(("cost", "also called"), rows)
 
 
 def statuses() -> str:
@@ -220,6 +235,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "contract": contract,
     "sweep-file": sweep_file,
     "sweep-options": sweep_options,
+    "sweep-objectives": sweep_objectives,
     "statuses": statuses,
 }
 

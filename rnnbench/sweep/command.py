@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -15,35 +16,86 @@ from rnnbench.report.command import report_damage
 from rnnbench.report.html import write_page
 from rnnbench.report.terminal import print_boards
 from rnnbench.store import Store
-from rnnbench.sweep.file import Sweep, read_sweep
+from rnnbench.sweep.file import Sweep, parse_sweep, read_sweep
 from rnnbench.sweep.ledger import Ledger
-from rnnbench.sweep.owner import identity
+from rnnbench.sweep.owner import describe, identity
+from rnnbench.sweep.ruling import ruled
+from rnnbench.sweep.searching import read_seconds
 
 
-def sweep_command(file: Path, root: Path, workers: int | None, html: bool) -> int:
-    """Run a sweep file to its end; return the exit code."""
+def run_file(file: Path, *, trials: int | None, timeout: str | None, **given: Any) -> int:
+    """Run a sweep file to its end; return the exit code.
+
+    Args:
+        trials, timeout: instead of the file's.
+        given: as `run` takes it.
+    """
     sweep = read_sweep(file)  # before anything slow is imported
+    search = sweep.search
+    if trials is not None:
+        search = dataclasses.replace(search, trials=trials)
+    if timeout is not None:
+        search = dataclasses.replace(search, timeout=read_seconds(timeout))
+    started = {"trials": trials, "timeout": timeout}
+    return run(dataclasses.replace(sweep, search=search), started=started, **given)
+
+
+def resume_sweep(name: str, *, root: Path, database: str | None, **given: Any) -> int:
+    """End a pause, or go on with a sweep that nobody runs."""
+    with ruled(name, root, database) as ruling:
+        order = ruling.orders.read()
+        ruling.orders.give(paused=False)
+        if holder := ruling.holder():
+            print(f"{name} goes on, run by {describe(holder)}")
+            return 0
+    sweep = parse_sweep(order.text, order.file)
+    search, started = sweep.search, order.started
+    if started.get("trials") is not None:
+        search = dataclasses.replace(search, trials=started["trials"])
+    if started.get("timeout") is not None:
+        search = dataclasses.replace(search, timeout=read_seconds(started["timeout"]))
+    sweep = dataclasses.replace(sweep, search=search)
+    return run(sweep, started=started, root=root, database=database, **given)
+
+
+def run(
+    sweep: Sweep,
+    *,
+    engine: str,
+    address: str,
+    workers: int | None,
+    studies: str | None,
+    html: bool,
+    root: Path,
+    database: str | None,
+    started: dict[str, Any],
+) -> int:
+    """Fetch, search, re-run the best, show the leaderboard; return the exit code."""
     if workers is not None:
         sweep = dataclasses.replace(sweep, workers=workers)
     console = Console()
     _fetch(sweep, console)
     from rnnbench.sweep.driver import run_sweep
+    from rnnbench.sweep.engines import Choice
     from rnnbench.sweep.view import View
 
     with View(console) as view:
-        outcome = run_sweep(sweep, root=root, progress=view)
+        outcome = run_sweep(
+            sweep, root=root, database=database, studies=studies, started=started, progress=view,
+            engine=Choice(engine, address),  # type: ignore[arg-type]
+        )  # fmt: skip
     for failure in outcome.failures:
         text = f"failed: {failure.key}: {failure.status}: {failure.reason}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
-    store = Store(root)
+    store = Store(root, database)
     boards = build(_records(store, sweep))
     report_damage(store)
     if boards:
         print_boards(boards, console)
     if html and boards:
-        page = root / "sweeps" / sweep.name / "leaderboard.html"
+        page = Path(root) / "sweeps" / sweep.name / "leaderboard.html"
         page.parent.mkdir(parents=True, exist_ok=True)
-        command = f"rnnbench sweep {file.name}"
+        command = f"rnnbench sweep {Path(sweep.text.file).name}"
         write_page(boards, page, f"Sweep {sweep.name}", refused=outcome.refused, command=command)
         print(f"page: {page.resolve()}")
     print(outcome.summary())

@@ -8,21 +8,26 @@ is in the store is taken, and not run again.
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
 
 from rnnbench.store import Store
 from rnnbench.sweep.cell import CellRun
-from rnnbench.sweep.engine import Engine
+from rnnbench.sweep.engines import Choice, engine_of
 from rnnbench.sweep.file import Sweep, SweepError
 from rnnbench.sweep.ledger import Ledger, Row
-from rnnbench.sweep.local import LocalEngine
 from rnnbench.sweep.loop import EngineFactory, Loop
+from rnnbench.sweep.making import cell_of
+from rnnbench.sweep.orders import Order, Orders
 from rnnbench.sweep.owner import identity
-from rnnbench.sweep.plan import Bench, CellPlan, plan_cells, standard_bench
+from rnnbench.sweep.plan import Bench, CellPlan, extended, plan_cells, standard_bench
 from rnnbench.sweep.progress import Progress, Silent, SweepOutcome
 from rnnbench.sweep.study import Copies
 
@@ -35,6 +40,10 @@ def run_sweep(
     sweep: Sweep,
     *,
     root: Path,
+    database: str | None = None,
+    studies: str | None = None,
+    started: Mapping[str, Any] | None = None,
+    engine: Choice = Choice(),
     engine_factory: EngineFactory | None = None,
     progress: Progress | None = None,
     bench: Bench | None = None,
@@ -46,7 +55,12 @@ def run_sweep(
 
     Args:
         root: of the store.
-        engine_factory: makes the engine, if there is anything to run; by default the local one.
+        database: URL of the results database; None: SQLite in the store.
+        studies: Optuna storage for the copies of studies, see `rnnbench.sweep.study.Copies`;
+            None: SQLite in the store.
+        started: options of this start, for `rnnbench sweep resume`.
+        engine: which runs the trials.
+        engine_factory: makes the engine instead, if there is anything to run.
         bench: the rest of rnnbench; by default the installed plugins.
         lease: seconds without a sign of life after which a worker is given up; three beats or
             more.
@@ -58,6 +72,7 @@ def run_sweep(
         SweepBusyError: another process drives it.
         LostSweepError: another process took it over.
         EngineError: workers cannot be started.
+        LostStorageError: the results database does not answer any more.
     """
     if lease < 3 * beat:
         raise ValueError(f"a lease of {lease} s is shorter than three beats of {beat} s")
@@ -72,42 +87,66 @@ def run_sweep(
         reasons = "\n".join(f"  {plan.cell.name}: {plan.refused}" for plan in plans)
         raise SweepError(f"{sweep.text.file}: every combination is refused:\n{reasons}")
     if engine_factory is None:
-        engine_factory = partial(_local_engine, sweep=sweep, root=root, beat=beat)
-    with closing(Store(root)) as store:
-        ledger = Ledger(store.engine, sweep.name, identity(os.getpid()), lease)
-        with ledger.driving(), closing(Copies(root / "studies.db")) as copies:
-            ledger.note_cells([(p.study, p.definition, p.refused) for p in plans])
-            runs = _cells(plans, sweep, ledger, bench, copies, at)
-            return Loop(
-                sweep,
-                plans,
-                runs,
-                store=store,
-                ledger=ledger,
-                engine_factory=engine_factory,
-                progress=progress,
-                beat=beat,
-                at=at,
-            ).run()
+        engine_factory = engine_of(engine, sweep, root, beat, progress.note)
+    try:
+        with closing(Store(root, database)) as store:
+            ledger = Ledger(store.engine, sweep.name, identity(os.getpid()), lease)
+            orders = Orders(store.engine, sweep.name)
+            where = studies or root / "studies.db"
+            with ledger.driving(), closing(Copies(where)) as copies:
+                orders.begin(sweep.text.text, sweep.text.file, dict(started or {}))
+                make_cells = partial(
+                    _cells, plans, sweep, ledger=ledger, bench=bench, copies=copies, at=at
+                )
+                return Loop(
+                    sweep,
+                    make_cells,
+                    store=store,
+                    ledger=ledger,
+                    orders=orders,
+                    engine_factory=engine_factory,
+                    progress=progress,
+                    beat=beat,
+                    at=at,
+                ).run()
+    except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+        raise LostStorageError(
+            f"the results database {_named(database, root)} does not answer: {error.orig}\n"
+            "  What was committed is safe, and finished runs are on disk. When it is back, the "
+            "same command goes on from here."
+        ) from error
 
 
-def _local_engine(workers: int, *, sweep: Sweep, root: Path, beat: float) -> Engine:
-    logs = root / "sweeps" / sweep.name
-    return LocalEngine(workers=workers, root=root, logs=logs, trainer=sweep.trainer, beat=beat)
+class LostStorageError(RuntimeError):
+    """The results database cannot be reached, or refuses to write."""
+
+
+def _named(database: str | None, root: Path) -> str:
+    return (
+        str(root / "results.db") if database is None else sa.make_url(database).render_as_string()
+    )
 
 
 def _cells(
     plans: Sequence[CellPlan],
     sweep: Sweep,
+    order: Order,
+    *,
     ledger: Ledger,
     bench: Bench,
     copies: Copies,
     at: Callable[[str], None],
-) -> dict[str, CellRun]:
+) -> tuple[list[CellPlan], dict[str, CellRun]]:
+    """The cells as the ledger has them, with what was asked for beside the file."""
+    if order.trials is not None:
+        plans = [extended(plan, sweep, order.trials) for plan in plans]
+    if order.seeds:
+        sweep = dataclasses.replace(sweep, seeds=tuple(dict.fromkeys(sweep.seeds + order.seeds)))
+    ledger.note_cells([(p.study, p.definition, p.refused) for p in plans])
     rows: dict[str, list[Row]] = {}
     for row in ledger.rows():
-        rows.setdefault(row.study, []).append(row)
-    return {
+        rows.setdefault(cell_of(row.study), []).append(row)
+    runs = {
         plan.study: CellRun(
             plan,
             sweep,
@@ -120,3 +159,4 @@ def _cells(
         for plan in plans
         if not plan.refused
     }
+    return list(plans), runs

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -55,12 +55,14 @@ class Ending:
         status: of the record ("done", "pruned", "nan", ...), or "refused".
         value: best on validation, by the task's selection; None unless finite.
         curve: (optimiser step, value on validation), finite values only.
+        costs: of `rnnbench.record.COSTS`, finite values only.
     """
 
     status: str
     reason: str | None = None
     value: float | None = None
     curve: tuple[tuple[int, float], ...] = ()
+    costs: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, record: Record) -> Ending:
@@ -72,6 +74,7 @@ class Ending:
             reason=record.reason,
             value=_finite(record.selection.get("value")),
             curve=tuple((s, float(v)) for s, v in curve if _finite(v) is not None),
+            costs={k: v for k, c in record.cost.items() if (v := _finite(c)) is not None},
         )
 
 
@@ -110,6 +113,7 @@ class Died(NamedTuple):
     Attributes:
         node: where it was, see `Engine.nodes`.
         too_large: it held more memory than a trial may, and would again.
+        lost: it went with its node, and through no fault of the job.
     """
 
     key: str
@@ -117,6 +121,7 @@ class Died(NamedTuple):
     reason: str
     node: str
     too_large: bool = False
+    lost: bool = False
 
 
 Event = Alive | Report | Finished | Died

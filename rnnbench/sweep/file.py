@@ -12,7 +12,7 @@
     search:
       trials: 4                   # of each cell; a failed or pruned trial counts
       seed: 0                     # of every search run, and of the sampler
-      sampler: tpe                # random, tpe, grid, qmc; or {name: tpe, startup_trials: 5}
+      sampler: tpe                # a name, or {name: tpe, startup_trials: 5}; see below
       pruner: {name: median, startup_trials: 2, warmup_steps: 50}  # steps are optimiser steps
       space:                      # an entry is used in the cells that have its field
         optimizer.lr: {low: 1e-3, high: 3e-2, log: true}
@@ -22,12 +22,13 @@
     final: {seeds: [1, 2, 3]}     # the best configuration of each cell again, on test
     workers: 2                    # trials that run at once
     trainer: {threads: 1}
+    resources: {cpus: 1, gpus: 0.5, memory: 4GB}  # of one trial, see `rnnbench.sweep.resources`
     retries: 1                    # of a trial that killed its worker
 
 A cell is a (task, architecture, set of tricks). Every cell is searched by itself; adding an
 entry to a list only adds cells. `search` or `final` may be left out. A fixed setting, like an
 entry of the space, is used in the cells that have its field, and one that no cell has is an
-error. Options of samplers and pruners: `rnnbench.sweep.options`.
+error.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ from typing import Any
 from rnnbench.spec import Trainer
 from rnnbench.sweep.options import Search
 from rnnbench.sweep.reading import Reader, SweepError
+from rnnbench.sweep.resources import Resources, read_resources
+from rnnbench.sweep.searching import read_search
 from rnnbench.yamltext import Place, YamlError, YamlText, parse_yaml, read_yaml
 
 __all__ = ["Cell", "Search", "Sweep", "SweepError", "parse_sweep", "read_sweep"]
@@ -89,8 +92,10 @@ class Sweep:
     settings: dict[str, dict[str, Any]]
     search: Search
     seeds: tuple[int, ...]
+    front: int  # of several objectives: as many of the best compromises get final runs
     workers: int
     trainer: Trainer
+    resources: Resources
     retries: int
     text: YamlText = field(compare=False, repr=False)
 
@@ -138,7 +143,7 @@ def parse_sweep(text: str, file: str = "sweep") -> Sweep:
 
 def _sweep(text: YamlText) -> Sweep:
     read = Reader(text)
-    known = [f.name for f in dataclasses.fields(Sweep) if f.name not in ("seeds", "text")]
+    known = [f.name for f in dataclasses.fields(Sweep) if f.name not in ("seeds", "front", "text")]
     top = read.mapping((), text.value, [*known, "final"], ["name", "tasks", "architectures"])
     if not isinstance(top["name"], str) or not NAME.fullmatch(top["name"]):
         raise read.error(
@@ -146,8 +151,12 @@ def _sweep(text: YamlText) -> Sweep:
             f"name: {top['name']!r} is no name: letters, digits, '.', '_', '-', at most 64",
         )
     tasks = read.plugins(("tasks",), top["tasks"])
-    search = read.search(("search",), top["search"]) if "search" in top else Search()
-    final = read.mapping(("final",), top.get("final", {"seeds": []}), ["seeds"], ["seeds"])
+    search = read_search(read, ("search",), top["search"]) if "search" in top else Search()
+    final = read.mapping(("final",), top.get("final", {"seeds": []}), ["seeds", "front"], ["seeds"])
+    if "front" in final and len(search.objectives) == 1:
+        raise read.error(
+            ("final", "front"), "front is for several objectives: one objective has one best"
+        )
     seeds = read.seeds(("final", "seeds"), final["seeds"], search, "final" in top)
     if "search" not in top and "final" not in top:
         raise read.error((), "nothing to run: give search, final, or both")
@@ -159,8 +168,10 @@ def _sweep(text: YamlText) -> Sweep:
         settings=read.settings(("settings",), top.get("settings", {}), tasks),
         search=search,
         seeds=seeds,
+        front=read.integer(("final", "front"), final.get("front", 3), low=1),
         workers=read.integer(("workers",), top.get("workers", 1), low=1),
         trainer=read.trainer(("trainer",), top.get("trainer", {})),
+        resources=read_resources(read, ("resources",), top.get("resources", {})),
         retries=read.integer(("retries",), top.get("retries", 1), low=0),
         text=text,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
 import os
 import secrets
 import shutil
@@ -19,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.exceptions import RayError
@@ -26,6 +28,7 @@ from ray.exceptions import RayError
 from rnnbench.sweep.engine import EngineError
 
 ASK_SECONDS = 30.0
+REACH_SECONDS = 10.0
 OPEN = "RNNBENCH_ALLOW_OPEN_CLUSTER"  # set to 1 where something else keeps strangers out
 _ASK = """
 import sys
@@ -59,7 +62,7 @@ class Head:
 
                 with contextlib.suppress(Exception):  # Ray's own look for a cluster on this machine
                     address = canonicalize_bootstrap_address("auto") or ""
-        with signals_kept(), quietly():
+        with signals_kept():
             if address:
                 self._attach(address)
                 say(f"Ray cluster at {self.address}: {self.described()}")
@@ -94,8 +97,9 @@ class Head:
     def _attach(self, address: str) -> None:
         refuse_open(address)
         try:
-            ray.init(address=address, log_to_driver=False)
-        except (ConnectionError, RayError, RuntimeError, ValueError) as error:
+            _reach(address)  # Ray itself tries for minutes
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, RayError, RuntimeError, ValueError) as error:
             first = str(error).strip().splitlines()[0]
             raise EngineError(
                 f"no Ray cluster can be used at {address}: {first}\n"
@@ -112,11 +116,33 @@ class Head:
         os.environ.pop("RAY_AUTH_TOKEN", None)
         # What this process finds, the seats find too.
         os.environ["PYTHONPATH"] = os.pathsep.join(p or os.getcwd() for p in sys.path)
+        read_environment_again()
         try:
-            ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False)
+            ray.init(
+                num_cpus=cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
         except (OSError, RayError, RuntimeError) as error:
             self.close()
             raise EngineError(f"Ray cannot be started on this machine: {error}") from error
+
+
+def _reach(address: str) -> None:
+    """Raise OSError where nobody listens at host:port."""
+    host, _, port = address.rpartition(":")
+    if "://" not in address and port.isdigit():
+        socket.create_connection((host, int(port)), REACH_SECONDS).close()
+
+
+def read_environment_again() -> None:
+    """Make Ray see RAY_AUTH_MODE and the token as they are now: it reads them when imported."""
+    from ray import _raylet  # compiled, and without types for these two
+
+    raylet: Any = _raylet
+    raylet.Config.initialize("")
+    raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def refuse_open(address: str) -> None:
@@ -157,17 +183,3 @@ def signals_kept() -> Iterator[None]:
         for s, handler in before.items():
             with contextlib.suppress(ValueError):  # not in the main thread: nothing was changed
                 signal.signal(s, handler)
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Without Ray's notes on what is decided here."""
-    import logging
-
-    logger = logging.getLogger("ray")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

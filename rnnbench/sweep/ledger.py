@@ -51,6 +51,7 @@ class Row:
     lease_until: float | None = None
     value: float | None = None
     curve: list[tuple[int, float]] = field(default_factory=list)
+    costs: dict[str, float] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -219,11 +220,12 @@ class Ledger:
         reason: str | None = None,
         value: float | None = None,
         curve: Sequence[tuple[int, float]] = (),
+        costs: Mapping[str, float] | None = None,
         notes: Mapping[str, Any] | None = None,
     ) -> bool:
         """Write how a trial ended, under the attempt of `row`; False: another attempt holds it."""
         new = {"state": state, "status": status, "reason": reason, "value": value}
-        lists = {"curve": list(curve), "notes": dict(notes or {})}
+        lists = {"curve": list(curve), "costs": dict(costs or {}), "notes": dict(notes or {})}
         dumped = {k: json.dumps(v, allow_nan=False) for k, v in lists.items()}
         if not self._end(row, {**new, **dumped}):
             return False
@@ -250,6 +252,26 @@ class Ledger:
             return connection.execute(statement).scalar()
 
 
+def past_trials(engine: sa.Engine, sweep: str) -> list[tuple[dict[str, Any], list[Row]]]:
+    """The cells of a sweep that were searched: (definition, ended trials of the search)."""
+    create_tables(engine, metadata, "sweeps", VERSION)
+    c, t = sweep_cell.c, trial.c
+    cells = sa.select(c.study, c.definition).where(c.sweep == sweep, c.refused.is_(None))
+    rows = (
+        sa.select(trial)
+        .where(t.sweep == sweep, t.stage == "search", t.state.in_(ENDED))
+        .order_by(t.study, t.number, t.key)
+    )
+    with reader(engine).begin() as connection:
+        found: dict[str, tuple[dict[str, Any], list[Row]]] = {
+            study: (json.loads(text), []) for study, text in connection.execute(cells)
+        }
+        for row in connection.execute(rows).mappings():
+            if row["study"] in found:
+                found[row["study"]][1].append(_row(row))
+    return list(found.values())
+
+
 def refusals(engine: sa.Engine) -> list[dict[str, Any]]:
     """The refused combinations of all sweeps, for `rnnbench.report.html.write_page`."""
     create_tables(engine, metadata, "sweeps", VERSION)
@@ -273,7 +295,7 @@ def refusals(engine: sa.Engine) -> list[dict[str, Any]]:
     ]
 
 
-_JSON = ("params", "curve", "notes")
+_JSON = ("params", "curve", "costs", "notes")
 _PLAIN = tuple(c.name for c in trial.c if c.name not in _JSON)
 
 

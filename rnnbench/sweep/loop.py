@@ -6,25 +6,29 @@ import json
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from rnnbench.record import Record, Status, provenance
 from rnnbench.spec import RunSpec
 from rnnbench.stopping import signals
 from rnnbench.store import Store
 from rnnbench.sweep.cell import CellRun
-from rnnbench.sweep.engine import Alive, Died, Ending, Engine, Finished, Job, Report
+from rnnbench.sweep.engine import Alive, Died, Ending, Engine, Finished, Job, Report, Usage
 from rnnbench.sweep.file import Sweep
 from rnnbench.sweep.ledger import Ledger, Row
+from rnnbench.sweep.orders import Busy, Order, Orders
 from rnnbench.sweep.plan import CellPlan
 from rnnbench.sweep.progress import Progress, Snapshot, SweepOutcome, failures, tally
 
 POLL_SECONDS = 0.5
+OBEY_SECONDS = 1.0  # between looks at the orders
+NODE_LOSSES = 20  # starts of a trial that may be lost with their nodes
 SHOW_SECONDS = 0.25
 STOP_SECONDS = 10.0  # for running trials to save what they have
 RATE_WINDOW = 50  # trials over which the rate is taken
 
 EngineFactory = Callable[[int], Engine]  # number of workers -> engine
+Cells = Callable[[Order], tuple[list[CellPlan], dict[str, CellRun]]]  # from the ledger, anew
 
 
 class Loop:
@@ -33,17 +37,19 @@ class Loop:
     def __init__(
         self,
         sweep: Sweep,
-        plans: Sequence[CellPlan],
-        runs: Mapping[str, CellRun],
+        make_cells: Cells,
         *,
         store: Store,
         ledger: Ledger,
+        orders: Orders,
         engine_factory: EngineFactory,
         progress: Progress,
         beat: float,
         at: Callable[[str], None],
     ) -> None:
-        self.sweep, self.plans, self.runs = sweep, plans, runs
+        self.sweep, self.orders, self._make_cells = sweep, orders, make_cells
+        self._order = orders.read()
+        self.plans, self.runs = make_cells(self._order)
         self.store, self.ledger, self.progress, self.at = store, ledger, progress, at
         self._make_engine, self._beat = engine_factory, beat
         self._engine: Engine | None = None
@@ -52,11 +58,14 @@ class Loop:
         self._seen: dict[str, float] = {}  # key -> time of the last sign of life
         self._alive: dict[str, int] = {}  # key -> attempt, heard of since the last beat
         self._frozen: set[str] = set()
+        self._doing: dict[str, tuple[str, str, Usage]] = {}  # key -> worker, node, what it uses
+        self._shunned: dict[str, set[str]] = {}  # key -> nodes on which it killed its worker
         self._signal = 0
+        self._paused = False
         self._ran = self._taken = self._lost = 0
-        self._open = list(runs.values())
+        self._open = list(self.runs.values())
         self._began = time.monotonic()
-        self._beaten = self._shown = self._began
+        self._beaten = self._shown = self._obeyed = self._began
         self._ends: deque[float] = deque(maxlen=RATE_WINDOW)
 
     def run(self) -> SweepOutcome:
@@ -65,6 +74,7 @@ class Loop:
             with signals(self._ask_to_stop):
                 self._show(force=True)
                 while not self._signal:
+                    self._obey()
                     self._feed()
                     self._open = [r for r in self._open if not r.complete]
                     if not self._open:
@@ -78,6 +88,7 @@ class Loop:
             if self._engine is not None:
                 self._engine.close()
         self._show(force=True)
+        self._tell()
         return SweepOutcome(
             sweep=self.sweep.name,
             last=self._snapshot(),
@@ -92,7 +103,7 @@ class Loop:
 
     def _feed(self) -> None:
         """Give every idle worker a trial; start the engine when there is a first one."""
-        while not self._signal:
+        while not self._signal and not self._paused:
             idle = self._engine.idle() if self._engine is not None else []
             if self._engine is not None and not idle:
                 return
@@ -106,8 +117,15 @@ class Loop:
                 self._engine = self._make_engine(min(self.sweep.workers, left))
                 return
             cell, row, above = chosen
-            if cell.claim(row, idle[0], above):
-                self._submit(idle[0], cell, row)
+            worker = self._worker_for(row, idle)
+            if cell.claim(row, worker, above):
+                self._submit(worker, cell, row)
+
+    def _worker_for(self, row: Row, idle: Sequence[str]) -> str:
+        """The first that is idle, if possible not where this trial killed its worker."""
+        assert self._engine is not None
+        shunned = self._shunned.get(row.key, set())
+        return next((w for w in idle if self._engine.node(w) not in shunned), idle[0])
 
     def _choose(self) -> tuple[CellRun, Row, int] | None:
         """The next trial that needs a run, and the attempt of an earlier record of it, or 0."""
@@ -149,6 +167,7 @@ class Loop:
         assert self._engine is not None
         self._flying[row.key] = (cell, row)
         self._seen[row.key] = time.monotonic()
+        self._doing[row.key] = worker, self._engine.node(worker), Usage()
         asks = row.stage == "search" and cell.study.prunes
         spec = json.loads(row.spec)
         self._engine.submit(worker, Job(row.key, row.attempt, spec, row.sweep, row.study, asks))
@@ -158,7 +177,7 @@ class Loop:
 
     def _listen(self, timeout: float) -> None:
         if self._engine is None:
-            if self._held is None:  # all that is left waits for another process
+            if self._held is None or self._paused:  # all that is left waits for another process
                 time.sleep(timeout)
             return
         for event in self._engine.poll(timeout):
@@ -168,6 +187,7 @@ class Loop:
             self._seen[row.key] = time.monotonic()
             self._alive[row.key] = row.attempt
             if isinstance(event, Alive):
+                self._doing[row.key] = *self._doing[row.key][:2], event.usage
                 continue
             if isinstance(event, Report):
                 prune = not self._signal and cell.report(row, event.step, event.value)
@@ -175,13 +195,14 @@ class Loop:
                 continue
             del self._flying[row.key]
             self._alive.pop(row.key, None)
+            self._doing.pop(row.key, None)
             if isinstance(event, Finished):
                 self.at("finished")
                 self._ran += 1
                 self._index(row, event.ending)
                 self._end(cell, row, event.ending)
             elif isinstance(event, Died):
-                self._died(cell, row, event.reason)
+                self._died(cell, row, event)
 
     def _index(self, row: Row, ending: Ending) -> None:
         """Enter the record that a worker left on disk; workers do not write to the database."""
@@ -211,8 +232,9 @@ class Loop:
         if row.state == "failed":
             self._note_failure(row)
 
-    def _died(self, cell: CellRun, row: Row, reason: str) -> None:
+    def _died(self, cell: CellRun, row: Row, event: Died) -> None:
         """A worker is gone: its trial is run again, unless it has cost too many of them."""
+        reason = event.reason
         if row.key in self._frozen:
             self._frozen.discard(row.key)
             reason = f"gave no sign of life for {self.ledger.lease:g} s, and {reason}"
@@ -225,14 +247,25 @@ class Loop:
             self.store.index(row.run_id)
             self._end(cell, row, Ending.of(record))  # it died after its work was done
             return
-        deaths = row.deaths + 1
-        if deaths <= self.sweep.retries:
+        deaths = row.deaths + (not event.lost)
+        if event.too_large:
+            status = Status.OOM  # it would be so again
+        elif event.lost and row.attempt < NODE_LOSSES:
+            cell.give_back(row, f"its worker {reason}")
+            self.progress.note(f"node lost, {row.key} goes on elsewhere: its worker {reason}")
+            return
+        elif not event.lost and deaths <= self.sweep.retries:
+            self._shunned.setdefault(row.key, set()).add(event.node)
             cell.give_back(row, f"its worker {reason}", died=True)
             self.progress.note(f"worker lost, {row.key} is run again: its worker {reason}")
             return
-        times = {1: "once", 2: "twice"}.get(deaths, f"{deaths} times")
-        reason = f"killed its worker {times}; the last one {reason}"
-        ending = self._write_failure(row, Status.CRASHED, reason)
+        else:
+            status = Status.CRASHED
+            what = f"was started {row.attempt} times and always lost with its node"
+            times = {1: "once", 2: "twice"}.get(deaths, f"{deaths} times")
+            what = what if event.lost else f"killed its worker {times}"
+            reason = f"{what}; the last one {reason}"
+        ending = self._write_failure(row, status, reason)
         self._ran += 1
         self._end(cell, row, ending)
 
@@ -248,6 +281,42 @@ class Loop:
             self._beaten = now
             self.ledger.beat(self._alive.items())
             self._alive.clear()
+            self._tell()
+
+    # ---------------------------------------------------------------------------------- orders
+
+    def _obey(self) -> None:
+        """Do what was asked from another terminal, and end searches whose time is up."""
+        now = time.monotonic()
+        if now - self._obeyed >= OBEY_SECONDS:
+            self._obeyed = now
+            before, self._order = self._order, self.orders.read()
+            if self._order.stopping:
+                self.progress.note("asked to stop, by `rnnbench sweep stop`")
+                self._signal = signal.SIGTERM
+            if self._order.revision != before.revision:
+                self._reload()
+        if self._paused != self._order.paused:
+            self._paused = self._order.paused
+            resume = f"rnnbench sweep resume {self.sweep.name}"
+            self.progress.note(
+                f"paused: what runs goes on, nothing is started; `{resume}`"
+                if self._paused
+                else "goes on after a pause"
+            )
+        limit = self.sweep.search.timeout
+        if limit is not None and now - self._began > limit:
+            for cell in self._open:
+                cell.end_search(f"the search's {limit:g} s are over")
+
+    def _reload(self) -> None:
+        """Take up what another process changed in the ledger: trials to be run again, or more."""
+        self._held = None
+        self.plans, self.runs = self._make_cells(self._order)
+        self._open = list(self.runs.values())
+        for key, (old, _) in list(self._flying.items()):
+            cell = self.runs[old.plan.study]
+            self._flying[key] = cell, cell.take_over(key)
 
     # -------------------------------------------------------------------------------- stopping
 
@@ -280,6 +349,18 @@ class Loop:
             self._shown = time.monotonic()
             self.progress.show(self._snapshot())
 
+    def _tell(self) -> None:
+        """Leave word for `rnnbench sweep status`."""
+        self.orders.tell(self._snapshot().as_dict(), self._busy())
+
+    def _busy(self) -> list[Busy]:
+        now = time.monotonic()
+        return [
+            Busy(worker, node, key, usage.memory, usage.gpus, now - self._seen[key])
+            for key, (worker, node, usage) in self._doing.items()
+            if key in self._flying
+        ]
+
     def _snapshot(self) -> Snapshot:
         cells = tuple(tally(p, self.runs.get(p.study), self.sweep.seeds) for p in self.plans)
         now = time.monotonic()
@@ -292,4 +373,6 @@ class Loop:
             now - self._began,
             None if rate is None else rate * 60,
             None if rate is None else left / rate,
+            tuple(self._busy()),
+            self._paused,
         )

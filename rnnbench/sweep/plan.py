@@ -12,8 +12,12 @@ from typing import Any
 
 from rnnbench.registry import FieldSchema, PluginError, did_you_mean
 from rnnbench.spec import Budget, Optimizer, RunSpec, canonical_json
-from rnnbench.sweep.file import Cell, Sweep, SweepError
-from rnnbench.sweep.space import Dimension, Params, dimension, grid_size
+from rnnbench.sweep.dimensions import ELEMENT, cell_space, is_switch
+from rnnbench.sweep.file import Cell, Search, Sweep, SweepError
+from rnnbench.sweep.space import Dimension, Params, corners, grid_size
+from rnnbench.sweep.start import check_names, first_points
+from rnnbench.sweep.suitability import unsuitable_space
+from rnnbench.yamltext import Place
 
 Places = Mapping[str, str]  # dotted name -> "file:line"
 
@@ -26,9 +30,11 @@ class Bench:
         fields: (kind, plugin name) -> its fields by name; PluginError where there is none.
         compose: (cell, settings by dotted name, places, seed, test) -> the run; ValueError where
             a setting cannot be.
-        check: raises `refusal` where the combination makes no sense.
+        check: raises `refusal` where the combination makes no sense; what it returns tells the
+            number of `parameters`.
         refusal: `rnnbench.contract.Refusal` (importing it here would import torch).
         higher_is_better: of the value by which the task selects.
+        recommended: the settings that a task recommends, by dotted name.
     """
 
     fields: Callable[[str, str], Mapping[str, FieldSchema]]
@@ -36,6 +42,7 @@ class Bench:
     check: Callable[[RunSpec], object]
     refusal: type[ValueError]
     higher_is_better: Callable[[RunSpec], bool]
+    recommended: Callable[[str], Params] = lambda task: {}
 
 
 def standard_bench() -> Bench:
@@ -57,7 +64,10 @@ def standard_bench() -> Bench:
         metrics = {m.name: m.higher_is_better for m in task.metrics}
         return task.selection != "loss" and metrics[task.selection]
 
-    return Bench(fields, composed, check_spec, Refusal, higher_is_better)
+    def recommended(task: str) -> Params:
+        return dict(schema("tasks", task).recommended)
+
+    return Bench(fields, composed, check_spec, Refusal, higher_is_better, recommended)
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,8 @@ class CellPlan:
             change of any makes a new study and leaves the old one as it is. Of a refused cell: what
             the file asks for.
         fixed: settings by dotted name.
+        lists: settings that are lists and have searched elements, by dotted name.
+        start: the parameters of the first trials.
         trials: to be sought; at most as many as the space has points, where it is a grid.
         refused: why the combination cannot run; None: it can.
     """
@@ -84,6 +96,39 @@ class CellPlan:
     places: dict[str, str]
     higher_is_better: bool = False
     refused: str | None = None
+    lists: Params = dataclasses.field(default_factory=dict)
+    start: tuple[Params, ...] = ()
+
+    def composed(self, bench: Bench, params: Params, seed: int, *, test: bool) -> RunSpec:
+        """The run of a configuration.
+
+        Raises:
+            ValueError: a setting cannot be.
+        """
+        cell, settings = arrange(self.cell, self.fixed, self.lists, params)
+        return bench.compose(cell, settings, self.places, seed, test)
+
+
+def arrange(cell: Cell, fixed: Params, lists: Params, params: Params) -> tuple[Cell, Params]:
+    """The cell and the settings of a configuration.
+
+    Tricks that the search switched off are gone, with their settings, and elements of lists are
+    in their place.
+    """
+    off = {name for name, value in params.items() if is_switch(name) and not value}
+    tricks = tuple(t for t in cell.tricks if f"tricks.{t['name']}" not in off)
+    settings: Params = {}
+    elements: dict[str, dict[int, Any]] = {}
+    for name, value in (fixed | params).items():
+        if is_switch(name) or name.rpartition(".")[0] in off:
+            continue
+        if element := ELEMENT.fullmatch(name):
+            elements.setdefault(element[1], {})[int(element[2])] = value
+        else:
+            settings[name] = value
+    for name, values in elements.items():
+        settings[name] = [values.get(i, old) for i, old in enumerate(lists[name])]
+    return dataclasses.replace(cell, tricks=tricks), settings
 
 
 def plan_cells(sweep: Sweep, bench: Bench) -> list[CellPlan]:
@@ -96,6 +141,7 @@ def plan_cells(sweep: Sweep, bench: Bench) -> list[CellPlan]:
     fields = [_fields(sweep, cell, bench) for cell in cells]
     _check_names(sweep, cells, fields)
     plans = [_plan(sweep, cell, f, bench) for cell, f in zip(cells, fields, strict=True)]
+    check_names(sweep, [p.space for p in plans])
     studies: dict[str, CellPlan] = {}
     for plan in plans:
         twin = studies.setdefault(plan.study, plan)
@@ -130,22 +176,27 @@ def _check_names(
     sweep: Sweep, cells: Sequence[Cell], fields: Sequence[Mapping[str, FieldSchema]]
 ) -> None:
     """Refuse settings and entries of the space that no cell has."""
-    wanted = [
+    wanted: list[tuple[Place, str, str | None]] = [
         (("settings", group, name), name, None if group == "all" else group)
         for group, names in sweep.settings.items()
         for name in names
     ]
-    wanted += [(("search", "space", name), name, None) for name in sweep.search.space]
-    for place, name, task in wanted:
+    for name, entry in sweep.search.space.items():
+        place: Place = ("search", "space", name)
+        wanted.append((place, name, None))
+        when = entry.get("when", {}) if isinstance(entry, dict) else {}
+        wanted += [((*place, "when", parent), parent, None) for parent in when]
+    for where, name, task in wanted:
         known: dict[str, None] = {}
         for cell, own in zip(cells, fields, strict=True):
             if task in (None, cell.task["name"]):
                 known |= dict.fromkeys(own)
-        if name not in known:
+                known |= dict.fromkeys(f"tricks.{t['name']}" for t in cell.tricks)
+        if (ELEMENT.sub(r"\1", name)) not in known:
             section = name.rpartition(".")[0]
             siblings = [k for k in known if k.rpartition(".")[0] == section]
             raise sweep.error(
-                place,
+                where,
                 f"no cell{f' of {task}' if task else ''} has a setting {name!r}"
                 f"{did_you_mean(name, known)}\n"
                 + (f"  {section} has: {', '.join(k.rpartition('.')[2] for k in siblings)}"
@@ -156,19 +207,35 @@ def _check_names(
 def _plan(sweep: Sweep, cell: Cell, fields: Mapping[str, FieldSchema], bench: Bench) -> CellPlan:
     text, search = sweep.text, sweep.search
     fixed = {n: (v, place) for n, (v, place) in sweep.fixed(cell).items() if n in fields}
-    space = _space(sweep, cell, fields, fixed)
+    space, lists = cell_space(sweep, cell, fields, fixed)
+    if reason := unsuitable_space(search, space):
+        raise sweep.error(("search", "sampler"), f"{cell.name}: {reason}")
     places = {}
     for section, entry, place in cell.parts():
         places[section] = text.at(*place)
         places |= {f"{section}.{name}": text.at(*place, name) for name in entry}
     places["tricks"] = text.at(*cell.places[2])
     places |= {name: text.at(*place) for name, (_, place) in fixed.items()}
-    places |= {d.name: text.at("search", "space", d.name) for d in space}
+    for d in space:
+        element = ELEMENT.fullmatch(d.name)
+        places[element[1] if element else d.name] = text.at("search", "space", d.name)
     settings = {name: value for name, (value, _) in fixed.items()}
+    asked = {
+        "task": cell.task,
+        "architecture": cell.architecture,
+        "tricks": list(cell.tricks),
+        "settings": settings,
+    }
+    name = f"{cell.name[:80]}.{_digest(canonical_json(asked))}"  # where it is refused
+    start = first_points(sweep, cell, space, fields, bench.recommended(cell.task["name"]))
+    trials = _trials(search, space)
+    plan = CellPlan(
+        cell, name, asked, settings, space, trials, places, lists=lists, start=start
+    )  # fmt: skip
 
-    def compose(chosen: Params) -> RunSpec:
+    def compose(params: Params) -> RunSpec:
         try:
-            return bench.compose(cell, settings | chosen, places, search.seed, False)
+            return plan.composed(bench, params, search.seed, test=False)
         except bench.refusal:
             raise
         except ValueError as error:
@@ -177,31 +244,30 @@ def _plan(sweep: Sweep, cell: Cell, fields: Mapping[str, FieldSchema], bench: Be
                 message = f"{places['architecture']}: {cell.name}: {message}"
             raise SweepError(message) from error
 
-    asked = {
-        "task": cell.task,
-        "architecture": cell.architecture,
-        "tricks": list(cell.tricks),
-        "settings": settings,
-    }
-    name = f"{cell.name[:80]}.{_digest(canonical_json(asked))}"  # where it is refused
-    plan = CellPlan(cell, name, asked, settings, space, _trials(sweep, space), places)
-    lowest = {d.name: d.ends()[0] for d in space}
+    first, *others = corners(space)
     try:
-        smallest = compose(lowest)
+        smallest = compose(first)
         bench.check(smallest)
     except bench.refusal as error:
         return dataclasses.replace(plan, refused=str(error))
-    for d in space:  # every end of every range must be a value that its field takes
-        for end in d.ends()[1:]:
-            # A single refused configuration is a failed trial, and does not refuse the cell.
-            with contextlib.suppress(bench.refusal):
-                compose(lowest | {d.name: end})
-    definition = {
+    for point in (*others, *start):  # every end of every range must be a value of its field
+        # A single refused configuration is a failed trial, and does not refuse the cell.
+        with contextlib.suppress(bench.refusal):
+            compose(point)
+    definition: dict[str, Any] = {
         "run": smallest.as_dict(),
         "space": {d.name: d.as_dict() for d in space},
         "sampler": search.sampler.as_dict(),
         "pruner": search.pruner.as_dict(),
     }
+    if search.objectives != ("validation",):
+        definition["objectives"] = list(search.objectives)
+    if search.constraints:
+        definition["constraints"] = [dataclasses.asdict(b) for b in search.constraints]
+    if search.start or search.history:
+        definition["start"] = [list(start), search.history]
+    if len(search.seeds) > 1:
+        definition["seeds"] = list(search.seeds)
     return dataclasses.replace(
         plan,
         study=f"{cell.name[:80]}.{_digest(canonical_json(definition))}",
@@ -210,46 +276,25 @@ def _plan(sweep: Sweep, cell: Cell, fields: Mapping[str, FieldSchema], bench: Be
     )
 
 
+def extended(plan: CellPlan, sweep: Sweep, trials: int) -> CellPlan:
+    """The cell with more trials, as far as its space has any."""
+    if plan.refused or not plan.space or not plan.trials:
+        return plan
+    search = dataclasses.replace(sweep.search, trials=trials)
+    wanted = _trials(search, plan.space)
+    return dataclasses.replace(plan, trials=max(plan.trials, wanted))
+
+
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def _space(
-    sweep: Sweep,
-    cell: Cell,
-    fields: Mapping[str, FieldSchema],
-    fixed: Mapping[str, Any],
-) -> tuple[Dimension, ...]:
-    """The dimensions of a cell, in the order of the file."""
-    own = {section: entry for section, entry, _ in cell.parts()}
-    found = []
-    for name, entry in sweep.search.space.items():
-        if name not in fields:
-            continue
-        place = ("search", "space", name)
-        section, _, field = name.rpartition(".")
-        if name in fixed or field in own.get(section, {}):
-            where = sweep.text.at(*fixed[name][1]) if name in fixed else f"the entry of {cell.name}"
-            raise sweep.error(
-                place, f"{name} is searched here, and fixed by {where}; remove one of the two"
-            )
-        try:
-            found.append(dimension(name, entry, fields[name].type, fields[name].search))
-        except ValueError as error:
-            raise sweep.error(place, str(error)) from error
-    return tuple(found)
-
-
-def _trials(sweep: Sweep, space: Sequence[Dimension]) -> int:
-    search = sweep.search
+def _trials(search: Search, space: Sequence[Dimension]) -> int:
     if search.trials == 0:
         return 0
     if not space:
         return 1  # one configuration; another trial would only repeat it
     if search.sampler.name != "grid":
         return search.trials or 0
-    try:
-        size = grid_size(space)
-    except ValueError as error:
-        raise sweep.error(("search", "sampler"), str(error)) from error
+    size = grid_size(space)
     return size if search.trials is None else min(search.trials, size)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 from rnnbench.sweep.cell import CellRun
 from rnnbench.sweep.file import Cell
-from rnnbench.sweep.ledger import Row
+from rnnbench.sweep.orders import Busy
 from rnnbench.sweep.plan import CellPlan
 
 
@@ -68,12 +69,37 @@ class Snapshot:
     Attributes:
         per_minute: trials that this driver saw end, in the last minutes; None before the first.
         seconds_left: an estimate from it.
+        busy: workers with a trial.
+        paused: nothing is started.
     """
 
     cells: tuple[CellTally, ...]
     seconds: float = 0.0
     per_minute: float | None = None
     seconds_left: float | None = None
+    busy: tuple[Busy, ...] = ()
+    paused: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for the database; those of workers are kept apart."""
+        cells = []
+        for tally in self.cells:
+            own = {f.name: getattr(tally, f.name) for f in fields(tally) if f.name != "cell"}
+            cell = {n: getattr(tally.cell, n) for n in ("task", "architecture", "tricks")}
+            cells.append({**own, **cell})
+        rest = {n: getattr(self, n) for n in ("seconds", "per_minute", "seconds_left")}
+        return {"cells": cells, **rest}
+
+    @classmethod
+    def from_dict(cls, d: Mapping[str, Any], busy: Sequence[Busy], paused: bool) -> Snapshot:
+        """Read what `as_dict` wrote."""
+        cells = []
+        for own in d["cells"]:
+            rest = {k: v for k, v in own.items() if k not in ("task", "architecture", "tricks")}
+            cell = Cell(own["task"], own["architecture"], tuple(own["tricks"]))
+            cells.append(CellTally(cell=cell, **rest))
+        rest = {n: d[n] for n in ("seconds", "per_minute", "seconds_left")}
+        return cls(tuple(cells), **rest, busy=tuple(busy), paused=paused)
 
     def count(self, name: str) -> int:
         """The sum of a number over all cells."""
@@ -123,9 +149,10 @@ class SweepOutcome:
 
     @property
     def exit_code(self) -> int:
-        """128 + signal where it was stopped; 1 where a cell lacks final runs; 0 otherwise."""
+        """75 after SIGUSR1 (start it again), else 128 + signal where it was stopped; 1 where a
+        cell lacks final runs; 0 otherwise."""
         if self.signal:
-            return 128 + self.signal
+            return 75 if self.signal == signal.SIGUSR1 else 128 + self.signal
         lacking = [c for c in self.last.cells if c.problem or c.finals_failed]
         return 1 if lacking or not self.complete else 0
 
@@ -171,31 +198,27 @@ class Silent:
 
 def tally(plan: CellPlan, run: CellRun | None, seeds: Sequence[int]) -> CellTally:
     """Count a cell; `run` is None where it is refused."""
-    finals = len(seeds)
     if run is None:
         return CellTally(plan.cell, plan.study, refused=plan.refused)
-
-    def count(rows: Sequence[Row], state: str) -> int:
-        return sum(r.state == state for r in rows)
-
-    search, final, best = run.counted_rows(), run.final_rows(), run.best()
+    count, best = run.counts, run.best()
     problem = None
-    if finals and run.searched and plan.trials and best is None:
-        statuses = [str(r.status) for r in search]
+    if seeds and run.lacks_best:
+        statuses = [str(r.status) for r in run.counted_rows()]
         counts = ", ".join(f"{statuses.count(s)} {s}" for s in dict.fromkeys(statuses))
-        problem = f"no trial is done ({counts}), so there is no configuration to report"
+        what = "keeps the constraints" if count["search", "done"] else "is done"
+        problem = f"no trial {what} ({counts}), so there is no configuration to report"
     return CellTally(
         cell=plan.cell,
         study=plan.study,
-        trials=plan.trials,
-        done=count(search, "done"),
-        running=count(search, "running"),
-        pruned=count(search, "pruned"),
-        failed=count(search, "failed"),
-        finals=finals,
-        finals_done=count(final, "done"),
-        finals_running=count(final, "running"),
-        finals_failed=count(final, "failed"),
+        trials=run.trials,
+        done=count["search", "done"],
+        running=count["search", "running"],
+        pruned=count["search", "pruned"],
+        failed=count["search", "failed"],
+        finals=run.finals,
+        finals_done=count["final", "done"],
+        finals_running=count["final", "running"],
+        finals_failed=count["final", "failed"],
         best=None if best is None else best.value,
         problem=problem,
     )
@@ -206,6 +229,5 @@ def failures(runs: Sequence[CellRun]) -> tuple[Failure, ...]:
     return tuple(
         Failure(r.key, str(r.status), r.reason or "no reason was recorded")
         for run in runs
-        for r in (*run.counted_rows(), *run.final_rows())
-        if r.state == "failed"
+        for r in run.failed_rows
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError
+from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError
 
 from rnnbench.spec import Trainer
 from rnnbench.sweep.engine import Alive, Died, EngineError, Event, Finished, Job, Report
@@ -31,6 +31,16 @@ FAULTS = 3  # workers lost in a row on a node, none of which ended a job, before
 FALSE_STARTS = 3  # the same on the only node: nothing will start
 NODE_ID = "ray.io/node-id"
 COMPLAIN_SECONDS = 10.0  # between lines on what is waited for
+
+
+# One thread of a seat listens to its worker, another one passes messages on.
+_SEAT: Any = ray.remote(concurrency_groups={"listening": 1, "telling": 1})(Seat)  # type: ignore[call-overload]
+
+
+def _ask(actor: Any, method: str, *arguments: Any) -> Any:
+    """Call a seat without waiting: a reference to what it will return."""
+    group = "listening" if method == "listen" else "telling"
+    return getattr(actor, method).options(concurrency_group=group).remote(*arguments)
 
 
 @dataclass
@@ -113,29 +123,29 @@ class RayEngine:
         if seat.job is not None:
             raise ValueError(f"worker {worker} is not idle")
         seat.job = job
-        seat.actor.tell.remote(job)
+        _ask(seat.actor, "tell", job)
 
     def reply(self, key: str, prune: bool) -> None:
         seat = self._busy(key)
         if seat is not None:
-            seat.actor.tell.remote(prune)
+            _ask(seat.actor, "tell", prune)
 
     def interrupt(self, key: str) -> None:
         seat = self._busy(key)
         if seat is not None:
-            seat.actor.interrupt.remote()
+            _ask(seat.actor, "interrupt")
 
     def kill(self, key: str) -> None:
         seat = self._busy(key)
         if seat is not None and seat.kill_by is None:
-            seat.actor.kill.remote()
+            _ask(seat.actor, "kill")
             seat.kill_by = time.monotonic() + KILL_SECONDS
 
     def stop(self) -> None:
         self._stopping = True
         for seat in self._seats:
             if seat.job is not None:
-                seat.actor.interrupt.remote()
+                _ask(seat.actor, "interrupt")
 
     def poll(self, timeout: float) -> list[Event]:
         deadline = time.monotonic() + timeout
@@ -162,7 +172,7 @@ class RayEngine:
 
     def close(self) -> None:
         self._stopping = True
-        ends = [s.actor.end.remote() for s in self._seats]
+        ends = [_ask(s.actor, "end") for s in self._seats]
         with contextlib.suppress(RayError, GetTimeoutError):
             ray.wait(ends, num_returns=len(ends), timeout=END_SECONDS) if ends else None
         for seat in self._seats:
@@ -177,6 +187,9 @@ class RayEngine:
             messages = ray.get(seat.listening)
             if seat.placed is not None:
                 seat.node, seat.placed = ray.get(seat.placed), None
+        except OutOfMemoryError as error:
+            seat.too_large = f"Ray ended it for want of memory: {str(error).splitlines()[0]}"
+            return self._lose(seat, seat.too_large)
         except RayError as error:
             return self._lose(seat, str(error).strip().splitlines()[0])
         events: list[Event] = []
@@ -197,7 +210,7 @@ class RayEngine:
                 if isinstance(message, Finished):
                     self._finished(seat, message)
         if seat in self._seats:  # and was not replaced
-            seat.listening = seat.actor.listen.remote(LISTEN_SECONDS)
+            seat.listening = _ask(seat.actor, "listen", LISTEN_SECONDS)
         return events
 
     def _finished(self, seat: _Seat, message: Finished) -> None:
@@ -207,19 +220,19 @@ class RayEngine:
         else:
             self._faults.lost[seat.node] = 0
 
-    def _died(self, seat: _Seat, reason: str) -> list[Event]:
+    def _died(self, seat: _Seat, reason: str, lost: bool = False) -> list[Event]:
         """The worker of a seat is dead; the seat starts another one."""
         job, large, node = seat.job, seat.too_large, seat.node
         seat.job, seat.identity, seat.too_large, seat.kill_by = None, "", "", None
         if job is None:
             return []
-        if not large:
+        if not large and not lost:
             self._fault(node, reason)
-        return [Died(job.key, job.attempt, large or reason, node, too_large=bool(large))]
+        return [Died(job.key, job.attempt, large or reason, node, bool(large), lost)]
 
     def _lose(self, seat: _Seat, reason: str) -> list[Event]:
         """A seat is gone, with its node perhaps: place another one where there is room."""
-        events = self._died(seat, f"was lost with its seat: {reason}")
+        events = self._died(seat, f"was lost with its node: {reason}", lost=True)
         ray.kill(seat.actor)
         if not self._stopping:
             self._seats[self._seats.index(seat)] = self._place(seat.number)
@@ -290,17 +303,13 @@ class RayEngine:
         labels = dict(self._resources.labels)
         if aside:
             labels[NODE_ID] = f"!in({aside})"
-        actor = (
-            ray.remote(Seat)
-            .options(
-                **self._resources.as_ray(self._devices()),
-                label_selector=labels or None,
-                max_restarts=0,
-                concurrency_groups={"listening": 1, "telling": 1},
-            )
-            .remote(self._setup, self._logs, f"worker-{number}")
-        )
-        return _Seat(number, actor, None, None)
+        actor = _SEAT.options(
+            **self._resources.as_ray(self._devices()),
+            label_selector=labels or None,
+            max_restarts=0,
+        ).remote(self._setup, self._logs, f"worker-{number}")
+        listening = _ask(actor, "listen", LISTEN_SECONDS)
+        return _Seat(number, actor, listening, _ask(actor, "where"))
 
     def _of(self, worker: str) -> _Seat:
         return next(s for s in self._seats if s.identity == worker)

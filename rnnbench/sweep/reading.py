@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Any
 
 from rnnbench.compose import SpecError, fill
 from rnnbench.registry import did_you_mean
 from rnnbench.spec import Trainer
-from rnnbench.sweep.options import PRUNERS, REQUIRED, SAMPLERS, Chosen, Option, Search
+from rnnbench.sweep.options import REQUIRED, Chosen, Option, Search
 from rnnbench.yamltext import Place, YamlText
 
-RANGE_KEYS = ("low", "high", "log", "step", "choices")
 ROOTS = ("optimizer", "budget", "task", "architecture", "tricks")
 
 
@@ -108,33 +106,6 @@ class Reader:
                 "tricks.TRICK.FIELD",
             )
 
-    def search(self, place: Place, value: Any) -> Search:
-        d = self.mapping(place, value, [f.name for f in dataclasses.fields(Search)])
-        space = self.mapping((*place, "space"), d.get("space", {}), None)
-        for name, entry in space.items():
-            self.dotted((*place, "space", name))
-            if entry != "auto":
-                self.mapping((*place, "space", name), entry, list(RANGE_KEYS))
-        sampler = self.chosen((*place, "sampler"), d.get("sampler", "tpe"), SAMPLERS)
-        pruner = self.chosen((*place, "pruner"), d.get("pruner", "none"), PRUNERS)
-        if pruner.name == "threshold" and {dict(pruner.options)[k] for k in ("lower", "upper")} == {
-            None
-        }:
-            raise self.error((*place, "pruner"), "threshold needs lower, upper, or both")
-        if pruner.name == "hyperband":
-            steps = dict(pruner.options)
-            if steps["max_steps"] <= steps["min_steps"]:
-                raise self.error((*place, "pruner"), "hyperband: max_steps must exceed min_steps")
-        if "trials" not in d and sampler.name != "grid":
-            raise self.error(place, "search lacks 'trials' (only a grid knows its own number)")
-        trials = self.integer((*place, "trials"), d["trials"], 0) if "trials" in d else None
-        if trials == 0 and space:
-            raise self.error((*place, "trials"), "trials is 0, so the space would never be used")
-        if not space and trials != 0 and trials != 1:
-            raise self.error(place, "the space is empty: only trials: 1 (or 0) makes sense")
-        seed = self.integer((*place, "seed"), d.get("seed", 0), 0)
-        return Search(trials, seed, sampler, pruner, space)
-
     def chosen(self, place: Place, value: Any, menu: dict[str, dict[str, Option]]) -> Chosen:
         entry = {"name": value} if isinstance(value, str) else value
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
@@ -159,6 +130,11 @@ class Reader:
         return Chosen(name, tuple(values))
 
     def option(self, place: Place, value: Any, option: Option) -> Any:
+        if option.type is str:
+            if value not in option.words:
+                words = ", ".join(option.words)
+                raise self.error(place, f"{place[-1]} ({option.help}) is one of {words}: {value!r}")
+            return value
         kinds = (int, float) if option.type is float else (int,)
         low = -math.inf if option.low is None else option.low
         high = math.inf if option.high is None else option.high
@@ -173,12 +149,13 @@ class Reader:
         if not given:
             return ()
         seeds = [self.integer((*place, i), s, 0) for i, s in enumerate(self.sequence(place, value))]
-        if search.seed in seeds and search.trials != 0:
-            raise self.error(
-                (*place, seeds.index(search.seed)),
-                f"seed {search.seed} is the seed of the search: a configuration must be reported "
-                "on seeds that did not choose it",
-            )
+        for seed in search.seeds or (search.seed,):
+            if seed in seeds and search.trials != 0:
+                raise self.error(
+                    (*place, seeds.index(seed)),
+                    f"seed {seed} is the seed of the search: a configuration must be reported "
+                    "on seeds that did not choose it",
+                )
         return tuple(seeds)
 
     def trainer(self, place: Place, value: Any) -> Trainer:

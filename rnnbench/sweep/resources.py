@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from rnnbench.compose import SpecError, fill
 from rnnbench.settings import setting
+from rnnbench.sweep.reading import Reader, SweepError
+from rnnbench.yamltext import Place
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 UNITS |= {f"{u}I": 1024**i for i, u in enumerate("KMGT", 1)}
 
 
 @dataclass(frozen=True)
-class Resources:
+class _Amounts:
+    cpus: float = setting(1.0, "CPU cores; a fraction shares one", low=0.0)
+    gpus: float | None = setting(
+        None, "GPUs, a fraction shares one; null: trainer.devices where there are GPUs", low=0.0
+    )
+    memory: int | None = setting(None, "memory of one trial, such as 4GB", unit="bytes", low=1)
+    placement: Literal["pack", "spread"] = setting(
+        "pack", "of trials over nodes: fill one after another, or go round"
+    )
+
+
+@dataclass(frozen=True)
+class Resources(_Amounts):
     """What a trial takes. On one machine `gpus` and `memory` count; on Ray all of it.
 
     Attributes:
         memory: in bytes; a trial that holds more is ended, and fails as out of memory.
         labels: a node must have all of these (Ray's node labels), such as
             {"ray.io/accelerator-type": "H100"}.
-        placement: pack fills one node after another, spread goes round.
     """
 
-    cpus: float = setting(1.0, "CPU cores; a fraction shares one", low=0.0)
-    gpus: float | None = setting(
-        None, "GPUs, a fraction shares one; null: trainer.devices where there are GPUs", low=0.0
-    )
-    memory: int | None = setting(None, "memory of one trial, such as 4GB", unit="bytes", low=1)
-    labels: dict[str, str] = field(default_factory=dict)
-    placement: Literal["pack", "spread"] = setting("pack", "of trials over nodes")
+    labels: dict[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for name, value in (("cpus", self.cpus), ("gpus", self.gpus)):
@@ -53,6 +62,30 @@ class Resources:
             "scheduling_strategy": "SPREAD" if self.placement == "spread" else "DEFAULT",
         }
         return asked if self.memory is None else {**asked, "memory": self.memory}
+
+
+def read_resources(read: Reader, place: Place, value: Any) -> Resources:
+    """The key `resources` of a sweep file.
+
+    Raises:
+        SweepError: naming file and line.
+    """
+    known = [f.name for f in dataclasses.fields(Resources)]
+    given = dict(read.mapping(place, value, known))
+    places = {f"resources.{name}": read.text.at(*place, name) for name in given}
+    labels = read.mapping((*place, "labels"), given.pop("labels", {}), None)
+    for name, label in labels.items():
+        if not isinstance(label, str):
+            raise read.error((*place, "labels", name), f"a label is text, got {label!r}")
+    try:
+        if given.get("memory") is not None:
+            given["memory"] = read_bytes(given["memory"])
+        amounts = fill(_Amounts, given, "resources", places)
+        return Resources(**dataclasses.asdict(amounts), labels=labels)
+    except SpecError as error:
+        raise SweepError(str(error)) from error
+    except ValueError as error:
+        raise read.error(place, str(error)) from error
 
 
 def read_bytes(value: Any) -> int:

@@ -48,6 +48,12 @@ class Seat:
         self._wake, self._bell = socket.socketpair()
         self._process = WorkerProcess(self._setup, self._log)
 
+    def where(self) -> str:
+        """The id of the node that this seat is on."""
+        import ray
+
+        return str(ray.get_runtime_context().get_node_id())
+
     def listen(self, timeout: float) -> list[Any]:
         """What the worker said, waiting for it up to `timeout` seconds."""
         process = self._process

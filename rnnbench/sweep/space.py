@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import random
 import types
@@ -24,6 +23,7 @@ class Dimension:
         log: search the logarithm.
         step: between neighbouring values, counted from `low`; 0: any value between.
         choices: of kind "choice" only.
+        when: (another searched setting, its values with which this one is searched); all of them.
     """
 
     name: str
@@ -33,11 +33,24 @@ class Dimension:
     log: bool = False
     step: float = 0.0
     choices: tuple[Any, ...] = ()
+    when: tuple[tuple[str, tuple[Any, ...]], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"choices": list(self.choices)}
+        if self.kind != "choice":
+            found = {k: getattr(self, k) for k in ("kind", "low", "high", "log", "step")}
+        return found | ({"when": {k: list(v) for k, v in self.when}} if self.when else {})
+
+    def holds(self, value: Any) -> bool:
+        """Whether it could propose this value."""
         if self.kind == "choice":
-            return {"choices": list(self.choices)}
-        return {k: getattr(self, k) for k in ("kind", "low", "high", "log", "step")}
+            return any(value == c and type(value) is type(c) for c in self.choices)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return False
+        if not self.low <= value <= self.high or (self.kind == "int" and value != int(value)):
+            return False
+        steps = (value - self.low) / self.step if self.step else 0.0
+        return abs(steps - round(steps)) < 1e-9 * max(1.0, steps)
 
     def values(self) -> list[Any] | None:
         """All values, ascending; None where there are too many to list (a continuous range)."""
@@ -104,6 +117,61 @@ def dimension(
     if not numeric:
         raise ValueError(f"{name} is not a number: give {{choices: [...]}}")
     return _range(name, entry, float in members)
+
+
+def is_active(d: Dimension, params: Params) -> bool:
+    """Whether a setting is searched where others, proposed before it, have these values."""
+    return all(name in params and params[name] in values for name, values in d.when)
+
+
+def in_order(space: Sequence[Dimension]) -> tuple[Dimension, ...]:
+    """Each dimension after those on which it depends, otherwise as they stand.
+
+    Raises:
+        ValueError: they depend on each other in a circle.
+    """
+    names = {d.name for d in space}
+    found: list[Dimension] = []
+    left = list(space)
+    while left:
+        known = {d.name for d in found}
+        ready = [d for d in left if all(n in known or n not in names for n, _ in d.when)]
+        if not ready:
+            raise ValueError(f"{' and '.join(d.name for d in left)} depend on each other")
+        found.append(ready[0])
+        left.remove(ready[0])
+    return tuple(found)
+
+
+def corners(space: Sequence[Dimension]) -> list[Params]:
+    """The first point, and for each further end of a dimension a point that has it.
+
+    The first point has every dimension at its first end, and lacks those that are then not
+    searched.
+    """
+
+    def point(wanted: Params) -> Params:
+        params: Params = {}
+        for d in space:
+            if is_active(d, params):
+                params[d.name] = wanted.get(d.name, d.ends()[0])
+        return params
+
+    by_name = {d.name: d for d in space}
+
+    def reach(d: Dimension) -> Params:
+        """Values of others with which a dimension is searched."""
+        wanted: Params = {}
+        for name, values in d.when:
+            wanted |= reach(by_name[name]) | {name: values[0]}
+        return wanted
+
+    first = point({})
+    found = [first]
+    for d in space:
+        ends = d.ends()[1:] if d.name in first else d.ends()
+        found += [point(reach(d) | {d.name: end}) for end in ends]
+    return found
 
 
 def _members(type_: Any) -> set[Any]:
@@ -176,7 +244,23 @@ def grid_size(space: Sequence[Dimension]) -> int:
     for d in space:
         if d.values() is None:
             raise ValueError(f"a grid needs {d.name} with a step, or with choices")
+    if any(d.when for d in space):
+        return len(_branches(tuple(space)))
     return math.prod(len(d.values() or ()) for d in space)
+
+
+@cache
+def _branches(space: tuple[Dimension, ...]) -> list[Params]:
+    """Every point of a grid where some settings are searched under conditions only."""
+    points: list[Params] = [{}]
+    for d in space:
+        values = d.values() or []
+        points = [
+            point | chosen
+            for point in points
+            for chosen in ([{d.name: v} for v in values] if is_active(d, point) else [{}])
+        ]
+    return points
 
 
 @cache
@@ -188,10 +272,15 @@ def _grid_order(size: int, seed: int) -> list[int]:
 
 def grid_point(space: Sequence[Dimension], number: int, seed: int) -> Params:
     """The `number`-th point of the grid, in an order shuffled by the seed."""
-    axes = [d.values() or [] for d in space]
     index = _grid_order(grid_size(space), seed)[number]
-    point = next(itertools.islice(itertools.product(*axes), index, None))
-    return {d.name: value for d, value in zip(space, point, strict=True)}
+    if any(d.when for d in space):
+        return dict(_branches(tuple(space))[index])
+    point = {}
+    for d in reversed(space):  # the last one varies fastest
+        values = d.values() or []
+        index, place = divmod(index, len(values))
+        point[d.name] = values[place]
+    return {d.name: point[d.name] for d in space}
 
 
 def sobol_point(space: Sequence[Dimension], number: int, seed: int) -> Params:
@@ -202,4 +291,8 @@ def sobol_point(space: Sequence[Dimension], number: int, seed: int) -> Params:
     if number:  # scipy cannot move on by nothing
         sequence.fast_forward(number)
     units = sequence.random(1)[0]
-    return {d.name: d.at(float(u)) for d, u in zip(space, units, strict=True)}
+    params: Params = {}
+    for d, u in zip(space, units, strict=True):
+        if is_active(d, params):
+            params[d.name] = d.at(float(u))
+    return params

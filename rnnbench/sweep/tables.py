@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-VERSION = 1  # raise it when columns change
+VERSION = 2  # raise it when columns change
 
 metadata = sa.MetaData()
 
@@ -32,7 +32,8 @@ trial = sa.Table(
     sa.Column("lease_until", sa.Float),  # seconds since 1970, of the database's clock
     sa.Column("value", sa.Float),  # best on validation
     sa.Column("curve", sa.Text, nullable=False),  # JSON: [[step, value], ...]
-    sa.Column("notes", sa.Text, nullable=False),  # JSON: of the pruner
+    sa.Column("costs", sa.Text, nullable=False),  # JSON: as in the record, those that are known
+    sa.Column("notes", sa.Text, nullable=False),  # JSON: of the sampler and the pruner
     sa.Index("trial_by_sweep", "sweep", "study", "number"),
     sa.Index("trial_by_run", "run_id", "state"),
 )

@@ -40,6 +40,20 @@ def gpus_in_use() -> dict[str, Gpu]:
     return found
 
 
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    nvml = _nvml()
+    if nvml is None:
+        return []
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = (
+        [str(i) for i in range(nvml.nvmlDeviceGetCount())]
+        if chosen is None
+        else [part.strip() for part in chosen.split(",")]
+    )
+    return names[: len(_visible(nvml))]
+
+
 @functools.cache
 def _nvml() -> Any:
     try:

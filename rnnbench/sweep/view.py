@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -41,7 +42,8 @@ class View(Progress):
 
     def show(self, now: Snapshot) -> None:
         if self._console.is_terminal:
-            self._live.update(Group(table(now, limit=ROWS), Text(line(now))), refresh=True)
+            parts = [table(now, limit=ROWS), *([workers(now)] if now.busy else [])]
+            self._live.update(Group(*parts, Text(line(now))), refresh=True)
             return
         ended = not now.count("left")
         if ended or time.monotonic() - self._line >= LINE_SECONDS:
@@ -73,6 +75,11 @@ def line(now: Snapshot) -> str:
     parts += [f"{now.count(name)} {name}" for name in ("pruned", "failed") if now.count(name)]
     if now.refused:
         parts.append(f"{len(now.refused)} cells refused")
+    if now.paused:
+        parts.append("paused")
+    if gpus := gpus_of(now):
+        shares = [share for share, _, _ in gpus.values()]
+        parts.append(f"{len(gpus)} GPUs {sum(shares) / len(shares):.0%} busy")
     if now.per_minute is not None:
         parts.append(f"{now.per_minute:.3g} trials/min")
     if now.seconds_left:
@@ -93,6 +100,28 @@ def table(now: Snapshot, limit: int | None = None) -> Table:
     if len(cells) > len(cells[:limit]):
         shown.add_row(f"... and {len(cells) - len(cells[:limit])} more cells")
     return shown
+
+
+def workers(now: Snapshot, limit: int = 16) -> Table:
+    """Who is at work: trial, node, memory, GPU."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("trial", "node", "memory", "GPU"):
+        shown.add_column(name, justify="left" if name in ("trial", "node") else "right")
+    for b in now.busy[:limit]:
+        gpus = ", ".join(
+            f"{share:.0%}, {used / 1e9:.1f} of {size / 1e9:.0f} GB"
+            for share, used, size in b.gpus.values()
+        )
+        memory = f"{b.memory / 1e9:.2f} GB" if b.memory else "-"
+        shown.add_row(Text(b.trial), Text(b.node[:24]), Text(memory), Text(gpus or "-"))
+    if len(now.busy) > limit:
+        shown.add_row(f"... and {len(now.busy) - limit} more")
+    return shown
+
+
+def gpus_of(now: Snapshot) -> dict[str, Sequence[float]]:
+    """Each GPU that a busy worker sees, once."""
+    return {name: figures for b in now.busy for name, figures in b.gpus.items()}
 
 
 def _row(c: CellTally) -> list[Text]:

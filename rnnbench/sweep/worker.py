@@ -137,6 +137,8 @@ class Worker:
             )
             return Ending.of(record)
         except Exception as error:
+            if type(error).__name__ == "Refusal":  # of trainer.devices, before compute
+                return Ending("refused", str(error))
             traceback.print_exc()  # into the run's log
             frame = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{frame.filename}:{frame.lineno}"

@@ -1,0 +1,118 @@
+"""Milliseconds that a sweep's driver spends on a trial as its study grows, and its memory.
+
+A trial is proposed, planned in the ledger, claimed, ended, told and copied, and does nothing. The
+figures are of the trials since the line above, so they stay flat where nothing grows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+from rnnbench.database import open_database
+from rnnbench.registry import FieldSchema
+from rnnbench.spec import Budget, Optimizer, PluginSpec, RunSpec
+from rnnbench.sweep.cell import CellRun
+from rnnbench.sweep.copies import Copies
+from rnnbench.sweep.engine import Ending
+from rnnbench.sweep.file import Cell, parse_sweep
+from rnnbench.sweep.ledger import Ledger
+from rnnbench.sweep.owner import identity
+from rnnbench.sweep.plan import Bench, Places, plan_cells
+from rnnbench.sweep.space import Params
+
+MARKS = (100, 1_000, 10_000)
+SETTINGS = {f"x{i}": float for i in range(4)} | {f"n{i}": int for i in range(4)}
+SWEEP = """
+name: study
+tasks: [nothing]
+architectures: [nothing]
+search: {{trials: {trials}, sampler: {sampler}, space: {{{space}}}}}
+"""
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--samplers", nargs="*", default=["random", "tpe"])
+    parser.add_argument("--trials", type=int, default=MARKS[-1], help="of the largest study")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    print(f"{'sampler':<10}{'trials':>8}{'propose':>10}{'end':>8}{'ledger':>9}{'MB':>8}")
+    for name in arguments.samplers:
+        with tempfile.TemporaryDirectory() as folder:
+            measure(name, arguments.trials, Path(folder))
+
+
+def measure(sampler: str, trials: int, root: Path) -> None:
+    """Run a search of trials that do nothing, and print a line at each mark."""
+    entries = [f"architecture.x{i}: {{low: 1.0e-4, high: 1.0, log: true}}" for i in range(4)]
+    entries += [f"architecture.n{i}: {{low: 1, high: 64}}" for i in range(4)]
+    text = SWEEP.format(trials=trials, sampler=sampler, space=", ".join(entries))
+    sweep, bench = parse_sweep(text), Bench(_fields, _compose, lambda s: None, ValueError, _lower)
+    plan = plan_cells(sweep, bench)[0]
+    engine = open_database(root / "results.db")
+    ledger = Ledger(engine, sweep.name, identity(os.getpid()))
+    spent = {"ask": 0.0, "end": 0.0, "ledger": 0.0}
+    done = 0
+    with ledger.driving(), closing(Copies(root / "studies.db")) as copies:
+        cell = CellRun(
+            plan, sweep, [], ledger=ledger, bench=bench, copies=copies, at=lambda _: None
+        )
+        for mark in [m for m in MARKS if m < trials] + [trials]:
+            spent = dict.fromkeys(spent, 0.0)
+            for _ in range(mark - done):
+                began = time.perf_counter()
+                row = cell.next()
+                asked = time.perf_counter()
+                assert row is not None
+                cell.claim(row, ledger.owner)
+                claimed = time.perf_counter()
+                value = _loss(row.params)
+                curve = tuple((50 * i, value + 4 - i) for i in range(1, 5))
+                cell.end(row, Ending("done", value=value, curve=curve))
+                spent["ask"] += asked - began
+                spent["ledger"] += claimed - asked
+                spent["end"] += time.perf_counter() - claimed
+            each = {k: v / (mark - done) * 1e3 for k, v in spent.items()}
+            print(
+                f"{sampler:<10}{mark:>8}{each['ask']:>8.2f}ms{each['end']:>6.2f}ms"
+                f"{each['ledger']:>7.2f}ms{_resident() / 1e6:>8.0f}",
+                flush=True,
+            )
+            done = mark
+        began = time.perf_counter()
+        copies.flush()
+        print(f"{sampler:<10}copies left to write: {time.perf_counter() - began:.2f} s", flush=True)
+    engine.dispose()
+
+
+def _loss(params: Params) -> float:
+    rates = math.fsum(math.log10(params[f"architecture.x{i}"] + 0.01) ** 2 for i in range(4))
+    return rates + math.fsum((params[f"architecture.n{i}"] / 20 - 1) ** 2 for i in range(4))
+
+
+def _resident() -> int:
+    """Bytes of memory that this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _fields(kind: str, name: str) -> dict[str, FieldSchema]:
+    if kind != "architectures":
+        return {}
+    return {k: FieldSchema(k, type_, type_(1)) for k, type_ in SETTINGS.items()}
+
+
+def _compose(cell: Cell, settings: Params, places: Places, seed: int, test: bool) -> RunSpec:
+    own = {k.rpartition(".")[2]: v for k, v in settings.items()}
+    architecture = PluginSpec("nothing", 1, tuple(own.items()))
+    task = PluginSpec("nothing", 1)
+    return RunSpec(task, architecture, (), Optimizer(), Budget(steps=200), seed, "", test)
+
+
+def _lower(spec: RunSpec) -> bool:
+    return False

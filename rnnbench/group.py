@@ -1,0 +1,218 @@
+"""A run on several devices: one process each, and this process above them, which computes nothing.
+
+So no rank that is stuck in a collective can hold up the end: where one dies or fails, this process
+hears of it, kills the others, and says why. The ranks stay in its process group, and end by
+themselves where it is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from rnnbench.contract import Refusal
+from rnnbench.ended import Ended
+from rnnbench.loader import Position
+from rnnbench.record import Record, Status
+from rnnbench.spec import Trainer
+
+RANK = "import sys\nfrom rnnbench.rank import main\nmain(int(sys.argv[1]))"
+HEAR_SECONDS = 3.0  # after a rank failed, for the others to say what they know
+POLL_SECONDS = 0.2
+INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The first message to a rank.
+
+    Attributes:
+        port: of the loopback address, where the ranks find each other.
+        listening: descriptor of the socket bound to it, at the first rank; else None.
+        parent: number of the process above.
+    """
+
+    rank: int
+    port: int
+    listening: int | None
+    parent: int
+    record: Record
+    trainer: Trainer
+    folder: Path
+    asks: bool
+
+
+class Stepped(NamedTuple):
+    """The first rank ended a pack."""
+
+    at: Position
+    loss: float
+    progress: float
+
+
+class Asked(NamedTuple):
+    """The first rank has validated, and waits for whether to stop."""
+
+    step: int
+    value: float
+
+
+class Failed(NamedTuple):
+    """A rank cannot go on.
+
+    Attributes:
+        follows: from another rank's failure.
+    """
+
+    status: Status
+    reason: str
+    refused: bool = False
+    follows: bool = False
+
+
+class Left(NamedTuple):
+    """A rank has done its part; the first one brings the record."""
+
+    peak_bytes: int
+    record: Record | None
+
+
+def refuse_devices(trainer: Trainer) -> None:
+    """Refuse more devices than there are, and Lightning's other accelerators.
+
+    Raises:
+        Refusal
+    """
+    if trainer.devices == 1 or trainer.accelerator == "cpu":
+        return
+    there = torch.cuda.device_count()
+    if (there or trainer.accelerator == "gpu") and there < trainer.devices:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        limit = "" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible})"
+        raise Refusal(
+            f"trainer.devices={trainer.devices}: this process sees {there} GPUs{limit}.\n  Set "
+            f"trainer.devices={max(1, there)}, or trainer.accelerator=cpu for processes on the CPU."
+        )
+
+
+def train_in_group(
+    record: Record,
+    trainer: Trainer,
+    folder: Path,
+    on_validation: Callable[[int, float], bool] | None,
+    on_step: Callable[[Position, float, float], None] | None,
+    stopped: Callable[[], int],
+) -> Record:
+    """The record of the run, of whatever status, which has not been written.
+
+    Args:
+        stopped: the number of a signal that asked to stop, else 0.
+
+    Raises:
+        Refusal: the run cannot be split over so many devices.
+        Ended: a rank died, failed, or ran out of memory.
+    """
+    peaks: list[int] = []
+    result: Record | None = None
+    failures: list[Failed] = []
+    told, deadline = 0, float("inf")
+    with _ranks(record, trainer, folder, on_validation is not None) as ranks:
+        open_ends = dict(ranks)
+        while open_ends and time.monotonic() < deadline:
+            if stopped() and not told:
+                told = stopped()
+                with contextlib.suppress(OSError):  # dead, which the next look tells
+                    next(iter(ranks)).send(told)
+            for end in wait(list(open_ends), POLL_SECONDS):
+                assert isinstance(end, Connection)
+                rank, process = ranks[end]
+                try:
+                    message = end.recv()
+                except (EOFError, OSError):
+                    del open_ends[end]
+                    message = Failed(Status.CRASHED, f"rank {rank} {_cause(process.wait())}")
+                if isinstance(message, Stepped):
+                    if on_step is not None:
+                        on_step(*message)
+                elif isinstance(message, Asked):
+                    assert on_validation is not None
+                    end.send(("go", on_validation(*message)))
+                elif isinstance(message, Left):
+                    open_ends.pop(end, None)
+                    peaks.append(message.peak_bytes)
+                    result = message.record or result
+                else:
+                    open_ends.pop(end, None)
+                    failures.append(message)
+                    deadline = min(deadline, time.monotonic() + HEAR_SECONDS)
+    if failures:
+        first = min(failures, key=lambda f: f.follows)
+        if first.refused:
+            raise Refusal(first.reason)
+        raise Ended(first.status, first.reason)
+    assert result is not None
+    if any(peaks):
+        result.cost["peak_memory_bytes"] = max(peaks)
+    return result
+
+
+Found = dict[Connection, tuple[int, subprocess.Popen]]
+
+
+@contextlib.contextmanager
+def _ranks(record: Record, trainer: Trainer, folder: Path, asks: bool) -> Iterator[Found]:
+    """The processes by their connections; all are dead afterwards."""
+    found: Found = {}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path),
+        # Read when torch is imported.
+        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(trainer.threads)),
+    }
+    for name in INTERFACES:
+        environment.setdefault(name, "lo")  # nothing of a run on one machine leaves it
+    with socket.create_server(("127.0.0.1", 0), backlog=trainer.devices) as server:
+        try:
+            for rank in range(trainer.devices):
+                ours, theirs = Pipe()
+                passed = [theirs.fileno(), *([server.fileno()] if rank == 0 else [])]
+                process = subprocess.Popen(
+                    [sys.executable, "-P", "-c", RANK, str(theirs.fileno())],
+                    pass_fds=passed,
+                    stdin=subprocess.DEVNULL,
+                    env=environment,
+                )
+                theirs.close()
+                found[ours] = (rank, process)
+                listening = server.fileno() if rank == 0 else None
+                with contextlib.suppress(OSError):  # dead, which a look tells
+                    ours.send(
+                        Setup(
+                            rank, server.getsockname()[1], listening, os.getpid(),
+                            record, trainer, folder, asks,
+                        )
+                    )  # fmt: skip
+            yield found
+        finally:
+            for end, (_, process) in found.items():
+                process.kill()
+                process.wait()
+                end.close()
+
+
+def _cause(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return "was killed (SIGKILL), perhaps because memory ran out"
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"

@@ -1,0 +1,134 @@
+"""One of the processes of a run on several devices, started by `rnnbench.group`."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+from multiprocessing.connection import Connection
+
+import torch
+import torch.distributed as dist
+
+from rnnbench.contract import Refusal
+from rnnbench.group import Asked, Failed, Left, Setup, Stepped
+from rnnbench.loader import Position
+from rnnbench.process import on_gpu
+from rnnbench.ranks import PATIENCE, Ranks
+from rnnbench.record import Status
+from rnnbench.runner import out_of_memory, train
+from rnnbench.stopping import SIGNALS
+from rnnbench.telemetry import NoTelemetry, Telemetry
+from rnnbench.training import Training
+
+PR_SET_PDEATHSIG = 1  # Linux: the kernel kills this process when its parent is gone
+
+
+def main(descriptor: int) -> None:
+    """Take part in a run, as told by the process at the other end of an inherited pipe."""
+    faulthandler.enable()
+    for number in SIGNALS:  # the process above hears of them too, and tells the first rank
+        signal.signal(number, signal.SIG_IGN)
+    os.set_inheritable(descriptor, False)
+    with contextlib.suppress(OSError, AttributeError):  # elsewhere the end of the pipe must do
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    above = Connection(descriptor)
+    try:
+        setup: Setup = above.recv()
+    except EOFError:
+        os._exit(1)
+    if os.getppid() != setup.parent:
+        os._exit(1)
+    Rank(above, setup).run()
+
+
+class Rank:
+    """This process's part of the run."""
+
+    def __init__(self, above: Connection, setup: Setup) -> None:
+        self._above, self._setup = above, setup
+        self._answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._run: Training | None = None
+        self._asked = 0  # a signal that came before there was a run to stop
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def run(self) -> None:
+        """Train, tell how it ended, and leave."""
+        setup = self._setup
+        try:
+            told: Left | Failed = self._train()
+        except Refusal as refusal:
+            told = Failed(Status.CRASHED, str(refusal), refused=True)
+        except Exception as error:
+            traceback.print_exc()
+            memory = out_of_memory(error)
+            status = Status.CRASHED if memory is None else Status.OOM
+            reason = memory or f"{type(error).__name__}: {error}"
+            told = Failed(status, f"{reason} (rank {setup.rank})", follows=_follows(error))
+        self._above.send(told)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)  # a process group would wait for ranks that are gone
+
+    def _train(self) -> Left:
+        setup, record = self._setup, self._setup.record
+        trainer, leads = setup.trainer, setup.rank == 0
+        gpu = on_gpu(trainer)
+        if gpu:
+            torch.cuda.set_device(setup.rank)
+        store = dist.TCPStore(
+            "127.0.0.1", setup.port, trainer.devices, leads, PATIENCE,
+            wait_for_workers=False, master_listen_fd=setup.listening,
+        )  # fmt: skip
+        ranks = Ranks(setup.rank, trainer.devices, record.spec.seed, store, gpu)
+        telemetry = (
+            Telemetry(record.spec, trainer, setup.folder, record.sweep)
+            if leads
+            else NoTelemetry(setup.folder)
+        )
+        record = train(
+            record, trainer, setup.folder, telemetry,
+            on_validation=self._ask if leads and setup.asks else None,
+            on_step=self._tell if leads else None,
+            begun=self._begun, ranks=ranks,
+        )  # fmt: skip
+        peak = torch.cuda.max_memory_allocated() if gpu else 0
+        return Left(peak, record if leads else None)
+
+    def _begun(self, run: Training) -> None:
+        self._run = run
+        if self._asked:
+            run.ask_to_stop(self._asked)
+
+    def _tell(self, at: Position, loss: float, progress: float) -> None:
+        self._above.send(Stepped(at, loss, progress))
+
+    def _ask(self, step: int, value: float) -> bool:
+        self._above.send(Asked(step, value))
+        return self._answers.get()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                message = self._above.recv()
+            except (EOFError, OSError):  # the process above is gone
+                os._exit(1)
+            if isinstance(message, int):
+                self._asked = message
+                if self._run is not None:
+                    self._run.ask_to_stop(message)
+            else:
+                self._answers.put(message[1])
+
+
+def _follows(error: Exception) -> bool:
+    """A connection to another rank broke, because that one is gone."""
+    if isinstance(error, dist.DistError):
+        return True
+    return isinstance(error, RuntimeError) and any(w in str(error) for w in ("gloo", "NCCL"))

@@ -1,0 +1,233 @@
+"""Copies of the studies, for Optuna's own tools (optuna-dashboard, importances).
+
+They can be deleted at any time: the next start of the sweep makes them anew. So they are written
+without waiting for the disk, many at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy as sa
+from filelock import FileLock
+from optuna.distributions import distribution_to_json
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from rnnbench.database import WAIT_SECONDS
+
+EVERY_SECONDS = 3.0  # between copies
+
+
+@dataclass
+class _Copied:
+    """A study in the file."""
+
+    study_id: int
+    count: int  # of its trials there
+    waiting: dict[int, tuple[FrozenTrial, str]] = field(default_factory=dict)  # ended, by number
+    study: optuna.Study | None = None  # where its tables are not filled directly
+
+
+class Copies:
+    """Copies of the studies in one SQLite file, or where the user wants them.
+
+    Args:
+        where: the file; or as text the URL of an Optuna storage, or `journal:FILE`.
+
+    Optuna makes the file and its tables; trials are entered into these tables directly, since its
+    own way takes about 30 ms a trial.
+    """
+
+    def __init__(self, where: Path | str) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._studies: dict[str, _Copied] = {}
+        self._written = time.monotonic()
+        self._tables: Mapping[str, sa.Table] | None = None
+        if isinstance(where, str):
+            self._storage: Any = _storage(where)
+            return
+        with FileLock(f"{where}.lock"):  # two drivers under one root may come at the same time
+            with closing(sqlite3.connect(where, timeout=WAIT_SECONDS)) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")  # stays with the file
+            self._storage = optuna.storages.RDBStorage(
+                f"sqlite:///{where}", engine_kwargs={"connect_args": {"timeout": WAIT_SECONDS}}
+            )
+        self._engine = engine = self._storage.engine
+        sa.event.listen(engine, "connect", _quick)
+        sa.event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
+        engine.dispose()  # connections made before the settings
+        tables = sa.MetaData()
+        tables.reflect(engine, only=lambda name, _: name.startswith("trial"))
+        self._tables = tables.tables
+
+    def open(self, name: str, directions: Sequence[StudyDirection]) -> None:
+        """Before the first `add` of a study."""
+        study = optuna.create_study(
+            storage=self._storage, study_name=name, directions=directions, load_if_exists=True
+        )
+        if self._tables is None:
+            count = len(study.get_trials(deepcopy=False))
+            self._studies[name] = _Copied(study._study_id, count, study=study)
+            return
+        trials = self._tables["trials"].c
+        query = sa.select(sa.func.count()).where(trials.study_id == study._study_id)
+        with self._engine.begin() as connection:
+            self._studies[name] = _Copied(study._study_id, connection.execute(query).scalar_one())
+
+    def add(self, name: str, trial: FrozenTrial, run_id: str) -> None:
+        """Copy an ended trial, within seconds, after all those with a lower number.
+
+        So trial numbers are the same in both places.
+        """
+        copied = self._studies[name]
+        if trial.number >= copied.count:
+            copied.waiting[trial.number] = trial, run_id
+        if time.monotonic() - self._written >= EVERY_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if self._tables is None:
+            self._flush_by_optuna()
+            return
+        rows: dict[str, list[dict[str, Any]]] = {}
+        with self._engine.begin() as connection:
+            top = sa.func.coalesce(sa.func.max(self._tables["trials"].c.trial_id), 0)
+            trial_id = connection.execute(sa.select(top)).scalar_one()
+            for copied in self._studies.values():
+                while copied.count in copied.waiting:
+                    trial_id += 1
+                    trial, run_id = copied.waiting.pop(copied.count)
+                    for table, entries in _rows(trial, run_id, copied.study_id, trial_id):
+                        rows.setdefault(table, []).extend(entries)
+                    copied.count += 1
+            for table, entries in rows.items():
+                if not entries:
+                    continue
+                connection.execute(sa.insert(self._tables[table]), entries)
+        self._written = time.monotonic()
+
+    def _flush_by_optuna(self) -> None:
+        """Into storages whose tables are not ours to fill: others may write to them, too."""
+        for copied in self._studies.values():
+            while copied.count in copied.waiting:
+                trial, run_id = copied.waiting.pop(copied.count)
+                assert copied.study is not None
+                copied.study.add_trial(_copy(trial, run_id))
+                copied.count += 1
+        self._written = time.monotonic()
+
+    def close(self) -> None:
+        self.flush()
+        if isinstance(self._storage, optuna.storages.RDBStorage):
+            self._storage.remove_session()
+            self._storage.engine.dispose()
+
+
+def _storage(where: str) -> Any:
+    """An Optuna storage by its URL, or `journal:FILE`.
+
+    Raises:
+        ValueError: it cannot be opened.
+    """
+    if where.startswith("journal:"):
+        from optuna.storages.journal import JournalFileBackend
+
+        return optuna.storages.JournalStorage(JournalFileBackend(where.removeprefix("journal:")))
+    try:
+        return optuna.storages.RDBStorage(where)
+    except (sa.exc.ArgumentError, ImportError, sa.exc.DBAPIError) as error:
+        shown = where.split("@")[-1]  # without a password
+        first = str(error).splitlines()[0]
+        raise ValueError(f"the Optuna storage {shown} cannot be opened: {first}") from error
+
+
+def _copy(trial: FrozenTrial, run_id: str) -> FrozenTrial:
+    return create_trial(
+        state=trial.state,
+        values=trial.values if trial.state is not TrialState.FAIL else None,
+        params=trial.params,
+        distributions=trial.distributions,
+        intermediate_values=trial.intermediate_values,
+        user_attrs={"run_id": run_id},
+        system_attrs=trial.system_attrs,
+    )
+
+
+def _rows(
+    trial: FrozenTrial, run_id: str, study_id: int, trial_id: int
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A trial as rows of Optuna's tables."""
+    yield (
+        "trials",
+        [
+            {
+                "trial_id": trial_id,
+                "number": trial.number,
+                "study_id": study_id,
+                "state": trial.state.name,
+                "datetime_start": _utc(trial.datetime_start),
+                "datetime_complete": _utc(trial.datetime_complete),
+            }
+        ],
+    )
+    own = {"trial_id": trial_id}
+    distributions = trial.distributions.items()
+    yield (
+        "trial_params",
+        [
+            {
+                **own,
+                "param_name": name,
+                "param_value": d.to_internal_repr(trial.params[name]),
+                "distribution_json": distribution_to_json(d),
+            }
+            for name, d in distributions
+        ],
+    )
+    yield (
+        "trial_values",
+        [
+            {**own, "objective": i, "value": value, "value_type": "FINITE"}
+            for i, value in enumerate(trial.values or [])
+        ],
+    )
+    yield (
+        "trial_intermediate_values",
+        [
+            {**own, "step": step, "intermediate_value": v, "intermediate_value_type": "FINITE"}
+            for step, v in trial.intermediate_values.items()
+        ],
+    )
+    yield (
+        "trial_user_attributes",
+        [{**own, "key": "run_id", "value_json": json.dumps(run_id)}],
+    )
+    yield (
+        "trial_system_attributes",
+        [
+            {**own, "key": f"constraints:{name}", "value_json": json.dumps(value)}
+            for name, value in trial.constraints.items()
+        ],
+    )
+
+
+def _utc(local: datetime | None) -> datetime | None:
+    """As the tables have it: without a zone."""
+    return None if local is None else local.astimezone(UTC).replace(tzinfo=None)
+
+
+def _quick(connection: Any, _: Any) -> None:
+    """SQLite that waits for other writers, and not for the disk."""
+    connection.isolation_level = None
+    connection.execute("PRAGMA synchronous=OFF")

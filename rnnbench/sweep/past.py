@@ -1,0 +1,70 @@
+"""The trials of an earlier sweep, as knowledge of a new one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from rnnbench.sweep.file import Sweep
+from rnnbench.sweep.ledger import Row, past_trials
+from rnnbench.sweep.plan import CellPlan
+
+ALIKE = ("space", "objectives", "constraints", "seeds", "run")  # of a definition
+
+
+def past_rows(sweep: Sweep, plan: CellPlan, engine: sa.Engine) -> list[Row]:
+    """The ended trials of the same cell in the sweep that `search.start` names.
+
+    Raises:
+        SweepError: there is no such sweep, it lacks the cell, or the cell is another there.
+    """
+    name = sweep.search.history
+    if name is None:
+        return []
+    place = ("search", "start")
+    if name == sweep.name:
+        raise sweep.error(place, f"{name!r} is this sweep itself: its trials are known anyway")
+    cells = past_trials(engine, name)
+    if not cells:
+        raise sweep.error(place, f"the results know no sweep {name!r} that was searched")
+    reasons = []
+    ours = json.loads(json.dumps(plan.definition))  # as it was written down: tuples are lists
+    for definition, rows in cells:
+        difference = _difference(definition, ours)
+        if difference is None:
+            return rows
+        if _name(definition) == _name(ours):
+            reasons.append(difference)
+    if not reasons:
+        raise sweep.error(place, f"the sweep {name!r} has no cell {plan.cell.name}")
+    raise sweep.error(
+        place,
+        f"{plan.cell.name} of the sweep {name!r} cannot be known here, since it differs:\n  "
+        + "\n  ".join(reasons),
+    )
+
+
+def _name(definition: dict[str, Any]) -> tuple[Any, ...]:
+    run = definition["run"]
+    tricks = tuple(t["name"] for t in run["tricks"])
+    return run["task"]["name"], run["architecture"]["name"], tricks
+
+
+def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str | None:
+    """What differs first, or None."""
+    for part in ALIKE:
+        a, b = theirs.get(part), ours.get(part)
+        if a == b:
+            continue
+        if not isinstance(a, dict) or not isinstance(b, dict):
+            return f"{part}: {a} there, {b} here"
+        told: Sequence[str] = [
+            f"{part}: {key} is {a.get(key, 'not there')} there, and {b.get(key, 'not there')} here"
+            for key in dict.fromkeys([*a, *b])
+            if a.get(key) != b.get(key)
+        ]
+        return told[0]
+    return None
