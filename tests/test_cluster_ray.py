@@ -128,3 +128,21 @@ def test_ctrl_c_detaches_and_the_job_can_be_stopped_later(cluster, tree, tmp_pat
     followed = cluster.run("cluster", "logs", job, "--follow", "--address", cluster.jobs)
     assert followed.returncode != 0
     assert "STOPPED" in followed.stdout
+
+
+@pytest.mark.slow
+def test_a_real_sweep_ends_with_its_leaderboard_and_no_secret_in_its_results(cluster, tmp_path):
+    tree, results, canary = tmp_path / "tree", tmp_path / "results", "canary-0f1e2d3c4b5a69788796"
+    tree.mkdir()
+    (tree / "sweep.yaml").write_text(
+        "name: tiny\ntasks: [{name: adding, length: 20}]\narchitectures: [{name: elman, hidden: 8}]"
+        "\nsettings: {all: {budget.steps: 20, budget.validate_every: 10}}\nfinal: {seeds: [1]}\n"
+    )
+    done = cluster.run("submit", tree / "sweep.yaml", "--working-dir", tree, "--out", results,
+                       "--address", cluster.jobs, env={"WANDB_API_KEY": canary})  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "sweep tiny complete" in done.stdout
+    kept = [file.read_bytes() for file in results.rglob("*") if file.is_file()]
+    assert len(kept) > 3
+    for secret in (cluster.token.encode(), canary.encode()):
+        assert not any(secret in content for content in kept)

@@ -38,6 +38,8 @@ from rnnbench.sweep.package import (
 
 ENDED = {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED}
 ASK_SECONDS = 15.0
+START_SECONDS = 60.0  # for a cluster that has just been started to take jobs
+NOT_YET = "No available agent"  # its answer until then
 LOOK_SECONDS = 1.0  # between looks at a job whose log has ended
 GRACE_SECONDS = 120  # that a job has to end when it is stopped; Ray alone gives 3
 LOGGERS = ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk")
@@ -198,18 +200,28 @@ class Jobs:
     def send(self, submission: Submission) -> str:
         """Upload the package and start the job; return its id."""
         job = f"rnnbench-{submission.sweep}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-        with self._explained():
-            return str(
-                self._client.submit_job(
-                    entrypoint=submission.entrypoint,
-                    submission_id=job,
-                    runtime_env={
-                        "working_dir": str(submission.package.path),
-                        "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(GRACE_SECONDS)},
-                    },
-                    metadata={"rnnbench": submission.sweep},
-                )
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                with self._explained():
+                    return self._submit(job, submission)
+            except SubmitError as error:
+                if NOT_YET not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(LOOK_SECONDS)
+
+    def _submit(self, job: str, submission: Submission) -> str:
+        return str(
+            self._client.submit_job(
+                entrypoint=submission.entrypoint,
+                submission_id=job,
+                runtime_env={
+                    "working_dir": str(submission.package.path),
+                    "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(GRACE_SECONDS)},
+                },
+                metadata={"rnnbench": submission.sweep},
             )
+        )
 
     def follow(self, job: str, write: Callable[[str], None]) -> int:
         """Pass on what the job prints until it has ended; return its exit code."""
