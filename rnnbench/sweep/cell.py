@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from rnnbench.grouping import FRONT
 from rnnbench.record import FINAL, Record, Status
 from rnnbench.sweep.accounts import Accounts
 from rnnbench.sweep.aims import Front, Gain, Point, complaints, objective_values
@@ -380,26 +379,13 @@ class CellRun:
 
     def _plan_finals(self) -> None:
         """Plan the fresh seeds of the best configurations, or of the only one."""
-        chosen: Sequence[Row | None] = self.front() if self.plan.trials else [None]
-        wanted, keys = [], set()
-        for i, best in enumerate(chosen):
-            study = self.plan.study
-            if i and best is not None:
-                study += f"{FRONT}{best.number}"
-            for seed in self.sweep.seeds:
-                params = {} if best is None else best.params
-                spec = self._maker.spec(params, seed, test=True)
-                last = f"final/{best.number}/{seed}" if i and best else f"final/{seed}"
-                row = self._maker.row(last, seed, params, spec, stage="final", study=study)
-                keys.add(row.key)
-                known = self.rows.get(row.key)
-                if known is None or known.run_id != row.run_id:  # another one is best now
-                    wanted.append(row)
-        if not chosen:
+        rows = self._maker.finals(self.front() if self.plan.trials else [None])
+        if not rows:
             return
-        replaced = {row.key for row in wanted}
-        finals = self.final_rows()
-        self._accounts.leave(r for r in finals if r.key not in keys or r.key in replaced)
+        known = {row.key: row.run_id for row in self.final_rows()}
+        wanted = [r for r in rows if known.get(r.key) != r.run_id]  # another one is best now
+        kept = {row.key for row in rows} - {row.key for row in wanted}
+        self._accounts.leave(r for r in self.final_rows() if r.key not in kept)
         self._ledger.plan(wanted)
         for row in wanted:
             self._accounts.enter(row)

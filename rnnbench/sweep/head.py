@@ -55,6 +55,7 @@ class Head:
 
     def __init__(self, address: str, say: Callable[[str], None], cpus: int | None = None) -> None:
         self._folder = ""
+        self._before: dict[str, str | None] = {}
         if address == "auto":
             address = os.environ.get("RAY_ADDRESS", "")
             if not address:
@@ -83,6 +84,10 @@ class Head:
         found = next((n for n in ray.nodes() if n["NodeID"] == node), None)
         return node[:8] if found is None else f"{found['NodeManagerHostname']} ({node[:8]})"
 
+    def machines(self) -> int:
+        """How many there are; a machine may have several nodes, as in tests."""
+        return len({n["NodeManagerHostname"] for n in ray.nodes() if n["Alive"]})
+
     def described(self) -> str:
         nodes = self.nodes().values()
         cpus, gpus = (sum(n.get(r, 0.0) for n in nodes) for r in ("CPU", "GPU"))
@@ -91,8 +96,15 @@ class Head:
     def close(self) -> None:
         with signals_kept():
             ray.shutdown()
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if not self._folder:
+            return
+        shutil.rmtree(self._folder, ignore_errors=True)
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        read_environment_again()
 
     def _attach(self, address: str) -> None:
         refuse_open(address)
@@ -112,6 +124,8 @@ class Head:
         token = Path(self._folder) / "token"
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32))
+        names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN", "PYTHONPATH")
+        self._before = {name: os.environ.get(name) for name in names}
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
         os.environ.pop("RAY_AUTH_TOKEN", None)
         # What this process finds, the seats find too.

@@ -16,13 +16,13 @@ from rnnbench.sweep.cell import CellRun
 from rnnbench.sweep.engine import Alive, Died, Ending, Engine, Finished, Job, Report, Usage
 from rnnbench.sweep.file import Sweep
 from rnnbench.sweep.ledger import Ledger, Row
+from rnnbench.sweep.losses import judge
 from rnnbench.sweep.orders import Busy, Order, Orders
 from rnnbench.sweep.plan import CellPlan
 from rnnbench.sweep.progress import Progress, Snapshot, SweepOutcome, failures, tally
 
 POLL_SECONDS = 0.5
 OBEY_SECONDS = 1.0  # between looks at the orders
-NODE_LOSSES = 20  # starts of a trial that may be lost with their nodes
 SHOW_SECONDS = 0.25
 STOP_SECONDS = 10.0  # for running trials to save what they have
 RATE_WINDOW = 50  # trials over which the rate is taken
@@ -134,8 +134,9 @@ class Loop:
             if found is None:
                 return None
             cell, row = found
-            if row.ended:  # refused as a configuration
+            if row.ended:  # refused as a configuration, or infeasible
                 self._note_failure(row)
+                self._keep_alive()  # there may be many, and each took a dry run
                 continue
             try:
                 record = self.store.read(row.run_id)
@@ -247,25 +248,14 @@ class Loop:
             self.store.index(row.run_id)
             self._end(cell, row, Ending.of(record))  # it died after its work was done
             return
-        deaths = row.deaths + (not event.lost)
-        if event.too_large:
-            status = Status.OOM  # it would be so again
-        elif event.lost and row.attempt < NODE_LOSSES:
-            cell.give_back(row, f"its worker {reason}")
-            self.progress.note(f"node lost, {row.key} goes on elsewhere: its worker {reason}")
+        verdict = judge(row, event, reason, self.sweep.retries)
+        if verdict.status is None:
+            if not event.lost:
+                self._shunned.setdefault(row.key, set()).add(event.node)
+            cell.give_back(row, f"its worker {reason}", died=not event.lost)
+            self.progress.note(verdict.text)
             return
-        elif not event.lost and deaths <= self.sweep.retries:
-            self._shunned.setdefault(row.key, set()).add(event.node)
-            cell.give_back(row, f"its worker {reason}", died=True)
-            self.progress.note(f"worker lost, {row.key} is run again: its worker {reason}")
-            return
-        else:
-            status = Status.CRASHED
-            what = f"was started {row.attempt} times and always lost with its node"
-            times = {1: "once", 2: "twice"}.get(deaths, f"{deaths} times")
-            what = what if event.lost else f"killed its worker {times}"
-            reason = f"{what}; the last one {reason}"
-        ending = self._write_failure(row, status, reason)
+        ending = self._write_failure(row, verdict.status, verdict.text)
         self._ran += 1
         self._end(cell, row, ending)
 

@@ -80,6 +80,20 @@ class RowMaker:
             notes=dict(notes or {}),
         )
 
+    def finals(self, chosen: Sequence[Row | None]) -> list[Row]:
+        """The runs on fresh seeds of the chosen trials, the best first; None: of the only
+        configuration."""
+        rows = []
+        for i, best in enumerate(chosen):
+            study, params = self.plan.study, {} if best is None else best.params
+            if i and best is not None:
+                study += f"{FRONT}{best.number}"
+            for seed in self.sweep.seeds:
+                spec = self.spec(params, seed, test=True)
+                last = f"final/{best.number}/{seed}" if i and best else f"final/{seed}"
+                rows.append(self.row(last, seed, params, spec, stage="final", study=study))
+        return rows
+
 
 def known_trial(rows: Sequence[Row], search: Search) -> Known:
     """A trial from its rows, one for each seed that was begun, in the order of the seeds."""

@@ -7,6 +7,7 @@ decides nothing about trials: an actor that is lost is replaced, and its job rep
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError
 from rnnbench.spec import Trainer
 from rnnbench.sweep.engine import Alive, Died, EngineError, Event, Finished, Job, Report
 from rnnbench.sweep.head import Head
+from rnnbench.sweep.nodes import check_cluster
 from rnnbench.sweep.resources import Resources
 from rnnbench.sweep.seat import Arrived, Gone, Seat
 from rnnbench.sweep.worker import WORK, Broken, Setup, TooLarge
@@ -29,6 +31,7 @@ KILL_SECONDS = 5.0  # for a worker to be gone when it is killed, before its seat
 END_SECONDS = 5.0  # for all seats to end
 FAULTS = 3  # workers lost in a row on a node, none of which ended a job, before it is set aside
 FALSE_STARTS = 3  # the same on the only node: nothing will start
+UNCHECKED = "RNNBENCH_UNCHECKED_CLUSTER"
 NODE_ID = "ray.io/node-id"
 COMPLAIN_SECONDS = 10.0  # between lines on what is waited for
 
@@ -105,7 +108,20 @@ class RayEngine:
         self._false_starts = 0
         self._faults = _Faults()
         self._head = Head(address, say)
+        if self._head.machines() > 1:
+            self._refuse_unequal(root)
         self._seats = [self._place(number) for number in range(workers)]
+
+    def _refuse_unequal(self, root: Path) -> None:
+        """Several machines must have the same software, and see the same results."""
+        problems = check_cluster(self._head, root, self._say)
+        if problems and os.environ.get(UNCHECKED) != "1":
+            self._head.close()
+            told = "\n  ".join(problems)
+            raise EngineError(
+                f"the machines of the cluster do not agree:\n  {told}\n"
+                f"  `rnnbench cluster check` shows it. To run all the same, set {UNCHECKED}=1."
+            )
 
     # ----------------------------------------------------------------------- what the loop asks
 

@@ -1,0 +1,43 @@
+"""What follows when a worker is gone: its trial is run again, or has failed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rnnbench.record import Status
+from rnnbench.sweep.engine import Died
+from rnnbench.sweep.ledger import Row
+
+NODE_LOSSES = 20  # starts of a trial that may be lost with their nodes
+
+
+class Verdict(NamedTuple):
+    """How the trial failed and why; status None: it is run again, and `text` says so."""
+
+    status: Status | None
+    text: str
+
+
+def judge(row: Row, event: Died, reason: str, retries: int) -> Verdict:
+    """Whether a trial that lost its worker is run again.
+
+    A node that is lost is no fault of the trial, however often; but not without end. Memory would
+    run out again. A worker that died on a node that lives may have been killed by its trial.
+
+    Args:
+        reason: what became of the worker, such as "was killed (SIGKILL)".
+        retries: deaths of its workers that a trial may have.
+    """
+    deaths = row.deaths + (not event.lost)
+    if event.too_large:
+        return Verdict(Status.OOM, reason)
+    if event.lost and row.attempt < NODE_LOSSES:
+        return Verdict(None, f"node lost, {row.key} goes on elsewhere: its worker {reason}")
+    if not event.lost and deaths <= retries:
+        return Verdict(None, f"worker lost, {row.key} is run again: its worker {reason}")
+    if event.lost:
+        what = f"was started {row.attempt} times and always lost with its node"
+    else:
+        times = {1: "once", 2: "twice"}.get(deaths, f"{deaths} times")
+        what = f"killed its worker {times}"
+    return Verdict(Status.CRASHED, f"{what}; the last one {reason}")
