@@ -21,6 +21,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     create_engine,
     event,
     insert,
@@ -28,9 +29,18 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.dialects.mysql import LONGTEXT
+from sqlalchemy.exc import NoSuchModuleError
 
 WAIT_SECONDS = 60
 ADVISORY_LOCK = 0x726E6E62656E6368  # "rnnbench": held by whoever creates tables on a server
+
+# Text of any length, and names that differ in case alone told apart, on MySQL too.
+LONG = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
+EXACT: dict[str, Any] = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+# The driver of each server, and the extra that brings it.
+DRIVERS = {"postgresql": ("psycopg", "postgresql"), "mysql": ("pymysql", "mysql")}
+DRIVERS["mariadb"] = DRIVERS["mysql"]
 
 _versions = MetaData()
 schema_version = Table(
@@ -56,7 +66,7 @@ def open_database(where: str | Path) -> Engine:
         raise ValueError(f"{where!r} is not a database URL such as postgresql://host/name")
     url = f"sqlite:///{where}" if isinstance(where, Path) else where
     if make_url(url).get_backend_name() != "sqlite":
-        engine = create_engine(url, pool_pre_ping=True)
+        engine = _open_server(url)
     else:
         engine = _open_sqlite(url)
     _engines.add(engine)
@@ -79,6 +89,9 @@ def create_tables(engine: Engine, metadata: MetaData, component: str, version: i
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+        elif connection.dialect.name in ("mysql", "mariadb"):
+            # Of this connection, until it is given back to the pool.
+            connection.execute(text("SELECT GET_LOCK('rnnbench', 60)"))
         _versions.create_all(connection)
         query = select(schema_version.c.version).where(schema_version.c.component == component)
         found = connection.execute(query).scalar()
@@ -96,6 +109,22 @@ def create_tables(engine: Engine, metadata: MetaData, component: str, version: i
                     else "move the database away; `rnnbench index` builds it from the records"
                 )
             )
+
+
+def _open_server(url: str) -> Engine:
+    asked = make_url(url)
+    if asked.drivername in DRIVERS:
+        asked = asked.set(drivername=f"{asked.drivername}+{DRIVERS[asked.drivername][0]}")
+    try:
+        return create_engine(asked, pool_pre_ping=True, isolation_level="READ COMMITTED")
+    except ModuleNotFoundError as error:
+        extra = DRIVERS.get(asked.get_backend_name(), ("", ""))[1]
+        how = f"pip install 'rnnbench[{extra}]'" if extra else f"install {error.name}"
+        raise ValueError(
+            f"{asked.drivername} needs {error.name}, which is missing: {how}"
+        ) from error
+    except NoSuchModuleError as error:
+        raise ValueError(f"no database is called {asked.drivername}: {error}") from error
 
 
 def _open_sqlite(url: str) -> Engine:

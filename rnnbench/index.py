@@ -9,17 +9,20 @@ from sqlalchemy import (
     Boolean,
     Column,
     Connection,
-    Float,
+    Double,
     Index,
     Integer,
     MetaData,
     String,
     Table,
-    Text,
+    insert,
     or_,
+    select,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from rnnbench.database import EXACT, LONG
 from rnnbench.record import Record, Status
 
 VERSION = 1  # of the table below; raise it when its columns change
@@ -32,26 +35,27 @@ result = Table(
     Column("run_id", String(160), primary_key=True),
     Column("task", String(160), nullable=False),
     Column("architecture", String(160), nullable=False),
-    Column("tricks", Text, nullable=False),  # names joined by "+", in order
+    Column("tricks", LONG, nullable=False),  # names joined by "+", in order
     Column("seed", BigInteger, nullable=False),
     Column("status", String(16), nullable=False),
     Column("test", Boolean, nullable=False),
     Column("protocol_id", String(16), nullable=False),
     Column("config_id", String(16), nullable=False),
-    Column("valid", Float),  # the headline metric on each split
-    Column("tested", Float),
-    Column("loss", Float),  # on validation
+    Column("valid", Double),  # the headline metric on each split
+    Column("tested", Double),
+    Column("loss", Double),  # on validation
     Column("parameters", BigInteger),
     Column("tokens", BigInteger),
-    Column("seconds", Float),  # of training
+    Column("seconds", Double),  # of training
     Column("sweep", String(160)),
     Column("study", String(160)),
     Column("attempt", Integer, nullable=False),
     Column("ended", String(40)),
     Column("stamp", String(64), nullable=False),  # of record.json as indexed
-    Column("record", Text, nullable=False),  # record.json itself
+    Column("record", LONG, nullable=False),  # record.json itself
     Index("result_by_board", "task", "protocol_id", "architecture", "status", "tested"),
     Index("result_by_sweep", "sweep", "study"),
+    **EXACT,
 )
 
 
@@ -85,13 +89,28 @@ def row_of(record: Record, text: str, stamp: str) -> dict[str, Any]:
 
 def index_rows(connection: Connection, rows: list[dict[str, Any]]) -> int:
     """Insert rows, or update those that may be replaced; the number of rows written."""
+    if connection.dialect.name in ("mysql", "mariadb"):
+        return sum(_index_row(connection, row) for row in rows)
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    insert = dialect.insert(result)
-    new, old = insert.excluded, result.c
-    upsert = insert.on_conflict_do_update(
+    plain = dialect.insert(result)
+    new, old = plain.excluded, result.c
+    upsert = plain.on_conflict_do_update(
         index_elements=[old.run_id],
         set_={c.name: new[c.name] for c in result.c if c.name != "run_id"},
         where=(new.attempt >= old.attempt)
         & or_(new.status == Status.DONE.value, old.status != Status.DONE.value),
     )
     return sum(connection.execute(upsert, row).rowcount for row in rows)
+
+
+def _index_row(connection: Connection, row: dict[str, Any]) -> int:
+    """For databases whose insertion cannot be made conditional on the row that is there."""
+    mine = result.c.run_id == row["run_id"]
+    query = select(result.c.attempt, result.c.status).where(mine).with_for_update()
+    old = connection.execute(query).first()
+    if old is None:
+        return connection.execute(insert(result), row).rowcount
+    done = Status.DONE.value
+    if row["attempt"] < old.attempt or (row["status"] != done and old.status == done):
+        return 0
+    return connection.execute(update(result).where(mine), row).rowcount

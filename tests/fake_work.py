@@ -262,7 +262,8 @@ def main(file: str, root: str, step: str = "", count: str = "1") -> int:
     address = os.environ.get("FAKE_ADDRESS")
     engine = make_ray_engine(Path(root), address) if address else make_engine(Path(root))
     outcome = run_sweep(
-        read_sweep(Path(file)), root=Path(root), engine_factory=engine, bench=BENCH,
+        read_sweep(Path(file)), root=Path(root), database=os.environ.get("RNNBENCH_DATABASE"),
+        engine_factory=engine, bench=BENCH,
         lease=2.0, beat=0.2, at=at,
     )  # fmt: skip
     print(outcome.summary())

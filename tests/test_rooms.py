@@ -15,7 +15,8 @@ OPEN_TO_PLUGINS = ("rnnbench.contract", "rnnbench.nn", "rnnbench.data")
 ONLY = {
     "pytorch_lightning": {"training.py"},
     "optuna": {f"sweep/{n}.py" for n in ("study", "copies", "memory", "pruning", "sampling")},
-    "ray": {f"sweep/{n}.py" for n in ("ray", "head", "seat", "nodes", "submit")},
+    "ray": {f"sweep/{n}.py" for n in ("ray", "head", "seat", "nodes", "submit")}
+    | {"benchmarks/trials.py"},
     "wandb": {"telemetry.py"},
     "click": {f"cli/{n}.py" for n in ("root", "runs", "sweeps", "plugins", "results", "clusters")},
 }

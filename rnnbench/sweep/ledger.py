@@ -157,29 +157,31 @@ class Ledger:
         if row.state == "running":
             orphan = c.owner == row.owner if row.owner and is_dead(row.owner) else sa.false()
             free = (c.state == "running") & (orphan | (c.lease_until < Now()))
-        same_run = sa.exists().where(
+        # In a table of its own: MySQL does not read from the table that it changes.
+        others = sa.select(other.c.key).where(
             other.c.run_id == row.run_id,
             other.c.key != row.key,
             other.c.state == "running",
             other.c.lease_until > Now(),
         )
+        same_run = sa.exists(sa.select(others.limit(1).subquery().c.key))
         mine = sa.exists().where(
             sweep_driver.c.sweep == self.sweep, sweep_driver.c.owner == self.owner
         )
-        attempt = self._update(
+        attempt = max(row.attempt, above) + 1
+        taken = self._update(
             sa.update(trial)
             .where(c.key == row.key, c.attempt == row.attempt, free, ~same_run, mine)
             .values(
                 state="running",
-                attempt=max(row.attempt, above) + 1,
+                attempt=attempt,
                 owner=owner,
                 lease_until=Now() + self.lease,
                 status=None,
                 reason=None,
             )
-            .returning(c.attempt)
         )
-        if attempt is None:
+        if not taken:
             return False
         row.state, row.attempt, row.owner = "running", attempt, owner
         return True
@@ -203,13 +205,9 @@ class Ledger:
             if not alive:
                 return set()
             which = sa.or_(*((c.key == key) & (c.attempt == attempt) for key, attempt in alive))
-            extended = connection.execute(
-                sa.update(trial)
-                .where(c.state == "running", which)
-                .values(lease_until=until)
-                .returning(c.key)
-            )
-            return set(extended.scalars())
+            held_by_us = (c.state == "running") & which
+            connection.execute(sa.update(trial).where(held_by_us).values(lease_until=until))
+            return set(connection.execute(sa.select(c.key).where(held_by_us)).scalars())
 
     def finish(
         self,
@@ -244,12 +242,12 @@ class Ledger:
     def _end(self, row: Row, values: dict[str, Any]) -> bool:
         c = trial.c
         held = (c.key == row.key) & (c.attempt == row.attempt) & (c.state == "running")
-        statement = sa.update(trial).where(held).values(**values, lease_until=None)
-        return self._update(statement.returning(c.key)) is not None
+        return self._update(sa.update(trial).where(held).values(**values, lease_until=None))
 
-    def _update(self, statement: sa.sql.dml.ReturningUpdate[Any]) -> Any:
+    def _update(self, statement: sa.Update) -> bool:
+        """Whether the row was as the statement wants it; MySQL has no RETURNING."""
         with self.engine.begin() as connection:
-            return connection.execute(statement).scalar()
+            return connection.execute(statement).rowcount == 1
 
 
 def past_trials(engine: sa.Engine, sweep: str) -> list[tuple[dict[str, Any], list[Row]]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rnnbench.database import create_tables, reader
+from rnnbench.database import EXACT, LONG, create_tables, reader
 from rnnbench.sweep.ledger import Ledger
 from rnnbench.sweep.tables import Now, trial
 
@@ -26,15 +26,16 @@ sweep_order = sa.Table(
     "sweep_order",
     metadata,
     sa.Column("sweep", sa.String(64), primary_key=True),
-    sa.Column("text", sa.Text, nullable=False),  # of the sweep file, as it was last started
+    sa.Column("text", LONG, nullable=False),  # of the sweep file, as it was last started
     sa.Column("file", sa.String(255), nullable=False),
-    sa.Column("started", sa.Text, nullable=False),  # JSON: options of that start
+    sa.Column("started", LONG, nullable=False),  # JSON: options of that start
     sa.Column("paused", sa.Boolean, nullable=False),
     sa.Column("stopping", sa.Boolean, nullable=False),
     sa.Column("trials", sa.Integer),  # of each cell, where more than the file says
-    sa.Column("seeds", sa.Text, nullable=False),  # JSON: final seeds beside the file's
+    sa.Column("seeds", LONG, nullable=False),  # JSON: final seeds beside the file's
     sa.Column("revision", sa.Integer, nullable=False),  # counts changes of the trials' rows
-    sa.Column("pace", sa.Text, nullable=False),  # JSON: seconds, per_minute, seconds_left
+    sa.Column("pace", LONG, nullable=False),  # JSON: `rnnbench.sweep.progress.Snapshot`
+    **EXACT,
 )
 
 sweep_worker = sa.Table(
@@ -45,8 +46,9 @@ sweep_worker = sa.Table(
     sa.Column("node", sa.String(190), nullable=False),
     sa.Column("trial", sa.String(320), nullable=False),
     sa.Column("memory", sa.BigInteger, nullable=False),
-    sa.Column("gpus", sa.Text, nullable=False),  # JSON: id -> share in use, bytes, of bytes
-    sa.Column("seen", sa.Float, nullable=False),  # seconds since 1970, of the database's clock
+    sa.Column("gpus", LONG, nullable=False),  # JSON: id -> share in use, bytes, of bytes
+    sa.Column("seen", sa.Double, nullable=False),  # seconds since 1970, of the database's clock
+    **EXACT,
 )
 
 

@@ -8,6 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from rnnbench.database import EXACT, LONG
+
 VERSION = 2  # raise it when columns change
 
 metadata = sa.MetaData()
@@ -20,22 +22,23 @@ trial = sa.Table(
     sa.Column("study", sa.String(160), nullable=False),
     sa.Column("stage", sa.String(8), nullable=False),  # search, final
     sa.Column("number", sa.BigInteger, nullable=False),  # of the trial; of a final run its seed
-    sa.Column("spec", sa.Text, nullable=False),  # canonical JSON
+    sa.Column("spec", LONG, nullable=False),  # canonical JSON
     sa.Column("run_id", sa.String(160), nullable=False),
-    sa.Column("params", sa.Text, nullable=False),  # JSON: what the search chose
+    sa.Column("params", LONG, nullable=False),  # JSON: what the search chose
     sa.Column("state", sa.String(8), nullable=False),  # planned, running, done, pruned, failed
     sa.Column("status", sa.String(16)),  # of the record: done, pruned, nan, crashed, ...
-    sa.Column("reason", sa.Text),
+    sa.Column("reason", LONG),
     sa.Column("attempt", sa.Integer, nullable=False),  # starts so far
     sa.Column("deaths", sa.Integer, nullable=False),  # workers that died of it
     sa.Column("owner", sa.String(255)),  # see `rnnbench.sweep.owner`
-    sa.Column("lease_until", sa.Float),  # seconds since 1970, of the database's clock
-    sa.Column("value", sa.Float),  # best on validation
-    sa.Column("curve", sa.Text, nullable=False),  # JSON: [[step, value], ...]
-    sa.Column("costs", sa.Text, nullable=False),  # JSON: as in the record, those that are known
-    sa.Column("notes", sa.Text, nullable=False),  # JSON: of the sampler and the pruner
+    sa.Column("lease_until", sa.Double),  # seconds since 1970, of the database's clock
+    sa.Column("value", sa.Double),  # best on validation
+    sa.Column("curve", LONG, nullable=False),  # JSON: [[step, value], ...]
+    sa.Column("costs", LONG, nullable=False),  # JSON: as in the record, those that are known
+    sa.Column("notes", LONG, nullable=False),  # JSON: of the sampler and the pruner
     sa.Index("trial_by_sweep", "sweep", "study", "number"),
     sa.Index("trial_by_run", "run_id", "state"),
+    **EXACT,
 )
 
 sweep_cell = sa.Table(
@@ -44,8 +47,9 @@ sweep_cell = sa.Table(
     sa.Column("sweep", sa.String(64), primary_key=True),
     sa.Column("study", sa.String(160), primary_key=True),
     sa.Column("position", sa.Integer, nullable=False),  # in the order of the file
-    sa.Column("definition", sa.Text, nullable=False),  # JSON: what makes the study this one
-    sa.Column("refused", sa.Text),  # why the combination was refused; NULL: it was not
+    sa.Column("definition", LONG, nullable=False),  # JSON: what makes the study this one
+    sa.Column("refused", LONG),  # why the combination was refused; NULL: it was not
+    **EXACT,
 )
 
 sweep_driver = sa.Table(
@@ -53,14 +57,15 @@ sweep_driver = sa.Table(
     metadata,
     sa.Column("sweep", sa.String(64), primary_key=True),
     sa.Column("owner", sa.String(255), nullable=False),
-    sa.Column("lease_until", sa.Float, nullable=False),
+    sa.Column("lease_until", sa.Double, nullable=False),
+    **EXACT,
 )
 
 
 class Now(FunctionElement[float]):
     """The database's clock: seconds since 1970, also within a transaction."""
 
-    type = sa.Float()
+    type = sa.Double()
     inherit_cache = True
 
 
@@ -72,3 +77,9 @@ def _sqlite_now(*_: Any, **__: Any) -> str:
 @compiles(Now, "postgresql")
 def _postgresql_now(*_: Any, **__: Any) -> str:
     return "EXTRACT(EPOCH FROM clock_timestamp())::float8"
+
+
+@compiles(Now, "mysql")
+@compiles(Now, "mariadb")
+def _mysql_now(*_: Any, **__: Any) -> str:
+    return "(UNIX_TIMESTAMP(SYSDATE(6)) + 0e0)"

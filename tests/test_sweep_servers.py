@@ -1,0 +1,167 @@
+"""Sweeps whose ledger is in PostgreSQL or MariaDB (MySQL's protocol), on real servers."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import optuna
+import pytest
+from database_servers import MariaDB, PostgreSQL, open_server
+from fake_work import BENCH, make_engine, starts
+from test_sweep_driver import RUNS, SWEEP
+
+from rnnbench.database import open_database
+from rnnbench.store import Store
+from rnnbench.sweep.driver import LostStorageError, run_sweep
+from rnnbench.sweep.file import parse_sweep
+from rnnbench.sweep.ledger import Ledger, Row, SweepBusyError
+from rnnbench.sweep.owner import identity
+
+SCRIPT = Path(__file__).with_name("fake_work.py")
+ME = identity(os.getpid())
+
+
+@pytest.fixture(scope="module", params=[PostgreSQL, MariaDB], ids=["postgresql", "mariadb"])
+def server(request):
+    server = open_server(request.param)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def url(server):
+    server.count = getattr(server, "count", 0) + 1
+    return server.fresh(f"rnnbench{server.count}")
+
+
+def run(text, root, url, **given):
+    given = {"lease": 2.0, "beat": 0.2, "engine_factory": make_engine(root), **given}
+    return run_sweep(parse_sweep(text), root=root, bench=BENCH, database=url, **given)
+
+
+def rows_of(url):
+    engine = open_database(url)
+    try:
+        return Ledger(engine, "sweep", ME).rows()
+    finally:
+        engine.dispose()
+
+
+def test_a_sweep_runs_once_and_its_results_are_in_the_database(tmp_path, url):
+    assert run(SWEEP, tmp_path, url).complete
+    assert not (tmp_path / "results.db").exists()
+    assert len(starts(tmp_path)) == RUNS
+    again = run(SWEEP, tmp_path, url)
+    assert (again.ran, again.complete) == (0, True)
+    with closing(Store(tmp_path, url)) as store:
+        assert sum(1 for _ in store.records()) == RUNS
+        assert store.reindex() == RUNS
+
+
+def test_configurations_are_those_of_sqlite(tmp_path, url):
+    from test_sweep_driver import params_of
+    from test_sweep_driver import run as run_on_sqlite
+
+    run(SWEEP, tmp_path, url)
+    (tmp_path / "sqlite").mkdir()
+    run_on_sqlite(SWEEP, tmp_path / "sqlite")
+    assert {r.key: r.params for r in rows_of(url)} == params_of(tmp_path / "sqlite")
+
+
+def test_a_driver_killed_on_the_way_goes_on(tmp_path, url):
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text(SWEEP)
+    for step in ("planned", "claimed", "finished", "committed"):
+        subprocess.run(
+            [sys.executable, SCRIPT, sweep, tmp_path, step, "2"],
+            env={**os.environ, "RNNBENCH_DATABASE": url}, capture_output=True,
+        )  # fmt: skip
+    assert run(SWEEP, tmp_path, url).complete
+    rows = rows_of(url)
+    assert len(rows) == len({r.run_id for r in rows}) == RUNS
+    assert all(r.ended for r in rows)
+    assert len(starts(tmp_path)) <= RUNS + 2 * 4
+
+
+def test_a_trial_is_claimed_by_one_of_sixteen(url):
+    engine = open_database(url)
+    owner = Ledger(engine, "sweep", ME)
+    with owner.driving():
+        for number in range(5):
+            row = Row(f"sweep/c/{number}", "sweep", "c", "search", number, "{}", f"run-{number}")
+            owner.plan([row])
+            barrier, taken = threading.Barrier(16), []
+
+            def claim(key=row.key):
+                mine = next(r for r in Ledger(engine, "sweep", ME).rows() if r.key == key)
+                barrier.wait()
+                if Ledger(engine, "sweep", ME).claim(mine, ME):
+                    taken.append(mine)
+
+            threads = [threading.Thread(target=claim) for _ in range(16)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(taken) == 1
+            assert not owner.finish(row, state="done", status="done", value=1.0)  # not its attempt
+            assert owner.finish(taken[0], state="done", status="done", value=1.0)
+    engine.dispose()
+
+
+def test_a_second_driver_is_told_who_holds_the_sweep(url):
+    engine = open_database(url)
+    first, second = Ledger(engine, "sweep", ME), Ledger(engine, "sweep", "other-1-2:3:4")
+    with first.driving(), pytest.raises(SweepBusyError, match="is being run by"):
+        second.driving().__enter__()
+    engine.dispose()
+
+
+def test_studies_can_be_copied_to_the_same_server(tmp_path, url):
+    driver = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
+    kind, _, rest = url.partition("://")
+    studies = f"{driver[kind]}://{rest}"
+    run(SWEEP, tmp_path, url, studies=studies)
+    names = optuna.get_all_study_names(studies)
+    assert len(names) == 4
+    study = optuna.load_study(study_name=names[0], storage=studies)
+    assert len(study.trials) == 3
+    assert all(t.user_attrs["run_id"] for t in study.trials)
+
+
+def test_a_server_that_goes_away_is_named_without_its_password_and_nothing_is_lost(
+    tmp_path, url, server
+):
+    slow = SWEEP.replace("[easy]", "[{name: easy, seconds: 0.2}]")
+
+    def stop():
+        while len(starts(tmp_path)) < 5:
+            time.sleep(0.05)
+        server.stop()
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    try:
+        with pytest.raises(LostStorageError) as lost:
+            run(slow, tmp_path, url)
+    finally:
+        stopper.join()
+        server.start()
+    assert "the same command goes on from here" in str(lost.value)
+    assert "sesame" not in str(lost.value)
+    done = {r.key: r.value for r in rows_of(url) if r.ended}
+    outcome = run(slow, tmp_path, url)
+    assert outcome.complete
+    assert done.items() <= {r.key: r.value for r in rows_of(url)}.items()
+    counts = len({run_id for run_id, _, _ in starts(tmp_path)})
+    assert counts == RUNS
+
+
+def test_a_missing_driver_of_a_database_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pymysql", None)
+    with pytest.raises(ValueError, match=r"pip install 'rnnbench\[mysql\]'"):
+        open_database("mysql://host/name")
