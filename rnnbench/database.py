@@ -8,14 +8,17 @@ several machines use a server, such as PostgreSQL: SQLite's log needs a local di
 
 from __future__ import annotations
 
+import contextlib
 import os
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 from sqlalchemy import (
     Column,
+    Connection,
     Engine,
     Integer,
     MetaData,
@@ -86,12 +89,7 @@ def create_tables(engine: Engine, metadata: MetaData, component: str, version: i
     Raises:
         ValueError: the tables were made by a newer or an older rnnbench.
     """
-    with engine.begin() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
-        elif connection.dialect.name in ("mysql", "mariadb"):
-            # Of this connection, until it is given back to the pool.
-            connection.execute(text("SELECT GET_LOCK('rnnbench', 60)"))
+    with engine.begin() as connection, _alone(connection):
         _versions.create_all(connection)
         query = select(schema_version.c.version).where(schema_version.c.component == component)
         found = connection.execute(query).scalar()
@@ -109,6 +107,22 @@ def create_tables(engine: Engine, metadata: MetaData, component: str, version: i
                     else "move the database away; `rnnbench index` builds it from the records"
                 )
             )
+
+
+@contextlib.contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """No other process creates tables meanwhile; SQLite's write transactions are alone anyway."""
+    name = connection.dialect.name
+    if name == "postgresql":  # until the end of the transaction
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+    if name not in ("mysql", "mariadb"):
+        yield
+        return
+    connection.execute(text("SELECT GET_LOCK('rnnbench', 60)"))
+    try:
+        yield
+    finally:
+        connection.execute(text("SELECT RELEASE_LOCK('rnnbench')"))
 
 
 def _open_server(url: str) -> Engine:

@@ -96,7 +96,7 @@ def test_a_trial_is_claimed_by_one_of_sixteen(url):
             owner.plan([row])
             barrier, taken = threading.Barrier(16), []
 
-            def claim(key=row.key):
+            def claim(key=row.key, barrier=barrier, taken=taken):
                 mine = next(r for r in Ledger(engine, "sweep", ME).rows() if r.key == key)
                 barrier.wait()
                 if Ledger(engine, "sweep", ME).claim(mine, ME):
@@ -126,11 +126,16 @@ def test_studies_can_be_copied_to_the_same_server(tmp_path, url):
     kind, _, rest = url.partition("://")
     studies = f"{driver[kind]}://{rest}"
     run(SWEEP, tmp_path, url, studies=studies)
-    names = optuna.get_all_study_names(studies)
-    assert len(names) == 4
-    study = optuna.load_study(study_name=names[0], storage=studies)
-    assert len(study.trials) == 3
-    assert all(t.user_attrs["run_id"] for t in study.trials)
+    storage = optuna.storages.RDBStorage(studies)
+    try:
+        names = optuna.get_all_study_names(storage)
+        assert len(names) == 4
+        study = optuna.load_study(study_name=names[0], storage=storage)
+        assert len(study.trials) == 3
+        assert all(t.user_attrs["run_id"] for t in study.trials)
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def test_a_server_that_goes_away_is_named_without_its_password_and_nothing_is_lost(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,9 @@ def run(
     for failure in outcome.failures:
         text = f"failed: {failure.key}: {failure.status}: {failure.reason}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
-    store = Store(root, database)
-    boards = build(_records(store, sweep))
-    report_damage(store)
+    with closing(Store(root, database)) as store:
+        boards = build(_records(store, sweep))
+        report_damage(store)
     if boards:
         print_boards(boards, console)
     if html and boards:

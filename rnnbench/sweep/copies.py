@@ -128,10 +128,12 @@ class Copies:
         self._written = time.monotonic()
 
     def close(self) -> None:
-        self.flush()
-        if isinstance(self._storage, optuna.storages.RDBStorage):
-            self._storage.remove_session()
-            self._storage.engine.dispose()
+        try:
+            self.flush()
+        finally:
+            if isinstance(self._storage, optuna.storages.RDBStorage):
+                self._storage.remove_session()
+                self._storage.engine.dispose()
 
 
 def _storage(where: str) -> Any:

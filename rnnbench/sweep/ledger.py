@@ -21,6 +21,8 @@ from rnnbench.sweep.tables import VERSION, Now, metadata, sweep_cell, sweep_driv
 
 ENDED = ("done", "pruned", "failed")
 
+_held: set[tuple[str, str]] = set()  # (database, sweep) that this process drives
+
 
 class SweepBusyError(RuntimeError):
     """Another process drives this sweep."""
@@ -72,6 +74,10 @@ class Ledger:
         self.engine, self.sweep, self.owner, self.lease = engine, sweep, owner, lease
         create_tables(engine, metadata, "sweeps", VERSION)
 
+    @property
+    def _place(self) -> tuple[str, str]:
+        return self.engine.url.render_as_string(), self.sweep
+
     # ------------------------------------------------------------------------- the sweep itself
 
     @contextmanager
@@ -85,7 +91,14 @@ class Ledger:
         with self.engine.begin() as connection:
             query = sa.select(d.owner, d.lease_until > Now()).where(d.sweep == self.sweep)
             holder = connection.execute(query).first()
-            if holder is not None and not is_dead(holder[0]) and (holder[1] or is_here(holder[0])):
+            # What this process holds no more, it could not give back: the database was away.
+            left = holder is not None and holder[0] == self.owner and self._place not in _held
+            if (
+                holder is not None
+                and not left
+                and not is_dead(holder[0])
+                and (holder[1] or is_here(holder[0]))
+            ):
                 raise SweepBusyError(
                     f"the sweep {self.sweep!r} is being run by {describe(holder[0])}.\n"
                     "  Wait for it or stop it; a copy under another `name:` can run beside it."
@@ -99,9 +112,11 @@ class Ledger:
                     sweep=self.sweep, owner=self.owner, lease_until=Now() + self.lease
                 )
             )
+        _held.add(self._place)
         try:
             yield
         finally:
+            _held.discard(self._place)
             with self.engine.begin() as connection:
                 mine = (d.sweep == self.sweep) & (d.owner == self.owner)
                 connection.execute(sa.delete(sweep_driver).where(mine))
