@@ -52,6 +52,7 @@ TORCH_FREE = (
     "attribution",
     "report.attribution",
     "protocol",
+    "remote",
     "yamltext",
 )
 

@@ -111,7 +111,7 @@ class Worker:
 
         module, _, function = self._setup.work.partition(":")
         # The driver alone writes to the database: workers may be on other machines.
-        store = Store(Path(self._setup.root), index=False)
+        store = Store(self._setup.root, index=False)
         return getattr(importlib.import_module(module), function), store
 
     def _do(self, job: Job, execute: Callable[..., Any], store: Any) -> Ending:
