@@ -21,7 +21,7 @@ from rnnbench.group import Asked, Failed, Left, Setup, Stepped
 from rnnbench.loader import Position
 from rnnbench.process import on_gpu
 from rnnbench.ranks import PATIENCE, Ranks
-from rnnbench.record import Status
+from rnnbench.record import Status, redact
 from rnnbench.runner import out_of_memory, train
 from rnnbench.stopping import SIGNALS
 from rnnbench.store import Store
@@ -67,7 +67,7 @@ class Rank:
         except Refusal as refusal:
             told = Failed(Status.CRASHED, str(refusal), refused=True)
         except Exception as error:
-            traceback.print_exc()
+            print(redact(traceback.format_exc()), file=sys.stderr)
             memory = out_of_memory(error)
             status = Status.CRASHED if memory is None else Status.OOM
             reason = memory or f"{type(error).__name__}: {error}"

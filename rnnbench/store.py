@@ -109,9 +109,17 @@ class Store:
         Raises:
             OSError: the address cannot be read, so an earlier attempt may be missed.
         """
+        return self.fetch(run_id, (*RESUME, RECORD))
+
+    def fetch(self, run_id: str, names: Iterable[str]) -> Path:
+        """The folder of a run, with these of its files as they stand at the address.
+
+        Raises:
+            OSError: the address cannot be read.
+        """
         folder = self.run_dir(run_id)
         if self.remote is not None:
-            self.remote.fetch(folder, (*RESUME, RECORD))
+            self.remote.fetch(folder, names)
         return folder
 
     def keep(self, run_id: str) -> None:
