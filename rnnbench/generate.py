@@ -68,7 +68,7 @@ def load_run(store: Store, run: str) -> Trained:
     from safetensors.torch import load_file
 
     record = find_run(store, run)
-    path = store.run_dir(record.run_id) / "weights.safetensors"
+    path = store.fetch(record.run_id, ["weights.safetensors"]) / "weights.safetensors"
     if not path.is_file():
         raise RunError(
             f"{record.run_id} ({record.status}) has left no weights: only a finished run does.\n"

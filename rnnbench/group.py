@@ -27,6 +27,7 @@ from rnnbench.ended import Ended
 from rnnbench.loader import Position
 from rnnbench.record import Record, Status
 from rnnbench.spec import Trainer
+from rnnbench.store import Store
 
 RANK = "import sys\nfrom rnnbench.rank import main\nmain(int(sys.argv[1]))"
 HEAR_SECONDS = 3.0  # after a rank failed, for the others to say what they know
@@ -42,6 +43,7 @@ class Setup:
         port: of the loopback address, where the ranks find each other.
         listening: descriptor of the socket bound to it, at the first rank; else None.
         parent: number of the process above.
+        root: of the store.
     """
 
     rank: int
@@ -50,7 +52,7 @@ class Setup:
     parent: int
     record: Record
     trainer: Trainer
-    folder: Path
+    root: Path | str
     asks: bool
 
 
@@ -110,7 +112,7 @@ def refuse_devices(trainer: Trainer) -> None:
 def train_in_group(
     record: Record,
     trainer: Trainer,
-    folder: Path,
+    store: Store,
     on_validation: Callable[[int, float], bool] | None,
     on_step: Callable[[Position, float, float], None] | None,
     stopped: Callable[[], int],
@@ -128,7 +130,7 @@ def train_in_group(
     result: Record | None = None
     failures: list[Failed] = []
     told, deadline = 0, float("inf")
-    with _ranks(record, trainer, folder, on_validation is not None) as ranks:
+    with _ranks(record, trainer, store, on_validation is not None) as ranks:
         open_ends = dict(ranks)
         while open_ends and time.monotonic() < deadline:
             if stopped() and not told:
@@ -172,7 +174,7 @@ Found = dict[Connection, tuple[int, subprocess.Popen]]
 
 
 @contextlib.contextmanager
-def _ranks(record: Record, trainer: Trainer, folder: Path, asks: bool) -> Iterator[Found]:
+def _ranks(record: Record, trainer: Trainer, store: Store, asks: bool) -> Iterator[Found]:
     """The processes by their connections; all are dead afterwards."""
     found: Found = {}
     environment = {
@@ -201,7 +203,7 @@ def _ranks(record: Record, trainer: Trainer, folder: Path, asks: bool) -> Iterat
                     ours.send(
                         Setup(
                             rank, server.getsockname()[1], listening, os.getpid(),
-                            record, trainer, folder, asks,
+                            record, trainer, store.given, asks,
                         )
                     )  # fmt: skip
             yield found

@@ -21,12 +21,12 @@ from rnnbench.stopping import exit_code
 from rnnbench.store import Store
 
 
-def launch(spec: RunSpec, trainer: Trainer, root: Path, quiet: bool) -> int:
+def launch(spec: RunSpec, trainer: Trainer, root: Path | str, quiet: bool) -> int:
     """Run a spec unless it is finished; return the exit code."""
     console, store = Console(), Store(root)
     record = store.finished(spec.run_id)
     if record is not None:
-        console.print(f"finished before, not run again: {store.run_dir(spec.run_id)}")
+        console.print(f"finished before, not run again: {store.place(spec.run_id)}")
         show(record, console)
         return exit_code_of(record)
     found = check_spec(spec)
@@ -44,7 +44,7 @@ def launch(spec: RunSpec, trainer: Trainer, root: Path, quiet: bool) -> int:
     show(record, console)
     if record.status is Status.INTERRUPTED:
         console.print("The same command goes on from here.")
-    console.print(f"{record.status}: {store.run_dir(spec.run_id)}", soft_wrap=True)
+    console.print(f"{record.status}: {store.place(spec.run_id)}", soft_wrap=True)
     return exit_code_of(record)
 
 

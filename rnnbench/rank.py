@@ -21,9 +21,10 @@ from rnnbench.group import Asked, Failed, Left, Setup, Stepped
 from rnnbench.loader import Position
 from rnnbench.process import on_gpu
 from rnnbench.ranks import PATIENCE, Ranks
-from rnnbench.record import Status
+from rnnbench.record import Status, redact
 from rnnbench.runner import out_of_memory, train
 from rnnbench.stopping import SIGNALS
+from rnnbench.store import Store
 from rnnbench.telemetry import NoTelemetry, Telemetry
 from rnnbench.training import Training
 
@@ -66,7 +67,7 @@ class Rank:
         except Refusal as refusal:
             told = Failed(Status.CRASHED, str(refusal), refused=True)
         except Exception as error:
-            traceback.print_exc()
+            print(redact(traceback.format_exc()), file=sys.stderr)
             memory = out_of_memory(error)
             status = Status.CRASHED if memory is None else Status.OOM
             reason = memory or f"{type(error).__name__}: {error}"
@@ -87,16 +88,16 @@ class Rank:
             wait_for_workers=False, master_listen_fd=setup.listening,
         )  # fmt: skip
         ranks = Ranks(setup.rank, trainer.devices, record.spec.seed, store, gpu)
+        results = Store(setup.root, index=False)
+        folder = results.run_dir(record.run_id)
         telemetry = (
-            Telemetry(record.spec, trainer, setup.folder, record.sweep)
-            if leads
-            else NoTelemetry(setup.folder)
+            Telemetry(record.spec, trainer, folder, record.sweep) if leads else NoTelemetry(folder)
         )
         record = train(
-            record, trainer, setup.folder, telemetry,
+            record, trainer, folder, telemetry,
             on_validation=self._ask if leads and setup.asks else None,
             on_step=self._tell if leads else None,
-            begun=self._begun, ranks=ranks,
+            begun=self._begun, store=results, ranks=ranks,
         )  # fmt: skip
         peak = torch.cuda.max_memory_allocated() if gpu else 0
         return Left(peak, record if leads else None)

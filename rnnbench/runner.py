@@ -63,7 +63,7 @@ def execute(
     trainer = trainer or Trainer()
     refuse_devices(trainer)
     started, began = datetime.now(UTC), time.perf_counter()
-    folder = store.run_dir(spec.run_id)
+    folder = store.begin(spec.run_id)
     sweep_folder(folder)  # of what a killed attempt had begun to write
     record = Record(
         spec=spec, status=Status.CRASHED, reason="the process ended", attempt=attempt,
@@ -75,13 +75,13 @@ def execute(
         with contextlib.nullcontext() if quiet else signals(stop.ask):
             if trainer.devices > 1:
                 record = train_in_group(
-                    record, trainer, folder, on_validation, on_step, lambda: stop.number
+                    record, trainer, store, on_validation, on_step, lambda: stop.number
                 )
             else:
                 telemetry = Telemetry(spec, trainer, folder, sweep)
                 record = train(
                     record, trainer, folder, telemetry,
-                    on_validation=on_validation, on_step=on_step, begun=stop.begun,
+                    on_validation=on_validation, on_step=on_step, begun=stop.begun, store=store,
                 )  # fmt: skip
     except Ended as end:  # before there was a run, or a rank of it failed
         _end(record, end)
@@ -92,6 +92,7 @@ def execute(
     record = Record(**{k: getattr(record, k) for k in record.__dataclass_fields__})
     if store.write(record) and record.status in FINAL:
         checkpoint.clear(folder)
+        store.forget(spec.run_id, checkpoint.KEPT)
     return record
 
 
@@ -124,12 +125,14 @@ def train(
     on_validation: OnValidation | None,
     on_step: OnStep | None,
     begun: Callable[[Training], None],
+    store: Store,
     ranks: Ranks | None = None,
 ) -> Record:
     """Train and evaluate; the record says how it ended, and is not written.
 
     Args:
         begun: given the run once it can be asked to stop.
+        store: where checkpoints are sent, besides their folder.
         ranks: of a run on several devices. Only the first evaluates; failures are raised.
     """
     spec = record.spec
@@ -137,6 +140,7 @@ def train(
     try:
         configure(trainer)
         run = Training(spec, trainer, folder, telemetry, on_validation, on_step, ranks)
+        run.kept = lambda: store.keep(spec.run_id)
         begun(run)
         scan.use(trainer.scan, is_long(spec.budget, run.loader.steps))
         fit(run)
@@ -158,6 +162,8 @@ def train(
         _account(run, record)
     telemetry.close(record)
     record.provenance["telemetry"] = telemetry.problems
+    if store.problems:
+        record.provenance["storage"] = list(store.problems)
     return record
 
 

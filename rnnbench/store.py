@@ -3,12 +3,16 @@
     ROOT/runs/RUN_ID/record.json    written whole, see `rnnbench.atomic`
     ROOT/results.db                 SQLite, or any database that SQLAlchemy knows, by its URL
 
+ROOT may be an address that fsspec knows: then a folder of this machine stands in for it, and
+`rnnbench.remote` keeps the two alike.
+
 The index is brought up to date before it is read: a run folder that was copied here, changed
 or removed shows at once, and a process killed between the two writes loses nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import warnings
 from collections.abc import Iterable, Iterator
@@ -23,6 +27,7 @@ from rnnbench.atomic import stage_file, stamp, sweep_staged
 from rnnbench.database import WAIT_SECONDS, create_tables, open_database, reader
 from rnnbench.index import VERSION, index_rows, metadata, result, row_of
 from rnnbench.record import FINAL, Record, Status
+from rnnbench.remote import RECORD, RESUME, Remote, is_address
 
 __all__ = ["Store", "check_name", "metadata", "open_database", "result"]
 
@@ -48,18 +53,24 @@ class Store:
     """The results under a folder.
 
     Args:
-        root: the folder; it is made where it is missing.
+        root: the folder, made where it is missing; or the address of one, such as
+            s3://bucket/results.
         url: another database than ROOT/results.db, which several machines may share; rows of
             runs that this disk lacks are then left alone.
         index: False: records are written and read, and the database is left to another process.
 
     Attributes:
         engine: the database, for tables of others (see `rnnbench.database.create_tables`).
+        root: the folder on this machine, where the index and what runs write lie.
+        problems: what could not be sent to the address, for records.
         damaged: run id -> what is wrong with its record.json, as last seen.
     """
 
-    def __init__(self, root: Path, url: str | None = None, *, index: bool = True) -> None:
-        self.root = Path(root)
+    def __init__(self, root: Path | str, url: str | None = None, *, index: bool = True) -> None:
+        self.given = root  # what another process opens the same store by
+        self.remote = Remote(str(root)) if is_address(root) else None
+        self.root = Path(root) if self.remote is None else self.remote.folder
+        self.problems: list[str] = []
         self._indexes = index
         self.shared = url is not None
         self.damaged: dict[str, str] = {}
@@ -86,6 +97,47 @@ class Store:
         folder.mkdir(exist_ok=True)
         return folder
 
+    def place(self, run_id: str) -> str:
+        """Where a reader finds a run."""
+        return str(self.run_dir(run_id)) if self.remote is None else (
+            f"{self.remote.shown}/runs/{check_name(run_id, 'run id')}"
+        )  # fmt: skip
+
+    def begin(self, run_id: str) -> Path:
+        """The folder of a run that is about to train, with what an earlier attempt left anywhere.
+
+        Raises:
+            OSError: the address cannot be read, so an earlier attempt may be missed.
+        """
+        return self.fetch(run_id, (*RESUME, RECORD))
+
+    def fetch(self, run_id: str, names: Iterable[str]) -> Path:
+        """The folder of a run, with these of its files as they stand at the address.
+
+        Raises:
+            OSError: the address cannot be read.
+        """
+        folder = self.run_dir(run_id)
+        if self.remote is not None:
+            self.remote.fetch(folder, names)
+        return folder
+
+    def keep(self, run_id: str) -> None:
+        """Send a checkpoint that stands in the folder; a failure is told once, in `problems`."""
+        if self.remote is None:
+            return
+        try:
+            self.remote.send_checkpoint(self.run_dir(run_id))
+        except OSError as error:
+            if not self.problems:
+                self.problems.append(f"a checkpoint is on the disk of its machine only: {error}")
+
+    def forget(self, run_id: str, names: Iterable[str]) -> None:
+        """Remove files of a run from the address, once its record stands there."""
+        if self.remote is not None:
+            with contextlib.suppress(OSError):  # they are in nobody's way
+                self.remote.remove(self.run_dir(run_id), names)
+
     def write(self, record: Record) -> bool:
         """Save a record on disk and in the index, unless a better one stands there.
 
@@ -101,16 +153,18 @@ class Store:
         for name, what in ((record.sweep, "sweep name"), (record.study, "study name")):
             if name is not None:
                 check_name(name, what)
-        path = self.run_dir(record.run_id) / "record.json"
+        path = self.run_dir(record.run_id) / RECORD
+        self._fetch(record.run_id)
         with FileLock(path.with_name(".record.lock"), timeout=WAIT_SECONDS):
             sweep_staged(path)
-            old = self.read(record.run_id)
+            old = self._read(record.run_id)
             if old is not None and not _may_replace(old, record):
                 return False
             text = record.as_json()
             staged = stage_file(path, text)
             if not self._indexes:
                 staged.commit()
+                self._send(path.parent)
                 return True
             try:
                 with self.engine.begin() as connection:
@@ -130,7 +184,31 @@ class Store:
                 )
             finally:
                 staged.discard()
+            if written:
+                self._send(path.parent)
         return bool(written)
+
+    def _send(self, folder: Path) -> None:
+        if self.remote is None:
+            return
+        try:
+            self.remote.send_results(folder)
+        except OSError as error:
+            _warn(
+                f"{error}; the record is safe in {folder}, and the next command with the same "
+                "--out on this machine sends it"
+            )
+
+    def _fetch(self, run_id: str) -> None:
+        """See the record that stands at the address, where it can be reached."""
+        folder = self._record(run_id).parent
+        if self.remote is None:
+            return
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.remote.fetch(folder, [RECORD])
+        except OSError as error:
+            _warn(f"{error}; going by what this machine knows of {run_id}")
 
     def read(self, run_id: str) -> Record | None:
         """The record of a run, None where there is none.
@@ -138,6 +216,10 @@ class Store:
         Raises:
             ValueError: it is damaged or newer than this rnnbench; the message names the file.
         """
+        self._fetch(run_id)
+        return self._read(run_id)
+
+    def _read(self, run_id: str) -> Record | None:
         path = self._record(run_id)
         try:
             text = path.read_bytes()
@@ -184,6 +266,7 @@ class Store:
     def index(self, run_id: str) -> None:
         """Enter the record that another process wrote; it is one, and can be read."""
         path = self._record(run_id)
+        self._fetch(run_id)
         with FileLock(path.with_name(".record.lock"), timeout=WAIT_SECONDS):
             now, text = stamp(path), path.read_text("utf-8")
         with self.engine.begin() as connection:
@@ -216,6 +299,11 @@ class Store:
 
     def _scan(self, known: dict[str, str]) -> tuple[list[dict[str, Any]], list[str]]:
         """Rows of the records on disk whose stamp is not the known one, and ids without these."""
+        if self.remote is not None:
+            try:
+                self.remote.refresh(self._runs)
+            except OSError as error:
+                _warn(f"{error}; these are the results that this machine knows")
         rows, same = [], set()
         self.damaged = {}
         for folder in sorted(self._runs.iterdir()):

@@ -6,6 +6,7 @@ training goes on. The CSV log is part of the result and is not forgiven.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import sys
@@ -16,9 +17,10 @@ from typing import Any
 
 from rnnbench.atomic import replace_file
 from rnnbench.loader import Position
-from rnnbench.record import Record
+from rnnbench.record import Record, redact
 from rnnbench.spec import RunSpec, Trainer
 
+INIT_SECONDS = float(os.environ.get("WANDB_INIT_TIMEOUT", 20))  # wandb's own 90 s hold up a sweep
 COLUMNS = ("step", "epoch", "tokens", "seconds", "name", "value")
 
 
@@ -67,8 +69,8 @@ class Telemetry:
             replace_file(self.csv_path, "".join([header, *kept]))
 
     def failure(self, error: BaseException) -> None:
-        """Keep a crash's traceback beside the record."""
-        text = "".join(traceback.format_exception(error))
+        """Keep a crash's traceback beside the record, without keys and tokens."""
+        text = redact("".join(traceback.format_exception(error)))
         (self.folder / "error.txt").write_text(text, encoding="utf-8")
 
     def close(self, record: Record) -> None:
@@ -80,8 +82,11 @@ class Telemetry:
         try:
             action()
         except Exception as error:
+            if self.service is not None:
+                with contextlib.suppress(Exception):
+                    self.service.abandon()
             self.service = None
-            first = (str(error) or type(error).__name__).splitlines()[0]
+            first = redact((str(error) or type(error).__name__).splitlines()[0])
             self.problems.append(f"{what}: {first}")
             print(f"rnnbench: {what} failed and is left out of this run: {first}", file=sys.stderr)
 
@@ -111,6 +116,9 @@ class _TensorBoard:
     def close(self, record: Record) -> None:
         self.writer.close()
 
+    def abandon(self) -> None:
+        self.writer.close()
+
 
 class _Wandb:
     """The sweep's name is the group; settings are plain values, and no environment is sent."""
@@ -123,15 +131,27 @@ class _Wandb:
                 "wandb is neither logged in by WANDB_API_KEY nor offline: "
                 "set WANDB_MODE=offline (and `wandb sync` later), or the key"
             )
-        self.run = wandb.init(
-            project=os.environ.get("WANDB_PROJECT", "rnnbench"),
-            group=sweep,
-            name=spec.run_id,
-            dir=str(folder),
-            config=spec.as_dict(),
-            reinit="finish_previous",
-            settings=wandb.Settings(silent=True, console="off"),
-        )
+        try:
+            self.run = wandb.init(
+                project=os.environ.get("WANDB_PROJECT", "rnnbench"),
+                group=sweep,
+                name=spec.run_id,
+                dir=str(folder),
+                config=spec.as_dict(),
+                reinit="create_new",
+                settings=wandb.Settings(
+                    silent=True,
+                    console="off",
+                    init_timeout=INIT_SECONDS,
+                    # It would keep the command line as it is, logins and keys included.
+                    x_disable_meta=True,
+                    x_disable_machine_info=True,
+                ),
+            )
+        except Exception:
+            with contextlib.suppress(Exception):
+                self.abandon()
+            raise
 
     def log(self, step: int, values: dict[str, Any]) -> None:
         self.run.log({k: v for k, v in values.items() if v is not None}, step=step)
@@ -139,3 +159,14 @@ class _Wandb:
     def close(self, record: Record) -> None:
         self.run.summary.update({"status": record.status, **record.metrics.get("test", {})})
         self.run.finish(exit_code=0 if record.status == "done" else 1)
+
+    def abandon(self) -> None:
+        """Let go of a broken service, so that the next run of this process gets a new one."""
+        import wandb
+
+        try:
+            wandb.teardown()
+        except SystemExit as left:  # its way to say that the service failed
+            raise RuntimeError("wandb's service failed") from left
+        finally:
+            os.environ.pop("WANDB_SERVICE", None)  # the address of the broken one

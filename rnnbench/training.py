@@ -89,7 +89,7 @@ class Training(pl.LightningModule):
         self.stop_signal: int | None = None
         self.saved = self._began = time.monotonic()
         self.validation_seconds = 0.0  # of the last one
-        self.keep = checkpoint.save
+        self.kept: Callable[[], None] = lambda: None  # called after a checkpoint
 
     # ------------------------------------------------------------------ what Lightning asks for
 
@@ -145,11 +145,10 @@ class Training(pl.LightningModule):
         self, losses: list[torch.Tensor], weights: list[Any], at: Position, whole: bool
     ) -> None:
         """Account for the steps up to a position; a pack that is not whole goes on after it."""
-        values = torch.stack(losses)
+        values = torch.stack(losses)  # reading it waits for the device
         told = values.tolist() if self.ranks is None else self.ranks.losses(
             values, torch.stack(weights)
         )  # fmt: skip
-        # Either waits for the device.
         self.train_seconds += time.perf_counter() - self._began
         self._began = time.perf_counter()
         if self.ranks is not None:  # schedules and budgets read one clock
@@ -364,7 +363,8 @@ class Training(pl.LightningModule):
         mine = {"carried": self.state, "memory": self.memory}
         shares = [mine] if self.ranks is None else self.ranks.collect(mine)
         if shares is not None:
-            self.keep(self.folder, resume.state_of(self, shares))
+            checkpoint.save(self.folder, resume.state_of(self, shares))
+            self.kept()
         self.saved = time.monotonic()
 
 

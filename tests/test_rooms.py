@@ -53,6 +53,7 @@ TORCH_FREE = (
     "attribution",
     "report.attribution",
     "protocol",
+    "remote",
     "yamltext",
 )
 

@@ -8,10 +8,20 @@ from typing import Any
 
 import click
 
+
+class Place(click.Path):
+    """A folder as a Path, or an address as text."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if isinstance(value, str) and "://" in value:
+            return value
+        return super().convert(value, param, ctx)
+
+
 RESULTS = click.option(
-    "--out", "root", type=click.Path(path_type=Path, file_okay=False), envvar="RNNBENCH_RESULTS",
+    "--out", "root", type=Place(path_type=Path, file_okay=False), envvar="RNNBENCH_RESULTS",
     default=Path("rnnbench-results"), show_default=True, show_envvar=True,
-    help="Folder of results.",
+    help="Folder of results, or an address such as s3://bucket/results.",
 )  # fmt: skip
 
 DATABASE = click.option(

@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rnnbench.provenance import redact
 from rnnbench.spec import RunSpec, Trainer
 from rnnbench.sweep.channel import Channel
 from rnnbench.sweep.engine import Alive, Ending, Finished, Job, Report, Usage
@@ -111,7 +112,7 @@ class Worker:
 
         module, _, function = self._setup.work.partition(":")
         # The driver alone writes to the database: workers may be on other machines.
-        store = Store(Path(self._setup.root), index=False)
+        store = Store(self._setup.root, index=False)
         return getattr(importlib.import_module(module), function), store
 
     def _do(self, job: Job, execute: Callable[..., Any], store: Any) -> Ending:
@@ -139,7 +140,7 @@ class Worker:
         except Exception as error:
             if type(error).__name__ == "Refusal":  # of trainer.devices, before compute
                 return Ending("refused", str(error))
-            traceback.print_exc()  # into the run's log
+            print(redact(traceback.format_exc()), file=sys.stderr)  # into the run's log
             frame = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{frame.filename}:{frame.lineno}"
             return Ending("crashed", f"{type(error).__name__}: {error} ({where})")

@@ -1,0 +1,114 @@
+"""Weights & Biases never harms a run, and no secret reaches the disk."""
+
+import dataclasses
+import os
+import signal
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+from test_runner import CPU, small
+
+from rnnbench import launch, telemetry, training
+from rnnbench.record import Status
+from rnnbench.runner import execute
+from rnnbench.store import Store
+
+WANDB = dataclasses.replace(CPU, logger="wandb")
+KEY = "0123456789abcdef0123456789abcdefcanary99"
+
+
+def run_in(folder, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of wandb's own dependencies
+        return execute(small(), store=Store(folder), trainer=WANDB, **options)
+
+
+def services():
+    """Numbers of wandb's own processes below this one."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            parent = int(path.with_name("stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid() and b"wandb-core" in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_a_server_that_cannot_be_reached_costs_a_bounded_time_and_no_run(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # the port of discard
+    monkeypatch.setattr(telemetry, "INIT_SECONDS", 3.0)
+    began = time.monotonic()
+    record = run_in(tmp_path)
+    assert time.monotonic() - began < 60
+    assert record.status == Status.DONE
+    assert record.provenance["telemetry"][0].startswith("wandb: ")
+    assert KEY not in str(record.as_dict())
+
+
+def test_a_service_that_is_killed_while_a_run_trains_harms_no_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    plain, killed = training.Training._one_step, []
+
+    def one_step(self, batch, fresh, after):
+        if after.step == 30:
+            killed.extend(services())
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+        return plain(self, batch, fresh, after)
+
+    monkeypatch.setattr(training.Training, "_one_step", one_step)
+    record = run_in(tmp_path)
+    assert killed
+    assert record.status == Status.DONE
+    assert len(record.provenance["telemetry"]) == 1
+
+
+def test_no_secret_of_the_surroundings_reaches_the_disk(tmp_path, monkeypatch):
+    secrets = {
+        "WANDB_API_KEY": KEY,
+        "GITHUB_TOKEN": "ghp_canary0canary0canary0canary0",
+        "DATABASE_URL": "postgresql://me:canary55pass@db/results",
+        "AWS_SECRET_ACCESS_KEY": "canary66+secret/access",
+    }
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    command = ["rnnbench", "--url", secrets["DATABASE_URL"], "--token=canary77"]
+    monkeypatch.setattr("sys.argv", command)
+    plain = training.Training._one_step
+
+    def one_step(self, batch, fresh, after):
+        if after.step == 30:
+            raise RuntimeError(f"cannot reach {secrets['DATABASE_URL']}, api_key={KEY}")
+        return plain(self, batch, fresh, after)
+
+    assert run_in(tmp_path / "done", sweep="mysweep").status == Status.DONE
+    monkeypatch.setattr(training.Training, "_one_step", one_step)
+    assert run_in(tmp_path / "crashed").status == Status.CRASHED
+    files = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert any(p.suffix == ".wandb" for p in files)
+    assert any(p.name == "error.txt" for p in files)
+    for path in files:
+        content = path.read_bytes()
+        for secret in (*secrets.values(), "canary55pass", "canary77"):
+            assert secret.encode() not in content, path
+
+
+@pytest.mark.parametrize("status", ["crashed", "nan"])
+def test_a_run_that_fails_has_an_exit_code_and_a_last_line_that_say_so(
+    tmp_path, monkeypatch, capsys, status
+):
+    def fails(self, *_):
+        if status == "crashed":
+            raise RuntimeError("a fault")
+        return float("nan") * next(self.model.parameters()).sum().detach()
+
+    monkeypatch.setattr(training.Training, "_one_step", fails)
+    assert launch.launch(small(), CPU, tmp_path, True) == 1
+    assert capsys.readouterr().out.splitlines()[-1].startswith(f"{status}: ")
