@@ -13,6 +13,7 @@ or removed shows at once, and a process killed between the two writes loses noth
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import warnings
 from collections.abc import Iterable, Iterator
@@ -49,6 +50,16 @@ def check_name(name: str, what: str) -> str:
     return name
 
 
+def whole(root: Path | str) -> str:
+    """What another process opens the same store by: an address, or a path from the root on."""
+    return str(root) if is_address(root) else str(Path(root).absolute())
+
+
+def folder_of(root: Path | str) -> Path:
+    """The folder on this machine of the store at a path or an address."""
+    return Remote(str(root)).folder if is_address(root) else Path(root)
+
+
 class Store:
     """The results under a folder.
 
@@ -72,6 +83,8 @@ class Store:
         self.root = Path(root) if self.remote is None else self.remote.folder
         self.problems: list[str] = []
         self._indexes = index
+        if index and url is None:
+            url = os.environ.get("RNNBENCH_DATABASE") or None
         self.shared = url is not None
         self.damaged: dict[str, str] = {}
         self._runs = self.root / "runs"

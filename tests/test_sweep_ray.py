@@ -95,7 +95,8 @@ def test_a_lost_node_is_replaced_within_30_seconds_and_blames_no_trial(cluster, 
     cluster.remove_node(other)
 
 
-def test_what_has_no_room_is_said_and_given_up(make):
+def test_what_has_no_room_is_said_and_given_up(make, monkeypatch):
+    monkeypatch.setattr("rnnbench.sweep.ray.COMPLAIN_SECONDS", 1.0)
     said = []
     impossible = Resources(labels={"pool": "none"})
     engine = make(1, resources=impossible, say=said.append, patience=1.0)

@@ -96,7 +96,7 @@ def named(command: Any) -> Any:
 @DATABASE
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.option("--watch", is_flag=True, help="Until the sweep ends, or Ctrl-C.")
-def status(name: str | None, root: Path, database: str | None, as_json: bool,
+def status(name: str | None, root: Path | str, database: str | None, as_json: bool,
            watch: bool) -> None:  # fmt: skip
     """How the sweep NAME goes, and on what; without NAME, every sweep in a line."""
     from rnnbench.sweep.ruling import show_status
@@ -106,7 +106,7 @@ def status(name: str | None, root: Path, database: str | None, as_json: bool,
 
 @sweep.command(epilog=example("rnnbench sweep pause quickstart"))
 @named
-def pause(name: str, root: Path, database: str | None) -> None:
+def pause(name: str, root: Path | str, database: str | None) -> None:
     """Start nothing more; what runs goes on to its end."""
     from rnnbench.sweep.ruling import pause_sweep
 
@@ -115,7 +115,7 @@ def pause(name: str, root: Path, database: str | None) -> None:
 
 @sweep.command(epilog=example("rnnbench sweep stop quickstart"))
 @named
-def stop(name: str, root: Path, database: str | None) -> None:
+def stop(name: str, root: Path | str, database: str | None) -> None:
     """Stop in order: running trials save what they have, the driver ends. Waits until it has."""
     from rnnbench.sweep.ruling import stop_sweep
 
@@ -128,7 +128,7 @@ def stop(name: str, root: Path, database: str | None) -> None:
 ))  # fmt: skip
 @named
 @click.argument("trials", nargs=-1, metavar="[TRIAL]...")
-def retry(name: str, trials: tuple[str, ...], root: Path, database: str | None) -> None:
+def retry(name: str, trials: tuple[str, ...], root: Path | str, database: str | None) -> None:
     """Run failed trials again: all that crashed or ran out of memory or time, or those named."""
     from rnnbench.sweep.ruling import retry_trials
 
@@ -140,7 +140,7 @@ def retry(name: str, trials: tuple[str, ...], root: Path, database: str | None) 
 @click.option("--seed", "seeds", type=click.IntRange(min=0), multiple=True,
               help="One more seed of the final runs; may be repeated.")  # fmt: skip
 @named
-def extend(name: str, trials: int | None, seeds: tuple[int, ...], root: Path,
+def extend(name: str, trials: int | None, seeds: tuple[int, ...], root: Path | str,
            database: str | None) -> None:  # fmt: skip
     """Ask for more trials or final seeds than the file does."""
     from rnnbench.sweep.ruling import extend_sweep
@@ -151,7 +151,7 @@ def extend(name: str, trials: int | None, seeds: tuple[int, ...], root: Path,
 @sweep.command(epilog=example("rnnbench sweep logs quickstart char-lm.lstm.0a1b2c3d/4"))
 @named
 @click.argument("trial", required=False)
-def logs(name: str, trial: str | None, root: Path, database: str | None) -> None:
+def logs(name: str, trial: str | None, root: Path | str, database: str | None) -> None:
     """What a TRIAL printed; without TRIAL, the names of all, how each stands, and where."""
     from rnnbench.sweep.ruling import show_logs
 

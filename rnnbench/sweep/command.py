@@ -41,7 +41,7 @@ def run_file(file: Path, *, trials: int | None, timeout: str | None, **given: An
     return run(dataclasses.replace(sweep, search=search), started=started, **given)
 
 
-def resume_sweep(name: str, *, root: Path, database: str | None, **given: Any) -> int:
+def resume_sweep(name: str, *, root: Path | str, database: str | None, **given: Any) -> int:
     """End a pause, or go on with a sweep that nobody runs."""
     with ruled(name, root, database) as ruling:
         order = ruling.orders.read()
@@ -67,7 +67,7 @@ def run(
     workers: int | None,
     studies: str | None,
     html: bool,
-    root: Path,
+    root: Path | str,
     database: str | None,
     started: dict[str, Any],
 ) -> int:
@@ -94,7 +94,7 @@ def run(
     if boards:
         print_boards(boards, console)
     if html and boards:
-        page = Path(root) / "sweeps" / sweep.name / "leaderboard.html"
+        page = store.root / "sweeps" / sweep.name / "leaderboard.html"
         page.parent.mkdir(parents=True, exist_ok=True)
         command = f"rnnbench sweep {Path(sweep.text.file).name}"
         write_page(boards, page, f"Sweep {sweep.name}", refused=outcome.refused, command=command)

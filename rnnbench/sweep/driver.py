@@ -18,7 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rnnbench.store import Store
+from rnnbench.store import Store, folder_of
 from rnnbench.sweep.cell import CellRun
 from rnnbench.sweep.engines import Choice, engine_of
 from rnnbench.sweep.file import Sweep, SweepError
@@ -39,7 +39,7 @@ def _nothing(name: str) -> None:
 def run_sweep(
     sweep: Sweep,
     *,
-    root: Path,
+    root: Path | str,
     database: str | None = None,
     studies: str | None = None,
     started: Mapping[str, Any] | None = None,
@@ -77,7 +77,6 @@ def run_sweep(
     if lease < 3 * beat:
         raise ValueError(f"a lease of {lease} s is shorter than three beats of {beat} s")
     progress = progress or Silent()
-    root = Path(root)
     bench = bench or standard_bench()
     plans = plan_cells(sweep, bench)
     for plan in plans:
@@ -92,7 +91,7 @@ def run_sweep(
         with closing(Store(root, database)) as store:
             ledger = Ledger(store.engine, sweep.name, identity(os.getpid()), lease)
             orders = Orders(store.engine, sweep.name)
-            where = studies or root / "studies.db"
+            where = studies or store.root / "studies.db"
             with ledger.driving(), closing(Copies(where)) as copies:
                 orders.begin(sweep.text.text, sweep.text.file, dict(started or {}))
                 make_cells = partial(
@@ -121,10 +120,11 @@ class LostStorageError(RuntimeError):
     """The results database cannot be reached, or refuses to write."""
 
 
-def _named(database: str | None, root: Path) -> str:
-    return (
-        str(root / "results.db") if database is None else sa.make_url(database).render_as_string()
-    )
+def _named(database: str | None, root: Path | str) -> str:
+    if database is None:
+        return str(folder_of(root) / "results.db")
+    # Without its password.
+    return sa.make_url(database).render_as_string()
 
 
 def _cells(

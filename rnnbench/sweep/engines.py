@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from rnnbench.spec import Trainer
+from rnnbench.store import folder_of
 from rnnbench.sweep.engine import Engine
 from rnnbench.sweep.file import Sweep, SweepError
 from rnnbench.sweep.loop import EngineFactory
@@ -31,7 +32,7 @@ class Choice:
 def engine_of(
     choice: Choice,
     sweep: Sweep,
-    root: Path,
+    root: Path | str,
     beat: float,
     say: Callable[[str], None],
     work: str = WORK,
@@ -41,7 +42,7 @@ def engine_of(
     Raises:
         SweepError: it asks for GPUs that this machine does not have.
     """
-    logs = root / "sweeps" / sweep.name
+    logs = folder_of(root) / "sweeps" / sweep.name
     if choice.name == "local":
         shares = gpu_shares(sweep.resources, sweep.trainer, sweep.workers, visible_gpus())
         wanted = sweep.workers if shares is None else len(shares)
@@ -87,7 +88,7 @@ def gpu_shares(
         return None
     if asked == 0:
         return [""] * workers
-    each = max(1, round(asked)) if asked is not None else devices_of(trainer)
+    each = max(1, round(asked)) if asked is not None else trainer.devices
     if len(here) < each:
         raise SweepError(
             f"a trial takes {each} GPUs, and this machine has {len(here)} to offer"
@@ -99,8 +100,3 @@ def gpu_shares(
         return [groups[i % len(groups)] for i in range(workers)]
     rooms = int(1 / asked + 1e-9) if asked < 1 else 1
     return [groups[i % len(groups)] for i in range(min(workers, rooms * len(groups)))]
-
-
-def devices_of(trainer: Trainer) -> int:
-    """GPUs of one trial."""
-    return int(getattr(trainer, "devices", 1))

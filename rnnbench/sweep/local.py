@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rnnbench.spec import Trainer
+from rnnbench.store import whole
 from rnnbench.sweep.engine import Alive, Died, EngineError, Event, Finished, Job, Report
 from rnnbench.sweep.process import WorkerProcess
 from rnnbench.sweep.worker import WORK, Broken, Ready, Setup, TooLarge
@@ -51,7 +52,7 @@ class LocalEngine:
         self,
         *,
         workers: int,
-        root: Path,
+        root: Path | str,
         logs: Path,
         trainer: Trainer = Trainer(),
         work: str = WORK,
@@ -61,7 +62,7 @@ class LocalEngine:
     ) -> None:
         if gpus is not None and len(gpus) < workers:
             raise ValueError(f"{workers} workers, and GPUs named for {len(gpus)} of them")
-        self._setup = Setup(work, str(Path(root).absolute()), trainer, os.getpid(), beat, memory)
+        self._setup = Setup(work, whole(root), trainer, os.getpid(), beat, memory)
         self._logs, self._gpus = Path(logs), gpus
         self._logs.mkdir(parents=True, exist_ok=True)
         self._stopping = False

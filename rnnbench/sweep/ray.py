@@ -19,6 +19,7 @@ import ray
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError
 
 from rnnbench.spec import Trainer
+from rnnbench.store import whole
 from rnnbench.sweep.engine import Alive, Died, EngineError, Event, Finished, Job, Report
 from rnnbench.sweep.head import Head
 from rnnbench.sweep.nodes import check_cluster
@@ -33,7 +34,7 @@ FAULTS = 3  # workers lost in a row on a node, none of which ended a job, before
 FALSE_STARTS = 3  # the same on the only node: nothing will start
 UNCHECKED = "RNNBENCH_UNCHECKED_CLUSTER"
 NODE_ID = "ray.io/node-id"
-COMPLAIN_SECONDS = 10.0  # between lines on what is waited for
+COMPLAIN_SECONDS = 30.0  # between lines on what is waited for
 
 
 # One thread of a seat listens to its worker, another one passes messages on.
@@ -89,7 +90,7 @@ class RayEngine:
         self,
         *,
         workers: int,
-        root: Path,
+        root: Path | str,
         logs: Path,
         trainer: Trainer = Trainer(),
         work: str = WORK,
@@ -100,7 +101,7 @@ class RayEngine:
         patience: float = 600.0,
     ) -> None:
         memory = resources.memory
-        self._setup = Setup(work, str(Path(root).absolute()), trainer, 0, beat, memory)
+        self._setup = Setup(work, whole(root), trainer, 0, beat, memory)
         self._logs, self._resources, self._say = str(Path(logs).absolute()), resources, say
         self._patience, self._said = patience, time.monotonic()
         self._began = time.monotonic()
@@ -112,7 +113,7 @@ class RayEngine:
             self._refuse_unequal(root)
         self._seats = [self._place(number) for number in range(workers)]
 
-    def _refuse_unequal(self, root: Path) -> None:
+    def _refuse_unequal(self, root: Path | str) -> None:
         """Several machines must have the same software, and see the same results."""
         problems = check_cluster(self._head, root, self._say)
         if problems and os.environ.get(UNCHECKED) != "1":
@@ -310,7 +311,7 @@ class RayEngine:
         """GPUs of a trial where the sweep file does not say."""
         trainer = self._setup.trainer
         here = any(node.get("GPU") for node in self._head.nodes().values())
-        return 1 if here and trainer.accelerator != "cpu" else 0
+        return trainer.devices if here and trainer.accelerator != "cpu" else 0
 
     # ------------------------------------------------------------------------------- its seats
 

@@ -59,7 +59,7 @@ class Ruled:
 
 
 @contextmanager
-def ruled(name: str, root: Path, database: str | None) -> Iterator[Ruled]:
+def ruled(name: str, root: Path | str, database: str | None) -> Iterator[Ruled]:
     """A sweep that was started under this root.
 
     Raises:
@@ -72,7 +72,7 @@ def ruled(name: str, root: Path, database: str | None) -> Iterator[Ruled]:
 
 
 def show_status(
-    name: str | None, root: Path, database: str | None, as_json: bool, watch: bool
+    name: str | None, root: Path | str, database: str | None, as_json: bool, watch: bool
 ) -> None:
     """Print how one sweep goes, or all in a line each."""
     if name is None:
@@ -120,7 +120,7 @@ def _as_dict(
             "failures": failures}  # fmt: skip
 
 
-def _list(root: Path, database: str | None, as_json: bool) -> None:
+def _list(root: Path | str, database: str | None, as_json: bool) -> None:
     with closing(Store(root, database)) as store:
         Orders(store.engine, "")  # makes its tables where they are missing
         Ledger(store.engine, "", "nobody:0:0")
@@ -141,7 +141,7 @@ def _list(root: Path, database: str | None, as_json: bool) -> None:
             print(f"{one['sweep']}: {one['state']}: {one['now']}")
 
 
-def pause_sweep(name: str, root: Path, database: str | None) -> None:
+def pause_sweep(name: str, root: Path | str, database: str | None) -> None:
     """Have nothing more started, now and by later drivers, until it is resumed."""
     with ruled(name, root, database) as sweep:
         sweep.orders.give(paused=True)
@@ -149,7 +149,7 @@ def pause_sweep(name: str, root: Path, database: str | None) -> None:
         print(f"{name} is paused: {running}. Go on: rnnbench sweep resume {name}")
 
 
-def stop_sweep(name: str, root: Path, database: str | None) -> int:
+def stop_sweep(name: str, root: Path | str, database: str | None) -> int:
     """Ask the driver to end, and wait until it has."""
     with ruled(name, root, database) as sweep:
         holder = sweep.holder()
@@ -164,7 +164,7 @@ def stop_sweep(name: str, root: Path, database: str | None) -> int:
         return 0
 
 
-def retry_trials(name: str, trials: Sequence[str], root: Path, database: str | None) -> None:
+def retry_trials(name: str, trials: Sequence[str], root: Path | str, database: str | None) -> None:
     """Plan failed trials again."""
     with ruled(name, root, database) as sweep:
         keys = sweep.orders.retry(sweep.ledger, trials)
@@ -177,7 +177,7 @@ def retry_trials(name: str, trials: Sequence[str], root: Path, database: str | N
 
 
 def extend_sweep(
-    name: str, trials: int | None, seeds: Sequence[int], root: Path, database: str | None
+    name: str, trials: int | None, seeds: Sequence[int], root: Path | str, database: str | None
 ) -> None:
     """Ask for more trials or seeds than the file does.
 
@@ -208,7 +208,7 @@ def extend_sweep(
             print(f"Nobody runs it now: rnnbench sweep resume {name}")
 
 
-def show_logs(name: str, trial: str | None, root: Path, database: str | None) -> None:
+def show_logs(name: str, trial: str | None, root: Path | str, database: str | None) -> None:
     """Print the log of a trial, or the names of all.
 
     Raises:
