@@ -3,6 +3,8 @@
 import dataclasses
 import os
 import signal
+import subprocess
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -51,22 +53,35 @@ def test_a_server_that_cannot_be_reached_costs_a_bounded_time_and_no_run(tmp_pat
     assert KEY not in str(record.as_dict())
 
 
-def test_a_service_that_is_killed_while_a_run_trains_harms_no_run(tmp_path, monkeypatch):
-    monkeypatch.setenv("WANDB_MODE", "offline")
+def run_without_service(folder):
+    """A run whose service is killed, then another one in the same process."""
     plain, killed = training.Training._one_step, []
 
     def one_step(self, batch, fresh, after):
-        if after.step == 30:
+        if after.step == 30 and not killed:
             killed.extend(services())
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
         return plain(self, batch, fresh, after)
 
-    monkeypatch.setattr(training.Training, "_one_step", one_step)
-    record = run_in(tmp_path)
+    training.Training._one_step = one_step
+    records = [run_in(folder / name) for name in ("first", "second")]
     assert killed
-    assert record.status == Status.DONE
-    assert len(record.provenance["telemetry"]) == 1
+    assert [r.status for r in records] == [Status.DONE] * 2
+    assert [len(r.provenance["telemetry"]) for r in records] == [1, 0]
+
+
+def test_a_service_that_is_killed_harms_no_run_and_the_next_one_gets_another(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from test_runner_telemetry import *\n"
+        "run_without_service(Path(sys.argv[1]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=Path(__file__).parent,
+        env={**os.environ, "WANDB_MODE": "offline"}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("second/runs/*/wandb/offline-run-*/*.wandb"))) == 1
 
 
 def test_no_secret_of_the_surroundings_reaches_the_disk(tmp_path, monkeypatch):
