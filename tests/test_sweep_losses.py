@@ -1,0 +1,30 @@
+"""What follows when a worker is gone."""
+
+from rnnbench.record import Status
+from rnnbench.sweep.engine import Died
+from rnnbench.sweep.ledger import Row
+from rnnbench.sweep.losses import NODE_LOSSES, judge
+
+
+def lost(attempt=1, deaths=0, **given):
+    row = Row("s/c/0", "s", "c", "search", 0, "{}", "run", attempt=attempt, deaths=deaths)
+    return judge(row, Died("s/c/0", attempt, "was killed", "node", **given), "was killed", 1)
+
+
+def test_a_first_death_is_tried_again_and_the_second_fails_the_trial():
+    assert lost().status is None
+    second = lost(attempt=2, deaths=1)
+    assert second.status is Status.CRASHED
+    assert second.text == "killed its worker twice; the last one was killed"
+
+
+def test_lost_nodes_are_no_fault_of_the_trial_but_not_without_end():
+    assert lost(attempt=NODE_LOSSES - 1, deaths=1, lost=True).status is None
+    last = lost(attempt=NODE_LOSSES, lost=True)
+    assert last.status is Status.CRASHED
+    assert "was started 20 times and always lost with its node" in last.text
+
+
+def test_memory_that_ran_out_would_run_out_again():
+    assert lost(too_large=True).status is Status.OOM
+    assert lost(too_large=True, lost=True).status is Status.OOM
