@@ -2,8 +2,9 @@
 
 SQLite: write-ahead log, `synchronous=FULL` (a commit that was acknowledged survives a power
 cut), a wait of 60 s for the lock, and write transactions that take it at their start: SQLite
-gives up at once, without waiting, where a read transaction turns into a writing one. For
-several machines use a server, such as PostgreSQL: SQLite's log needs a local disk.
+gives up at once, without waiting, where a read transaction turns into a writing one. On a network
+disk, where the log would be one host's, SQLite's rollback journal takes its place. For drivers on
+several machines use a server, such as PostgreSQL.
 """
 
 from __future__ import annotations
@@ -36,6 +37,19 @@ from sqlalchemy.dialects.mysql import LONGTEXT
 from sqlalchemy.exc import NoSuchModuleError
 
 WAIT_SECONDS = 60
+NETWORKS = (
+    "nfs",
+    "cifs",
+    "smb",
+    "fuse",
+    "lustre",
+    "gpfs",
+    "beegfs",
+    "ceph",
+    "9p",
+    "afs",
+    "glusterfs",
+)
 ADVISORY_LOCK = 0x726E6E62656E6368  # "rnnbench": held by whoever creates tables on a server
 
 # Text of any length, and names that differ in case alone told apart, on MySQL too.
@@ -148,10 +162,11 @@ def _open_sqlite(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions begin where `begin` below says so
-        if file and connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        mode = journal_mode(Path(file)) if file else ""
+        if file and connection.execute("PRAGMA journal_mode").fetchone()[0] != mode:
             # Turning the log on needs the file alone, and SQLite doesn't wait for that.
             with FileLock(f"{file}.lock"):
-                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute(f"PRAGMA journal_mode={mode}")
         connection.execute("PRAGMA synchronous=FULL")
 
     @event.listens_for(engine, "begin")
@@ -160,6 +175,27 @@ def _open_sqlite(url: str) -> Engine:
         connection.exec_driver_sql(f"BEGIN {mode}")
 
     return engine
+
+
+def journal_mode(file: Path, mounts: str | None = None) -> str:
+    """ "wal", or "delete" where the file is on a network: the log's index is memory of one host.
+
+    Args:
+        mounts: as /proc/mounts tells them; None: those of this machine.
+    """
+    if mounts is None:
+        try:
+            mounts = Path("/proc/mounts").read_text(encoding="utf-8")
+        except OSError:  # not Linux
+            return "wal"
+    folder, kind = file.absolute().parent, ""
+    longest = -1
+    for line in mounts.splitlines():
+        _, place, found, *_ = line.split()
+        place = place.replace("\\040", " ")
+        if folder.is_relative_to(place) and len(place) >= longest:
+            longest, kind = len(place), found
+    return "delete" if kind.startswith(NETWORKS) else "wal"
 
 
 def _forget_connections() -> None:

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import random
 import threading
+from pathlib import Path
 
 import pytest
 from fake_records import fake_records, make_record, make_spec
@@ -285,3 +286,18 @@ def test_boards_from_the_store_are_those_of_the_records(store):
     for record in records:
         store.write(record)
     assert build(store.records()) == build(records)
+
+
+@pytest.mark.parametrize(
+    ("folder", "mode"),
+    [("/home/me", "wal"), ("/shared/results", "delete"), ("/shared/disk", "wal"), ("/sh", "wal")],
+)
+def test_a_database_on_a_network_disk_has_no_log_of_one_host(folder, mode):
+    from rnnbench.database import journal_mode
+
+    mounts = (
+        "/dev/sda / ext4 rw 0 0\nserver:/x /shared nfs4 rw 0 0\n"
+        "/dev/sdb /shared/disk xfs rw 0 0\nserver:/y /my\\040disk cifs rw 0 0\n"
+    )
+    assert journal_mode(Path(folder) / "results.db", mounts) == mode
+    assert journal_mode(Path("/my disk/results.db"), mounts) == "delete"

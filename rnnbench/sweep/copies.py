@@ -23,7 +23,7 @@ from optuna.distributions import distribution_to_json
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from rnnbench.database import WAIT_SECONDS
+from rnnbench.database import WAIT_SECONDS, journal_mode
 
 EVERY_SECONDS = 3.0  # between copies
 
@@ -58,7 +58,8 @@ class Copies:
             return
         with FileLock(f"{where}.lock"):  # two drivers under one root may come at the same time
             with closing(sqlite3.connect(where, timeout=WAIT_SECONDS)) as connection:
-                connection.execute("PRAGMA journal_mode=WAL")  # stays with the file
+                # Stays with the file.
+                connection.execute(f"PRAGMA journal_mode={journal_mode(where)}")
             self._storage = optuna.storages.RDBStorage(
                 f"sqlite:///{where}", engine_kwargs={"connect_args": {"timeout": WAIT_SECONDS}}
             )
