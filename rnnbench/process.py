@@ -90,6 +90,16 @@ def device_name(trainer: Trainer) -> str:
     return torch.cuda.get_device_name() if on_gpu(trainer) else "cpu"
 
 
+def kernels_for(precision: str) -> contextlib.AbstractContextManager[Any]:
+    """Within it, kernels that this CPU has.
+
+    oneDNN's LSTM in bf16 needs instructions of its own, and torch asks for it without looking.
+    """
+    if precision == "32" or torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return contextlib.nullcontext()
+    return torch.backends.mkldnn.flags(enabled=False)
+
+
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
     """Without Lightning's notes on what this runner decides by itself."""

@@ -27,6 +27,7 @@ from rnnbench.evaluate import evaluate
 from rnnbench.loader import Loader, Pack, Position, split_of
 from rnnbench.nn import Model
 from rnnbench.process import (
+    kernels_for,
     on_gpu,
     quietly,
     random_state,
@@ -370,7 +371,6 @@ class Training(pl.LightningModule):
 
 def fit(run: Training) -> None:
     """Train to the end of the budget, from the last checkpoint on where there is one."""
-    trainer = run.settings
     saved = checkpoint.load(run.folder)
     if saved is not None:
         resume.restore(run, saved)
@@ -379,10 +379,10 @@ def fit(run: Training) -> None:
         if run.ended:  # ... or between that and its record
             return
     precision: Any = "bf16-mixed" if run.spec.optimizer.precision == "bf16" else "32-true"
-    gpu = on_gpu(trainer)
-    with quietly():
+    gpu = on_gpu(run.settings)
+    with quietly(), kernels_for(run.spec.optimizer.precision):
         lightning = pl.Trainer(
-            accelerator="cpu" if run.ranks is not None and not gpu else trainer.accelerator,
+            accelerator="cpu" if run.ranks is not None and not gpu else run.settings.accelerator,
             devices=[torch.cuda.current_device()] if gpu else 1,
             # Under Slurm, Lightning would take the job's tasks for ranks, and requeue it by itself.
             plugins=[LightningEnvironment()],

@@ -119,6 +119,7 @@ def test_a_rank_that_is_killed_ends_the_run_at_once_and_says_so(tmp_path, whole)
     assert_same_run(whole, run_in(tmp_path, spec, attempt=2))
 
 
+@pytest.mark.slow
 def test_the_search_may_prune_a_run_on_several_devices(tmp_path):
     told = []
 
@@ -130,6 +131,7 @@ def test_the_search_may_prune_a_run_on_several_devices(tmp_path):
     assert (record.status, told) == (Status.PRUNED, [20, 40])
 
 
+@pytest.mark.slow
 def test_a_carried_state_is_not_dealt_to_another_number_of_devices(tmp_path):
     spec = small(**LONG)
     one = Trainer(accelerator="cpu")
@@ -180,6 +182,7 @@ def test_no_rank_outlives_the_command(tmp_path):
     assert_gone(ranks)
 
 
+@pytest.mark.slow
 def test_no_rank_outlives_the_worker_of_a_sweep(tmp_path):
     spec = small(**LONG, budget__patience=None)
     engine = make_engine(tmp_path, work="rnnbench.runner:execute", trainer=TWO)(1)
@@ -203,6 +206,7 @@ def test_no_rank_outlives_the_worker_of_a_sweep(tmp_path):
         assert events[-1].ending.status == "done", events[-1].ending.reason
 
 
+@pytest.mark.slow
 def test_ranks_send_their_checkpoints_to_an_address(tmp_path, monkeypatch, whole):
     spec, asked = small(tricks=TRICKS, **LONG), []
 
