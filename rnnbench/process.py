@@ -90,14 +90,22 @@ def device_name(trainer: Trainer) -> str:
     return torch.cuda.get_device_name() if on_gpu(trainer) else "cpu"
 
 
-def kernels_for(precision: str) -> contextlib.AbstractContextManager[Any]:
+@contextlib.contextmanager
+def kernels_for(precision: str) -> Iterator[None]:
     """Within it, kernels that this CPU has.
 
     oneDNN's LSTM in bf16 needs instructions of its own, and torch asks for it without looking.
+    `torch.backends.mkldnn.flags` would warn of Intel's GPUs.
     """
     if precision == "32" or torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return contextlib.nullcontext()
-    return torch.backends.mkldnn.flags(enabled=False)
+        yield
+        return
+    before = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(before)
 
 
 @contextlib.contextmanager
