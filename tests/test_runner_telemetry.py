@@ -21,6 +21,16 @@ WANDB = dataclasses.replace(CPU, logger="wandb")
 KEY = "0123456789abcdef0123456789abcdefcanary99"
 
 
+@pytest.fixture(autouse=True)
+def without_wandb_of_other_tests():
+    """wandb keeps its first settings and its service for the rest of a process."""
+    import wandb
+
+    wandb.teardown()
+    yield
+    wandb.teardown()
+
+
 def run_in(folder, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of wandb's own dependencies
