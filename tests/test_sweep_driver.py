@@ -402,6 +402,17 @@ def test_progress_tells_cells_rate_and_time_left(tmp_path, monkeypatch):
     assert last.cells[0].best is not None
 
 
+def test_studies_are_copied_to_a_journal_file_where_asked(tmp_path):
+    run(SWEEP, tmp_path, studies=f"journal:{tmp_path / 'studies.log'}")
+    from optuna.storages.journal import JournalFileBackend
+
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(tmp_path / "studies.log")))
+    studies = storage.get_all_studies()
+    assert len(studies) == 4
+    assert {len(storage.get_all_trials(s._study_id)) for s in studies} == {3}
+    assert not (tmp_path / "studies.db").exists()
+
+
 def test_a_lease_shorter_than_three_beats_is_refused(tmp_path):
     with pytest.raises(ValueError, match="three beats"):
         run(SWEEP, tmp_path, lease=5.0, beat=2.0)

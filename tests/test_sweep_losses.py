@@ -3,6 +3,7 @@
 from rnnbench.record import Status
 from rnnbench.sweep.engine import Died
 from rnnbench.sweep.ledger import Row
+from rnnbench.sweep.loop import Loop
 from rnnbench.sweep.losses import NODE_LOSSES, judge
 
 
@@ -28,3 +29,20 @@ def test_lost_nodes_are_no_fault_of_the_trial_but_not_without_end():
 def test_memory_that_ran_out_would_run_out_again():
     assert lost(too_large=True).status is Status.OOM
     assert lost(too_large=True, lost=True).status is Status.OOM
+
+
+class Nodes:
+    """Workers by the node that they are on."""
+
+    def __init__(self, **nodes):
+        self.node = nodes.get
+
+
+def test_a_trial_is_tried_again_on_another_node_where_there_is_one():
+    loop = object.__new__(Loop)
+    loop._engine, loop._shunned = Nodes(w1="bad", w2="good"), {"s/c/0": {"bad"}}
+    row = Row("s/c/0", "s", "c", "search", 0, "{}", "run")
+    assert loop._worker_for(row, ["w1", "w2"]) == "w2"
+    assert loop._worker_for(row, ["w1"]) == "w1"
+    other = Row("s/c/1", "s", "c", "search", 1, "{}", "run")
+    assert loop._worker_for(other, ["w1", "w2"]) == "w1"

@@ -95,6 +95,24 @@ def test_a_lost_node_is_replaced_within_30_seconds_and_blames_no_trial(cluster, 
     cluster.remove_node(other)
 
 
+def test_a_node_that_only_loses_is_set_aside_and_the_others_go_on(make):
+    said = []
+    with closing(make(1, say=said.append)) as engine:
+        nodes = []
+        for seed in range(3):
+            (worker,) = wait_idle(engine, seconds=30)
+            nodes.append(engine.node(worker))
+            engine.submit(worker, make_job("deadly", seed=seed))
+            wait_for(engine, Died, 20)
+        assert len(set(nodes)) == 1
+        assert any(line.startswith("node set aside: ") for line in said)
+        deadline = time.monotonic() + 30
+        while engine.nodes() in ([], nodes[:1]) and time.monotonic() < deadline:
+            engine.poll(0.2)
+        (worker,) = wait_idle(engine, seconds=30)
+        assert engine.node(worker) != nodes[0]
+
+
 def test_what_has_no_room_is_said_and_given_up(make, monkeypatch):
     monkeypatch.setattr("rnnbench.sweep.ray.COMPLAIN_SECONDS", 1.0)
     said = []
