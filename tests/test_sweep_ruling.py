@@ -195,6 +195,8 @@ def test_memory_is_written_as_people_write_it():
     assert read_bytes("4GB") == 4_000_000_000
     assert read_bytes("1.5 gib") == 3 * 2**29
     assert read_bytes(1024) == 1024
+    units = {"1K": 10**3, "2MB": 2 * 10**6, "1TB": 10**12, "1KiB": 2**10, "3MiB": 3 * 2**20}
+    assert {text: read_bytes(text) for text in units} == units
     for wrong in ("4 cups", "", "-1GB", 0, True):
         with pytest.raises(ValueError, match="is no amount of memory"):
             read_bytes(wrong)
