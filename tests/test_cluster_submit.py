@@ -1,7 +1,10 @@
 """What `rnnbench submit` sends, and what it refuses, before anything is sent."""
 
+import http.server
+import json
 import os
 import subprocess
+import threading
 import zipfile
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from rnnbench.cli import main
+from rnnbench.sweep import submit
 from rnnbench.sweep.package import PackageError, pack, secrets_here, tree_files
 from rnnbench.sweep.submit import SubmitError, prepare, refuse_unsafe
 
@@ -193,3 +197,75 @@ def test_a_token_that_others_can_read_is_refused(tmp_path, monkeypatch):
     monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
     with pytest.raises(SubmitError, match="chmod 600"):
         refuse_unsafe("http://127.0.0.1:1", print)
+
+
+class _Busy(http.server.BaseHTTPRequestHandler):
+    """A job server that takes the third submission, and says before that it is too early."""
+
+    asked = 0
+
+    def _answer(self, code, text):
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def do_GET(self):
+        known = {"version": "4", "ray_version": "2.60.0", "ray_commit": "x", "session_name": "s"}
+        self._answer(200, json.dumps(known) if "version" in self.path else "{}")
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        _Busy.asked += 1
+        early = _Busy.asked < 3
+        text = (
+            f"{submit.NOT_YET} to submit job"
+            if early
+            else '{"job_id": "taken", "submission_id": "taken"}'
+        )
+        self._answer(500 if early else 200, text)
+
+    def log_message(self, *given):
+        pass
+
+
+@pytest.fixture
+def busy(monkeypatch):
+    _Busy.asked = 0
+    monkeypatch.setattr(submit, "LOOK_SECONDS", 0.01)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Busy)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def sent(tree, address, said, **more):
+    return submit.submit_sweep(tree / "sweep.yaml", address, wait=False, say=said.append,
+                               write=said.append, out="/shared/x", tree=tree, **more)  # fmt: skip
+
+
+def test_a_cluster_that_has_just_been_started_is_asked_again_and_one_is_told(tree, busy):
+    said = []
+    assert sent(tree, busy, said) == 0
+    assert _Busy.asked == 3
+    assert sum("takes no jobs yet; trying for 240 s" in line for line in said) == 1
+
+
+def test_a_cluster_that_never_takes_jobs_is_given_up_after_a_while(tree, busy, monkeypatch):
+    monkeypatch.setattr(submit, "START_SECONDS", -1)
+    with pytest.raises(SubmitError, match="No available agent"):
+        sent(tree, busy, [])
+
+
+def test_ctrl_c_while_sending_says_where_to_look(tree, busy, monkeypatch):
+    def interrupt(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(submit.Jobs, "_submit", interrupt)
+    said = []
+    assert sent(tree, busy, said) == 130
+    assert f"rnnbench cluster jobs --address {busy}" in said[-1]

@@ -110,7 +110,10 @@ def tune(trials: int, workers: int) -> float:
                 run_config=ray_tune.RunConfig(storage_path=folder, verbose=0),
             )  # fmt: skip
             began = time.perf_counter()
-            tuner.fit()
-            return (time.perf_counter() - began) / trials
+            results = tuner.fit()
+            each = (time.perf_counter() - began) / trials
+            if results.num_errors or len(results) != trials:
+                raise SystemExit(f"Ray Tune failed: {results.errors or len(results)}")
+            return each
     finally:
         ray.shutdown()

@@ -38,7 +38,7 @@ from rnnbench.sweep.package import (
 
 ENDED = {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED}
 ASK_SECONDS = 15.0
-START_SECONDS = 60.0  # for a cluster that has just been started to take jobs
+START_SECONDS = 240.0  # for a cluster that has just been started, or is very busy, to take jobs
 NOT_YET = "No available agent"  # its answer until then
 LOOK_SECONDS = 1.0  # between looks at a job whose log has ended
 GRACE_SECONDS = 120  # that a job has to end when it is stopped; Ray alone gives 3
@@ -196,11 +196,13 @@ class Jobs:
             logging.getLogger(name).setLevel(logging.ERROR)
         with _without(OVERRIDES), self._explained():
             self._client = JobSubmissionClient(self.address)
+        self._say = say
 
     def send(self, submission: Submission) -> str:
         """Upload the package and start the job; return its id."""
         job = f"rnnbench-{submission.sweep}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
         deadline = time.monotonic() + START_SECONDS
+        told = False
         while True:
             try:
                 with self._explained():
@@ -208,6 +210,9 @@ class Jobs:
             except SubmitError as error:
                 if NOT_YET not in str(error) or time.monotonic() > deadline:
                     raise
+                if not told:
+                    told = True
+                    self._say(f"the cluster takes no jobs yet; trying for {START_SECONDS:g} s")
                 time.sleep(LOOK_SECONDS)
 
     def _submit(self, job: str, submission: Submission) -> str:
@@ -316,7 +321,14 @@ def submit_sweep(
             say(f"note: a plugin needs {needed}, which the nodes must have already")
         jobs = Jobs(address, say)
         say(f"sending {len(package.files)} files, {package.size / 2**20:.2f} MiB compressed")
-        job = jobs.send(submission)
+        try:
+            job = jobs.send(submission)
+        except KeyboardInterrupt:
+            say(
+                "\ninterrupted while sending: whether the job was taken, see\n"
+                f"  rnnbench cluster jobs --address {address}"
+            )
+            return 130
     say(f"job {job}: {submission.entrypoint}")
     again = (
         f"  look again: rnnbench cluster logs {job} --address {address} --follow\n"
