@@ -11,6 +11,7 @@ from typing import Any
 from rnnbench.board import Failure, Margin, Point, Row
 from rnnbench.grouping import Group
 from rnnbench.record import COSTS, FAILED, Record, Status
+from rnnbench.sharing.origin import DIFFERS, UNVERIFIED, state_of
 from rnnbench.spec import RunSpec
 from rnnbench.stats import Estimate, estimate
 
@@ -80,7 +81,7 @@ def row_of(
         curve=_curve(runs, curve_metric),
         examples=tuple(runs[0].examples),
     )
-    return dataclasses.replace(row, marks=_marks(row, len(tested))), runs
+    return dataclasses.replace(row, marks=_marks(row, len(tested)) + _origins(runs)), runs
 
 
 def _tested(runs: list[Record]) -> list[Record]:
@@ -149,6 +150,17 @@ def _marks(row: Row, tested: int) -> tuple[str, ...]:
         if found.n < len(row.seeds):
             marks.append(f"{name} is finite for {found.n} of {len(row.seeds)} seeds")
     return tuple(marks)
+
+
+def _origins(runs: list[Record]) -> tuple[str, ...]:
+    """What must be known of results that were made elsewhere, or were not confirmed."""
+    states = Counter(state_of(r) for r in runs)
+    told = {UNVERIFIED: "imported and not verified", DIFFERS: "not confirmed when verified"}
+    return tuple(
+        f"{states[state]} of {len(runs)} seeds {words}"
+        for state, words in told.items()
+        if states[state]
+    )
 
 
 def _failures(failed: list[Record]) -> tuple[Failure, ...]:

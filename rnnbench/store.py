@@ -29,6 +29,7 @@ from rnnbench.database import WAIT_SECONDS, create_tables, open_database, reader
 from rnnbench.index import VERSION, index_rows, metadata, result, row_of
 from rnnbench.record import FINAL, Record, Status
 from rnnbench.remote import RECORD, RESUME, Remote, is_address
+from rnnbench.sharing.origin import stands_in
 
 __all__ = ["Store", "check_name", "metadata", "open_database", "result"]
 
@@ -241,9 +242,14 @@ class Store:
         return self._parse(run_id, path, text)
 
     def finished(self, run_id: str) -> Record | None:
-        """The record of a run that needs no repetition (see `rnnbench.record.FINAL`), or None."""
+        """The record of a run that needs no repetition (see `rnnbench.record.FINAL`), or None.
+
+        What was imported stands in for a run only once it was verified.
+        """
         record = self.read(run_id)
-        return record if record is not None and record.status in FINAL else None
+        if record is None or record.status not in FINAL or not stands_in(record):
+            return None
+        return record
 
     def records(
         self, task: str | None = None, sweep: str | None = None, status: Status | None = None

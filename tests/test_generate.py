@@ -9,7 +9,8 @@ import torch
 from real_data import absence
 from test_cli import TINY, call
 
-from rnnbench.generate import RunError, find_run, load_run
+from rnnbench.finding import RunError, find_run
+from rnnbench.generate import load_run
 from rnnbench.registry import load, scan
 from rnnbench.store import Store
 

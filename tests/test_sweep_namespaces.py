@@ -8,6 +8,8 @@ import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -44,7 +46,8 @@ class Hosts:
                 f"ip link set v{number} master rnnbench0 up && "
                 f"ip link set e{number} netns {host} && "
                 f"ip -n {host} addr add {NETWORK}.{number}/24 dev e{number} && "
-                f"ip -n {host} link set e{number} up && ip -n {host} link set lo up"
+                f"ip -n {host} link set e{number} up && ip -n {host} link set lo up && "
+                f"ip -n {host} route add default dev e{number}"  # by it Ray finds its address
             )
 
     def on(self, host, command):
@@ -60,6 +63,15 @@ class Hosts:
             self.on(host, command), env=self.environment, cwd=ROOT, capture_output=True,
             text=True, timeout=timeout, check=False,
         )  # fmt: skip
+
+    def run_until_joined(self, command):
+        """The command's result, once it names every host."""
+        deadline = time.monotonic() + 240
+        while True:
+            done = self.run(HOSTS[0], command, 120)
+            if all(host in done.stdout for host in HOSTS) or time.monotonic() > deadline:
+                return done
+            time.sleep(3)
 
     def close(self):
         for process in self.started:
@@ -77,23 +89,21 @@ def test_three_hosts_agree_and_run_the_quickstart(tmp_path):
     if os.geteuid() or not shutil.which("ip"):
         pytest.skip("needs root and iproute2")
     hosts = Hosts(tmp_path)
+    sockets = tempfile.mkdtemp(prefix="ray-")  # the paths of sockets must be short
     address, out = f"{NETWORK}.1:6379", tmp_path / "results"
     try:
         hosts.start(
             HOSTS[0],
             f"ray start --head --block --num-cpus=0 --node-ip-address={NETWORK}.1 --port=6379 "
-            f"--include-dashboard=false --temp-dir={tmp_path}/r1",
+            f"--include-dashboard=false --temp-dir={sockets}",
         )
         for number, host in enumerate(HOSTS[1:], 2):
             hosts.start(
                 host,
-                f"sh -c 'sleep 8; exec ray start --block --address={address} --num-cpus=1 "
-                f"--node-ip-address={NETWORK}.{number}'",
+                f"sh -c 'until ray start --block --address={address} --num-cpus=1 "
+                f"--node-ip-address={NETWORK}.{number}; do sleep 3; done'",
             )
-        sh("sleep 25")
-        checked = hosts.run(
-            HOSTS[0], f"rnnbench cluster check --address {address} --out {out}", 120
-        )
+        checked = hosts.run_until_joined(f"rnnbench cluster check --address {address} --out {out}")
         print(checked.stdout, checked.stderr)
         assert checked.returncode == 0
         assert all(host in checked.stdout for host in HOSTS)
@@ -107,3 +117,4 @@ def test_three_hosts_agree_and_run_the_quickstart(tmp_path):
         assert "54 of 54 final runs done" in swept.stdout
     finally:
         hosts.close()
+        shutil.rmtree(sockets, ignore_errors=True)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from rnnbench.record import FINAL, Record, Status
+from rnnbench.sharing.origin import stands_in
 from rnnbench.sweep.accounts import Accounts
 from rnnbench.sweep.aims import Front, Gain, Point, complaints, objective_values
 from rnnbench.sweep.engine import Ending
@@ -231,8 +232,11 @@ class CellRun:
     def takes(self, record: Record, row: Row) -> bool:
         """Whether the record that is there is the result of this trial, so that none is run.
 
-        A run that another search pruned might have been let go on by this one.
+        A run that another search pruned might have been let go on by this one; one that was
+        imported counts once it was verified.
         """
+        if not stands_in(record):
+            return False
         if record.status is Status.PRUNED:
             ours = record.sweep == self.sweep.name and record.study == self.plan.study
             return ours and row.stage == "search"

@@ -1,0 +1,36 @@
+"""Runs by what a user calls them. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rnnbench.record import Record
+from rnnbench.store import Store
+
+
+class RunError(ValueError):
+    """A run that cannot be found or has left no weights; the message says what to do."""
+
+
+def find_run(store: Store, run: str) -> Record:
+    """The record of a run by its id, the beginning of it, its last part, or its folder.
+
+    Raises:
+        RunError: none or several match.
+    """
+    wanted = Path(run).name if Path(run).is_dir() else run
+    ids = sorted(f.parent.name for f in (store.root / "runs").glob("*/record.json"))
+    matches = [i for i in ids if i == wanted] or [
+        i for i in ids if i.startswith(wanted) or i.rpartition(".")[2].startswith(wanted)
+    ]
+    if len(matches) != 1:
+        found = "no run" if not matches else f"{len(matches)} runs"
+        some = "".join(f"\n  {i}" for i in (matches or ids)[:10])
+        raise RunError(
+            f"{found} of {store.root} match {run!r}; give an id or the beginning of one:{some}"
+            if some
+            else f"{store.root} holds no run; see rnnbench run --help"
+        )
+    record = store.read(matches[0])
+    assert record is not None
+    return record

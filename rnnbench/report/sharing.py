@@ -1,0 +1,74 @@
+"""The commands export, import and verify, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from rnnbench.sharing.bundle import chosen_runs, write_bundle
+from rnnbench.sharing.unpack import import_bundle
+from rnnbench.store import Store
+
+
+def export_command(
+    root: Path, runs: Sequence[str], task: str | None, to: Path, weights: bool
+) -> None:
+    store = Store(root)
+    written = write_bundle(store, chosen_runs(store, runs, task), to, weights=weights)
+    click.echo(f"{written.path}: {_counted(written.runs, 'run')}, {written.bytes / 2**20:.2f} MiB")
+    if weights and written.without_weights:
+        click.echo(
+            f"  {_counted(len(written.without_weights), 'run')} without weights, which only a "
+            "finished run leaves: " + ", ".join(written.without_weights[:5])
+        )
+    click.echo(f"  read it elsewhere: rnnbench import {written.path.name}")
+
+
+def import_command(root: Path, bundles: Sequence[Path]) -> None:
+    store = Store(root)
+    for bundle in bundles:
+        found = import_bundle(bundle, store)
+        click.echo(f"{bundle}: {_counted(len(found.added), 'run')} added, marked unverified")
+        if found.known:
+            click.echo(
+                f"  {_counted(len(found.known), 'run')} were here already, and stay as they were: "
+                + ", ".join(found.known[:5])
+            )
+        if found.added:
+            without = set(found.without_weights)
+            some = next((r for r in found.added if r not in without), None)
+            how = f"{some}" if some else f"{found.added[0]} --retrain"
+            click.echo(f"  check one: rnnbench verify {how}")
+
+
+def verify_command(root: Path, runs: Sequence[str], retrain: bool, tolerance: float) -> int:
+    """The exit code: 0 where all agree, 1 where one differs."""
+    from rnnbench.sharing.verify import verify
+
+    store, code = Store(root), 0
+    for record in chosen_runs(store, runs, None):
+        found = verify(store, record, retrain=retrain, tolerance=tolerance)
+        metric = record.headline["name"]
+        split = "test" if record.spec.test else "valid"
+        value = next((f for f in found.figures if f[:2] == (split, metric)), None)
+        told = f"{metric} on {split} {value[3]:.6g}" if value and value[3] is not None else metric
+        if found.differences:
+            code = 1
+            click.echo(f"{record.run_id}: differs, {found.how}")
+            for line in found.differences:
+                click.echo(f"  {line}")
+        else:
+            near = (
+                "equal to the last digit" if found.exact else f"equal within {tolerance:g} relative"
+            )
+            click.echo(
+                f"{record.run_id}: verified, {found.how}: {told}; "
+                f"all {len(found.figures)} figures {near}"
+            )
+    return code
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -1,0 +1,1 @@
+"""Results that travel: bundles, their import, and what it takes to believe them."""
