@@ -1,13 +1,15 @@
-"""Commands on results that travel."""
+"""Commands on results that travel, and on those of the literature."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from rnnbench.cli.root import RESULTS, example, main
+from rnnbench.cli.sweeps import start_options
 
 
 @main.command(epilog=example(
@@ -64,3 +66,26 @@ def verify(runs: tuple[str, ...], root: Path, retrain: bool, tolerance: float) -
     from rnnbench.report.sharing import verify_command
 
     sys.exit(verify_command(root, runs, retrain, tolerance))
+
+
+@main.command(epilog=example(
+    "rnnbench reproduce",
+    "rnnbench reproduce dlinear-etth1",
+    "rnnbench reproduce dlinear-etth1 --report",
+))  # fmt: skip
+@click.argument("name", required=False)
+@click.option("--report", "report_only", is_flag=True,
+              help="Run nothing: say what the results that are here show.")  # fmt: skip
+@start_options
+def reproduce(name: str | None, report_only: bool, root: Any, database: str | None,
+              **given: Any) -> None:  # fmt: skip
+    """Run the recipe NAME and set its figures beside the published ones; without NAME list all.
+
+    NAME is that of a file in sweeps/reproduce, or a file. Exit code 0: exact, or within tolerance.
+    """
+    from rnnbench.report import reproduce as report
+
+    if name is None:
+        report.list_recipes(root, database)
+        return
+    sys.exit(report.reproduce(name, report_only=report_only, root=root, database=database, **given))

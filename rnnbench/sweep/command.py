@@ -89,7 +89,7 @@ def run(
         text = f"failed: {failure.key}: {failure.status}: {failure.reason}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     with closing(Store(root, database)) as store:
-        boards = build(_records(store, sweep))
+        boards = build(records_of(store, sweep))
         report_damage(store)
     if boards:
         print_boards(boards, console)
@@ -123,7 +123,7 @@ def _fetch(sweep: Sweep, console: Console) -> None:
         fetch(source, say)
 
 
-def _records(store: Store, sweep: Sweep) -> Iterator[Record]:
+def records_of(store: Store, sweep: Sweep) -> Iterator[Record]:
     """The runs of this sweep, those included that an earlier one had made already.
 
     All count for the study of this sweep that asked for them: so its cells are told apart.
