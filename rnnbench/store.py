@@ -261,7 +261,7 @@ class Store:
         asked = {"task": task, "sweep": sweep, "status": status and Status(status).value}
         asked = {name: value for name, value in asked.items() if value is not None}
         try:
-            self._catch_up()
+            self._catch_up(task)
         except DBAPIError as error:
             _warn(f"{self._database} cannot be brought up to date ({error.orig}): reading the disk")
             rows, _ = self._scan({})
@@ -280,7 +280,7 @@ class Store:
                 texts = {row.run_id: row.record for row in connection.execute(query)}
             for run_id in some:
                 if run_id in texts:  # else it was removed since
-                    yield Record.from_json(texts[run_id], f"the index of {run_id}")
+                    yield Record.from_index(texts[run_id], f"the index of {run_id}")
 
     def index(self, run_id: str) -> None:
         """Enter the record that another process wrote; it is one, and can be read."""
@@ -302,12 +302,18 @@ class Store:
             index_rows(connection, rows)
         return len(rows)
 
-    def _catch_up(self) -> None:
-        """Make the index say what the disk says."""
+    def _catch_up(self, task: str | None = None) -> None:
+        """Make the index say what the disk says, of one task or of all.
+
+        A hundred thousand runs are a second of asking the disk, so only those of the task are
+        looked at: a run's id begins with it.
+        """
+        query = select(result.c.run_id, result.c.stamp)
+        if task is not None:
+            query = query.where(result.c.task == task)
         with reader(self.engine).begin() as connection:
-            query = select(result.c.run_id, result.c.stamp)
-            known = {row.run_id: row.stamp for row in connection.execute(query)}
-        rows, gone = self._scan(known)
+            known = {run_id: found for run_id, found in connection.execute(query)}
+        rows, gone = self._scan(known, "" if task is None else f"{task}.")
         if self.shared:
             gone = []
         if rows or gone:
@@ -316,8 +322,14 @@ class Store:
                     connection.execute(delete(result).where(result.c.run_id.in_(some)))
                 index_rows(connection, rows)
 
-    def _scan(self, known: dict[str, str]) -> tuple[list[dict[str, Any]], list[str]]:
-        """Rows of the records on disk whose stamp is not the known one, and ids without these."""
+    def _scan(
+        self, known: dict[str, str], beginning: str = ""
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """Rows of the records on disk whose stamp is not the known one, and ids without these.
+
+        Args:
+            beginning: of the ids of the runs that are looked at.
+        """
         if self.remote is not None:
             try:
                 self.remote.refresh(self._runs)
@@ -325,23 +337,32 @@ class Store:
                 _warn(f"{error}; these are the results that this machine knows")
         rows, same = [], set()
         self.damaged = {}
-        for folder in sorted(self._runs.iterdir()):
+        with os.scandir(self._runs) as entries:
+            names = [e.name for e in entries if e.name.startswith(beginning)]
+        changed = []
+        for name in names:
             try:
-                now = stamp(folder / "record.json")
-                if known.get(folder.name) == now:
-                    same.add(folder.name)
-                    continue
-                path = self._record(folder.name)
-                text = path.read_text("utf-8")
-                rows.append(row_of(self._parse(folder.name, path, text), text, now))
+                if known.get(name) == stamp(f"{self._runs}/{name}/record.json"):
+                    same.add(name)
+                else:
+                    changed.append(name)
             except (FileNotFoundError, NotADirectoryError):
                 continue  # a run that has not ended yet
+            except OSError as error:
+                self.damaged[name] = str(error)
+        for name in sorted(changed):
+            try:
+                path = self._record(name)
+                now, text = stamp(path), path.read_text("utf-8")
+                rows.append(row_of(self._parse(name, path, text), text, now))
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # it was removed meanwhile
             except (ValueError, OSError) as error:
-                self.damaged[folder.name] = str(error)
+                self.damaged[name] = str(error)
         if self.damaged:
             told = "; ".join(self.damaged.values())
             _warn(f"records that cannot be read are left out ({len(self.damaged)}): {told}")
-        return rows, sorted(set(known) - same)
+        return rows, sorted(set(known) - same - {r["run_id"] for r in rows})
 
     def _record(self, run_id: str) -> Path:
         folder = self._runs / check_name(run_id, "run id")

@@ -113,6 +113,28 @@ def test_the_index_follows_the_disk_by_itself(store, tmp_path):
     other.close()
 
 
+def test_asked_for_one_task_the_index_follows_the_disk_on_that_task_alone(store, tmp_path):
+    mine, other = make_record(make_spec("adding")), make_record(make_spec("digits"))
+    for record in (mine, other):
+        folder = store.root / "runs" / record.run_id
+        folder.mkdir()
+        (folder / "record.json").write_text(record.as_json())
+    assert list(store.records(task="adding")) == [mine]
+    assert [row[0] for row in rows_of(store)] == [mine.run_id]
+    assert list(store.records()) == [mine, other]
+    (store.root / "runs" / mine.run_id / "record.json").unlink()
+    assert list(store.records(task="adding")) == []
+    assert [row[0] for row in rows_of(store)] == [other.run_id]
+
+
+def test_a_damaged_index_says_how_to_mend_it(store):
+    store.write(make_record())
+    with store.engine.begin() as connection:
+        connection.execute(update(result).values(record="{}"))
+    with pytest.raises(ValueError, match="rnnbench index"):
+        list(store.records())
+
+
 def test_a_damaged_record_is_reported_by_name_and_others_go_on(store):
     good, bad = make_record(make_spec(seed=1)), make_record(make_spec(seed=2))
     store.write(good)

@@ -32,7 +32,7 @@ def leaderboard_command(
         attribution: print which trick helps which cell instead; a page has both.
     """
     store = Store(root)
-    boards = mark_absent(build(store.records(), task), scan()[0])
+    boards = mark_absent(build(store.records(task=task), task), scan()[0])
     report_damage(store)
     if task is not None and not boards:
         known = sorted({b.task for b in build(store.records())})
