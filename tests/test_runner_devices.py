@@ -152,6 +152,7 @@ def test_more_devices_than_there_are_is_refused_before_anything_is_written(tmp_p
     assert not list((tmp_path / "runs").iterdir())
 
 
+@pytest.mark.slow
 def test_a_combination_that_cannot_be_split_is_refused_by_the_command(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "rnnbench", "run", "char-lm", "lstm", "--trick", "sam",
@@ -165,6 +166,7 @@ def test_a_combination_that_cannot_be_split_is_refused_by_the_command(tmp_path):
     assert not list(tmp_path.glob("runs/*/record.json"))
 
 
+@pytest.mark.slow
 def test_no_rank_outlives_the_command(tmp_path):
     command = subprocess.Popen(
         [sys.executable, "-m", "rnnbench", "run", "char-lm", "lstm", "architecture.hidden=8",

@@ -58,11 +58,11 @@ def params_of(root):
 SEVERAL = "objectives: [validation, parameters]"
 SAMPLERS = [
     ("tpe", ""),
-    ("{name: gp, startup_trials: 4}", ""),
+    pytest.param("{name: gp, startup_trials: 4}", "", marks=pytest.mark.slow),
     ("{name: cmaes, population: 4}", ""),
     ("{name: nsga2, population: 4}", SEVERAL),
-    ("{name: nsga3, population: 4}", SEVERAL),
-    ("{name: tpe, startup_trials: 4}", SEVERAL),
+    pytest.param("{name: nsga3, population: 4}", SEVERAL, marks=pytest.mark.slow),
+    pytest.param("{name: tpe, startup_trials: 4}", SEVERAL, marks=pytest.mark.slow),
 ]
 
 

@@ -25,7 +25,11 @@ SCRIPT = Path(__file__).with_name("fake_work.py")
 ME = identity(os.getpid())
 
 
-@pytest.fixture(scope="module", params=[PostgreSQL, MariaDB], ids=["postgresql", "mariadb"])
+@pytest.fixture(
+    scope="module",
+    params=[PostgreSQL, pytest.param(MariaDB, marks=pytest.mark.slow)],
+    ids=["postgresql", "mariadb"],
+)
 def server(request):
     server = open_server(request.param)
     yield server
