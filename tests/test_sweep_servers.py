@@ -25,11 +25,16 @@ SCRIPT = Path(__file__).with_name("fake_work.py")
 ME = identity(os.getpid())
 
 
-@pytest.fixture(
-    scope="module",
-    params=[PostgreSQL, pytest.param(MariaDB, marks=pytest.mark.slow)],
-    ids=["postgresql", "mariadb"],
-)
+def servers(*params):
+    return pytest.mark.parametrize("server", params, indirect=True, scope="module",
+                                   ids=["postgresql", "mariadb"])  # fmt: skip
+
+
+BOTH = servers(PostgreSQL, MariaDB)
+FIRST = servers(PostgreSQL, pytest.param(MariaDB, marks=pytest.mark.slow))
+
+
+@pytest.fixture(scope="module")
 def server(request):
     server = open_server(request.param)
     yield server
@@ -55,6 +60,7 @@ def rows_of(url):
         engine.dispose()
 
 
+@BOTH
 def test_a_sweep_runs_once_and_its_results_are_in_the_database(tmp_path, url):
     assert run(SWEEP, tmp_path, url).complete
     assert not (tmp_path / "results.db").exists()
@@ -66,6 +72,7 @@ def test_a_sweep_runs_once_and_its_results_are_in_the_database(tmp_path, url):
         assert store.reindex() == RUNS
 
 
+@FIRST
 def test_configurations_are_those_of_sqlite(tmp_path, url):
     from test_sweep_driver import params_of
     from test_sweep_driver import run as run_on_sqlite
@@ -76,6 +83,7 @@ def test_configurations_are_those_of_sqlite(tmp_path, url):
     assert {r.key: r.params for r in rows_of(url)} == params_of(tmp_path / "sqlite")
 
 
+@FIRST
 def test_a_driver_killed_on_the_way_goes_on(tmp_path, url):
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text(SWEEP)
@@ -91,6 +99,7 @@ def test_a_driver_killed_on_the_way_goes_on(tmp_path, url):
     assert len(starts(tmp_path)) <= RUNS + 2 * 4
 
 
+@BOTH
 def test_a_trial_is_claimed_by_one_of_sixteen(url):
     engine = open_database(url)
     owner = Ledger(engine, "sweep", ME)
@@ -117,6 +126,7 @@ def test_a_trial_is_claimed_by_one_of_sixteen(url):
     engine.dispose()
 
 
+@FIRST
 def test_a_second_driver_is_told_who_holds_the_sweep(url):
     engine = open_database(url)
     first, second = Ledger(engine, "sweep", ME), Ledger(engine, "sweep", "other-1-2:3:4")
@@ -125,6 +135,7 @@ def test_a_second_driver_is_told_who_holds_the_sweep(url):
     engine.dispose()
 
 
+@FIRST
 def test_studies_can_be_copied_to_the_same_server(tmp_path, url):
     driver = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
     kind, _, rest = url.partition("://")
@@ -142,6 +153,7 @@ def test_studies_can_be_copied_to_the_same_server(tmp_path, url):
         storage.engine.dispose()
 
 
+@FIRST
 def test_a_server_that_goes_away_is_named_without_its_password_and_nothing_is_lost(
     tmp_path, url, server
 ):
