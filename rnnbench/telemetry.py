@@ -19,8 +19,8 @@ from rnnbench.atomic import replace_file
 from rnnbench.loader import Position
 from rnnbench.record import Record, redact
 from rnnbench.spec import RunSpec, Trainer
+from rnnbench.wandb_run import open_wandb
 
-INIT_SECONDS = float(os.environ.get("WANDB_INIT_TIMEOUT", 20))  # wandb's own 90 s hold up a sweep
 COLUMNS = ("step", "epoch", "tokens", "seconds", "name", "value")
 
 
@@ -124,30 +124,11 @@ class _Wandb:
     """The sweep's name is the group; settings are plain values, and no environment is sent."""
 
     def __init__(self, spec: RunSpec, folder: Path, sweep: str | None):
-        import wandb
-
-        if not (os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE")):
-            raise RuntimeError(
-                "wandb is neither logged in by WANDB_API_KEY nor offline: "
-                "set WANDB_MODE=offline (and `wandb sync` later), or the key"
-            )
         try:
-            self.run = wandb.init(
-                project=os.environ.get("WANDB_PROJECT", "rnnbench"),
-                group=sweep,
-                name=spec.run_id,
-                dir=str(folder),
-                config=spec.as_dict(),
-                reinit="create_new",
-                settings=wandb.Settings(
-                    silent=True,
-                    console="off",
-                    init_timeout=INIT_SECONDS,
-                    # It would keep the command line as it is, logins and keys included.
-                    x_disable_meta=True,
-                    x_disable_machine_info=True,
-                ),
-            )
+            self.run = open_wandb(
+                project=os.environ.get("WANDB_PROJECT", "rnnbench"), group=sweep,
+                name=spec.run_id, dir=str(folder), config=spec.as_dict(),
+            )  # fmt: skip
         except Exception:
             with contextlib.suppress(Exception):
                 self.abandon()

@@ -15,24 +15,40 @@ from rnnbench.cli.sweeps import start_options
 @main.command(epilog=example(
     "rnnbench export char-lm.lstm char-lm.gru --to lstm-and-gru.zip",
     "rnnbench export --task adding --no-weights --to adding.zip",
+    "rnnbench export --to runs.csv",
+    "WANDB_MODE=offline rnnbench export --task adding --wandb my-project",
 ))  # fmt: skip
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @RESULTS
 @click.option("--task", help="All runs of a task.")
-@click.option("--to", type=click.Path(path_type=Path, dir_okay=False), default=Path("bundle.zip"),
-              show_default=True, help="The bundle, a ZIP file.")  # fmt: skip
-@click.option("--weights/--no-weights", default=True, show_default=True,
-              help="Without them others can check the runs only by training.")  # fmt: skip
-def export(runs: tuple[str, ...], root: Path, task: str | None, to: Path, weights: bool) -> None:
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("bundle.zip"),
+    show_default=True,
+    help="A bundle (.zip), or a table with a line a run (.csv, .json, .parquet).",
+)
+@click.option(
+    "--weights/--no-weights",
+    default=True,
+    show_default=True,
+    help="Of a bundle: without them others can check it only by training.",
+)
+@click.option("--wandb", "project", metavar="PROJECT",
+              help="Enter the runs in a project of W&B instead.")  # fmt: skip
+def export(runs: tuple[str, ...], root: Path, task: str | None, to: Path, weights: bool,
+           project: str | None) -> None:  # fmt: skip
     """Put RUNs into one file for others: records, logs and weights, no code and no pickles.
 
-    RUN is an id, the beginning of one, or a run's folder.
+    RUN is an id, the beginning of one, or a run's folder. Tables and W&B take all runs where
+    none is named.
     """
-    from rnnbench.report.sharing import export_command
+    from rnnbench.report.sharing import export_command, wandb_command
 
-    if not runs and task is None:
-        raise click.UsageError("name runs, or a task with --task")
-    export_command(root, runs, task, to, weights)
+    if project is not None:
+        wandb_command(root, runs, task, project)
+    else:
+        export_command(root, runs, task, to, weights)
 
 
 @main.command(name="import", epilog=example("rnnbench import lstm-and-gru.zip"))

@@ -26,7 +26,7 @@ def as_csv(boards: Sequence[Board]) -> str:
 
     Text that a spreadsheet would take for a formula is preceded by an apostrophe.
     """
-    return _csv([_line(board, row) for board in boards for row in board.rows])
+    return csv_of([_line(board, row) for board in boards for row in board.rows])
 
 
 def attributions_as_json(attributions: Sequence[Attribution]) -> str:
@@ -38,7 +38,9 @@ def attributions_as_json(attributions: Sequence[Attribution]) -> str:
 
 def attributions_as_csv(attributions: Sequence[Attribution]) -> str:
     """One line a comparison of an architecture, as `as_csv` writes rows."""
-    return _csv([_effect(a, c, e) for a in attributions for c in a.comparisons for e in c.effects])
+    return csv_of(
+        [_effect(a, c, e) for a in attributions for c in a.comparisons for e in c.effects]
+    )
 
 
 def _effect(attribution: Attribution, comparison: Comparison, effect: Effect) -> dict[str, Any]:
@@ -66,7 +68,8 @@ def _effect(attribution: Attribution, comparison: Comparison, effect: Effect) ->
     }
 
 
-def _csv(lines: Sequence[dict[str, Any]]) -> str:
+def csv_of(lines: Sequence[dict[str, Any]]) -> str:
+    """Lines as CSV; metrics on test come last, and no text is taken for a formula."""
     columns = list(dict.fromkeys(name for line in lines for name in line))
     fixed = [name for name in columns if not name.startswith("test ")]
     others = sorted(name for name in columns if name.startswith("test "))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from rnnbench.record import Record
+from rnnbench.report.runs_table import TABLES, TableError, to_wandb, write_table
 from rnnbench.sharing.bundle import chosen_runs, write_bundle
 from rnnbench.sharing.unpack import import_bundle
 from rnnbench.store import Store
@@ -15,7 +17,17 @@ from rnnbench.store import Store
 def export_command(
     root: Path, runs: Sequence[str], task: str | None, to: Path, weights: bool
 ) -> None:
+    """Write a bundle, or a table where the file's name says so."""
     store = Store(root)
+    if to.suffix in TABLES:
+        records = _asked(store, runs, task)
+        write_table(records, to)
+        click.echo(f"{to}: {_counted(len(records), 'run')}, a line each")
+        return
+    if to.suffix != ".zip":
+        raise TableError(f"{to}: write a bundle (.zip), or a table ({', '.join(TABLES)})")
+    if not runs and task is None:
+        raise TableError("a bundle holds runs that you choose: name them, or a task with --task")
     written = write_bundle(store, chosen_runs(store, runs, task), to, weights=weights)
     click.echo(f"{written.path}: {_counted(written.runs, 'run')}, {written.bytes / 2**20:.2f} MiB")
     if weights and written.without_weights:
@@ -24,6 +36,17 @@ def export_command(
             "finished run leaves: " + ", ".join(written.without_weights[:5])
         )
     click.echo(f"  read it elsewhere: rnnbench import {written.path.name}")
+
+
+def wandb_command(root: Path, runs: Sequence[str], task: str | None, project: str) -> None:
+    to_wandb(_asked(Store(root), runs, task), project, click.echo)
+
+
+def _asked(store: Store, runs: Sequence[str], task: str | None) -> list[Record]:
+    """The runs named, those of a task, or all."""
+    if not runs and task is None:
+        return list(store.records())
+    return chosen_runs(store, runs, task)
 
 
 def import_command(root: Path, bundles: Sequence[Path]) -> None:

@@ -1,0 +1,141 @@
+"""Runs as a table for other programs (CSV, JSON, Parquet), and as runs of W&B. No torch."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rnnbench.atomic import replace_file
+from rnnbench.record import COSTS, Record
+from rnnbench.report.export import EXPORT_FORMAT, csv_of
+from rnnbench.sharing.origin import state_of
+from rnnbench.wandb_run import NOT_LOGGED_IN, logged_in, open_wandb
+
+TABLES = (".csv", ".json", ".parquet")
+
+
+class TableError(ValueError):
+    """The table cannot be written as asked; the message says what to do."""
+
+
+def write_table(records: Sequence[Record], path: Path) -> None:
+    """Write a line a run, in the format that the file's name says; whole or not at all.
+
+    Raises:
+        TableError: another ending than `TABLES`, or Parquet without pyarrow.
+        OSError: the file could not be written; what was there is unchanged.
+    """
+    rows = [row_of(record) for record in records]
+    if path.suffix == ".csv":
+        replace_file(path, csv_of(rows))
+    elif path.suffix == ".json":
+        content = {"format": EXPORT_FORMAT, "runs": rows}
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        replace_file(path, text + "\n")
+    elif path.suffix == ".parquet":
+        replace_file(path, _parquet(rows))
+    else:
+        raise TableError(f"{path}: a table ends in {', '.join(TABLES)}")
+
+
+def row_of(record: Record) -> dict[str, Any]:
+    """A run in one line: what it was, how it ended, its figures and cost.
+
+    Settings are columns such as "architecture.hidden"; figures are columns such as "test mse".
+    """
+    spec = record.spec
+    settings: dict[str, Any] = {}
+    for section, plugin in (
+        ("task", spec.task), ("architecture", spec.architecture),
+        *((f"tricks.{t.name}", t) for t in spec.tricks),
+    ):  # fmt: skip
+        settings |= {f"{section}.{name}": _scalar(value) for name, value in plugin.settings}
+    told = spec.as_dict()
+    for section in ("optimizer", "budget"):
+        settings |= {f"{section}.{name}": value for name, value in told[section].items()}
+    return {
+        "run_id": record.run_id,
+        "task": spec.task.name,
+        "architecture": spec.architecture.name,
+        "tricks": " ".join(t.name for t in spec.tricks),
+        "seed": spec.seed,
+        "status": record.status.value,
+        "reason": record.reason,
+        "verified": state_of(record),
+        "metric": record.headline.get("name"),
+        "valid": record.value("valid"),
+        "test": record.value("test"),
+        "sweep": record.sweep,
+        "study": record.study,
+        "config_id": spec.config_id,
+        "protocol_id": spec.protocol_id,
+        "data": spec.data,
+        "started": record.started,
+        "ended": record.ended,
+        **{name: record.cost.get(name) for name in COSTS},
+        **settings,
+        **{
+            f"{split} {name}": value
+            for split, figures in record.metrics.items()
+            for name, value in figures.items()
+        },
+    }
+
+
+def _scalar(value: Any) -> Any:
+    plain = value is None or isinstance(value, (str, int, float, bool))
+    return value if plain else json.dumps(value)
+
+
+def _parquet(rows: Sequence[dict[str, Any]]) -> bytes:
+    try:
+        import pyarrow
+        import pyarrow.parquet as parquet
+    except ModuleNotFoundError as error:
+        raise TableError("Parquet needs pyarrow: pip install 'rnnbench[parquet]'") from error
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {name: _one_type([row.get(name) for row in rows]) for name in names}
+    out = io.BytesIO()
+    parquet.write_table(pyarrow.table(columns), out)
+    return out.getvalue()
+
+
+def _one_type(values: list[Any]) -> list[Any]:
+    """The values of a column, as text where plugins call different things by one name."""
+    kinds = {type(v) for v in values if v is not None}
+    if len(kinds) <= 1:
+        return values
+    if kinds <= {int, float}:
+        return [None if v is None else float(v) for v in values]
+    return [v if v is None or isinstance(v, str) else json.dumps(v) for v in values]
+
+
+def to_wandb(records: Sequence[Record], project: str, say: Callable[[str], None]) -> None:
+    """Enter runs in W&B as they are in their records: config, curve, figures, how they ended.
+
+    Each keeps its run id, so a run that is sent twice is there once.
+
+    Raises:
+        TableError: W&B is neither logged in nor offline.
+    """
+    if not logged_in():
+        raise TableError(NOT_LOGGED_IN)
+    for record in records:
+        run = open_wandb(
+            project=project, id=record.run_id, name=record.run_id, group=record.sweep,
+            config=record.spec.as_dict(), resume="allow",
+        )  # fmt: skip
+        for step, seconds, figures in record.curve:
+            run.log(
+                {"seconds": seconds, **{f"valid/{k}": v for k, v in figures.items()}}, step=step
+            )
+        for split, found in record.metrics.items():
+            run.summary.update({f"{split}/{name}": value for name, value in found.items()})
+        run.summary.update({f"cost/{name}": value for name, value in record.cost.items()})
+        run.summary.update({"status": record.status.value, "reason": record.reason})
+        run.finish(exit_code=0 if record.status == "done" else 1)
+    what = "run" if len(records) == 1 else "runs"
+    say(f"{len(records)} {what} entered in the W&B project {project}")

@@ -1,0 +1,41 @@
+"""Opens runs of W&B, with nothing in them that was not put there. No torch."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+INIT_SECONDS = float(os.environ.get("WANDB_INIT_TIMEOUT", 20))  # wandb's own 90 s hold up a sweep
+NOT_LOGGED_IN = (
+    "wandb is neither logged in by WANDB_API_KEY nor offline: set WANDB_MODE=offline (and "
+    "`wandb sync` later), or the key"
+)
+
+
+def logged_in() -> bool:
+    """Whether W&B can be used without asking anybody."""
+    return bool(os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE"))
+
+
+def open_wandb(**given: Any) -> Any:
+    """`wandb.init`, which neither prints nor keeps the command line, machine or environment.
+
+    Raises:
+        RuntimeError: nobody is logged in, and it is not said to be offline.
+    """
+    import wandb
+
+    if not logged_in():
+        raise RuntimeError(NOT_LOGGED_IN)
+    return wandb.init(
+        reinit="create_new",
+        settings=wandb.Settings(
+            silent=True,
+            console="off",
+            init_timeout=INIT_SECONDS,
+            # It would keep the command line as it is, logins and keys included.
+            x_disable_meta=True,
+            x_disable_machine_info=True,
+        ),
+        **given,
+    )
