@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from test_runner import CPU, small
 
-from rnnbench import launch, telemetry, training
+from rnnbench import launch, training, wandb_run
 from rnnbench.record import Status
 from rnnbench.runner import execute
 from rnnbench.store import Store
@@ -54,7 +54,7 @@ def test_a_server_that_cannot_be_reached_costs_a_bounded_time_and_no_run(tmp_pat
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # the port of discard
-    monkeypatch.setattr(telemetry, "INIT_SECONDS", 3.0)
+    monkeypatch.setattr(wandb_run, "INIT_SECONDS", 3.0)
     began = time.monotonic()
     record = run_in(tmp_path)
     assert time.monotonic() - began < 60
