@@ -72,7 +72,7 @@ def command_of(pid):
         return b""
 
 
-def survive(tmp_path, trials, kills, pause, seed, cluster=None, seconds=0.02):
+def survive(tmp_path, trials, kills, pause, seed, cluster=None, seconds=0.02, limit=240):
     """Run a sweep to its end through so many kills, and check what is left."""
     sweep, root = tmp_path / "sweep.yaml", tmp_path / "root"
     sweep.write_text(TEXT.replace("TRIALS", str(trials)).replace("SECONDS", str(seconds)))
@@ -80,7 +80,7 @@ def survive(tmp_path, trials, kills, pause, seed, cluster=None, seconds=0.02):
     chaos, done = Chaos(root, seed), {}
     environment = {**os.environ, "FAKE_ADDRESS": cluster.address if cluster else ""}
     actions = ["worker", "worker", "driver", *(["node"] if cluster else [])]
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + limit
     driver = None
     while True:
         assert time.monotonic() < deadline, f"not complete after {chaos.kills}"
@@ -160,10 +160,21 @@ def test_killing_workers_nodes_and_drivers_of_a_cluster_loses_and_repeats_nothin
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_two_hundred_trials_survive_forty_kills_on_one_machine(tmp_path, seed):
-    survive(tmp_path, trials=200, kills=40, pause=1.2, seed=seed)
+    kills = survive(tmp_path, trials=200, kills=40, pause=1.2, seed=seed, seconds=0.1, limit=900)
+    assert min(kills["worker"], kills["driver"]) >= 8
 
 
 @pytest.mark.slow
 def test_two_hundred_trials_survive_twenty_kills_on_a_cluster(tmp_path):
     with cluster_of(tmp_path, nodes=3) as cluster:
-        survive(tmp_path, trials=200, kills=20, pause=4.0, seed=0, cluster=cluster)
+        kills = survive(
+            tmp_path,
+            trials=200,
+            kills=20,
+            pause=4.0,
+            seed=0,
+            cluster=cluster,
+            seconds=0.3,
+            limit=900,
+        )
+    assert min(kills["worker"], kills["driver"], kills["node"]) >= 2
