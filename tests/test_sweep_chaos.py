@@ -161,7 +161,7 @@ def test_killing_workers_nodes_and_drivers_of_a_cluster_loses_and_repeats_nothin
 @pytest.mark.parametrize("seed", [0, 1])
 def test_two_hundred_trials_survive_forty_kills_on_one_machine(tmp_path, seed):
     kills = survive(tmp_path, trials=200, kills=40, pause=1.2, seed=seed, seconds=0.1, limit=900)
-    assert min(kills["worker"], kills["driver"]) >= 8
+    assert min(kills["worker"], kills["driver"]) >= 4
 
 
 @pytest.mark.slow
