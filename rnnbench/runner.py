@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,6 +17,7 @@ from rnnbench import checkpoint
 from rnnbench.atomic import replace_file, sweep_folder
 from rnnbench.contract import Task
 from rnnbench.ended import Ended
+from rnnbench.examples import sample_text, write_examples
 from rnnbench.group import refuse_devices, train_in_group
 from rnnbench.nn import scan
 from rnnbench.process import configure, device_name, is_long, on_gpu
@@ -209,9 +211,11 @@ def _finish(run: Training, record: Record) -> None:
         # Lightning takes the model back to the CPU when it ends.
         run.to(torch.device("cuda", torch.cuda.current_device()))
     splits = ("valid", "test") if run.spec.test else ("valid",)
+    drawn: list[dict[str, Any]] = []
     for split in splits:
         examples = 5 if split == splits[-1] and run.spec.test else 0
-        result = run.validate(split, full=True, examples=examples)
+        keep = drawn if examples else None
+        result = run.validate(split, full=True, examples=examples, drawn=keep)
         record.metrics[split], shown = result if examples else (result, [])
         record.examples += shown
         if run.spec.test:
@@ -219,6 +223,11 @@ def _finish(run: Training, record: Record) -> None:
         for trick, model in run.tricks.evaluated_apart(run.model, task):
             apart = run.validate(split, full=True, model=model)
             record.metrics[f"{split} with {trick.name}"] = apart
+    if run.spec.test:
+        drawn += run.telemetry.guarded(
+            "sampling a text", lambda: sample_text(task, run.model, run.spec.seed), []
+        )
+        write_examples(run.folder, drawn)
     replace_file(run.folder / "weights.safetensors", weights_bytes(run.best_weights))
 
 
