@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from rnnbench.record import FLOW
+
 LAYERS = 12  # most layers that are told apart
-FLOW = "gradient norm of "  # before a layer's name in a run's curve
 
 
 def gradient_flow(model: nn.Module) -> dict[str, float]:

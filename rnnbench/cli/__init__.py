@@ -1,6 +1,6 @@
 """The command line. Imports little: `rnnbench --help` and `list` start without torch."""
 
-from rnnbench.cli import clusters, plugins, results, runs, sweeps
+from rnnbench.cli import clusters, plugins, results, runs, site, sweeps
 from rnnbench.cli.root import main
 
-__all__ = ["clusters", "main", "plugins", "results", "runs", "sweeps"]
+__all__ = ["clusters", "main", "plugins", "results", "runs", "site", "sweeps"]

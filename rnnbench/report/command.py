@@ -13,6 +13,8 @@ from rnnbench.registry import PluginError, did_you_mean, scan
 from rnnbench.report.attribution import print_attributions
 from rnnbench.report.export import as_csv, as_json, attributions_as_csv, attributions_as_json
 from rnnbench.report.html import write_page
+from rnnbench.report.site.gather import gather, refused_now
+from rnnbench.report.site.writer import write_site
 from rnnbench.report.terminal import print_boards
 from rnnbench.store import Store
 from rnnbench.sweep.ledger import refusals
@@ -38,13 +40,16 @@ def leaderboard_command(
         known = sorted({b.task for b in build(store.records())})
         if task not in known and task not in scan()[0]["tasks"]:
             raise PluginError(f"there is no task {task!r}{did_you_mean(task, known)}")
-    refused = _refused(store, boards)
+    refused = refused_now(boards, refusals(store.engine))
     if page is not None:
-        page = page / "index.html" if page.is_dir() or page.suffix == "" else page
-        page.parent.mkdir(parents=True, exist_ok=True)
         words = ["rnnbench leaderboard", *([task] if task else []), f"--html {page.name}"]
-        write_page(boards, page, refused=refused, command=" ".join(words))
-        print(f"page: {page}")
+        if page.suffix == ".html" and not page.is_dir():
+            page.parent.mkdir(parents=True, exist_ok=True)
+            write_page(boards, page, refused=refused, command=" ".join(words))
+            print(f"page: {page}")
+        else:
+            files = write_site(gather(store, task), page, command=" ".join(words))
+            print(f"site: {page / 'index.html'} ({len(files)} files)")
     if attribution:
         found = [attribute(board, refused) for board in boards]
         if want_json:
@@ -59,18 +64,6 @@ def leaderboard_command(
         print(as_csv(boards), end="")
     elif page is None:
         print_boards(boards)
-
-
-def _refused(store: Store, boards: Sequence[Board]) -> list[dict[str, Any]]:
-    """What sweeps were refused on the boards' tasks, once each, unless it has been run since."""
-    run = {(b.task, r.architecture, r.tricks) for b in boards for r in b.rows}
-    tasks = {board.task for board in boards}
-    found = {}
-    for refusal in refusals(store.engine):
-        key = refusal["task"], refusal["architecture"], tuple(refusal["tricks"])
-        if refusal["task"] in tasks and key not in run:
-            found[key] = refusal
-    return list(found.values())
 
 
 def index_command(root: Path) -> None:

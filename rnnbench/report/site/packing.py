@@ -1,0 +1,150 @@
+"""Runs as the page of a run reads them: small, since many runs share most of what they say.
+
+A file of data is a script that calls `rnnbench(…)` with one JSON value, because a page that was
+opened from a disk may load scripts and nothing else. The value is written so that it could even
+stand inside of a page.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rnnbench.provenance import redact
+from rnnbench.record import COSTS, Record
+from rnnbench.report.site.names import file_name, sweep_page
+from rnnbench.report.site.repeat import command
+from rnnbench.report.wording import visible
+
+CHUNK = 40  # runs in a file of plots
+DIGITS = 6
+
+
+def runs_file(task: str) -> str:
+    return f"data/{file_name(task)}.js"
+
+
+def plots_file(task: str, chunk: int) -> str:
+    return f"data/{file_name(task)}.plots{chunk}.js"
+
+
+class Shared:
+    """Values that are written once."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self._places: dict[str, int] = {}
+
+    def place(self, value: Any) -> int:
+        key = json.dumps(value, sort_keys=True, ensure_ascii=False)
+        if key not in self._places:
+            self._places[key] = len(self.values)
+            self.values.append(value)
+        return self._places[key]
+
+
+def pack_runs(task: str, records: Sequence[Record]) -> str:
+    """The runs of a task, without what is drawn.
+
+    {"runs": {id: [status, seed, when started, when ended, attempt, plots' file,
+    place of each part in "shared" …, figures …]}}: see `run.js`, which reads it.
+    """
+    shared = Shared()
+    runs = {
+        record.run_id: _run(record, place // CHUNK, shared) for place, record in enumerate(records)
+    }
+    return as_script({"task": task, "costs": list(COSTS), "shared": shared.values, "runs": runs})
+
+
+def _run(record: Record, chunk: int, shared: Shared) -> list[Any]:
+    spec = record.spec
+    told = record.provenance
+    seed = f"--seed {spec.seed}"
+    before, after = (command(spec).split(seed, 1) + [""])[:2]
+    names = [m["name"] for m in record.metric_info]
+    names += [] if "loss" in names else ["loss"]
+    splits = list(record.metrics)
+    selection = record.selection
+    return [
+        record.status.value,
+        spec.seed,
+        record.started,
+        record.ended,
+        record.attempt,
+        chunk,
+        shared.place(record.reason),
+        shared.place(settings(record)),
+        shared.place([before, after]),
+        shared.place([record.metric_info, names, splits]),
+        [[_short(record.metrics[s].get(n)) for n in names] for s in splits],
+        shared.place(record.baselines),
+        [_short(record.cost.get(c)) for c in COSTS],
+        shared.place([selection.get("metric"), selection.get("higher_is_better")]),
+        [_short(selection.get("value")), selection.get("step")],
+        shared.place([record.sweep, record.sweep and sweep_page(record.sweep), record.study]),
+        shared.place(_environment(told)),
+        shared.place(redact(str(told.get("command") or ""))),
+    ]
+
+
+def settings(record: Record) -> list[list[Any]]:
+    """[what, name and version, [[setting, value], …]] of each part of a run's configuration."""
+    spec = record.spec.as_dict()
+    parts = [("Task", spec["task"]), ("Architecture", spec["architecture"])]
+    parts += [("Trick", trick) for trick in spec["tricks"]]
+    told = [
+        [what, f"{p['name']}, version {p['version']}",
+         [[k, _text(v)] for k, v in p.items() if k not in ("name", "version")]]
+        for what, p in parts
+    ]  # fmt: skip
+    told.append(["Optimiser", "", [[k, _text(v)] for k, v in spec["optimizer"].items()]])
+    limits = [[k, _text(v)] for k, v in spec["budget"].items() if v is not None]
+    told.append(["Budget", "", limits])
+    told.append(["Data", "", [["version", spec["data"] or "made by the task itself"]]])
+    told.append(["Test split", "", [["touched", "once, at the end" if spec["test"] else "no"]]])
+    return told
+
+
+def _environment(told: Mapping[str, Any]) -> list[list[str]]:
+    """(label, text) pairs of provenance, whatever else a record has in it."""
+    found = []
+    for label, key in (
+        ("Code", "distributions"), ("Packages", "packages"), ("Python", "python"), ("System", "os"),
+        ("Machine", "machine"), ("Devices", "devices"), ("Threads", "threads"),
+        ("Recurrent scan", "scan"), ("Metrics computed by", "metric_signature"),
+        ("Telemetry", "telemetry"), ("Storage", "storage"), ("Signal", "signal"),
+    ):  # fmt: skip
+        if told.get(key):
+            found.append([label, redact(_text(told[key]))])
+    return found
+
+
+def _text(value: Any) -> str:
+    """A value for a reader."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {_text(v)}" for k, v in value.items() if v not in (None, [], {}))
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_text, value))
+    return visible(f"{value:g}" if isinstance(value, float) else str(value))
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+
+
+def as_script(value: Any) -> str:
+    """The call that hands a value to the page."""
+    return f"rnnbench({as_json(value)})\n"
+
+
+def as_json(value: Any) -> str:
+    """JSON that could stand anywhere in a page or a script."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

@@ -1,0 +1,364 @@
+"""Where the marks of the site's plots stand. The templates draw them as SVG.
+
+Positions are in units of the drawing, from its upper left corner.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rnnbench.record import FLOW
+from rnnbench.report.figures import MOST_CURVES, Tick, ticks
+from rnnbench.report.wording import number
+
+WIDTH, HEIGHT = 640.0, 250.0
+LEFT, RIGHT, TOP, BOTTOM = 62.0, 18.0, 12.0, 42.0
+POINTS = 160  # most points of a line; more are thinned out
+WIDE = 30.0  # an axis of costs is logarithmic where the largest is so many times the least
+GRADIENT = "norm of the gradient"
+CELL = 15.0  # of an attention map
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a chart, with a band around it where there is one; as SVG's `points`."""
+
+    name: str
+    points: tuple[str, ...]  # one for each stretch without a gap
+    band: str = ""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point of a scatter plot, with its vertical interval."""
+
+    name: str
+    x: float
+    y: float
+    low: float
+    high: float
+    kind: str  # a class of the style sheet
+    left: bool  # its label stands to the left
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A plot with two axes.
+
+    Attributes:
+        says: what it shows, in words, for those who do not see it.
+        rules: x positions of vertical lines, with what they say.
+    """
+
+    x_label: str
+    y_label: str
+    says: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    lines: tuple[Line, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    rules: tuple[Tick, ...] = ()
+    steps: str = ""  # the edge of a Pareto front, as SVG's `points`
+    left_out: int = 0
+    width: float = WIDTH
+    height: float = HEIGHT
+    left: float = LEFT
+    right: float = WIDTH - RIGHT
+    top: float = TOP
+    bottom: float = HEIGHT - BOTTOM
+
+
+class Axis:
+    """From values to positions."""
+
+    def __init__(
+        self, values: Iterable[float], first: float, last: float, about: int, *, log: bool = False
+    ) -> None:
+        known = [v for v in values if math.isfinite(v) and (v > 0 or not log)]
+        low, high = (min(known), max(known)) if known else (0.0, 1.0)
+        self.log, self._first, self._last = log, first, last
+        if log:
+            low, high = math.log10(low), math.log10(high)
+        pad = 0.04 * (high - low) or 0.05 * abs(high) or 0.5
+        self.low, self.high = low - pad, high + pad
+        self.ticks = tuple(Tick(self._at(v), text) for v, text in self._marks(about))
+
+    def _at(self, scaled: float) -> float:
+        part = (scaled - self.low) / (self.high - self.low)
+        return round(self._first + (self._last - self._first) * part, 1)
+
+    def at(self, value: float) -> float:
+        return self._at(math.log10(value) if self.log else value)
+
+    def holds(self, value: float) -> bool:
+        return math.isfinite(value) and (value > 0 or not self.log)
+
+    def _marks(self, about: int) -> list[tuple[float, str]]:
+        if not self.log:
+            return ticks(self.low, self.high, about)
+        first, last = math.ceil(self.low), math.floor(self.high)
+        if last - first >= 1:
+            every = max(1, (last - first) // about + 1)
+            return [(p, number(10.0**p, 1)) for p in range(first, last + 1, every)]
+        round_values = ticks(10**self.low, 10**self.high, about)
+        return [(math.log10(v), text) for v, text in round_values if v > 0]
+
+
+def line_chart(
+    lines: Mapping[str, Sequence[tuple[float, float | None]]],
+    x_label: str,
+    y_label: str,
+    *,
+    log: bool = False,
+    bands: Mapping[str, Sequence[tuple[float, float, float]]] | None = None,
+    rules: Sequence[tuple[float, str]] = (),
+) -> Chart | None:
+    """Lines over common axes; a value of None leaves a gap. None where there is nothing to draw.
+
+    Args:
+        log: the vertical axis is logarithmic, and values from 0 down leave gaps.
+        bands: name -> (x, low, high) around its line.
+    """
+    shown = {n: _thinned(p) for n, p in list(lines.items())[:MOST_CURVES] if len(p) > 1}
+    values = [y for points in shown.values() for _, y in points if y is not None]
+    values = [v for v in values if math.isfinite(v) and (v > 0 or not log)]
+    if not values:
+        return None
+    around = {n: b for n, b in (bands or {}).items() if n in shown and b}
+    reach = [v for band in around.values() for _, low, high in band for v in (low, high)]
+    x = Axis((x for p in shown.values() for x, _ in p), LEFT, WIDTH - RIGHT, 6)
+    y = Axis([*values, *reach], HEIGHT - BOTTOM, TOP, 5, log=log)
+    drawn = tuple(
+        Line(name, tuple(_stretches(points, x, y)), _band(around.get(name, ()), x, y))
+        for name, points in shown.items()
+    )
+    return Chart(
+        x_label, y_label, _told(shown, x_label, y_label), x.ticks, y.ticks, lines=drawn,
+        rules=tuple(Tick(x.at(at), text) for at, text in rules),
+        left_out=len(lines) - len(shown),
+    )  # fmt: skip
+
+
+def _thinned(points: Sequence[Any]) -> Sequence[Any]:
+    if len(points) <= POINTS:
+        return points
+    every = len(points) / POINTS
+    return [points[min(len(points) - 1, int(i * every))] for i in range(POINTS)] + [points[-1]]
+
+
+def _stretches(points: Sequence[tuple[float, float | None]], x: Axis, y: Axis) -> list[str]:
+    found: list[list[str]] = [[]]
+    for at, value in points:
+        if value is not None and y.holds(value):
+            found[-1].append(f"{x.at(at)},{y.at(value)}")
+        elif found[-1]:
+            found.append([])
+    return [" ".join(s) for s in found if s]
+
+
+def _band(band: Sequence[tuple[float, float, float]], x: Axis, y: Axis) -> str:
+    above = [f"{x.at(at)},{y.at(high)}" for at, _, high in band]
+    below = [f"{x.at(at)},{y.at(low)}" for at, low, _ in reversed(band)]
+    return " ".join(above + below)
+
+
+def _told(
+    shown: Mapping[str, Sequence[tuple[float, float | None]]], x_label: str, y_label: str
+) -> str:
+    parts = []
+    for name, points in shown.items():
+        known = [v for _, v in points if v is not None]
+        if known:
+            parts.append(f"{name} from {number(known[0], 3)} to {number(known[-1], 3)}")
+    return f"{y_label} against {x_label}: {'; '.join(parts)}."
+
+
+def run_curves(curve: Sequence[Sequence[Any]], metrics: Sequence[str]) -> list[Chart]:
+    """A run's validations: a chart for each metric and the losses, and one for the gradients."""
+    names = list(dict.fromkeys(n for _, _, values in curve for n in values))
+    flow = [n for n in names if n.startswith(FLOW)]
+    plain = [n for n in names if n not in flow and n not in ("loss", "train_loss")]
+    order = [n for n in metrics if n in plain] + [n for n in plain if n not in metrics]
+
+    def line(name: str) -> list[tuple[float, float | None]]:
+        return [(step, values.get(name)) for step, _, values in curve]
+
+    losses = {"loss": "validation", "train_loss": "training"}
+    both = {told: line(name) for name, told in losses.items() if name in names}
+    charts = [line_chart(both, "optimiser steps", "loss")] if both else []
+    charts += [line_chart({n: line(n)}, "optimiser steps", f"validation {n}") for n in order]
+    layers = {n.removeprefix(FLOW): line(n) for n in flow}
+    charts.append(line_chart(layers, "optimiser steps", GRADIENT, log=True))
+    return [chart for chart in charts if chart is not None]
+
+
+def series_chart(drawing: Mapping[str, Any]) -> Chart | None:
+    """A forecast against the truth, after the past."""
+    past, truth, forecast = (_numbers(drawing.get(k)) for k in ("past", "truth", "forecast"))
+    lines = {
+        "past": [(t - len(past), v) for t, v in enumerate(past)],
+        "truth": [(t, v) for t, v in enumerate(truth)],
+        "forecast": [(t, v) for t, v in enumerate(forecast)],
+    }
+    rules = [(-0.5, "forecast begins")] if past else []
+    kept = {name: points for name, points in lines.items() if points}
+    return line_chart(kept, "steps ahead", "value", rules=rules)
+
+
+def _numbers(found: Any) -> list[float | None]:
+    if not isinstance(found, list):
+        return []
+    return [float(v) if isinstance(v, (int, float)) else None for v in found]
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Which source token each output token looked at.
+
+    Attributes:
+        squares: (x, y, percent, what it says) of every cell from 2% up.
+        says: the strongest look of each output token, in words.
+    """
+
+    source: tuple[Tick, ...]
+    output: tuple[Tick, ...]
+    squares: tuple[tuple[float, float, int, str], ...]
+    says: str
+    width: float
+    height: float
+    left: float
+    top: float
+    cell: float = CELL
+
+
+def attention_map(drawing: Mapping[str, Any]) -> Attention | None:
+    """None where the map is none: rows and labels that do not fit."""
+    source, output, percent = (drawing.get(k) for k in ("source", "output", "percent"))
+    if not (isinstance(source, list) and isinstance(output, list) and isinstance(percent, list)):
+        return None
+    source, output = [str(s)[:14] for s in source], [str(s)[:14] for s in output]
+    rows = [[v for v in r if isinstance(v, int)] for r in percent if isinstance(r, list)]
+    if not rows or len(rows) != len(output) or any(len(r) != len(source) for r in rows):
+        return None
+    left = 12 + 7.0 * max(map(len, output))
+    top = 12 + 6.0 * max(map(len, source))
+    squares = tuple(
+        (left + CELL * j, top + CELL * i, v, f"{output[i]} looks at {source[j]}: {v}%")
+        for i, row in enumerate(rows)
+        for j, v in enumerate(row)
+        if 2 <= v <= 100
+    )
+    looks = [f"{o} at {source[r.index(max(r))]}" for o, r in zip(output, rows, strict=True) if r]
+    return Attention(
+        tuple(Tick(left + CELL * (j + 0.5), s) for j, s in enumerate(source)),
+        tuple(Tick(top + CELL * (i + 0.5), s) for i, s in enumerate(output)),
+        squares, f"Looks most: {'; '.join(looks)}.",
+        left + CELL * len(source) + 30, top + CELL * len(output) + 6, left, top,
+    )  # fmt: skip
+
+
+def front_chart(front: Any, quality: str, higher_is_better: bool) -> Chart | None:
+    """Quality against a cost (`rnnbench.pareto.Front`), with the edge of what nothing dominates."""
+    points = [p for p in front.points if math.isfinite(p.cost) and p.cost > 0]
+    if len(points) < 2:
+        return None
+    costs = [p.cost for p in points]
+    x = Axis(costs, LEFT, WIDTH - RIGHT, 5, log=max(costs) > WIDE * min(costs))
+    reach = [v for p in points for v in (_low(p.quality), _high(p.quality))]
+    y = Axis(reach, HEIGHT - BOTTOM, TOP, 5)
+    marks = tuple(
+        Mark(
+            p.row, x.at(p.cost), y.at(p.quality.mean), y.at(_low(p.quality)),
+            y.at(_high(p.quality)), "front" if p.on_front else "behind",
+            x.at(p.cost) > WIDTH * 0.62,
+        )
+        for p in points
+    )  # fmt: skip
+    edge = sorted((m.x, m.y) for m in marks if m.kind == "front")
+    corners = [c for a, b in zip(edge, edge[1:], strict=False) for c in (a, (b[0], a[1]))]
+    best = "highest" if higher_is_better else "lowest"
+    on = ", ".join(p.row for p in points if p.on_front)
+    return Chart(
+        f"{front.label}{f' ({front.unit})' if front.unit else ''}",
+        quality,
+        f"{quality} ({best} is best) against {front.label}. Nothing is better and cheaper than: "
+        f"{on}.",
+        x.ticks, y.ticks, marks=marks,
+        steps=" ".join(f"{a},{b}" for a, b in [*corners, *edge[-1:]]),
+    )  # fmt: skip
+
+
+def _low(found: Any) -> float:
+    return found.mean if found.low is None else found.low
+
+
+def _high(found: Any) -> float:
+    return found.mean if found.high is None else found.high
+
+
+def effort_chart(effort: Any, keep: Callable[[str], bool] = lambda row: True) -> Chart | None:
+    """Expected best of n trials of each row (`rnnbench.effort.Effort`)."""
+    chosen = [c for c in effort.curves if keep(c.row) and len(c.expected) > 1]
+    lines = {c.row: list(enumerate(map(_known, c.expected), 1)) for c in chosen}
+    bands = {
+        c.row: [
+            (float(n), low, high)
+            for n, (low, high) in enumerate(zip(c.low, c.high, strict=False), 1)
+            if _known(low) is not None and _known(high) is not None
+        ]
+        for c in chosen
+    }
+    name = f"expected best validation {effort.metric}"
+    return line_chart(lines, "trials of the search", name, bands=bands)
+
+
+def _known(value: Any) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """A critical-difference diagram (`rnnbench.across.Across`): average ranks on one axis.
+
+    Attributes:
+        rows: (name, rank, x) from the best on.
+        bars: (from, to, y) of rows that cannot be told apart.
+        difference: (from, to) of the critical difference, drawn above the axis.
+    """
+
+    rows: tuple[tuple[str, float, float], ...]
+    ticks: tuple[Tick, ...]
+    bars: tuple[tuple[float, float, float], ...]
+    difference: tuple[float, float]
+    says: str
+    width: float = WIDTH
+    height: float = 100.0
+
+
+def rank_diagram(across: Any) -> Ranks:
+    """Demšar (2006), JMLR 7, figure 1, with the names in a list below the bars."""
+    count = len(across.rows)
+
+    def x(rank: float) -> float:
+        return round(LEFT + (WIDTH - LEFT - RIGHT) * (rank - 1) / max(1, count - 1), 1)
+
+    ranked = sorted(zip(across.rows, across.average_ranks, strict=True), key=lambda r: (r[1], r[0]))
+    average = dict(ranked)
+    bars = []
+    for place, clique in enumerate(c for c in across.cliques if len(c) > 1):
+        ranks = [average[name] for name in clique]
+        bars.append((x(min(ranks)) - 3, x(max(ranks)) + 3, 54.0 + 7 * place))
+    wide = x(1 + min(across.critical_difference, count - 1))
+    told = "; ".join(f"{name} {number(rank, 3)}" for name, rank in ranked)
+    return Ranks(
+        tuple((name, rank, x(rank)) for name, rank in ranked),
+        tuple(Tick(x(r), str(r)) for r in range(1, count + 1)),
+        tuple(bars),
+        (x(1), wide),
+        f"Average ranks over {len(across.tasks)} tasks, 1 is best: {told}. "
+        f"Critical difference {number(across.critical_difference, 3)}.",
+        height=66.0 + 7 * len(bars),
+    )
