@@ -29,7 +29,7 @@ from rnnbench.cli.root import RESULTS, example, main
     "--html",
     "page",
     type=click.Path(path_type=Path),
-    help="Write a site into this folder; where it ends in .html, one page that needs no other file.",
+    help="Write a site into this folder; or, to a name that ends in .html, one page alone.",
 )
 def leaderboard(task: str | None, root: Path, attribution: bool, as_json: bool, as_csv: bool,
                 page: Path | None) -> None:  # fmt: skip

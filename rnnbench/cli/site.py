@@ -14,7 +14,7 @@ from rnnbench.cli.root import DATABASE, RESULTS, example, main
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True,
               help="0: any that is free.")  # fmt: skip
 @click.option("--host", default="127.0.0.1", show_default=True,
-              help="Address to listen at; any but this machine's own is open to others.")  # fmt: skip
+              help="Where to listen; any address but the default is open to others.")  # fmt: skip
 @DATABASE
 def serve(root: Path | str, port: int, host: str, database: str | None) -> None:
     """Show the leaderboards, runs and sweeps in a browser, live and read-only.

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rnnbench.attribution import attribute
-from rnnbench.board import Board
 from rnnbench.leaderboard import build, mark_absent
 from rnnbench.registry import PluginError, did_you_mean, scan
 from rnnbench.report.attribution import print_attributions

@@ -47,8 +47,7 @@ class Shared:
 def pack_runs(task: str, records: Sequence[Record]) -> str:
     """The runs of a task, without what is drawn.
 
-    {"runs": {id: [status, seed, when started, when ended, attempt, plots' file,
-    place of each part in "shared" …, figures …]}}: see `run.js`, which reads it.
+    {"runs": {id: [status, seed, …]}}: texts by their places in "shared", see `unpack` of `run.js`.
     """
     shared = Shared()
     runs = {
@@ -60,8 +59,6 @@ def pack_runs(task: str, records: Sequence[Record]) -> str:
 def _run(record: Record, chunk: int, shared: Shared) -> list[Any]:
     spec = record.spec
     told = record.provenance
-    seed = f"--seed {spec.seed}"
-    before, after = (command(spec).split(seed, 1) + [""])[:2]
     names = [m["name"] for m in record.metric_info]
     names += [] if "loss" in names else ["loss"]
     splits = list(record.metrics)
@@ -74,8 +71,8 @@ def _run(record: Record, chunk: int, shared: Shared) -> list[Any]:
         record.attempt,
         chunk,
         shared.place(record.reason),
-        shared.place(settings(record)),
-        shared.place([before, after]),
+        [[shared.place([w, n]), *map(shared.place, told)] for w, n, told in settings(record)],
+        [shared.place(word) for word in command(spec)],
         shared.place([record.metric_info, names, splits]),
         [[_short(record.metrics[s].get(n)) for n in names] for s in splits],
         shared.place(record.baselines),

@@ -5,6 +5,7 @@ Positions are in units of the drawing, from its upper left corner.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -278,7 +279,7 @@ def front_chart(front: Any, quality: str, higher_is_better: bool) -> Chart | Non
         for p in points
     )  # fmt: skip
     edge = sorted((m.x, m.y) for m in marks if m.kind == "front")
-    corners = [c for a, b in zip(edge, edge[1:], strict=False) for c in (a, (b[0], a[1]))]
+    corners = [c for a, b in itertools.pairwise(edge) for c in (a, (b[0], a[1]))]
     best = "highest" if higher_is_better else "lowest"
     on = ", ".join(p.row for p in points if p.on_front)
     return Chart(

@@ -16,8 +16,8 @@ WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*", re.ASCII)
 NOT_WORDS = {"null", "true", "false"}  # of YAML
 
 
-def command(spec: RunSpec) -> str:
-    """`rnnbench run …` with every setting by value, as a shell reads it.
+def command(spec: RunSpec) -> list[str]:
+    """The words of `rnnbench run …` with every setting by value, as a shell reads them.
 
     Defaults may change from version to version, so none is left out. Keys and logins are masked.
     """
@@ -26,7 +26,7 @@ def command(spec: RunSpec) -> str:
         words += ["--trick", trick.name]
     words += ["--seed", str(spec.seed), *([] if spec.test else ["--no-test"])]
     words += [f"{name}={_value(value)}" for name, value in _settings(spec)]
-    return redact(" ".join(shlex.quote(word) for word in words))
+    return [redact(shlex.quote(word)) for word in words]
 
 
 def _settings(spec: RunSpec) -> Iterator[tuple[str, Any]]:

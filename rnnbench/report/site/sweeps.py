@@ -123,7 +123,7 @@ def read_sweeps(engine: sa.Engine) -> list[SweepView]:
                     row["value"],
                     row["attempt"],
                     json.loads(row["params"]),
-                )  # fmt: skip
+                )
             )
     return [
         _view(name, ordered.get(name), of_sweep[name], trials, name in alive)
@@ -146,6 +146,7 @@ def _view(
 
 def _cell(sweep: str, cell: Any, trials: Mapping[tuple[str, str], Any]) -> SweepCell:
     told = json.loads(cell["definition"])
+    told = told.get("run", told)  # a refused cell has nothing but its plugins
     names = tuple(t["name"] for t in told["tricks"])
     architecture, task = told["architecture"]["name"], told["task"]["name"]
     found = tuple(trials.get((sweep, cell["study"]), ()))

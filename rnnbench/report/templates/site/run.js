@@ -49,10 +49,9 @@ const unpack = (data, id) => {
     baselines, costs, selection, best, sweep, environment, made] = data.runs[id];
   const of = (place) => data.shared[place];
   const [info, names, splits] = of(told);
-  const [before, after] = of(command);
   return {
-    id, status, seed, started, ended, attempt, chunk, reason: of(reason), settings: of(settings),
-    command: before + (after ? `--seed ${seed}` + after : ""), info, names, splits, figures,
+    id, status, seed, started, ended, attempt, chunk, reason: of(reason), settings: settings.map(([head, ...told]) => [...of(head), told.map(of)]),
+    command: command.map(of).join(" "), info, names, splits, figures,
     baselines: of(baselines), costs: data.costs.map((n, i) => [n, costs[i]]).filter(([, v]) => v !== null),
     selection: [...of(selection), ...best], sweep: of(sweep), environment: of(environment), made: of(made),
   };
