@@ -101,7 +101,8 @@ def sample_text(task: Task, model: Model, seed: int) -> list[dict[str, Any]]:
         batch, answer = task.ask("\n")
     except ValueError:  # of symbols that have no line's end, such as aⁿbⁿ
         return []
-    rows = Batch(*(v.to(next(model.parameters()).device) for v in (batch.x, batch.y)))
+    device = next(model.parameters()).device
+    rows = Batch(batch.x.to(device), batch.y.to(device))
     rng = torch.Generator(rows.x.device).manual_seed(seed)
     with evaluating(model):
         found = decode(Continuation(model), rows, Decoding("sample"), steps=LENGTH, rng=rng)

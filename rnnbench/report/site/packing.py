@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rnnbench.protocol import provenance_in_words
 from rnnbench.provenance import redact
 from rnnbench.record import COSTS, Record
 from rnnbench.report.site.names import file_name, sweep_page
@@ -58,7 +59,6 @@ def pack_runs(task: str, records: Sequence[Record]) -> str:
 
 def _run(record: Record, chunk: int, shared: Shared) -> list[Any]:
     spec = record.spec
-    told = record.provenance
     names = [m["name"] for m in record.metric_info]
     names += [] if "loss" in names else ["loss"]
     splits = list(record.metrics)
@@ -80,8 +80,8 @@ def _run(record: Record, chunk: int, shared: Shared) -> list[Any]:
         shared.place([selection.get("metric"), selection.get("higher_is_better")]),
         [_short(selection.get("value")), selection.get("step")],
         shared.place([record.sweep, record.sweep and sweep_page(record.sweep), record.study]),
-        shared.place(_environment(told)),
-        shared.place(redact(str(told.get("command") or ""))),
+        shared.place(_environment(record)),
+        shared.place("" if record.sweep else redact(str(record.provenance.get("command") or ""))),
     ]
 
 
@@ -103,18 +103,26 @@ def settings(record: Record) -> list[list[Any]]:
     return told
 
 
-def _environment(told: Mapping[str, Any]) -> list[list[str]]:
-    """(label, text) pairs of provenance, whatever else a record has in it."""
-    found = []
+def _environment(record: Record) -> list[list[str]]:
+    """(label, text) pairs of provenance: the known ones, whatever else a record has in it."""
+    told = record.provenance
+    found = [
+        [label, ", ".join(values)]
+        for label, values in provenance_in_words([record])
+        if label != "Ended"
+    ]
     for label, key in (
-        ("Code", "distributions"), ("Packages", "packages"), ("Python", "python"), ("System", "os"),
-        ("Machine", "machine"), ("Devices", "devices"), ("Threads", "threads"),
-        ("Recurrent scan", "scan"), ("Metrics computed by", "metric_signature"),
+        ("System", "os"), ("Devices", "devices"), ("Threads", "threads"),
+        ("Metrics by", "metric_signature"), ("Split over devices", "split"),
         ("Telemetry", "telemetry"), ("Storage", "storage"), ("Signal", "signal"),
     ):  # fmt: skip
         if told.get(key):
-            found.append([label, redact(_text(told[key]))])
-    return found
+            found.append([label, _text(told[key])])
+    if isinstance(scan := told.get("scan"), Mapping):
+        cells = [c for c in scan.get("cells") or [] if isinstance(c, Mapping)]
+        tiers = [f"{c.get('cell')}: {c.get('tier')}" for c in cells]
+        found.append(["Recurrent scan", ", ".join([_text(scan.get("setting")), *tiers])])
+    return [[label, redact(visible(text))] for label, text in found]
 
 
 def _text(value: Any) -> str:

@@ -151,6 +151,7 @@ class Site:
                 self._extra(b, runs, () if isinstance(listed, str) else listed) for b in boards
             ],
             refused=[{**r, "tricks": _joined(r["tricks"])} for r in refused],
+            published=() if isinstance(listed, str) else listed,
             wrong=listed if isinstance(listed, str) else "",
         )  # fmt: skip
 

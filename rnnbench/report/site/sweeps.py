@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +42,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class SweepCell:
-    """One combination of the grid."""
+    """One combination of the grid.
+
+    Attributes:
+        wanted: trials and final runs in all, None where no driver has said so.
+    """
 
     task: str
     architecture: str
@@ -50,6 +54,7 @@ class SweepCell:
     name: str
     refused: str | None
     trials: tuple[Trial, ...]
+    wanted: int | None = None
 
     def count(self, state: str) -> int:
         return sum(t.state == state for t in self.trials)
@@ -90,7 +95,7 @@ def read_sweeps(engine: sa.Engine) -> list[SweepView]:
         ordered = {
             row["sweep"]: row
             for row in connection.execute(
-                sa.select(o.sweep, o.text, o.file, o.paused, o.stopping)
+                sa.select(o.sweep, o.text, o.file, o.paused, o.stopping, o.pace)
             ).mappings()
         }
         alive = {
@@ -134,7 +139,9 @@ def read_sweeps(engine: sa.Engine) -> list[SweepView]:
 def _view(
     name: str, order: Any, cells: list[Any], trials: Mapping[tuple[str, str], Any], alive: bool
 ) -> SweepView:
-    made = tuple(_cell(name, cell, trials) for cell in cells)
+    pace = {} if order is None else json.loads(order["pace"])
+    wanted = {c["study"]: c["trials"] + c["finals"] for c in pace.get("cells", ())}
+    made = tuple(_cell(name, cell, trials, wanted) for cell in cells)
     left = any(t.state in ("planned", "running") for cell in made for t in cell.trials)
     if alive and order is not None:
         state = "stopping" if order["stopping"] else "paused" if order["paused"] else "running"
@@ -144,16 +151,15 @@ def _view(
     return SweepView(name, state, file.rpartition("/")[2], text, made)
 
 
-def _cell(sweep: str, cell: Any, trials: Mapping[tuple[str, str], Any]) -> SweepCell:
+def _cell(
+    sweep: str, cell: Any, trials: Mapping[tuple[str, str], Any], wanted: Mapping[str, int]
+) -> SweepCell:
     told = json.loads(cell["definition"])
     told = told.get("run", told)  # a refused cell has nothing but its plugins
     names = tuple(t["name"] for t in told["tricks"])
     architecture, task = told["architecture"]["name"], told["task"]["name"]
     found = tuple(trials.get((sweep, cell["study"]), ()))
     name = f"{task}.{'+'.join((architecture, *names))}"
-    return SweepCell(task, architecture, names, name, cell["refused"], found)
-
-
-def twins(view: SweepView) -> set[str]:
-    """Names that several cells share: they differ in settings only."""
-    return {name for name, n in Counter(cell.name for cell in view.cells).items() if n > 1}
+    return SweepCell(
+        task, architecture, names, name, cell["refused"], found, wanted.get(cell["study"])
+    )

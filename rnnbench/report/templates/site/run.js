@@ -40,7 +40,8 @@ const COSTS = {
   step_latency_seconds: ["Latency of a step", "s"], flops: ["Floating-point operations", ""],
 };
 const cost = (name, value) => {
-  const [label, unit] = COSTS[name] ?? [name.replaceAll("_", " "), ""];
+  const plain = name.replaceAll("_", " ");
+  const [label, unit] = COSTS[name] ?? [plain[0].toUpperCase() + plain.slice(1), ""];
   return [label, `${Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : number(value, 4)} ${unit}`];
 };
 
@@ -56,6 +57,7 @@ const unpack = (data, id) => {
     selection: [...of(selection), ...best], sweep: of(sweep), environment: of(environment), made: of(made),
   };
 };
+const when = (text) => text?.replace("T", " ").replace("+00:00", " UTC") ?? "";
 const titleOf = (run) => {
   const names = run.settings.filter(([what]) => what === "Architecture" || what === "Trick");
   return names.map(([, name]) => name.replace(/, version \d+$/, "")).join(" + ");
@@ -112,27 +114,27 @@ const showRun = (run, task, page, place) => {
   const failed = !["done", "pruned", "interrupted"].includes(run.status);
   document.getElementById("status").replaceChildren(
     make("span", run.status, { className: failed ? "badge failed" : "badge" }),
-    ` ${run.started ?? ""}${run.ended ? ` to ${run.ended}` : ""}${run.attempt > 1 ? `, attempt ${run.attempt}` : ""}`);
-  const parts = [];
+    ` ${when(run.started)}${run.ended ? ` to ${when(run.ended)}` : ""}${run.attempt > 1 ? `, attempt ${run.attempt}` : ""}`);
+  const parts = [], rest = [];
   if (run.reason) parts.push(make("p", other(run.reason), { className: "lead" }));
   if (run.splits.length) parts.push(section("Figures", "figures-of", metrics(run)));
   const [metric, , value, step] = run.selection;
   if (metric && value !== null) {
     parts.push(make("p", { className: "key" }, "Best validation ", other(metric), `: ${number(value)} at step ${step}; its weights are the run's.`));
   }
-  parts.push(section("Again", "again", make("p", { className: "key" }, "This command makes the same run; finished, it is shown and not run again."),
+  rest.push(section("Again", "again", make("p", { className: "key" }, "This command makes the same run; finished, it is shown and not run again."),
     make("pre", run.command, { className: "command" })));
-  parts.push(section("Configuration", "configuration", make("div", { className: "config" },
+  rest.push(section("Configuration", "configuration", make("div", { className: "config" },
     ...run.settings.map(([what, name, told]) => make("div", make("h3", `${what}${name ? " " : ""}`, name ? other(name) : ""),
       told.length ? pairs(told) : make("p", "no settings", { className: "key" }))))));
-  parts.push(section("Cost", "cost", pairs(run.costs.map(([n, v]) => cost(n, v)))));
-  const environment = make("div", { className: "environment" }, pairs([...run.environment, ["Run", run.id], ["Command then", run.made || "not recorded"]]));
-  parts.push(section("Environment and provenance", "environment", environment));
+  rest.push(section("Cost", "cost", pairs(run.costs.map(([n, v]) => cost(n, v)))));
+  const environment = make("div", { className: "environment" }, pairs([...run.environment, ["Run", run.id], ["Started by", run.sweep[0] ? `the sweep ${run.sweep[0]}` : run.made || "not recorded"]]));
+  rest.push(section("Environment and provenance", "environment", environment));
   const links = make("p", { className: "links" }, make("a", "All of ", other(task), { href: page }),
     make("a", "All runs on it", { href: `#${place}` }));
   if (run.sweep[0]) links.append(make("a", "Sweep ", other(run.sweep[0]), { href: run.sweep[1] }));
-  parts.push(links);
-  return parts;
+  rest.push(links);
+  return [parts, rest];
 };
 
 const showList = (data, task, page, place) => {
@@ -151,9 +153,9 @@ const showList = (data, task, page, place) => {
     const seconds = run.costs.find(([n]) => n === "train_seconds")?.[1] ?? null;
     const link = make("a", other(titleOf(run)), { href: `#${place}/${encodeURIComponent(run.id)}` });
     return [link, [run.seed, run.seed], run.status, at(run, "valid"), at(run, "test"), [number(seconds, 3), seconds],
-      run.sweep[0] ?? "–", run.ended ?? "–"];
+      run.sweep[0] ?? "–", when(run.ended) || "–"];
   });
-  return [table(`Runs on ${task}`, head, rows)];
+  return [[table(`Runs on ${task}`, head, rows)], []];
 };
 
 const show = async (kept) => {
@@ -161,7 +163,8 @@ const show = async (kept) => {
   const main = document.getElementById("run");
   const figures = document.getElementById("figures");
   const trail = document.getElementById("place");
-  if (!kept) figures.replaceChildren();
+  const rest = document.getElementById("rest");
+  if (!kept) for (const part of [figures, rest]) part.replaceChildren();
   if (!Object.hasOwn(files, place)) {
     trail.replaceChildren("Runs");
     const lines = Object.entries(files).map(([name, [task]]) => make("li", make("a", "Runs on ", other(task), { href: `#${name}` })));
@@ -178,7 +181,9 @@ const show = async (kept) => {
       return;
     }
     const run = known ? unpack(data, id) : null;
-    main.replaceChildren(...(run ? showRun(run, task, page, place) : showList(data, task, page, place)));
+    const [first, last] = run ? showRun(run, task, page, place) : showList(data, task, page, place);
+    main.replaceChildren(...first);
+    rest.replaceChildren(...last);
     equip(main);
     if (run) {
       const drawn = await load(`data/${place}.plots${run.chunk}.js`);
