@@ -99,7 +99,8 @@ def _verdict(pair: Any, board: Board) -> Verdict:
     kind = word.replace(" ", "-")
     sign = "" if pair.difference.mean <= 0 else "+"
     text = wording.interval(pair.difference)
-    told = wording.claim(pair, board)  # type: ignore[attr-defined]
+    claim = getattr(wording, "claim", None)
+    told = claim(pair, board) if claim else ""
     return Verdict(kind, symbol, word, text if text.startswith("(") else sign + text, told)
 
 
