@@ -5,6 +5,7 @@ Positions are in units of the drawing, from its upper left corner.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ from rnnbench.report.wording import number
 WIDTH, HEIGHT = 640.0, 250.0
 LEFT, RIGHT, TOP, BOTTOM = 62.0, 18.0, 12.0, 42.0
 POINTS = 160  # most points of a line; more are thinned out
+LABEL = 150.0  # as wide as a label of a point may be
 WIDE = 30.0  # an axis of costs is logarithmic where the largest is so many times the least
 GRADIENT = "norm of the gradient"
 CELL = 15.0  # of an attention map
@@ -43,6 +45,7 @@ class Mark:
     high: float
     kind: str  # a class of the style sheet
     left: bool  # its label stands to the left
+    label: float = 0.0  # where that stands, clear of others
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,12 @@ class Axis:
     """From values to positions."""
 
     def __init__(
-        self, values: Iterable[float], first: float, last: float, about: int, *, log: bool = False
-    ) -> None:
+        self, values: Iterable[float], first: float, last: float, about: int, *,
+        log: bool = False, whole: bool = False,
+    ) -> None:  # fmt: skip
         known = [v for v in values if math.isfinite(v) and (v > 0 or not log)]
         low, high = (min(known), max(known)) if known else (0.0, 1.0)
+        self.whole = whole
         self.log, self._first, self._last = log, first, last
         if log:
             low, high = math.log10(low), math.log10(high)
@@ -99,7 +104,8 @@ class Axis:
 
     def _marks(self, about: int) -> list[tuple[float, str]]:
         if not self.log:
-            return ticks(self.low, self.high, about)
+            found = ticks(self.low, self.high, about)
+            return [t for t in found if not self.whole or t[0] == round(t[0])]
         first, last = math.ceil(self.low), math.floor(self.high)
         if last - first >= 1:
             every = max(1, (last - first) // about + 1)
@@ -116,21 +122,24 @@ def line_chart(
     log: bool = False,
     bands: Mapping[str, Sequence[tuple[float, float, float]]] | None = None,
     rules: Sequence[tuple[float, str]] = (),
+    whole: bool = False,
 ) -> Chart | None:
     """Lines over common axes; a value of None leaves a gap. None where there is nothing to draw.
 
     Args:
         log: the vertical axis is logarithmic, and values from 0 down leave gaps.
-        bands: name -> (x, low, high) around its line.
+        bands: name -> (x, low, high) around its line; more than three are not told apart, and so
+            not drawn.
+        whole: the horizontal axis counts.
     """
     shown = {n: _thinned(p) for n, p in list(lines.items())[:MOST_CURVES] if len(p) > 1}
     values = [y for points in shown.values() for _, y in points if y is not None]
     values = [v for v in values if math.isfinite(v) and (v > 0 or not log)]
     if not values:
         return None
-    around = {n: b for n, b in (bands or {}).items() if n in shown and b}
+    around = {n: b for n, b in (bands or {}).items() if n in shown and b and len(shown) <= 3}
     reach = [v for band in around.values() for _, low, high in band for v in (low, high)]
-    x = Axis((x for p in shown.values() for x, _ in p), LEFT, WIDTH - RIGHT, 6)
+    x = Axis((x for p in shown.values() for x, _ in p), LEFT, WIDTH - RIGHT, 6, whole=whole)
     y = Axis([*values, *reach], HEIGHT - BOTTOM, TOP, 5, log=log)
     drawn = tuple(
         Line(name, tuple(_stretches(points, x, y)), _band(around.get(name, ()), x, y))
@@ -278,6 +287,7 @@ def front_chart(front: Any, quality: str, higher_is_better: bool) -> Chart | Non
         )
         for p in points
     )  # fmt: skip
+    marks = _apart(marks)
     edge = sorted((m.x, m.y) for m in marks if m.kind == "front")
     corners = [c for a, b in itertools.pairwise(edge) for c in (a, (b[0], a[1]))]
     best = "highest" if higher_is_better else "lowest"
@@ -290,6 +300,18 @@ def front_chart(front: Any, quality: str, higher_is_better: bool) -> Chart | Non
         x.ticks, y.ticks, marks=marks,
         steps=" ".join(f"{a},{b}" for a, b in [*corners, *edge[-1:]]),
     )  # fmt: skip
+
+
+def _apart(marks: Sequence[Mark]) -> tuple[Mark, ...]:
+    """The marks with their labels moved down where they would stand on one another."""
+    placed: list[Mark] = []
+    for mark in sorted(marks, key=lambda m: m.y):
+        label = mark.y
+        for other in placed:
+            if abs(other.x - mark.x) < LABEL and label < other.label + 13 and label > other.y - 13:
+                label = other.label + 13
+        placed.append(dataclasses.replace(mark, label=label))
+    return tuple(sorted(placed, key=lambda m: m.x))
 
 
 def _low(found: Any) -> float:
@@ -313,7 +335,7 @@ def effort_chart(effort: Any, keep: Callable[[str], bool] = lambda row: True) ->
         for c in chosen
     }
     name = f"expected best validation {effort.metric}"
-    return line_chart(lines, "trials of the search", name, bands=bands)
+    return line_chart(lines, "trials of the search", name, bands=bands, whole=True)
 
 
 def _known(value: Any) -> float | None:
@@ -325,22 +347,23 @@ class Ranks:
     """A critical-difference diagram (`rnnbench.across.Across`): average ranks on one axis.
 
     Attributes:
-        rows: (name, rank, x) from the best on.
+        rows: (name, x, y of its name, whether that stands to the left) from the best on.
         bars: (from, to, y) of rows that cannot be told apart.
         difference: (from, to) of the critical difference, drawn above the axis.
     """
 
-    rows: tuple[tuple[str, float, float], ...]
+    rows: tuple[tuple[str, float, float, bool], ...]
     ticks: tuple[Tick, ...]
     bars: tuple[tuple[float, float, float], ...]
     difference: tuple[float, float]
     says: str
+    height: float
     width: float = WIDTH
-    height: float = 100.0
+    axis: float = 54.0
 
 
 def rank_diagram(across: Any) -> Ranks:
-    """Demšar (2006), JMLR 7, figure 1, with the names in a list below the bars."""
+    """Demšar (2006), JMLR 7, figure 1."""
     count = len(across.rows)
 
     def x(rank: float) -> float:
@@ -351,15 +374,22 @@ def rank_diagram(across: Any) -> Ranks:
     bars = []
     for place, clique in enumerate(c for c in across.cliques if len(c) > 1):
         ranks = [average[name] for name in clique]
-        bars.append((x(min(ranks)) - 3, x(max(ranks)) + 3, 54.0 + 7 * place))
+        bars.append((x(min(ranks)) - 4, x(max(ranks)) + 4, Ranks.axis + 12 + 7 * place))
+    below = Ranks.axis + 24 + 7 * len(bars)
+    # The better half is named from the right one down, so that no line crosses a name.
+    half = (count + 1) // 2
+    names = [
+        (name, x(rank), below + 15 * (place if place < half else count - 1 - place), place < half)
+        for place, (name, rank) in enumerate(ranked)
+    ]
     wide = x(1 + min(across.critical_difference, count - 1))
     told = "; ".join(f"{name} {number(rank, 3)}" for name, rank in ranked)
     return Ranks(
-        tuple((name, rank, x(rank)) for name, rank in ranked),
+        tuple(names),
         tuple(Tick(x(r), str(r)) for r in range(1, count + 1)),
         tuple(bars),
         (x(1), wide),
         f"Average ranks over {len(across.tasks)} tasks, 1 is best: {told}. "
         f"Critical difference {number(across.critical_difference, 3)}.",
-        height=66.0 + 7 * len(bars),
+        height=below + 15 * half,
     )
