@@ -45,7 +45,7 @@ const equip = (root) => {
       announce(`Sorted by ${button.textContent}, ${up ? "ascending" : "descending"}`);
     });
   }
-  for (const table of root.querySelectorAll("table.results")) {
+  for (const table of root.querySelectorAll("table.results:not(.short)")) {
     if (table.tBodies[0].rows.length < 6) continue;
     const [line, input, said] = ["label", "input", "output"].map((n) => document.createElement(n));
     line.className = "filter";

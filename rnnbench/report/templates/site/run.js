@@ -68,7 +68,7 @@ const section = (title, id, ...inside) => {
   found.setAttribute("aria-labelledby", id);
   return found;
 };
-const table = (label, head, rows) => {
+const table = (label, head, rows, kind = "results") => {
   const heading = ([text, kind]) => {
     const th = make("th", text, { scope: "col", className: kind });
     th.dataset.sortable = "";
@@ -84,7 +84,7 @@ const table = (label, head, rows) => {
   };
   const body = make("tbody", ...rows.map((row) => make("tr", ...row.map(cell))));
   const made = make("div", { className: "scroll", tabIndex: 0 },
-    make("table", { className: "results" }, make("thead", make("tr", ...head.map(heading))), body));
+    make("table", { className: kind }, make("thead", make("tr", ...head.map(heading))), body));
   made.setAttribute("role", "region");
   made.setAttribute("aria-label", label);
   return made;
@@ -105,7 +105,7 @@ const metrics = (run) => {
     const label = make("span", other(name), make("span", `trivial baseline, ${first}`, { className: "mark" }));
     rows.push([label, ...run.splits.map((s) => run.baselines[s]?.[name]?.[first]).map((v) => [number(v), v])]);
   }
-  return table("Figures", head, rows);
+  return table("Figures", head, rows, "results short");
 };
 
 const showRun = (run, task, page, place) => {
