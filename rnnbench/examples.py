@@ -74,16 +74,18 @@ def _attention(task: Task, batch: Batch, seen: Prediction, row: int) -> dict[str
     weights_ST = seen.attention[row, : len(y), : len(x)].float()
     return {
         "kind": "attention",
-        "source": _labels(x, task.words("source")),
-        "output": _labels(y, task.words("target")),
+        "source": _labels(x, task.words("source"), task.source.stop),
+        "output": _labels(y, task.words("target"), task.target.stop),
         "percent": (100 * weights_ST).round().nan_to_num(0).int().tolist(),
     }
 
 
-def _labels(tokens: Sequence[int], words: Sequence[str] | None) -> list[str]:
+def _labels(tokens: Sequence[int], words: Sequence[str] | None, stop: int | None) -> list[str]:
     """The tokens as words; those that are none by their number."""
     named = words or ()
-    return [(named[t] if t < len(named) else "") or f"#{t}" for t in tokens]
+    return [
+        "(end)" if t == stop else (named[t] if t < len(named) else "") or f"#{t}" for t in tokens
+    ]
 
 
 def sample_text(task: Task, model: Model, seed: int) -> list[dict[str, Any]]:

@@ -65,6 +65,11 @@ class Published:
     spread: float | None = None
 
     @property
+    def short(self) -> str:
+        """Whom to name in a narrow place: "Zaremba (2014)"."""
+        return f"{re.split(r'[,(]| and ', self.paper, maxsplit=1)[0].strip()} ({self.year})"
+
+    @property
     def link(self) -> str:
         """Its https address, "" where the paper names none."""
         found = LINKS.search(self.paper)

@@ -24,6 +24,7 @@ SIGNS = {
     "done": "●", "pruned": "◐", "failed": "✕", "running": "◌", "planned": "·", "refused": "⊘",
 }  # fmt: skip
 MOST_CHIPS = 60  # trials of a cell that are shown one by one
+BESIDE = 8  # published results in the table of measured ones
 DRAWN_ROWS = 4  # rows of a board whose examples are drawn
 
 
@@ -33,13 +34,15 @@ class Extra:
 
     Attributes:
         runs: configuration -> (seed, address, status) of its tested runs.
-        references: published results that stand beside its rows.
+        references: published results that stand beside its rows, the best ones; `more_references`
+            counts the others.
         drawn: row -> what its first seed kept to be looked at.
     """
 
     runs: Mapping[str, Sequence[tuple[int, str, str]]]
     claims: Sequence[str]
     references: Sequence[Published]
+    more_references: int
     duels: statistics.Duels | None
     fronts: Sequence[plots.Chart]
     effort: statistics.Effort | None
@@ -168,8 +171,12 @@ class Site:
             for config, found in mine.items()
             if config and found
         }
-        metrics = [m["name"] for m in (board.headline, *board.metrics) if m]
-        settings = self._settings_of(board)
+        settings, higher = self._settings_of(board), bool(board.headline.get("higher_is_better"))
+        beside = [
+            p for p in listed
+            if p.metric == board.headline.get("name") and p.belongs(settings)
+        ]  # fmt: skip
+        beside.sort(key=lambda p: -p.value if higher else p.value)
         drawn = {}
         for row in ranked[:DRAWN_ROWS]:
             first = next((r for r in mine[row.config_id] if r.status is Status.DONE), None)
@@ -179,7 +186,8 @@ class Site:
         return Extra(
             runs=linked,
             claims=statistics.claims(board),
-            references=[p for p in listed if p.metric in metrics and p.belongs(settings)],
+            references=beside[:BESIDE],
+            more_references=len(beside[BESIDE:]),
             duels=statistics.duels(board),
             fronts=statistics.pareto_charts(board),
             effort=statistics.effort(board),
