@@ -64,7 +64,7 @@ def test_it_serves_the_pages_and_nothing_else(served):
 @pytest.mark.parametrize("path", [
     "/../secret.txt", "/secret.txt", "/%2e%2e/secret.txt", "/tasks/../../secret.txt",
     "/results.db", "//etc/passwd", "/etc/passwd", "/tasks/..%2f..%2fsecret.txt", "/tasks/",
-    "/index.html%00.js", "/data/", "/%", "http://elsewhere/secret.txt", "*",
+    "/index.html%00.js", "/data/", "/%", "*",
 ])  # fmt: skip
 def test_no_file_is_read_by_a_name_that_a_request_gives(served, path):
     answer, body = ask(served[0], path)

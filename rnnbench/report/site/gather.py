@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from rnnbench.board import Board
+from rnnbench.database import create_tables
 from rnnbench.index import result
 from rnnbench.leaderboard import build, mark_absent
 from rnnbench.literature import LiteratureError, Published, published
@@ -20,6 +21,7 @@ from rnnbench.record import Record
 from rnnbench.registry import PluginError, scan, schema
 from rnnbench.report.site.sweeps import SweepView, read_sweeps
 from rnnbench.store import Store
+from rnnbench.sweep import tables
 from rnnbench.sweep.ledger import refusals
 from rnnbench.sweep.tables import trial
 
@@ -108,6 +110,7 @@ def refused_now(boards: Sequence[Board], refused: Iterable[Refused]) -> list[Ref
 
 def version(store: Store) -> str:
     """Changes whenever a page would; one cheap look at the records and the ledger."""
+    create_tables(store.engine, tables.metadata, "sweeps", tables.VERSION)
     told: list[Any] = [
         sorted(
             (folder.name, stat.st_mtime_ns, stat.st_size)
