@@ -121,6 +121,7 @@ def read_published(path: Path) -> tuple[Published, ...]:
 TYPES: dict[str, tuple[type, ...]] = {
     "value": (int, float), "spread": (int, float), "year": (int,), "settings": (dict,),
 }  # fmt: skip
+WORDS = {float: "a number", int: "a whole number", str: "text", dict: "a mapping"}
 
 
 def _result(text: YamlText, place: int, told: Any) -> Published:
@@ -137,7 +138,7 @@ def _result(text: YamlText, place: int, told: Any) -> Published:
     for name, value in told.items():
         wanted = TYPES.get(name, (str,))
         if not isinstance(value, wanted) or isinstance(value, bool):
-            raise LiteratureError(f"{where}: {name} is {value!r}, not a {wanted[-1].__name__}")
+            raise LiteratureError(f"{where}: {name} is {value!r}, expected {WORDS[wanted[-1]]}")
     if told["known"] not in KNOWN:
         raise LiteratureError(f"{where}: known is one of: {'; '.join(KNOWN)}")
     return Published(**told)
