@@ -211,11 +211,9 @@ def _finish(run: Training, record: Record) -> None:
         # Lightning takes the model back to the CPU when it ends.
         run.to(torch.device("cuda", torch.cuda.current_device()))
     splits = ("valid", "test") if run.spec.test else ("valid",)
-    drawn: list[dict[str, Any]] = []
     for split in splits:
         examples = 5 if split == splits[-1] and run.spec.test else 0
-        keep = drawn if examples else None
-        result = run.validate(split, full=True, examples=examples, drawn=keep)
+        result = run.validate(split, full=True, examples=examples)
         record.metrics[split], shown = result if examples else (result, [])
         record.examples += shown
         if run.spec.test:
@@ -224,10 +222,10 @@ def _finish(run: Training, record: Record) -> None:
             apart = run.validate(split, full=True, model=model)
             record.metrics[f"{split} with {trick.name}"] = apart
     if run.spec.test:
-        drawn += run.telemetry.guarded(
+        text = run.telemetry.guarded(
             "sampling a text", lambda: sample_text(task, run.model, run.spec.seed), []
         )
-        write_examples(run.folder, drawn)
+        write_examples(run.folder, [*run.drawn, *text])
     replace_file(run.folder / "weights.safetensors", weights_bytes(run.best_weights))
 
 

@@ -79,6 +79,7 @@ class Training(pl.LightningModule):
         self.recent: list[float] = []  # losses since the last line of the log
         self.first_loss: float | None = None
         self.ended = False
+        self.drawn: list[dict[str, Any]] = []  # of the first items, where examples are asked for
         self.signature = ""  # of the tool that computed the metrics
         self.best_weights: dict[str, torch.Tensor] | None = None
         self.stop_signal: int | None = None
@@ -340,9 +341,8 @@ class Training(pl.LightningModule):
         return value > self.best["value"] if higher else value < self.best["value"]
 
     def validate(
-        self, split: str, full: bool, examples: int = 0, model: Model | None = None,
-        drawn: list[dict[str, Any]] | None = None,
-    ) -> Any:  # fmt: skip
+        self, split: str, full: bool, examples: int = 0, model: Model | None = None
+    ) -> Any:
         """Metrics of a split; with `full` all of the task's, otherwise the loss."""
         meter = self.task.meter(split) if full else None
         data = split_of(self.task, split, 0)
@@ -353,7 +353,16 @@ class Training(pl.LightningModule):
             if self.stop_signal is not None:
                 raise self._interrupted(self.stop_signal, f"while evaluating on {split}, ")
 
-        metrics, shown = evaluate(asked, self.task, data, meter, self.device, examples, look, drawn)
+        metrics, shown = evaluate(
+            asked,
+            self.task,
+            data,
+            meter,
+            self.device,
+            examples,
+            look,
+            self.drawn if examples else None,
+        )
         self.validation_seconds = time.monotonic() - began
         self.signature = meter.signature if meter is not None else self.signature
         return (metrics, shown) if examples else metrics
