@@ -353,16 +353,9 @@ class Training(pl.LightningModule):
             if self.stop_signal is not None:
                 raise self._interrupted(self.stop_signal, f"while evaluating on {split}, ")
 
-        metrics, shown = evaluate(
-            asked,
-            self.task,
-            data,
-            meter,
-            self.device,
-            examples,
-            look,
-            self.drawn if examples else None,
-        )
+        drawn = self.drawn if examples else None
+        given = (asked, self.task, data, meter, self.device)
+        metrics, shown = evaluate(*given, examples, look, drawn)
         self.validation_seconds = time.monotonic() - began
         self.signature = meter.signature if meter is not None else self.signature
         return (metrics, shown) if examples else metrics
