@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections import defaultdict
@@ -60,7 +61,14 @@ class Gathered:
         return [board for board in self.boards if board.task == task]
 
     def records_of(self, task: str) -> list[Record]:
-        return [record for record in self.records if record.spec.task.name == task]
+        return self._by_task.get(task, [])
+
+    @functools.cached_property
+    def _by_task(self) -> dict[str, list[Record]]:
+        found: dict[str, list[Record]] = defaultdict(list)
+        for record in self.records:
+            found[record.spec.task.name].append(record)
+        return found
 
     def refused_of(self, task: str) -> list[Refused]:
         return [refusal for refusal in self.refused if refusal["task"] == task]
