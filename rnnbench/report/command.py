@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rnnbench.attribution import attribute
+from rnnbench.board import Board
 from rnnbench.leaderboard import build, mark_absent
 from rnnbench.registry import PluginError, did_you_mean, scan
 from rnnbench.report.attribution import print_attributions
@@ -37,16 +40,9 @@ def leaderboard_command(
         known = sorted({b.task for b in build(store.records())})
         if task not in known and task not in scan()[0]["tasks"]:
             raise PluginError(f"there is no task {task!r}{did_you_mean(task, known)}")
-    refused = refused_now(boards, refusals(store.engine))
+    refused = _refused(store, boards)
     if page is not None:
-        words = ["rnnbench leaderboard", *([task] if task else []), f"--html {page.name}"]
-        if page.suffix == ".html" and not page.is_dir():
-            page.parent.mkdir(parents=True, exist_ok=True)
-            write_page(boards, page, refused=refused, command=" ".join(words))
-            print(f"page: {page}")
-        else:
-            files = write_site(gather(store, task), page, command=" ".join(words))
-            print(f"site: {page / 'index.html'} ({len(files)} files)")
+        _write(page, store, task, boards, refused)
     if attribution:
         found = [attribute(board, refused) for board in boards]
         if want_json:
@@ -61,6 +57,25 @@ def leaderboard_command(
         print(as_csv(boards), end="")
     elif page is None:
         print_boards(boards)
+
+
+def _refused(store: Store, boards: Sequence[Board]) -> list[Any]:
+    """What sweeps were refused on the boards' tasks, once each, unless it has been run since."""
+    return refused_now(boards, refusals(store.engine))
+
+
+def _write(
+    page: Path, store: Store, task: str | None, boards: Sequence[Board], refused: Any
+) -> None:
+    """One page where the name ends in .html, else a site."""
+    words = ["rnnbench leaderboard", *([task] if task else []), f"--html {page.name}"]
+    if page.suffix == ".html" and not page.is_dir():
+        page.parent.mkdir(parents=True, exist_ok=True)
+        write_page(boards, page, refused=refused, command=" ".join(words))
+        print(f"page: {page}")
+        return
+    files = write_site(gather(store, task, boards), page, command=" ".join(words))
+    print(f"site: {page / 'index.html'} ({len(files)} files)")
 
 
 def index_command(root: Path) -> None:

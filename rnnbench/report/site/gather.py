@@ -74,10 +74,17 @@ class Gathered:
         return [refusal for refusal in self.refused if refusal["task"] == task]
 
 
-def gather(store: Store, task: str | None = None) -> Gathered:
-    """Read a store, or one task's part of it."""
+def gather(
+    store: Store, task: str | None = None, boards: Sequence[Board] | None = None
+) -> Gathered:
+    """Read a store, or one task's part of it.
+
+    Args:
+        boards: of these records, where the caller has made them.
+    """
     records = latest(store.records(task=task))
-    boards = mark_absent(build(records), scan()[0])
+    if boards is None:
+        boards = mark_absent(build(records), scan()[0])
     names = sorted({board.task for board in boards})
     sweeps = read_sweeps(store.engine)
     if task is not None:

@@ -60,9 +60,9 @@ class Duels:
 
 
 def claims(board: Board) -> list[str]:
-    """One or two sentences for the top of a board."""
-    told = getattr(wording, "headline_claims", None)
-    return told(board) if told and any(r.kind == "ranked" for r in board.rows) else []
+    """Sentences for the top of a board."""
+    module = _module("report.claims")
+    return module.headline_claims(board) if module else []
 
 
 def duels(board: Board) -> Duels | None:
@@ -99,8 +99,8 @@ def _verdict(pair: Any, board: Board) -> Verdict:
     kind = word.replace(" ", "-")
     sign = "" if pair.difference.mean <= 0 else "+"
     text = wording.interval(pair.difference)
-    claim = getattr(wording, "claim", None)
-    told = claim(pair, board) if claim else ""
+    module = _module("report.claims")
+    told = module.claim(pair, board) if module else ""
     return Verdict(kind, symbol, word, text if text.startswith("(") else sign + text, told)
 
 
