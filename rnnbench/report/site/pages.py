@@ -24,6 +24,7 @@ SIGNS = {
     "done": "●", "pruned": "◐", "failed": "✕", "running": "◌", "planned": "·", "refused": "⊘",
 }  # fmt: skip
 MOST_CHIPS = 60  # trials of a cell that are shown one by one
+FEW_BOARDS = 8  # so many have two sentences each in the overview
 BESIDE = 8  # published results in the table of measured ones
 DRAWN_ROWS = 4  # rows of a board whose examples are drawn
 
@@ -134,7 +135,8 @@ class Site:
             "pruned": sum(r.status is Status.PRUNED for r in found.records),
         }
         lines = [_line(board, found.boards_of(board.task)) for board in found.boards]
-        sayings = [(b.task, told) for b in found.boards for told in statistics.claims(b)[:1]]
+        each = 2 if len(found.boards) <= FEW_BOARDS else 1
+        sayings = [(b.task, told) for b in found.boards for told in statistics.claims(b)[:each]]
         return self._page(
             "index.html.j2", "index.html", "Leaderboards", tasks=found.tasks, counts=counts,
             lines=lines, sayings=sayings, across=statistics.across(found.boards),

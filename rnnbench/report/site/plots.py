@@ -19,6 +19,7 @@ from rnnbench.report.wording import number
 WIDTH, HEIGHT = 640.0, 250.0
 LEFT, RIGHT, TOP, BOTTOM = 62.0, 18.0, 12.0, 42.0
 POINTS = 160  # most points of a line; more are thinned out
+SIDE = 130.0  # of a critical-difference diagram, for names
 LABEL = 150.0  # as wide as a label of a point may be
 WIDE = 30.0  # an axis of costs is logarithmic where the largest is so many times the least
 GRADIENT = "norm of the gradient"
@@ -105,7 +106,9 @@ class Axis:
     def _marks(self, about: int) -> list[tuple[float, str]]:
         if not self.log:
             found = ticks(self.low, self.high, about)
-            return [t for t in found if not self.whole or t[0] == round(t[0])]
+            if not self.whole:
+                return found
+            return [(v, f"{v:,.0f}") for v, _ in found if abs(v - round(v)) < 1e-9]
         first, last = math.ceil(self.low), math.floor(self.high)
         if last - first >= 1:
             every = max(1, (last - first) // about + 1)
@@ -367,7 +370,7 @@ def rank_diagram(across: Any) -> Ranks:
     count = len(across.rows)
 
     def x(rank: float) -> float:
-        return round(LEFT + (WIDTH - LEFT - RIGHT) * (rank - 1) / max(1, count - 1), 1)
+        return round(SIDE + (WIDTH - 2 * SIDE) * (rank - 1) / max(1, count - 1), 1)
 
     ranked = sorted(zip(across.rows, across.average_ranks, strict=True), key=lambda r: (r[1], r[0]))
     average = dict(ranked)
