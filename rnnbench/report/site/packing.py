@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from rnnbench.protocol import provenance_in_words
@@ -71,8 +72,11 @@ def _run(record: Record, chunk: int, shared: Shared) -> list[Any]:
         record.attempt,
         chunk,
         shared.place(record.reason),
-        [[shared.place([w, n]), *map(shared.place, told)] for w, n, told in settings(record)],
-        [shared.place(word) for word in command(spec)],
+        [
+            shared.place([shared.place([what, name]), *map(shared.place, told)])
+            for what, name, told in settings(record)
+        ],
+        [shared.place(" ".join(words)) for _, words in groupby(command(spec), key=_section)],
         shared.place([record.metric_info, names, splits]),
         [[_short(record.metrics[s].get(n)) for n in names] for s in splits],
         shared.place(record.baselines),
@@ -83,6 +87,12 @@ def _run(record: Record, chunk: int, shared: Shared) -> list[Any]:
         shared.place(_environment(record)),
         shared.place("" if record.sweep else redact(str(record.provenance.get("command") or ""))),
     ]
+
+
+def _section(word: str) -> str:
+    """Words of a command that often stand together; what a search varies most stands alone."""
+    name, assigned, _ = word.lstrip("'").partition("=")
+    return "" if not assigned else name if name == "optimizer.lr" else name.partition(".")[0]
 
 
 def settings(record: Record) -> list[list[Any]]:

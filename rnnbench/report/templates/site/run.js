@@ -51,7 +51,7 @@ const unpack = (data, id) => {
   const of = (place) => data.shared[place];
   const [info, names, splits] = of(told);
   return {
-    id, status, seed, started, ended, attempt, chunk, reason: of(reason), settings: settings.map(([head, ...told]) => [...of(head), told.map(of)]),
+    id, status, seed, started, ended, attempt, chunk, reason: of(reason), settings: settings.map(of).map(([head, ...told]) => [...of(head), told.map(of)]),
     command: command.map(of).join(" "), info, names, splits, figures,
     baselines: of(baselines), costs: data.costs.map((n, i) => [n, costs[i]]).filter(([, v]) => v !== null),
     selection: [...of(selection), ...best], sweep: of(sweep), environment: of(environment), made: of(made),
