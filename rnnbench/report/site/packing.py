@@ -67,8 +67,7 @@ def _run(record: Record, chunk: int, shared: Shared) -> list[Any]:
     return [
         record.status.value,
         spec.seed,
-        record.started,
-        record.ended,
+        *_times(record.started or "", record.ended or ""),
         record.attempt,
         chunk,
         shared.place(record.reason),
@@ -87,6 +86,13 @@ def _run(record: Record, chunk: int, shared: Shared) -> list[Any]:
         shared.place(_environment(record)),
         shared.place("" if record.sweep else redact(str(record.provenance.get("command") or ""))),
     ]
+
+
+def _times(started: str, ended: str) -> tuple[str, str]:
+    """Without the zone, which is UTC, and the second without the day where that is the same."""
+    first, second = (text.removesuffix("+00:00") for text in (started, ended))
+    day = first[: first.find("T") + 1]
+    return first, second.removeprefix(day) if day else second
 
 
 def _section(word: str) -> str:

@@ -270,4 +270,6 @@ def _style() -> str:
 
 @functools.cache
 def _script(name: str) -> str:
-    return html.asset(name)
+    """Without indentation and comments, which every page would carry."""
+    lines = (line.strip() for line in html.asset(name).splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//"))

@@ -57,7 +57,8 @@ const unpack = (data, id) => {
     selection: [...of(selection), ...best], sweep: of(sweep), environment: of(environment), made: of(made),
   };
 };
-const when = (text) => text?.replace("T", " ").replace("+00:00", " UTC") ?? "";
+const when = (text) => (text ? `${text.replace("T", " ")} UTC` : "");
+const lastDay = (run) => (run.ended.includes("T") || !run.ended ? run.ended : run.started.slice(0, 11) + run.ended);
 const titleOf = (run) => {
   const names = run.settings.filter(([what]) => what === "Architecture" || what === "Trick");
   return names.map(([, name]) => name.replace(/, version \d+$/, "")).join(" + ");
@@ -153,7 +154,7 @@ const showList = (data, task, page, place) => {
     const seconds = run.costs.find(([n]) => n === "train_seconds")?.[1] ?? null;
     const link = make("a", other(titleOf(run)), { href: `#${place}/${encodeURIComponent(run.id)}` });
     return [link, [run.seed, run.seed], run.status, at(run, "valid"), at(run, "test"), [number(seconds, 3), seconds],
-      run.sweep[0] ?? "–", when(run.ended) || "–"];
+      run.sweep[0] ?? "–", when(lastDay(run)) || "–"];
   });
   return [[table(`Runs on ${task}`, head, rows)], []];
 };
