@@ -26,7 +26,7 @@ FORMAT = 1
 ITEMS = 3  # of the test split that are drawn
 TOKENS = 32  # longest side of an attention map; what is beyond is cut off
 PAST, AHEAD = 96, 192  # most values of a series before and after the forecast begins
-LENGTH = 240  # steps of a sample
+LENGTH = (60, 240)  # least and most steps of a sample
 
 
 def drawings(task: Task, batch: Batch, seen: Prediction) -> list[dict[str, Any]]:
@@ -88,10 +88,13 @@ def _labels(tokens: Sequence[int], words: Sequence[str] | None, stop: int | None
     ]
 
 
-def sample_text(task: Task, model: Model, seed: int) -> list[dict[str, Any]]:
+def sample_text(task: Task, model: Model, seed: int, steps: int) -> list[dict[str, Any]]:
     """A text that the model makes up after the end of a line, where the task goes on from one.
 
     Drawn with a generator of its own, so the run's random numbers stay where they are.
+
+    Args:
+        steps: of training; a tenth as many are drawn, within limits, so that it costs about 1%.
     """
     from rnnbench.evaluate import evaluating
     from rnnbench.nn.decoding import Decoding, decode
@@ -106,8 +109,9 @@ def sample_text(task: Task, model: Model, seed: int) -> list[dict[str, Any]]:
     device = next(model.parameters()).device
     rows = Batch(batch.x.to(device), batch.y.to(device))
     rng = torch.Generator(rows.x.device).manual_seed(seed)
+    length = min(max(LENGTH[0], steps // 10), LENGTH[1])
     with evaluating(model):
-        found = decode(Continuation(model), rows, Decoding("sample"), steps=LENGTH, rng=rng)
+        found = decode(Continuation(model), rows, Decoding("sample"), steps=length, rng=rng)
     return [{"kind": "text", "text": answer(found.y[0].cpu())}]
 
 

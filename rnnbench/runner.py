@@ -222,7 +222,9 @@ def _finish(run: Training, record: Record) -> None:
             record.metrics[f"{split} with {trick.name}"] = apart
     if run.spec.test:
         text = run.telemetry.guarded(
-            "sampling a text", lambda: sample_text(task, run.model, run.spec.seed), []
+            "sampling a text",
+            lambda: sample_text(task, run.model, run.spec.seed, run.loader.position.step),
+            [],
         )
         write_examples(run.folder, [*run.drawn, *text])
     replace_file(run.folder / "weights.safetensors", weights_bytes(run.best_weights))
