@@ -90,7 +90,7 @@ def test_a_tested_run_keeps_a_sample_that_repeats_and_the_gradient_of_each_layer
         kept = json.loads((store.run_dir(record.run_id) / "examples.json").read_text())
         (sample,) = kept["examples"]
         assert sample["kind"] == "text"
-            assert len(sample["text"]) == 60
+        assert len(sample["text"]) == 60
         flow = [{k: v for k, v in p[2].items() if k.startswith(FLOW)} for p in record.curve]
         assert all(norms and all(v > 0 for v in norms.values()) for norms in flow)
         told.append((sample, flow))
