@@ -24,6 +24,7 @@ from rnnbench.report.site.pages import Site
 from rnnbench.store import Store
 
 FRESH_SECONDS = 1.0  # between two looks at whether the results have changed
+FAR_SECONDS = 15.0  # the same where results lie at an address
 IDLE_SECONDS = 30.0  # of a connection that asks nothing
 LOCAL = {"localhost", "127.0.0.1", "[::1]", "::1"}
 TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
@@ -62,7 +63,8 @@ class Pages:
 
     def _refresh(self) -> None:
         now = time.monotonic()
-        if self._site is not None and now - self._looked < FRESH_SECONDS:
+        every = FRESH_SECONDS if self._store.remote is None else FAR_SECONDS
+        if self._site is not None and now - self._looked < every:
             return
         seen = version(self._store)
         if self._site is None or seen != self._version:

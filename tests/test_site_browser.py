@@ -181,6 +181,29 @@ def test_a_printed_page_has_everything_and_no_controls(browser, sites):
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
+def picture(browser):
+    """What the window shows, as (height, width, 3) shares of red, green and blue."""
+    import io
+
+    from matplotlib.image import imread
+
+    return imread(io.BytesIO(browser.get_screenshot_as_png()), format="png")[:, :, :3]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (1200, "dark"), (390, "light")])
+def test_a_picture_of_each_page_has_ink_on_paper_and_clean_margins(browser, sites, width, scheme):
+    for address in pages_of(sites, "good"):
+        show(browser, address, width, scheme)
+        settled(browser)
+        seen = picture(browser)
+        paper = seen[2, 2]
+        ink = abs(seen - paper).max(-1) > 0.2
+        assert (paper.mean() > 0.9) == (scheme == "light"), address
+        assert 0.003 < ink.mean() < 0.3, (address, ink.mean())
+        assert not ink[:, :10].any(), address
+        assert not ink[:, -8:].any(), address
+
+
 # ------------------------------------------------------------------------------------- live
 
 

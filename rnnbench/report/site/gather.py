@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -126,6 +127,9 @@ def refused_now(boards: Sequence[Board], refused: Iterable[Refused]) -> list[Ref
 def version(store: Store) -> str:
     """Changes whenever a page would; one cheap look at the records and the ledger."""
     create_tables(store.engine, tables.metadata, "sweeps", tables.VERSION)
+    if store.remote is not None:
+        with contextlib.suppress(OSError):  # what this machine knows is shown
+            store.remote.refresh(store.root / "runs")
     told: list[Any] = [
         sorted(
             (folder.name, stat.st_mtime_ns, stat.st_size)
@@ -152,6 +156,8 @@ def read_examples(store: Store, run_id: str) -> Sequence[Mapping[str, Any]]:
     """What a run kept to be looked at; () where that is nothing, or cannot be read as such."""
     path = store.root / "runs" / run_id / EXAMPLES
     try:
+        if store.remote is not None:
+            store.fetch(run_id, [EXAMPLES])
         if path.stat().st_size > LARGEST or path.resolve().parent.name != run_id:
             return ()
         found = json.loads(path.read_text("utf-8"))["examples"]

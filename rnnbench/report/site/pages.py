@@ -232,7 +232,9 @@ class Site:
         template = html.environment().get_template("site/run_figures.html.j2")
         return template.render(
             charts=plots.run_curves(record.curve, [m["name"] for m in record.metric_info]),
-            examples=record.examples, drawn=self.found.examples(record.run_id), plots=plots,
+            examples=record.examples,
+            drawn=self.found.examples(record.run_id) if record.spec.test else (),
+            plots=plots,
         )  # fmt: skip
 
 
