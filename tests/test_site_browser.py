@@ -192,6 +192,7 @@ def picture(browser):
 
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (1200, "dark"), (390, "light")])
 def test_a_picture_of_each_page_has_ink_on_paper_and_clean_margins(browser, sites, width, scheme):
+    browser.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
     for address in pages_of(sites, "good"):
         show(browser, address, width, scheme)
         settled(browser)
