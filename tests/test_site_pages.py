@@ -4,6 +4,8 @@ import dataclasses
 import html
 import json
 import re
+import subprocess
+import sys
 import time
 from html.parser import HTMLParser
 
@@ -345,3 +347,19 @@ def test_texts_that_runs_share_are_written_once():
     records = [make_record(make_spec(seed=seed)) for seed in range(9)]
     assert pack_runs("char-lm", records).count("valid_every") <= 1
     assert len(pack_runs("char-lm", records)) < len(pack_runs("char-lm", records[:1])) + 8 * 320
+
+
+def test_a_site_is_written_without_torch_or_a_plugin_of_anybody(tmp_path):
+    store = Store(tmp_path / "results")
+    store.write(make_record())
+    store.close()
+    code = (
+        "import sys\nfrom rnnbench.cli import main\n"
+        f"main(['leaderboard', '--html', {str(tmp_path / 'site')!r}, '--out', "
+        f"{str(tmp_path / 'results')!r}], standalone_mode=False)\n"
+        "print([m for m in sys.modules if m.split('.')[0] in "
+        "('torch', 'optuna', 'ray', 'rnnbench_tasks', 'rnnbench_architectures')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert (tmp_path / "site" / "tasks" / "char-lm.html").is_file()

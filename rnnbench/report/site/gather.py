@@ -20,8 +20,9 @@ from rnnbench.index import result
 from rnnbench.leaderboard import build, mark_absent
 from rnnbench.literature import LiteratureError, Published, published
 from rnnbench.record import Record
-from rnnbench.registry import PluginError, scan, schema
+from rnnbench.registry import scan
 from rnnbench.report.site.sweeps import SweepView, read_sweeps
+from rnnbench.source import read_source
 from rnnbench.store import Store
 from rnnbench.sweep import tables
 from rnnbench.sweep.ledger import refusals
@@ -174,10 +175,10 @@ def _published(task: str) -> tuple[Published, ...] | str:
 
 
 def _about(task: str) -> str:
-    try:
-        return schema("tasks", task).help if task in scan()[0]["tasks"] else ""
-    except PluginError:
-        return ""
+    """The first line of what its source says of it; "" where only running it would tell."""
+    entry = scan()[0]["tasks"].get(task)
+    told = None if entry is None else read_source(entry)
+    return "" if told is None else told.help
 
 
 def by_configuration(records: Iterable[Record]) -> dict[str, list[Record]]:
