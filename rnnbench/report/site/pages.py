@@ -17,6 +17,7 @@ from rnnbench.provenance import redact
 from rnnbench.record import FAILED, Record, Status
 from rnnbench.report import html
 from rnnbench.report.site import names, packing, plots, statistics
+from rnnbench.report.site.charts import Chart
 from rnnbench.report.site.gather import Gathered, by_configuration
 from rnnbench.report.site.sweeps import STATES, SweepView
 
@@ -45,7 +46,7 @@ class Extra:
     references: Sequence[Published]
     more_references: int
     duels: statistics.Duels | None
-    fronts: Sequence[plots.Chart]
+    fronts: Sequence[Chart]
     effort: statistics.Effort | None
     drawn: Mapping[str, Sequence[Mapping[str, Any]]]
 

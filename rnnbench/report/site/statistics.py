@@ -11,7 +11,8 @@ from typing import Any
 
 from rnnbench.board import Board, Row
 from rnnbench.report import wording
-from rnnbench.report.site.plots import Chart, effort_chart, front_chart
+from rnnbench.report.site.charts import Chart
+from rnnbench.report.site.plots import effort_chart, front_chart
 
 MOST_PAIRS = 28  # of architectures that are set against each other: eight of them
 VERDICTS = {"beats": ("▲", "better"), "loses": ("▼", "worse"), "ties": ("=", "tie"),
