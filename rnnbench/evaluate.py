@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 from rnnbench.contract import Data, Meter, Prediction, Task
+from rnnbench.examples import drawings
 from rnnbench.nn import Model
 
 
@@ -31,6 +33,7 @@ def evaluate(
     device: torch.device,
     examples: int = 0,
     look: Callable[[], None] = lambda: None,
+    drawn: list[dict[str, Any]] | None = None,
 ) -> tuple[dict[str, float], list[dict[str, str]]]:
     """Metrics by name, "loss" among them: the mean over all target elements, never of batches.
 
@@ -38,6 +41,7 @@ def evaluate(
         meter: of the task, or None for the loss alone, which needs no decoding.
         examples: how many examples to show at most.
         look: called after each batch; what it raises ends the evaluation.
+        drawn: gets what can be drawn of the first items, see `rnnbench.examples`.
 
     Raises:
         ValueError: the meter gave other metrics than the task declares.
@@ -62,6 +66,9 @@ def evaluate(
                     decoded=found.y, attention=found.attention, decoded_out=found.out
                 )
             meter.update(batch, seen)
+            if drawn is not None:
+                drawn += drawings(task, batch, seen)
+                drawn = None
             if len(shown) < examples:
                 shown += task.show(batch, seen)[: examples - len(shown)]
     metrics = {"loss": nll_sum / count if count else float("nan")}

@@ -53,6 +53,9 @@ COSTS = (
     "peak_memory_bytes",
 )
 
+FLOW = "gradient norm of "
+"""Before a layer's name in a curve: the norm at the step before the validation."""
+
 Figures = dict[str, float | None]
 
 
@@ -71,7 +74,8 @@ class Record:
         selection: metric, higher_is_better, value and step of the best validation.
         baselines: {"test": {"unigram": {"bits_per_char": 4.7}}, "valid": ...}.
         cost: of the names in `COSTS`; seconds, bytes and counts.
-        curve: validations as [step, seconds of training, {metric: value}].
+        curve: validations as [step, seconds of training, {metric: value}], "train_loss" and the
+            layers' gradient norms (see `FLOW`) among them.
         examples: what the task chose to show a reader, as text.
         provenance: see `rnnbench.provenance`.
         study: name of the cell of the sweep.

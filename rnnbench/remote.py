@@ -27,6 +27,7 @@ Result = TypeVar("Result")
 SENT = ".sent.json"  # file of a run -> its stamp here and its stamp there, when they were the same
 RECORD = "record.json"
 RESUME = ("metrics.csv", "previous.pt", "last.pt")  # what another machine needs to go on, in order
+RESULTS = ("weights.safetensors", "examples.json", "metrics.csv", "log.txt", "error.txt")
 # Protocols whose put is all or nothing.
 WHOLE = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "memory")
 TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
@@ -204,8 +205,7 @@ class Remote:
 
     @staticmethod
     def _results(folder: Path) -> list[str]:
-        return [n for n in ("weights.safetensors", "metrics.csv", "log.txt", "error.txt")
-                if (folder / n).is_file()]  # fmt: skip
+        return [name for name in RESULTS if (folder / name).is_file()]
 
     def send_results(self, folder: Path) -> None:
         """Send what a run leaves, its record last.

@@ -27,6 +27,7 @@ def state_of(run: Training, shares: list[Any]) -> dict[str, Any]:
         "shares": shares,
         "best": run.best,
         "curve": run.curve,
+        "flow": run.flow,
         "recent": run.recent,
         "first_loss": run.first_loss,
         "ended": run.ended,
@@ -49,6 +50,7 @@ def restore(run: Training, saved: dict[str, Any]) -> None:
     run.memory = to_device(mine["memory"], run.device)
     run.best_weights = saved["best_weights"]
     run.best, run.curve, run.recent = saved["best"], saved["curve"], saved["recent"]
+    run.flow = saved.get("flow", {})
     run.train_seconds, run.first_loss = saved["train_seconds"], saved["first_loss"]
     run.ended = saved["ended"]
     run.telemetry.rewind(run.loader.position.step)

@@ -16,6 +16,7 @@ from rnnbench import checkpoint
 from rnnbench.atomic import replace_file, sweep_folder
 from rnnbench.contract import Task
 from rnnbench.ended import Ended
+from rnnbench.examples import sample_text, write_examples
 from rnnbench.group import refuse_devices, train_in_group
 from rnnbench.nn import scan
 from rnnbench.process import configure, device_name, is_long, on_gpu
@@ -219,6 +220,13 @@ def _finish(run: Training, record: Record) -> None:
         for trick, model in run.tricks.evaluated_apart(run.model, task):
             apart = run.validate(split, full=True, model=model)
             record.metrics[f"{split} with {trick.name}"] = apart
+    if run.spec.test:
+        text = run.telemetry.guarded(
+            "sampling a text",
+            lambda: sample_text(task, run.model, run.spec.seed, run.loader.position.step),
+            [],
+        )
+        write_examples(run.folder, [*run.drawn, *text])
     replace_file(run.folder / "weights.safetensors", weights_bytes(run.best_weights))
 
 

@@ -78,6 +78,16 @@ class Telemetry:
         if self.service is not None:
             self._guard("closing", lambda: self.service.close(record))
 
+    def guarded(self, what: str, make: Callable[[], Any], otherwise: Any) -> Any:
+        """What is made for a reader only; a failure is told, and gives `otherwise`."""
+        try:
+            return make()
+        except Exception as error:
+            first = redact((str(error) or type(error).__name__).splitlines()[0])
+            self.problems.append(f"{what}: {first}")
+            print(f"rnnbench: {what} failed and is left out of this run: {first}", file=sys.stderr)
+            return otherwise
+
     def _guard(self, what: str, action: Callable[[], None]) -> None:
         try:
             action()

@@ -19,21 +19,14 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
-from rnnbench import checkpoint, resume
+from rnnbench import checkpoint, process, resume
 from rnnbench.compose import instantiate
 from rnnbench.contract import Batch, Moment, State, WrappedOptimizer
 from rnnbench.ended import Ended
 from rnnbench.evaluate import evaluate
+from rnnbench.flow import gradient_flow
 from rnnbench.loader import Loader, Pack, Position, split_of
 from rnnbench.nn import Model
-from rnnbench.process import (
-    kernels_for,
-    on_gpu,
-    quietly,
-    random_state,
-    seed_everything,
-    set_random_state,
-)
 from rnnbench.ranks import Decision, Ranks
 from rnnbench.record import Status
 from rnnbench.spec import RunSpec, Trainer
@@ -71,7 +64,7 @@ class Training(pl.LightningModule):
         if ranks is not None:
             self.split = try_split(spec, self.task, self.architecture, tricks, self.data, ranks)
         self.tricks = Tricks(tricks)
-        seed_everything(spec.seed)
+        process.seed_everything(spec.seed)
         self.model: Model = assemble(self.architecture, self.task, self.tricks)
         self.optimizer = make_optimizer(spec.optimizer, self.model.parameters(), self.tricks)
         self.parameters_count = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
@@ -81,10 +74,12 @@ class Training(pl.LightningModule):
         self.memory: dict[str, Any] = {}  # the estimator's, likewise
         self.best: dict[str, Any] = {"value": None, "step": None, "stale": 0}
         self.curve: list[list[Any]] = []
+        self.flow: dict[str, float] = {}  # gradient norms at the last step of a round
         self.train_seconds = 0.0
         self.recent: list[float] = []  # losses since the last line of the log
         self.first_loss: float | None = None
         self.ended = False
+        self.drawn: list[dict[str, Any]] = []  # of the first items, where examples are asked for
         self.signature = ""  # of the tool that computed the metrics
         self.best_weights: dict[str, torch.Tensor] | None = None
         self.stop_signal: int | None = None
@@ -102,7 +97,7 @@ class Training(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         # Noise in training has a generator state of its own, whatever the initialisation drew.
-        seed_everything(self.spec.seed + 2**31)
+        process.seed_everything(self.spec.seed + 2**31)
         saved = checkpoint.load(self.folder)
         if saved is not None:
             resume.restore(self, saved)
@@ -157,6 +152,8 @@ class Training(pl.LightningModule):
         self.loader.position = at
         self.loader.stopped = self.spent
         self._refuse_non_finite(told)
+        if self.due:  # kept with a checkpoint, since a run may be taken up between step and round
+            self.flow = gradient_flow(self.model)
         self.recent = (self.recent + told)[-self.settings.log_every :]
         if whole:
             self._log_training()
@@ -196,20 +193,21 @@ class Training(pl.LightningModule):
         """Validate, choose, save; the run has ended where its budget or its patience has."""
         if self._overdue:
             self._save()
-        noise = random_state()
+        noise = process.random_state()
         try:
             with self.averaged():
                 metrics = self._agreed(
                     lambda: self.validate("valid", full=self.selection is not None)
                 )
         except Ended:
-            set_random_state(noise)  # it is validated anew, as if never begun
+            process.set_random_state(noise)  # it is validated anew, as if never begun
             self._save()
             raise
         value = metrics[self.task.selection]
         at = self.loader.position
         train = sum(self.recent) / len(self.recent) if self.recent else None
-        self.curve.append([at.step, self.train_seconds, {**metrics, "train_loss": train}])
+        told = {**metrics, "train_loss": train, **self.flow}
+        self.curve.append([at.step, self.train_seconds, told])
         self.telemetry.log(at, self.train_seconds, {f"valid_{k}": v for k, v in metrics.items()})
         if not np.isfinite(value):
             raise Ended(
@@ -355,7 +353,9 @@ class Training(pl.LightningModule):
             if self.stop_signal is not None:
                 raise self._interrupted(self.stop_signal, f"while evaluating on {split}, ")
 
-        metrics, shown = evaluate(asked, self.task, data, meter, self.device, examples, look)
+        drawn = self.drawn if examples else None
+        given = (asked, self.task, data, meter, self.device)
+        metrics, shown = evaluate(*given, examples, look, drawn)
         self.validation_seconds = time.monotonic() - began
         self.signature = meter.signature if meter is not None else self.signature
         return (metrics, shown) if examples else metrics
@@ -379,8 +379,8 @@ def fit(run: Training) -> None:
         if run.ended:  # ... or between that and its record
             return
     precision: Any = "bf16-mixed" if run.spec.optimizer.precision == "bf16" else "32-true"
-    gpu = on_gpu(run.settings)
-    with quietly(), kernels_for(run.spec.optimizer.precision):
+    gpu = process.on_gpu(run.settings)
+    with process.quietly(), process.kernels_for(run.spec.optimizer.precision):
         lightning = pl.Trainer(
             accelerator="cpu" if run.ranks is not None and not gpu else run.settings.accelerator,
             devices=[torch.cuda.current_device()] if gpu else 1,

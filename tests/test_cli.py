@@ -193,7 +193,7 @@ def test_the_leaderboard_in_all_forms(tmp_path):
     assert "char-lm" in call("leaderboard", "--csv", "--out", tmp_path)
     output = call("leaderboard", "--html", tmp_path / "page", "--out", tmp_path)
     page = tmp_path / "page" / "index.html"
-    assert f"page: {page}" in output.replace("\n", "")
+    assert f"site: {page}" in output.replace("\n", "")
     assert "<table" in page.read_text()
     assert "records indexed" in call("index", "--out", tmp_path)
 

@@ -1,37 +1,14 @@
 """The page in a real browser. Skipped only where Chromium or its driver is missing."""
 
-import shutil
-
 import pytest
+from browsing import browser, show
 from fake_records import REFUSED, fake_records
 from test_report import HOSTILE, NO_GATE, ablation, hostile_boards
 
 from rnnbench.leaderboard import build
 from rnnbench.report.html import write_page
 
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync "
-    "--disable-dev-shm-usage"
-)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    driver = shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.skip("Chromium or chromedriver is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for flag in (*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    service = webdriver.ChromeService(executable_path=driver)
-    browser = webdriver.Chrome(options=options, service=service)
-    yield browser
-    browser.quit()
+__all__ = ["browser"]
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +19,6 @@ def pages(tmp_path_factory):
     write_page(hostile_boards(), folder / "hostile.html", HOSTILE, refused=refused)
     write_page(ablation(), folder / "ablation.html", "Ablation", refused=[NO_GATE])
     return folder
-
-
-def show(browser, path, width=1200, scheme="light"):
-    """Open a page at a width; return what the console has to complain about."""
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    browser.get(path.as_uri())
-    return browser.get_log("browser")
 
 
 def column(browser, place):

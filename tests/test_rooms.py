@@ -18,7 +18,9 @@ ONLY = {
     "ray": {f"sweep/{n}.py" for n in ("ray", "head", "seat", "nodes", "submit")}
     | {"benchmarks/trials.py"},
     "wandb": {"telemetry.py"},
-    "click": {f"cli/{n}.py" for n in ("root", "runs", "sweeps", "plugins", "results", "clusters")},
+    "click": {
+        f"cli/{n}.py" for n in ("root", "runs", "sweeps", "plugins", "results", "clusters", "site")
+    },
 }
 TORCH_FREE = (
     "spec",
@@ -55,6 +57,12 @@ TORCH_FREE = (
     "protocol",
     "remote",
     "yamltext",
+    "literature",
+    "serve",
+    "report.site.gather",
+    "report.site.pages",
+    "report.site.writer",
+    "report.site.statistics",
 )
 
 

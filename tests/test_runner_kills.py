@@ -165,14 +165,14 @@ def test_a_signal_while_it_evaluates_ends_it_within_a_batch(tmp_path, monkeypatc
     whole = run_in(tmp_path / "whole", spec)
     plain, looks = training.evaluate, []
 
-    def evaluate(model, task, data, meter, device, examples, look):
+    def evaluate(model, task, data, meter, device, examples, look, drawn):
         def signalled():
             if data is training.split_of(task, split, 0):
                 looks.append(1)
                 os.kill(os.getpid(), signal.SIGTERM)
             look()
 
-        return plain(model, task, data, meter, device, examples, signalled)
+        return plain(model, task, data, meter, device, examples, signalled, drawn)
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "evaluate", evaluate)

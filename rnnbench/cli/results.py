@@ -14,7 +14,8 @@ from rnnbench.cli.root import RESULTS, example, main
     epilog=example(
         "rnnbench leaderboard char-lm",
         "rnnbench leaderboard char-lm --attribution",
-        "rnnbench leaderboard --html board.html",
+        "rnnbench leaderboard --html site",
+        "rnnbench leaderboard char-lm --html board.html",
     )
 )
 @click.argument("task", required=False)
@@ -25,7 +26,10 @@ from rnnbench.cli.root import RESULTS, example, main
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated.")
 @click.option(
-    "--html", "page", type=click.Path(path_type=Path), help="Write a self-contained page."
+    "--html",
+    "page",
+    type=click.Path(path_type=Path),
+    help="Write a site into this folder; or, to a name that ends in .html, one page alone.",
 )
 def leaderboard(task: str | None, root: Path, attribution: bool, as_json: bool, as_csv: bool,
                 page: Path | None) -> None:  # fmt: skip

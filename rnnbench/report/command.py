@@ -13,6 +13,8 @@ from rnnbench.registry import PluginError, did_you_mean, scan
 from rnnbench.report.attribution import print_attributions
 from rnnbench.report.export import as_csv, as_json, attributions_as_csv, attributions_as_json
 from rnnbench.report.html import write_page
+from rnnbench.report.site.gather import gather, refused_now
+from rnnbench.report.site.writer import write_site
 from rnnbench.report.terminal import print_boards
 from rnnbench.store import Store
 from rnnbench.sweep.ledger import refusals
@@ -40,11 +42,7 @@ def leaderboard_command(
             raise PluginError(f"there is no task {task!r}{did_you_mean(task, known)}")
     refused = _refused(store, boards)
     if page is not None:
-        page = page / "index.html" if page.is_dir() or page.suffix == "" else page
-        page.parent.mkdir(parents=True, exist_ok=True)
-        words = ["rnnbench leaderboard", *([task] if task else []), f"--html {page.name}"]
-        write_page(boards, page, refused=refused, command=" ".join(words))
-        print(f"page: {page}")
+        _write(page, store, task, boards, refused)
     if attribution:
         found = [attribute(board, refused) for board in boards]
         if want_json:
@@ -61,16 +59,23 @@ def leaderboard_command(
         print_boards(boards)
 
 
-def _refused(store: Store, boards: Sequence[Board]) -> list[dict[str, Any]]:
+def _refused(store: Store, boards: Sequence[Board]) -> list[Any]:
     """What sweeps were refused on the boards' tasks, once each, unless it has been run since."""
-    run = {(b.task, r.architecture, r.tricks) for b in boards for r in b.rows}
-    tasks = {board.task for board in boards}
-    found = {}
-    for refusal in refusals(store.engine):
-        key = refusal["task"], refusal["architecture"], tuple(refusal["tricks"])
-        if refusal["task"] in tasks and key not in run:
-            found[key] = refusal
-    return list(found.values())
+    return refused_now(boards, refusals(store.engine))
+
+
+def _write(
+    page: Path, store: Store, task: str | None, boards: Sequence[Board], refused: Any
+) -> None:
+    """One page where the name ends in .html, else a site."""
+    words = ["rnnbench leaderboard", *([task] if task else []), f"--html {page.name}"]
+    if page.suffix == ".html" and not page.is_dir():
+        page.parent.mkdir(parents=True, exist_ok=True)
+        write_page(boards, page, refused=refused, command=" ".join(words))
+        print(f"page: {page}")
+        return
+    files = write_site(gather(store, task, boards), page, command=" ".join(words))
+    print(f"site: {page / 'index.html'} ({len(files)} files)")
 
 
 def index_command(root: Path) -> None:

@@ -87,7 +87,7 @@ def strip(board: Board) -> Strip | None:
     return Strip(
         axis.low,
         axis.high,
-        tuple(Tick(axis.at(v), text) for v, text in _ticks(axis.low, axis.high, 3)),
+        tuple(Tick(axis.at(v), text) for v, text in ticks(axis.low, axis.high, 3)),
         tuple((name, axis.at(value)) for name, value in baselines if axis.holds(value)),
         off,
     )
@@ -182,8 +182,8 @@ def curves(board: Board) -> Curves | None:
         )
     return Curves(
         lines=tuple(lines),
-        x_ticks=tuple(Tick(x(v), text) for v, text in _ticks(x_low, x_high, 6)),
-        y_ticks=tuple(Tick(y(v), text) for v, text in _ticks(y_low, y_high, 5)),
+        x_ticks=tuple(Tick(x(v), text) for v, text in ticks(x_low, x_high, 6)),
+        y_ticks=tuple(Tick(y(v), text) for v, text in ticks(y_low, y_high, 5)),
         beyond=tuple(r.name for r in shown if not y_low <= r.curve[-1].mean <= y_high),
         left_out=len(rows) - len(shown),
     )
@@ -221,7 +221,7 @@ def heat(found: Attribution) -> Heat:
     return Heat((max(_core(sizes), default=0.0) or 1.0) / HEAT_STEPS)
 
 
-def _ticks(low: float, high: float, about: int) -> list[tuple[float, str]]:
+def ticks(low: float, high: float, about: int) -> list[tuple[float, str]]:
     """Round values in an interval, with labels that tell them apart."""
     raw = (high - low) / about
     power = math.floor(math.log10(raw))

@@ -69,8 +69,8 @@ def render_page(
                 f"a refused combination has the fields {sorted(REFUSED_FIELDS)}, "
                 f"got {sorted(combination)}"
             )
-    style, script = _asset("page.css"), _asset("page.js")
-    page = _environment().get_template("page.html.j2")
+    style, script = asset("page.css"), asset("page.js")
+    page = environment().get_template("page.html.j2")
     return page.render(
         title=title,
         boards=boards,
@@ -83,8 +83,8 @@ def render_page(
         policy="; ".join(
             (
                 "default-src 'none'",
-                f"style-src '{_hash(style)}'",
-                f"script-src '{_hash(script)}'",
+                f"style-src '{content_hash(style)}'",
+                f"script-src '{content_hash(script)}'",
                 "base-uri 'none'",
                 "form-action 'none'",
             )
@@ -93,8 +93,9 @@ def render_page(
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Of every page: what is shown is escaped, and must be there."""
+    made = Environment(
         loader=PackageLoader("rnnbench.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -102,8 +103,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    environment.globals.update(wording=wording, figures=figures)
-    return environment
+    made.globals.update(wording=wording, figures=figures)
+    return made
 
 
 def _shown(value: Any) -> Any:
@@ -119,9 +120,11 @@ def _joined(tricks: Any) -> str:
 
 
 @cache
-def _asset(name: str) -> str:
-    return files("rnnbench.report").joinpath("templates", name).read_text("utf-8")
+def asset(name: str) -> str:
+    """A style sheet or a script of the pages."""
+    return files("rnnbench.report").joinpath("templates", *name.split("/")).read_text("utf-8")
 
 
-def _hash(text: str) -> str:
+def content_hash(text: str) -> str:
+    """How a content security policy names an inline style or script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -36,12 +36,13 @@ FILES = {
     WEIGHTS: 4096 * MIB,
     "metrics.csv": 64 * MIB,
     "log.txt": 16 * MIB,
-    "gradients.json": 16 * MIB,
-    "shown.json": 16 * MIB,
+    "error.txt": 16 * MIB,
+    "examples.json": MIB,
+    "items.json": 64 * MIB,
 }
 """What a bundle may hold of a run, and how large each may be in bytes."""
 
-REDACTED = {"log.txt"}  # records pass the filter when they are made
+REDACTED = {"log.txt", "error.txt"}  # records pass the filter when they are made
 
 
 class BundleError(ValueError):

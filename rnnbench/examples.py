@@ -1,0 +1,123 @@
+"""What a finished run keeps for a reader's eyes: attention maps, forecasts, a sample of text.
+
+A handful of items of the test split, a few kilobytes, in `examples.json` beside the record. What a
+task tells in words (`Task.show`) is in the record itself.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from rnnbench.atomic import replace_file
+from rnnbench.contract import Batch, Prediction, Task
+
+if TYPE_CHECKING:
+    from rnnbench.nn import Model
+
+NAME = "examples.json"
+FORMAT = 1
+ITEMS = 3  # of the test split that are drawn
+TOKENS = 32  # longest side of an attention map; what is beyond is cut off
+PAST, AHEAD = 96, 192  # most values of a series before and after the forecast begins
+LENGTH = (60, 240)  # least and most steps of a sample
+
+
+def drawings(task: Task, batch: Batch, seen: Prediction) -> list[dict[str, Any]]:
+    """What of a batch's first items can be drawn, as plain JSON values.
+
+    Returns:
+        {"kind": "attention", "source": labels, "output": labels, "percent": a row for each output
+        step}, or {"kind": "series", "past", "truth", "forecast"}: lists of the target's first
+        value, None where one is missing. Empty where nothing was decoded.
+    """
+    if seen.decoded is None:
+        return []
+    rows = range(min(ITEMS, len(batch.x)))
+    if task.target.width and seen.decoded.dim() == 3:
+        return [_series(task, batch, seen.decoded, row) for row in rows]
+    if seen.attention is not None and task.target.classes and batch.x.dim() == 2:
+        return [_attention(task, batch, seen, row) for row in rows]
+    return []
+
+
+def _series(task: Task, batch: Batch, decoded: Tensor, row: int) -> dict[str, Any]:
+    past: list[float | None] = []
+    if task.past and batch.x.dim() == 3:
+        length = batch.x.shape[1] if batch.x_len is None else int(batch.x_len[row])
+        past = _values(batch.x[row, :length, task.past[0]][-PAST:])
+    truth, forecast = batch.y[row, :AHEAD, 0], decoded[row, :AHEAD, 0]
+    return {
+        "kind": "series", "past": past, "truth": _values(truth), "forecast": _values(forecast)
+    }  # fmt: skip
+
+
+def _values(y_T: Tensor) -> list[float | None]:
+    return [float(f"{v:.4g}") if math.isfinite(v) else None for v in y_T.tolist()]
+
+
+def _attention(task: Task, batch: Batch, seen: Prediction, row: int) -> dict[str, Any]:
+    assert seen.decoded is not None
+    assert seen.attention is not None
+    x = batch.x[row].tolist()
+    x = x[: len(x) if batch.x_len is None else int(batch.x_len[row])]
+    y = seen.decoded[row].tolist()
+    if task.target.stop is not None and task.target.stop in y:
+        y = y[: y.index(task.target.stop) + 1]
+    x, y = x[:TOKENS], y[: min(TOKENS, seen.attention.shape[1])]
+    weights_ST = seen.attention[row, : len(y), : len(x)].float()
+    return {
+        "kind": "attention",
+        "source": _labels(x, task.words("source"), task.source.stop),
+        "output": _labels(y, task.words("target"), task.target.stop),
+        "percent": (100 * weights_ST).round().nan_to_num(0).int().tolist(),
+    }
+
+
+def _labels(tokens: Sequence[int], words: Sequence[str] | None, stop: int | None) -> list[str]:
+    """The tokens as words; those that are none by their number."""
+    named = words or ()
+    return [
+        "(end)" if t == stop else (named[t] if t < len(named) else "") or f"#{t}" for t in tokens
+    ]
+
+
+def sample_text(task: Task, model: Model, seed: int, steps: int) -> list[dict[str, Any]]:
+    """A text that the model makes up after the end of a line, where the task goes on from one.
+
+    Drawn with a generator of its own, so the run's random numbers stay where they are.
+
+    Args:
+        steps: of training; a tenth as many are drawn, within limits, so that it costs about 1%.
+    """
+    from rnnbench.evaluate import evaluating
+    from rnnbench.nn.decoding import Decoding, decode
+    from rnnbench.nn.models import Continuation
+
+    if not (task.continues and task.source.classes and task.source.layout == "sequence"):
+        return []
+    try:
+        batch, answer = task.ask("\n")
+    except ValueError:  # of symbols that have no line's end, such as aⁿbⁿ
+        return []
+    device = next(model.parameters()).device
+    rows = Batch(batch.x.to(device), batch.y.to(device))
+    rng = torch.Generator(rows.x.device).manual_seed(seed)
+    length = min(max(LENGTH[0], steps // 10), LENGTH[1])
+    with evaluating(model):
+        found = decode(Continuation(model), rows, Decoding("sample"), steps=length, rng=rng)
+    return [{"kind": "text", "text": answer(found.y[0].cpu())}]
+
+
+def write_examples(folder: Path, found: Sequence[dict[str, Any]]) -> None:
+    """Keep them beside the record; nothing is written where there are none."""
+    if found:
+        told = {"format": FORMAT, "examples": list(found)}
+        text = json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        replace_file(folder / NAME, text)

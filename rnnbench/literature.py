@@ -1,0 +1,144 @@
+"""Results of the literature, which a task's package lists beside its code. No torch here.
+
+A task NAME of a package finds them in `literature/NAME.yaml`, in the folder of the module that
+defines it; so a package of somebody else's has its own:
+
+    - model: LSTM, 2 layers of 1500, dropout 0.65    # what was measured
+      metric: perplexity                             # as the task calls it
+      value: 78.4
+      paper: Zaremba, Sutskever and Vinyals (2014), arXiv:1409.2329
+      where: table 1
+      year: 2014
+      protocol: words, test, one model, state carried
+      known: measured by its authors
+      settings: {length: 100}                        # only beside boards with these; optional
+      spread: 0.5                                    # as its paper gives it; optional
+
+They stand beside measured rows, and never rank with them: other code, budgets and searches.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rnnbench.registry import Entry, scan
+from rnnbench.yamltext import YamlError, YamlText, read_yaml
+
+KNOWN = (
+    "measured by its authors",
+    "measured by others",
+    "quoted by another paper",
+    "from its authors' code or logs",
+)
+"""How a figure is known: the provenance tag of each result."""
+
+LINKS = re.compile(r"arXiv:(\d{4}\.\d{4,5})|doi:(10\.\d{4,9}/[^\s,;]+)|(https://[^\s,;]+)")
+
+
+class LiteratureError(ValueError):
+    """A file of results cannot be read; the message names file and line."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A figure that somebody published.
+
+    Attributes:
+        settings: of the task, which a board must have to stand beside it.
+        spread: standard deviation or half-width, as its paper gives it.
+    """
+
+    model: str
+    metric: str
+    value: float
+    paper: str
+    where: str
+    year: int
+    protocol: str
+    known: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    spread: float | None = None
+
+    @property
+    def short(self) -> str:
+        """Whom to name in a narrow place: "Zaremba (2014)"."""
+        return f"{re.split(r'[,(]| and ', self.paper, maxsplit=1)[0].strip()} ({self.year})"
+
+    @property
+    def link(self) -> str:
+        """Its https address, "" where the paper names none."""
+        found = LINKS.search(self.paper)
+        if found is None:
+            return ""
+        arxiv, doi, address = found.groups()
+        return f"https://arxiv.org/abs/{arxiv}" if arxiv else (
+            f"https://doi.org/{doi}" if doi else address
+        )  # fmt: skip
+
+    def belongs(self, settings: Mapping[str, Any]) -> bool:
+        """Whether it stands beside a board of the task with these settings."""
+        return all(settings.get(name) == value for name, value in self.settings.items())
+
+
+def published(task: str) -> tuple[Published, ...]:
+    """What the task's package lists; () where it lists nothing, or is not installed.
+
+    Raises:
+        LiteratureError: the list cannot be read.
+    """
+    entry = scan()[0]["tasks"].get(task)
+    path = None if entry is None else file_of(entry)
+    return () if path is None else read_published(path)
+
+
+def file_of(entry: Entry) -> Path | None:
+    """Where a task's results would be listed, None where there is no such file."""
+    from rnnbench.source import file_of as source_of
+
+    source = source_of(entry)
+    if source is None or not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", entry.name):
+        return None
+    path = source.parent / "literature" / f"{entry.name}.yaml"
+    return path if path.is_file() else None
+
+
+def read_published(path: Path) -> tuple[Published, ...]:
+    """Raises LiteratureError: not a list of results, a field is unknown, missing or mistyped."""
+    try:
+        text = read_yaml(path)
+    except (YamlError, OSError, UnicodeDecodeError) as error:
+        raise LiteratureError(str(error)) from error
+    if not isinstance(text.value, list):
+        raise LiteratureError(f"{path.name}: the results of a task are a list")
+    return tuple(_result(text, place, told) for place, told in enumerate(text.value))
+
+
+TYPES: dict[str, tuple[type, ...]] = {
+    "value": (int, float), "spread": (int, float), "year": (int,), "settings": (dict,),
+}  # fmt: skip
+WORDS = {float: "a number", int: "a whole number", str: "text", dict: "a mapping"}
+
+
+def _result(text: YamlText, place: int, told: Any) -> Published:
+    where = text.at(place)
+    if not isinstance(told, dict):
+        raise LiteratureError(f"{where}: a result is a mapping with model, metric, value, …")
+    fields = {f.name: f for f in dataclasses.fields(Published)}
+    optional = {"settings", "spread"}
+    if wrong := sorted(set(told) - set(fields)) or sorted(set(fields) - set(told) - optional):
+        known = ", ".join(fields)
+        raise LiteratureError(
+            f"{where}: missing or unknown {', '.join(wrong)}; a result has {known}"
+        )
+    for name, value in told.items():
+        wanted = TYPES.get(name, (str,))
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise LiteratureError(f"{where}: {name} is {value!r}, expected {WORDS[wanted[-1]]}")
+    if told["known"] not in KNOWN:
+        raise LiteratureError(f"{where}: known is one of: {'; '.join(KNOWN)}")
+    return Published(**told)

@@ -1,0 +1,190 @@
+"""What the site tells, read once: boards, records, sweeps, published results."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from rnnbench.board import Board
+from rnnbench.database import create_tables
+from rnnbench.index import result
+from rnnbench.leaderboard import build, mark_absent
+from rnnbench.literature import LiteratureError, Published, published
+from rnnbench.record import Record
+from rnnbench.registry import scan
+from rnnbench.report.site.sweeps import SweepView, read_sweeps
+from rnnbench.source import read_source
+from rnnbench.store import Store
+from rnnbench.sweep import tables
+from rnnbench.sweep.ledger import refusals
+from rnnbench.sweep.tables import trial
+
+EXAMPLES = "examples.json"
+LARGEST = 400_000  # bytes of an examples.json that is still read
+
+Refused = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Everything that pages are made of.
+
+    Attributes:
+        records: those of the boards, each run once.
+        examples: what a run kept to be looked at, by its id; () for most.
+        literature: task -> published results, or what is wrong with their list.
+        about: task -> what it is, in a sentence.
+    """
+
+    boards: Sequence[Board]
+    records: Sequence[Record]
+    refused: Sequence[Refused] = ()
+    sweeps: Sequence[SweepView] = ()
+    literature: Mapping[str, tuple[Published, ...] | str] = field(default_factory=dict)
+    about: Mapping[str, str] = field(default_factory=dict)
+    examples: Callable[[str], Sequence[Mapping[str, Any]]] = lambda run_id: ()
+    damaged: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def tasks(self) -> list[str]:
+        """Those with a page."""
+        return sorted({b.task for b in self.boards} | {r.spec.task.name for r in self.records})
+
+    def boards_of(self, task: str) -> list[Board]:
+        return [board for board in self.boards if board.task == task]
+
+    def records_of(self, task: str) -> list[Record]:
+        return self._by_task.get(task, [])
+
+    @functools.cached_property
+    def _by_task(self) -> dict[str, list[Record]]:
+        found: dict[str, list[Record]] = defaultdict(list)
+        for record in self.records:
+            found[record.spec.task.name].append(record)
+        return found
+
+    def refused_of(self, task: str) -> list[Refused]:
+        return [refusal for refusal in self.refused if refusal["task"] == task]
+
+
+def gather(
+    store: Store, task: str | None = None, boards: Sequence[Board] | None = None
+) -> Gathered:
+    """Read a store, or one task's part of it.
+
+    Args:
+        boards: of these records, where the caller has made them.
+    """
+    records = latest(store.records(task=task))
+    if boards is None:
+        boards = mark_absent(build(records), scan()[0])
+    names = sorted({board.task for board in boards})
+    sweeps = read_sweeps(store.engine)
+    if task is not None:
+        sweeps = [s for s in sweeps if task in s.tasks]
+    return Gathered(
+        boards=boards,
+        records=records,
+        refused=refused_now(boards, refusals(store.engine)),
+        sweeps=sweeps,
+        literature={name: _published(name) for name in names},
+        about={name: _about(name) for name in names},
+        examples=lambda run_id: read_examples(store, run_id),
+        damaged=dict(store.damaged),
+    )
+
+
+def latest(records: Iterable[Record]) -> list[Record]:
+    """Each run once: a store may know of several attempts."""
+    found: dict[str, Record] = {}
+    for record in records:
+        old = found.get(record.run_id)
+        if old is None or record.attempt >= old.attempt:
+            found[record.run_id] = record
+    return list(found.values())
+
+
+def refused_now(boards: Sequence[Board], refused: Iterable[Refused]) -> list[Refused]:
+    """Refusals of sweeps on the boards' tasks, once each, unless the combination has been run."""
+    run = {(b.task, r.architecture, r.tricks) for b in boards for r in b.rows}
+    tasks = {board.task for board in boards}
+    found: dict[tuple[Any, ...], Refused] = {}
+    for refusal in refused:
+        key = refusal["task"], refusal["architecture"], tuple(refusal["tricks"])
+        if refusal["task"] in tasks and key not in run:
+            found[key] = refusal
+    return list(found.values())
+
+
+def version(store: Store) -> str:
+    """Changes whenever a page would; one cheap look at the records and the ledger."""
+    create_tables(store.engine, tables.metadata, "sweeps", tables.VERSION)
+    if store.remote is not None:
+        with contextlib.suppress(OSError):  # what this machine knows is shown
+            store.remote.refresh(store.root / "runs")
+    told: list[Any] = [
+        sorted(
+            (folder.name, stat.st_mtime_ns, stat.st_size)
+            for folder in (store.root / "runs").iterdir()
+            if (stat := _stat(folder / "record.json")) is not None
+        )
+    ]
+    with store.engine.connect() as connection:
+        told.append(connection.execute(sa.select(sa.func.count()).select_from(result)).scalar())
+        t = trial.c
+        query = sa.select(t.sweep, t.state, sa.func.count(), sa.func.sum(t.attempt))
+        told.append([list(r) for r in connection.execute(query.group_by(t.sweep, t.state))])
+    return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()[:24]
+
+
+def _stat(path: Path) -> Any:
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
+def read_examples(store: Store, run_id: str) -> Sequence[Mapping[str, Any]]:
+    """What a run kept to be looked at; () where that is nothing, or cannot be read as such."""
+    path = store.root / "runs" / run_id / EXAMPLES
+    try:
+        if store.remote is not None:
+            store.fetch(run_id, [EXAMPLES])
+        if path.stat().st_size > LARGEST or path.resolve().parent.name != run_id:
+            return ()
+        found = json.loads(path.read_text("utf-8"))["examples"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+    return [e for e in found if isinstance(e, dict)] if isinstance(found, list) else ()
+
+
+def _published(task: str) -> tuple[Published, ...] | str:
+    try:
+        return published(task)
+    except LiteratureError as error:
+        return str(error)
+
+
+def _about(task: str) -> str:
+    """The first line of what its source says of it; "" where only running it would tell."""
+    entry = scan()[0]["tasks"].get(task)
+    told = None if entry is None else read_source(entry)
+    return "" if told is None else told.help
+
+
+def by_configuration(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Configuration -> its tested runs by seed."""
+    found: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        if record.spec.test:
+            found[record.spec.config_id].append(record)
+    return {key: sorted(runs, key=lambda r: r.spec.seed) for key, runs in found.items()}

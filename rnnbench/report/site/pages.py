@@ -1,0 +1,278 @@
+"""The pages of the site, by their paths. The static site and the live server share them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from markupsafe import Markup
+
+from rnnbench.attribution import attribute
+from rnnbench.board import Board, Row
+from rnnbench.literature import Published
+from rnnbench.provenance import redact
+from rnnbench.record import FAILED, Record, Status
+from rnnbench.report import html
+from rnnbench.report.site import names, packing, plots, statistics
+from rnnbench.report.site.charts import Chart
+from rnnbench.report.site.gather import Gathered, by_configuration
+from rnnbench.report.site.sweeps import STATES, SweepView
+
+SIGNS = {
+    "done": "●", "pruned": "◐", "failed": "✕", "running": "◌", "planned": "·", "refused": "⊘",
+}  # fmt: skip
+MOST_CHIPS = 60  # trials of a cell that are shown one by one
+FEW_BOARDS = 8  # so many have two sentences each in the overview
+BESIDE = 8  # published results in the table of measured ones
+DRAWN_ROWS = 4  # rows of a board whose examples are drawn
+
+
+@dataclass(frozen=True)
+class Extra:
+    """What the site says of a board beyond the board.
+
+    Attributes:
+        runs: configuration -> (seed, address, status) of its tested runs.
+        references: published results that stand beside its rows, the best ones; `more_references`
+            counts the others.
+        drawn: row -> what its first seed kept to be looked at.
+    """
+
+    runs: Mapping[str, Sequence[tuple[int, str, str]]]
+    claims: Sequence[str]
+    references: Sequence[Published]
+    more_references: int
+    duels: statistics.Duels | None
+    fronts: Sequence[Chart]
+    effort: statistics.Effort | None
+    drawn: Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+class Site:
+    """All pages of what was gathered.
+
+    Args:
+        live: the version of the results, where a server shows them; "" on a disk.
+        command: how the site was made; it is redacted.
+    """
+
+    def __init__(
+        self,
+        found: Gathered,
+        *,
+        live: str = "",
+        command: str = "",
+        made: datetime | None = None,
+    ) -> None:
+        self.found, self.live = found, live
+        self._command = redact(command)
+        self._made = (made or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        self._files = {names.file_name(task): task for task in found.tasks}
+        self._sweeps = {names.sweep_page(s.name): s for s in found.sweeps}
+        self._pages = {names.task_page(task): task for task in found.tasks}
+
+    @functools.cached_property
+    def paths(self) -> list[str]:
+        """Of every file of the site, relative to its folder."""
+        paths = ["index.html", "run.html", *self._pages, *self._sweeps]
+        for task in self.found.tasks:
+            count = len(self.found.records_of(task))
+            paths.append(packing.runs_file(task))
+            paths += [
+                packing.plots_file(task, chunk) for chunk in range(-(-count // packing.CHUNK))
+            ]
+        return paths
+
+    def render(self, path: str) -> str:
+        """The content of a file of the site.
+
+        Raises:
+            KeyError: the site has no such file.
+        """
+        if path == "index.html":
+            return self._index()
+        if path == "run.html":
+            return self._run()
+        if path in self._pages:
+            return self._task(self._pages[path])
+        if path in self._sweeps:
+            return self._sweep(self._sweeps[path])
+        return self._data(path)
+
+    # ------------------------------------------------------------------------------- the pages
+
+    def _page(self, template: str, path: str, title: str, /, **told: Any) -> str:
+        style = _style()
+        scripts = [_script("page.js")] + ([_script("site/live.js")] if self.live else [])
+        script = "\n".join(scripts)
+        run = _script("site/run.js") if path == "run.html" else ""
+        allowed = [html.content_hash(script)] + ([html.content_hash(run)] if run else [])
+        sources = " ".join(f"'{h}'" for h in allowed) + (" 'strict-dynamic'" if run else "")
+        policy = [
+            "default-src 'none'",
+            f"style-src '{html.content_hash(style)}'",
+            f"script-src {sources}",
+            *(["connect-src 'self'"] if self.live else []),
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+        return html.environment().get_template(f"site/{template}").render(
+            title=title, path=path, root="../" * path.count("/"), live=self.live,
+            made=self._made, command=self._command, policy="; ".join(policy),
+            style=Markup(style), script=Markup(script), run_script=Markup(run),
+            names=names, plots=plots, statistics=statistics, states=STATES, signs=SIGNS,
+            **told,
+        )  # fmt: skip
+
+    def _index(self) -> str:
+        found = self.found
+        counts = {
+            "runs": len(found.records),
+            "done": sum(r.status is Status.DONE for r in found.records),
+            "failed": sum(r.status in FAILED for r in found.records),
+            "pruned": sum(r.status is Status.PRUNED for r in found.records),
+        }
+        lines = [_line(board, found.boards_of(board.task)) for board in found.boards]
+        each = 2 if len(found.boards) <= FEW_BOARDS else 1
+        sayings = [(b.task, told) for b in found.boards for told in statistics.claims(b)[:each]]
+        return self._page(
+            "index.html.j2", "index.html", "Leaderboards", tasks=found.tasks, counts=counts,
+            lines=lines, sayings=sayings, across=statistics.across(found.boards),
+            sweeps=found.sweeps, damaged=found.damaged,
+        )  # fmt: skip
+
+    def _task(self, task: str) -> str:
+        boards, refused = self.found.boards_of(task), self.found.refused_of(task)
+        listed = self.found.literature.get(task, ())
+        runs = by_configuration(self.found.records_of(task))
+        return self._page(
+            "task.html.j2", names.task_page(task), task, task=task, boards=boards,
+            about=self.found.about.get(task, ""),
+            differs=[differs(board, boards) for board in boards],
+            attributions=[attribute(board, refused) for board in boards],
+            extras=[
+                self._extra(b, runs, () if isinstance(listed, str) else listed) for b in boards
+            ],
+            refused=[{**r, "tricks": _joined(r["tricks"])} for r in refused],
+            published=() if isinstance(listed, str) else listed,
+            wrong=listed if isinstance(listed, str) else "",
+        )  # fmt: skip
+
+    def _extra(
+        self, board: Board, runs: Mapping[str, Sequence[Record]], listed: Sequence[Published]
+    ) -> Extra:
+        ranked = [row for row in board.rows if row.kind == "ranked"]
+        mine = {row.config_id: runs.get(row.config_id or "", ()) for row in ranked}
+        linked = {
+            config: [
+                (r.spec.seed, f"../{names.run_link(board.task, r.run_id)}", r.status.value)
+                for r in found
+            ]
+            for config, found in mine.items()
+            if config and found
+        }
+        settings, higher = self._settings_of(board), bool(board.headline.get("higher_is_better"))
+        beside = [
+            p for p in listed
+            if p.metric == board.headline.get("name") and p.belongs(settings)
+        ]  # fmt: skip
+        beside.sort(key=lambda p: -p.value if higher else p.value)
+        drawn = {}
+        for row in ranked[:DRAWN_ROWS]:
+            first = next((r for r in mine[row.config_id] if r.status is Status.DONE), None)
+            kept = self.found.examples(first.run_id) if first else ()
+            if kept:
+                drawn[row.name] = kept
+        return Extra(
+            runs=linked,
+            claims=statistics.claims(board),
+            references=beside[:BESIDE],
+            more_references=len(beside[BESIDE:]),
+            duels=statistics.duels(board),
+            fronts=statistics.pareto_charts(board),
+            effort=statistics.effort(board),
+            drawn=drawn,
+        )
+
+    def _settings_of(self, board: Board) -> Mapping[str, Any]:
+        """The task's settings, which a board holds equal."""
+        of_task = self.found.records_of(board.task)
+        spec = next((r.spec for r in of_task if r.spec.protocol_id == board.protocol_id), None)
+        return {} if spec is None else dict(spec.task.settings)
+
+    def _run(self) -> str:
+        files = {name: [task, names.task_page(task)] for name, task in self._files.items()}
+        return self._page("run.html.j2", "run.html", "Runs", files=packing.as_json(files))
+
+    def _sweep(self, view: SweepView) -> str:
+        failed = [t for cell in view.cells for t in cell.trials if t.state == "failed"]
+        return self._page(
+            "sweep.html.j2", names.sweep_page(view.name), f"Sweep {view.name}", sweep=view,
+            known=set(self.found.tasks), limit=MOST_CHIPS, failed=failed,
+            runs={r.run_id for r in self.found.records},
+        )  # fmt: skip
+
+    # -------------------------------------------------------------------------------- the data
+
+    def _data(self, path: str) -> str:
+        for task in self.found.tasks:
+            records = self.found.records_of(task)
+            if path == packing.runs_file(task):
+                return packing.pack_runs(task, records)
+            for chunk in range(-(-len(records) // packing.CHUNK)):
+                if path == packing.plots_file(task, chunk):
+                    some = records[chunk * packing.CHUNK : (chunk + 1) * packing.CHUNK]
+                    return packing.as_script({r.run_id: self._figures(r) for r in some})
+        raise KeyError(path)
+
+    def _figures(self, record: Record) -> str:
+        """What is drawn of a run, as HTML."""
+        template = html.environment().get_template("site/run_figures.html.j2")
+        return template.render(
+            charts=plots.run_curves(record.curve, [m["name"] for m in record.metric_info]),
+            examples=record.examples,
+            drawn=self.found.examples(record.run_id) if record.spec.test else (),
+            plots=plots,
+        )  # fmt: skip
+
+
+def _line(board: Board, of_task: Sequence[Board]) -> dict[str, Any]:
+    """A board in the overview."""
+    first: list[Row] = [row for row in board.rows if row.rank == 1]
+    rows = [row for row in board.rows if row.kind != "baseline"]
+    return {
+        "board": board,
+        "told": differs(board, of_task) if len(of_task) > 1 else "",
+        "metric": board.headline.get("name", ""),
+        "first": first,
+        "rows": len(rows),
+        "runs": sum(row.runs for row in rows),
+        "failed": sum(row.failed for row in rows),
+    }
+
+
+def differs(board: Board, boards: Sequence[Board]) -> str:
+    """What of a board's protocol the task's other boards have differently; all of it for one."""
+    others = [dict(b.protocol) for b in boards if b is not board]
+    told = [text for label, text in board.protocol if any(o.get(label) != text for o in others)]
+    return "; ".join(told) or board.protocol_id
+
+
+def _joined(tricks: Any) -> str:
+    return tricks if isinstance(tricks, str) else " + ".join(tricks)
+
+
+@functools.cache
+def _style() -> str:
+    text = html.asset("page.css") + html.asset("site/site.css")
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+@functools.cache
+def _script(name: str) -> str:
+    """Without indentation and comments, which every page would carry."""
+    lines = (line.strip() for line in html.asset(name).splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//"))

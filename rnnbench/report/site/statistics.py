@@ -1,0 +1,150 @@
+"""What the pages take from the statistics over seeds, trials and tasks."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rnnbench.board import Board, Row
+from rnnbench.report import wording
+from rnnbench.report.site.charts import Chart
+from rnnbench.report.site.plots import effort_chart, front_chart
+
+MOST_PAIRS = 28  # of architectures that are set against each other: eight of them
+VERDICTS = {"beats": ("▲", "better"), "loses": ("▼", "worse"), "ties": ("=", "tie"),
+            "cannot tell": ("○", "cannot tell")}  # fmt: skip
+
+
+def _module(name: str) -> Any:
+    """A module of the statistics, None where this installation lacks it."""
+    try:
+        return importlib.import_module(f"rnnbench.{name}")
+    except ModuleNotFoundError:
+        return None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One architecture against another with the same tricks.
+
+    Attributes:
+        kind: a class of the style sheet: better, worse, tie, cannot-tell, none.
+        figure: the difference with its interval, turned so that positive is better.
+        told: the same as a sentence.
+    """
+
+    kind: str
+    symbol: str
+    word: str
+    figure: str
+    told: str
+
+
+NOT_RUN = Verdict("none", "", "", "not run", "")
+
+
+@dataclass(frozen=True)
+class Duels:
+    """Which architecture wins, trick by trick.
+
+    Attributes:
+        rows: ("gru against lstm", a verdict for each of `stacks`).
+    """
+
+    stacks: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Verdict, ...]], ...]
+    left_out: int
+
+
+def claims(board: Board) -> list[str]:
+    """Sentences for the top of a board."""
+    module = _module("report.claims")
+    return module.headline_claims(board) if module else []
+
+
+def duels(board: Board) -> Duels | None:
+    """None where no two architectures were tested with the same tricks."""
+    module = _module("verdicts")
+    ranked = [row for row in board.rows if row.kind == "ranked"]
+    by_stack: dict[tuple[str, ...], dict[str, Row]] = defaultdict(dict)
+    for row in ranked:
+        by_stack[row.parts[1:]][row.parts[0]] = row
+    stacks = sorted((s for s, rows in by_stack.items() if len(rows) > 1), key=lambda s: (len(s), s))
+    architectures = list(dict.fromkeys(row.parts[0] for row in ranked))
+    pairs = [(a, b) for i, a in enumerate(architectures) for b in architectures[i + 1 :]]
+    if module is None or not stacks or not pairs:
+        return None
+    found: dict[tuple[str, str], Any] = {}
+    for against in {row.name for s in stacks for row in by_stack[s].values()}:
+        for pair in module.judge(board, against=against):
+            found[pair.row, pair.other] = pair
+    rows = []
+    for a, b in pairs[:MOST_PAIRS]:
+        cells = []
+        for stack in stacks:
+            one, two = by_stack[stack].get(a), by_stack[stack].get(b)
+            pair = found.get((one.name, two.name)) if one and two else None
+            cells.append(_verdict(pair, board) if pair is not None else NOT_RUN)
+        if any(cell is not NOT_RUN for cell in cells):
+            rows.append((f"{a} against {b}", tuple(cells)))
+    names = tuple(" + ".join(stack) or "no tricks" for stack in stacks)
+    return Duels(names, tuple(rows), max(0, len(pairs) - MOST_PAIRS)) if rows else None
+
+
+def _verdict(pair: Any, board: Board) -> Verdict:
+    symbol, word = VERDICTS[pair.verdict]
+    kind = word.replace(" ", "-")
+    sign = "" if pair.difference.mean <= 0 else "+"
+    text = wording.interval(pair.difference)
+    module = _module("report.claims")
+    told = module.claim(pair, board) if module else ""
+    return Verdict(kind, symbol, word, text if text.startswith("(") else sign + text, told)
+
+
+def pareto_charts(board: Board) -> list[Chart]:
+    """Quality against each cost that the rows know."""
+    module = _module("pareto")
+    if module is None or not board.headline:
+        return []
+    higher = bool(board.headline.get("higher_is_better"))
+    charts = (front_chart(f, board.headline["name"], higher) for f in module.fronts(board))
+    return [chart for chart in charts if chart is not None]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Best of n: the chart, and from how many trials on one row is ahead of another."""
+
+    chart: Chart | None
+    duels: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def effort(board: Board) -> Effort | None:
+    module = _module("effort")
+    found = None if module is None else module.effort(board)
+    if found is None:
+        return None
+    told = tuple(
+        f"{d.row} is ahead of {d.other} from {d.from_trials} "
+        f"trial{'s' if d.from_trials != 1 else ''} on"
+        for d in found.duels
+        if d.from_trials is not None
+    )
+    chart = effort_chart(found)
+    return Effort(chart, told, tuple(found.notes)) if chart or told else None
+
+
+def across(boards: Sequence[Board]) -> Any:
+    """The comparison over tasks; None where there is none to make."""
+    module = _module("across")
+    return None if module is None else module.across(list(boards))
+
+
+def share(value: float | None) -> str:
+    """A probability, as "0.83"."""
+    return wording.NOTHING if value is None or not math.isfinite(value) else f"{value:.2f}"
