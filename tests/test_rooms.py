@@ -17,9 +17,10 @@ ONLY = {
     "optuna": {f"sweep/{n}.py" for n in ("study", "copies", "memory", "pruning", "sampling")},
     "ray": {f"sweep/{n}.py" for n in ("ray", "head", "seat", "nodes", "submit")}
     | {"benchmarks/trials.py"},
-    "wandb": {"telemetry.py"},
+    "wandb": {"telemetry.py", "wandb_run.py"},
     "click": {
-        f"cli/{n}.py" for n in ("root", "runs", "sweeps", "plugins", "results", "clusters", "site")
+        f"cli/{n}.py"
+        for n in ("root", "runs", "sweeps", "plugins", "results", "clusters", "site", "sharing")
     },
 }
 TORCH_FREE = (
@@ -58,6 +59,14 @@ TORCH_FREE = (
     "remote",
     "yamltext",
     "literature",
+    "reproduce",
+    "finding",
+    "sharing.origin",
+    "sharing.bundle",
+    "sharing.unpack",
+    "report.sharing",
+    "report.runs_table",
+    "wandb_run",
     "serve",
     "report.site.gather",
     "report.site.pages",

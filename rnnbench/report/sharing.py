@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
-
 from rnnbench.record import Record
 from rnnbench.report.runs_table import TABLES, TableError, to_wandb, write_table
 from rnnbench.sharing.bundle import chosen_runs, write_bundle
@@ -22,24 +20,24 @@ def export_command(
     if to.suffix in TABLES:
         records = _asked(store, runs, task)
         write_table(records, to)
-        click.echo(f"{to}: {_counted(len(records), 'run')}, a line each")
+        print(f"{to}: {_counted(len(records), 'run')}, a line each")
         return
     if to.suffix != ".zip":
         raise TableError(f"{to}: write a bundle (.zip), or a table ({', '.join(TABLES)})")
     if not runs and task is None:
         raise TableError("a bundle holds runs that you choose: name them, or a task with --task")
     written = write_bundle(store, chosen_runs(store, runs, task), to, weights=weights)
-    click.echo(f"{written.path}: {_counted(written.runs, 'run')}, {written.bytes / 2**20:.2f} MiB")
+    print(f"{written.path}: {_counted(written.runs, 'run')}, {written.bytes / 2**20:.2f} MiB")
     if weights and written.without_weights:
-        click.echo(
+        print(
             f"  {_counted(len(written.without_weights), 'run')} without weights, which only a "
             "finished run leaves: " + ", ".join(written.without_weights[:5])
         )
-    click.echo(f"  read it elsewhere: rnnbench import {written.path.name}")
+    print(f"  read it elsewhere: rnnbench import {written.path.name}")
 
 
 def wandb_command(root: Path, runs: Sequence[str], task: str | None, project: str) -> None:
-    to_wandb(_asked(Store(root), runs, task), project, click.echo)
+    to_wandb(_asked(Store(root), runs, task), project, print)
 
 
 def _asked(store: Store, runs: Sequence[str], task: str | None) -> list[Record]:
@@ -53,9 +51,9 @@ def import_command(root: Path, bundles: Sequence[Path]) -> None:
     store = Store(root)
     for bundle in bundles:
         found = import_bundle(bundle, store)
-        click.echo(f"{bundle}: {_counted(len(found.added), 'run')} added, marked unverified")
+        print(f"{bundle}: {_counted(len(found.added), 'run')} added, marked unverified")
         if found.known:
-            click.echo(
+            print(
                 f"  {_counted(len(found.known), 'run')} were here already, and stay as they were: "
                 + ", ".join(found.known[:5])
             )
@@ -63,7 +61,7 @@ def import_command(root: Path, bundles: Sequence[Path]) -> None:
             without = set(found.without_weights)
             some = next((r for r in found.added if r not in without), None)
             how = f"{some}" if some else f"{found.added[0]} --retrain"
-            click.echo(f"  check one: rnnbench verify {how}")
+            print(f"  check one: rnnbench verify {how}")
 
 
 def verify_command(root: Path, runs: Sequence[str], retrain: bool, tolerance: float) -> int:
@@ -79,14 +77,14 @@ def verify_command(root: Path, runs: Sequence[str], retrain: bool, tolerance: fl
         told = f"{metric} on {split} {value[3]:.6g}" if value and value[3] is not None else metric
         if found.differences:
             code = 1
-            click.echo(f"{record.run_id}: differs, {found.how}")
+            print(f"{record.run_id}: differs, {found.how}")
             for line in found.differences:
-                click.echo(f"  {line}")
+                print(f"  {line}")
         else:
             near = (
                 "equal to the last digit" if found.exact else f"equal within {tolerance:g} relative"
             )
-            click.echo(
+            print(
                 f"{record.run_id}: verified, {found.how}: {told}; "
                 f"all {len(found.figures)} figures {near}"
             )
