@@ -132,6 +132,11 @@ class Task(Plugin):
         """Columns of x that hold the past of the target's values, one for each; () for none."""
         return ()
 
+    @property
+    def season(self) -> int:
+        """Steps after which what is forecast tends to repeat, 0 where the task knows of none."""
+        return 0
+
     def words(self, side: Literal["source", "target"]) -> Sequence[str] | None:
         """The word that each class of a port is, as files of word vectors would spell it.
 

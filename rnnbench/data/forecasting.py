@@ -97,6 +97,10 @@ class Forecast(Task):
     def past(self) -> tuple[int, ...]:
         return self.series.target
 
+    @property
+    def season(self) -> int:
+        return self.series.season
+
     def data(self, split: str, seed: int) -> Windows:
         stride = 1 if split == "train" else self.stride
         return self.series.windows(split, *self.window, self.centre, stride)

@@ -105,6 +105,39 @@ class KneserNey:
             context_M = np.concatenate([[-1], number_M[:-1]])
         return -np.log(p_M)
 
+    def distribution(self, context_ND: np.ndarray) -> np.ndarray:
+        """(N, V) probabilities of what follows each context of D tokens, the oldest first.
+
+        Args:
+            context_ND: at least order - 1 tokens; -1 stands before a text's first token.
+        """
+        count, v = len(context_ND), self.classes
+        p_NV = np.full((count, v), 1.0 / v)
+        context_N = np.zeros(count, np.int64)  # number of the context among n-grams of its length
+        for length, one in enumerate(self.orders):
+            if length:
+                context_N = self._number(context_ND[:, context_ND.shape[1] - length :], length)
+            for row in np.flatnonzero(context_N >= 0):
+                c = context_N[row]
+                if one.total_C[c] <= 0:  # of the training text's very last tokens nothing follows
+                    continue
+                first, last = np.searchsorted(one.key_K, (c * v, (c + 1) * v))
+                kept = one.count_K[first:last] - one.discount_K[first:last]
+                p_NV[row] *= one.given_away_C[c]
+                p_NV[row, one.key_K[first:last] - c * v] += kept / one.total_C[c]
+        return p_NV
+
+    def _number(self, gram_NL: np.ndarray, length: int) -> np.ndarray:
+        """The number of each n-gram among those of its length, -1 where training lacks it."""
+        number_N = np.zeros(len(gram_NL), np.int64)
+        for place, one in enumerate(self.orders[:length]):
+            token_N = gram_NL[:, place].astype(np.int64)
+            key_N = number_N * self.classes + token_N
+            at_N = np.minimum(np.searchsorted(one.key_K, key_N), len(one.key_K) - 1)
+            found_N = (number_N >= 0) & (token_N >= 0) & (one.key_K[at_N] == key_N)
+            number_N = np.where(found_N, at_N, -1)
+        return number_N
+
 
 def _count(train_N: np.ndarray, classes: int, order: int) -> list[_Order]:
     """The n-grams of lengths 1 to `order`."""

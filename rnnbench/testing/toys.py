@@ -71,6 +71,10 @@ class Toy(Task):
     def past(self) -> tuple[int, ...]:
         return () if self.column is None else (self.column,)
 
+    @property
+    def season(self) -> int:
+        return 0 if self.column is None else 2
+
     def example(self, seed: int = 0) -> Batch:
         """Four rows of five steps (or a grid of them), three of the target where not aligned."""
         g = torch.Generator().manual_seed(seed)

@@ -41,13 +41,15 @@ def gradients_reach_every_parameter(plugin: Architecture) -> None:
                 if not p.grad.isfinite().all():
                     raise Broken(f"on {name}: {which} has a gradient that is not finite")
                 reached.add(which)
+                if not p.numel():  # of a model that is counted, and learns nothing
+                    continue
                 if p.grad.any() or "bias" in which:
                     moved.add(which)
                 else:
                     still.setdefault(which, name)
             optimizer.step()
         for which, p in model.named_parameters():
-            if p.requires_grad and which not in reached:
+            if p.requires_grad and p.numel() and which not in reached:
                 raise Broken(f"on {name}: {which} has no gradient")
     # Some wirings do not ask for all: the last output of a reversed scan has seen one step.
     for which, name in still.items():
