@@ -8,10 +8,12 @@ weights that are not plain tensors. Nothing is written before all of it has pass
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
 import shutil
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -94,7 +96,11 @@ def unpack(path: Path, to: Path) -> tuple[str, dict[str, Record]]:
         raise BundleError(f"{path} is no bundle: {error}") from error
     except RuntimeError as error:  # zipfile says so of encrypted files
         raise BundleError(f"{path} cannot be read: {error}") from error
-    except zlib.error as error:
+    except (zlib.error, struct.error, UnicodeDecodeError, OverflowError) as error:
+        raise BundleError(f"{path} is damaged: {error}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # of a place in the file that cannot be
+            raise
         raise BundleError(f"{path} is damaged: {error}") from error
     runs = {folder.name: _record(folder, path) for folder in sorted(to.iterdir())}
     if not runs:
