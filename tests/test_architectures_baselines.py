@@ -29,7 +29,6 @@ from rnnbench_architectures.segrnn import SegRNN
 from rnnbench_architectures.tcn import TCN
 from rnnbench_tasks.co2 import CO2
 from rnnbench_tasks.ett_h1 import ETTh1
-from rnnbench_tasks.ptb import PTB
 from rnnbench_tasks.text_lm import TextLM
 
 CONTEXT, HORIZON, PAST = 11, 5, (2, 0)
@@ -418,15 +417,3 @@ def test_a_forecast_without_parameters_is_kept_and_checked_again(tmp_path):
     run = said.strip().rpartition("/")[2]
     assert "equal to the last digit" in call("verify", run, *out)
     assert "truth" in call("generate", run, *out)
-
-
-@pytest.mark.slow
-def test_kneser_ney_reaches_the_published_perplexity_on_the_treebank():
-    """Mikolov et al. (2011), ICASSP, table 1: a 5-gram with Kneser-Ney smoothing, 141.2."""
-    task = here(PTB())
-    model = built(NGram(), task).float()
-    data, meter = task.data("test", 0), task.meter("test")
-    found, _ = evaluate(model, task, data, meter, torch.device("cpu"))
-    assert found["perplexity"] == pytest.approx(141.2, abs=0.3)
-    own = task.baselines("test")["5-gram, Kneser-Ney"]["perplexity"]
-    assert found["perplexity"] == pytest.approx(own, rel=1e-5)

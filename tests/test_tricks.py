@@ -158,7 +158,7 @@ def test_variational_dropout_of_the_output_keeps_one_mask_for_all_steps_and_the_
 
 def test_variational_dropout_of_the_output_is_refused_where_outputs_come_step_by_step():
     trick = Tricks([VariationalDropout(input=0.0, hidden=0.0, output=0.5)])
-    with pytest.raises(Refusal, match="output = 0.5 drops what a readout reads"):
+    with pytest.raises(Refusal, match=r"output = 0\.5 drops what a readout reads"):
         assemble(GRU(hidden=4), TOYS["translate"], trick)
 
 

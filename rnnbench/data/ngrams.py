@@ -122,9 +122,7 @@ class KneserNey:
             # Of the training text's very last tokens nothing follows: that is no context either.
             row_R = np.flatnonzero((context_N >= 0) & (one.total_C[context_N] > 0))
             c_R = context_N[row_R]
-            first_R, end_R = np.searchsorted(
-                one.key_K, np.stack((c_R, c_R + 1)) * self.classes
-            )
+            first_R, end_R = np.searchsorted(one.key_K, np.stack((c_R, c_R + 1)) * self.classes)
             many_R = end_R - first_R
             which_F = np.repeat(np.arange(len(row_R)), many_R)  # of each follower: its row
             at_F = np.arange(len(which_F)) + np.repeat(first_R - many_R.cumsum() + many_R, many_R)
