@@ -56,8 +56,8 @@ class BagOfWords(Architecture):
         if task.kind is not Kind.SEQ_TO_VEC:
             raise Refusal(
                 f"{self.name} reads without order, and {task.name} ({task.kind.value}) asks for an "
-                "answer at each step.\n  Choose a task that says one thing of a whole sequence: see "
-                "sequence-to-vector in rnnbench list tasks"
+                "answer at each step.\n  Choose a task that says one thing of a whole sequence "
+                "(sequence-to-vector): rnnbench list tasks"
             )
 
     def build(self, d_in: int, *, causal: bool) -> Backbone:
