@@ -18,7 +18,7 @@ from typing import Any
 from rnnbench.provenance import provenance, redact
 from rnnbench.spec import RunSpec
 
-__all__ = ["COSTS", "FAILED", "FINAL", "Record", "Status", "provenance", "redact"]
+__all__ = ["COSTS", "FAILED", "FINAL", "TESTED", "Record", "Status", "provenance", "redact"]
 
 RECORD_FORMAT = 1
 
@@ -50,8 +50,14 @@ COSTS = (
     "train_seconds",
     "wall_seconds",
     "device_seconds",
-    "peak_memory_bytes",
+    "peak_memory_bytes",  # of the GPU's tensors; without one, of the whole process
+    "flops",  # of training, see `rnnbench.costs`
+    "latency_seconds",  # of one sequence at evaluation
+    "step_latency_seconds",  # of one of its steps
 )
+
+TESTED = frozenset({"flops", "latency_seconds", "step_latency_seconds"})
+"""Costs that only runs on test know, so that the trials of a search don't pay for them."""
 
 Figures = dict[str, float | None]
 

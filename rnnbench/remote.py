@@ -204,7 +204,7 @@ class Remote:
 
     @staticmethod
     def _results(folder: Path) -> list[str]:
-        return [n for n in ("weights.safetensors", "metrics.csv", "log.txt", "error.txt")
+        return [n for n in ("weights.safetensors", "items.json", "metrics.csv", "log.txt", "error.txt")
                 if (folder / n).is_file()]  # fmt: skip
 
     def send_results(self, folder: Path) -> None:

@@ -21,7 +21,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from rnnbench import checkpoint, resume
 from rnnbench.compose import instantiate
-from rnnbench.contract import Batch, Moment, State, WrappedOptimizer
+from rnnbench.contract import Batch, Meter, Moment, State, WrappedOptimizer
 from rnnbench.ended import Ended
 from rnnbench.evaluate import evaluate
 from rnnbench.loader import Loader, Pack, Position, split_of
@@ -85,7 +85,7 @@ class Training(pl.LightningModule):
         self.recent: list[float] = []  # losses since the last line of the log
         self.first_loss: float | None = None
         self.ended = False
-        self.signature = ""  # of the tool that computed the metrics
+        self.meter: Meter | None = None  # of the last full evaluation
         self.best_weights: dict[str, torch.Tensor] | None = None
         self.stop_signal: int | None = None
         self.saved = self._began = time.monotonic()
@@ -357,7 +357,7 @@ class Training(pl.LightningModule):
 
         metrics, shown = evaluate(asked, self.task, data, meter, self.device, examples, look)
         self.validation_seconds = time.monotonic() - began
-        self.signature = meter.signature if meter is not None else self.signature
+        self.meter = meter or self.meter
         return (metrics, shown) if examples else metrics
 
     def _save(self) -> None:
