@@ -1,0 +1,251 @@
+"""A board -> who beats whom, by how much, at which effort: a pure function."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats as distributions
+
+from rnnbench.board import Board, Row
+from rnnbench.effort import searched_alike
+from rnnbench.items import ItemTable, ItemTest, compare_items
+from rnnbench.registry import did_you_mean
+from rnnbench.stats import (
+    ALPHA,
+    LEVEL,
+    Estimate,
+    compare,
+    estimate,
+    hedges_g,
+    holm,
+    least_p,
+    paired,
+    seeds_needed,
+    superiority,
+    trials,
+    welch,
+)
+from rnnbench.stats.intervals import RESAMPLES, SEED, Method, centre
+
+ReadItems = Callable[[str], ItemTable | None]  # of a run, by its id
+
+Outcome = Literal["beats", "loses", "ties", "cannot tell"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A row against another, or against a trivial baseline.
+
+    Attributes:
+        row, other: `other` is the reference.
+        difference: of the headline on test, in its unit; positive: `row` is better. Its interval
+            is not adjusted for the number of pairs.
+        p: Holm-adjusted over the pairs that were asked for together; None where no test is
+            possible.
+        verdict: from the view of `row`. "ties": the seeds show no difference, which is not that
+            there is none. "cannot tell": no test of so few seeds could.
+        effect: Hedges' g; positive: `row` is better. None where neither side varies, of a single
+            seed and of a baseline.
+        superiority: the probability that a seed of `row` beats one of `other`.
+        failed, other_failed: shares of the final runs that failed.
+        trials_from, trials_clear: from so many trials on `row`'s expected best on validation is
+            better than `other`'s, and clearly so (see `rnnbench.effort`); None: not at the end,
+            or the search of one is not known.
+        trials: how many both were searched with.
+        seeds: on either side; 0 of a baseline.
+        items: the same question asked of the items of the test split, where runs keep them.
+        note: what a reader must know beside it.
+    """
+
+    row: str
+    other: str
+    difference: Estimate
+    p: float | None
+    verdict: Outcome
+    effect: float | None = None
+    superiority: float | None = None
+    failed: float = 0.0
+    other_failed: float = 0.0
+    trials_from: int | None = None
+    trials_clear: int | None = None
+    trials: int = 0
+    seeds: tuple[int, int] = (0, 0)
+    items: ItemTest | None = None
+    note: str = ""
+
+    @property
+    def better(self) -> str:
+        return self.row if self.difference.mean >= 0 else self.other
+
+    @property
+    def worse(self) -> str:
+        return self.other if self.difference.mean >= 0 else self.row
+
+
+def judge(
+    board: Board, against: str | None = None, items: ReadItems | None = None
+) -> tuple[Pair, ...]:
+    """Every ranked row against one row or baseline of the board.
+
+    Args:
+        against: its name; None: the best row.
+        items: reads what each item of a run's test split added to its headline.
+
+    Raises:
+        ValueError: the board has no such row, or it has no test results.
+    """
+    rows = board.ranked
+    if against is None:
+        return _judge(board, rows[0], rows[1:], items) if rows else ()
+    other = next((r for r in board.rows if r.name == against), None)
+    if other is None or other.test is None:
+        names = [r.name for r in board.rows if r.test is not None]
+        lacks = "has no test results yet" if other is not None else "is no row of the board"
+        raise ValueError(
+            f"{against!r} {lacks} of {board.task}{did_you_mean(against, names)}\n"
+            f"  Rows: {', '.join(names) or 'none'}"
+        )
+    return _judge(board, other, [r for r in rows if r is not other], items)
+
+
+def judge_all(board: Board) -> dict[tuple[str, str], Outcome]:
+    """Of each ordered pair of ranked rows what is to be said, Holm-adjusted over all pairs."""
+    rows = board.ranked
+    pairs = [(a, b) for i, a in enumerate(rows) for b in rows[i + 1 :]]
+    made = _adjusted([_pair(board, a, b, None, effort=False) for a, b in pairs], board.method)
+    found: dict[tuple[str, str], Outcome] = {}
+    turned: dict[Outcome, Outcome] = {"beats": "loses", "loses": "beats"}
+    for pair in made:
+        found[pair.row, pair.other] = pair.verdict
+        found[pair.other, pair.row] = turned.get(pair.verdict, pair.verdict)
+    return found
+
+
+def _judge(
+    board: Board, other: Row, rows: Sequence[Row], items: ReadItems | None
+) -> tuple[Pair, ...]:
+    made = [_pair(board, row, other, items) for row in rows]
+    return tuple(_adjusted(made, board.method))
+
+
+def _adjusted(pairs: Sequence[Pair], method: Method) -> list[Pair]:
+    """The pairs with p adjusted for their number, and what follows."""
+    tested = [pair for pair in pairs if pair.p is not None]
+    adjusted = iter(holm([pair.p for pair in tested if pair.p is not None]))
+    found = []
+    for pair in pairs:
+        if pair.p is None:
+            found.append(pair)
+            continue
+        p = next(adjusted)
+        verdict: Outcome = "ties"
+        if p < ALPHA:
+            verdict = "beats" if pair.difference.mean > 0 else "loses"
+        elif method.test == "permutation" and 0 not in pair.seeds:
+            if least_p(*pair.seeds) * len(tested) >= ALPHA:
+                verdict = "cannot tell"
+                needed = seeds_needed(len(tested))
+                take = f"take {needed}" if needed else "compare fewer rows"
+                note = f"{min(pair.seeds)} seeds cannot tell by a permutation test: {take}"
+                pair = dataclasses.replace(pair, note="; ".join(filter(None, (pair.note, note))))
+        found.append(dataclasses.replace(pair, p=p, verdict=verdict))
+    return found
+
+
+def _pair(
+    board: Board, row: Row, other: Row, items: ReadItems | None, effort: bool = True
+) -> Pair:
+    """The pair, its p not yet adjusted."""
+    assert row.test is not None and other.test is not None
+    higher, sign = board.higher_is_better, 1.0 if board.higher_is_better else -1.0
+    pair = Pair(
+        row=row.name,
+        other=other.name,
+        difference=Estimate(sign * (row.test.mean - other.test.mean), row.test.n),
+        p=None,
+        verdict="cannot tell",
+        failed=_rate(row),
+        other_failed=_rate(other),
+        seeds=(len(row.values), len(other.values)),
+    )
+    if other.kind == "baseline":
+        return _against_baseline(pair, row, other.test.mean, sign)
+    if min(pair.seeds) < 2:
+        fewer = row.name if pair.seeds[0] < 2 else other.name
+        return dataclasses.replace(
+            pair,
+            superiority=superiority(row.values, other.values, higher),
+            note=f"one seed of {fewer} says nothing about spread: take three or more",
+        )
+    mine, its = ([sign * v for v in r.values] for r in (row, other))
+    test = compare(mine, its, board.method)
+    pair = dataclasses.replace(
+        pair,
+        difference=_interval(mine, its, board.method),
+        p=test.p,
+        effect=hedges_g(mine, its),
+        superiority=superiority(mine, its, True),
+    )
+    if effort and board.selection and searched_alike(row, other):
+        chosen = bool(board.selection.get("higher_is_better"))
+        pair = dataclasses.replace(
+            pair,
+            trials_from=trials.better_from(row.trials, other.trials, chosen),
+            trials_clear=trials.clearly_better_from(row.trials, other.trials, chosen),
+            trials=min(len(row.trials), len(other.trials)),
+        )
+    if items is not None:
+        tables = [
+            [table for run in r.run_ids if (table := items(run)) is not None] for r in (row, other)
+        ]
+        whole = [len(t) == len(r.run_ids) for t, r in zip(tables, (row, other), strict=True)]
+        if all(whole):
+            pair = dataclasses.replace(pair, items=compare_items(*tables, higher))
+    return pair
+
+
+def _against_baseline(pair: Pair, row: Row, value: float, sign: float) -> Pair:
+    """A baseline has one value and no seeds: the row's mean is tested against it."""
+    if len(row.values) < 2:
+        return dataclasses.replace(
+            pair, note=f"one seed of {row.name} says nothing about spread: take three or more"
+        )
+    gains = [sign * (v - value) for v in row.values]
+    return dataclasses.replace(
+        pair,
+        difference=estimate(gains),
+        p=paired(gains, [0.0] * len(gains)).p,
+        superiority=superiority(gains, [0.0], True),
+        note="a baseline has one value: the row's seeds are tested against it by Student's t",
+    )
+
+
+def _interval(mine: Sequence[float], its: Sequence[float], method: Method) -> Estimate:
+    """The difference of the centres, with its 95% interval: Welch's, or by resampling seeds."""
+    difference = centre(mine, method) - centre(its, method)
+    if method.interval == "bootstrap":
+        if np.ptp(mine) == 0 and np.ptp(its) == 0:
+            return Estimate(difference, len(mine), None, difference, difference)
+        rng = np.random.default_rng(SEED)
+        of = np.mean if method.centre == "mean" else np.median
+        one, two = (
+            of(np.asarray(s)[rng.integers(0, len(s), (RESAMPLES, len(s)))], axis=1)
+            for s in (mine, its)
+        )
+        low, high = np.quantile(one - two, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return Estimate(difference, len(mine), None, float(low), float(high))
+    half = float(distributions.t.ppf((1 + LEVEL) / 2, welch(mine, its).df)) * _error(mine, its)
+    return Estimate(difference, len(mine), None, difference - half, difference + half)
+
+
+def _error(mine: Sequence[float], its: Sequence[float]) -> float:
+    return math.sqrt(sum(float(np.var(s, ddof=1)) / len(s) for s in (mine, its)))
+
+
+def _rate(row: Row) -> float:
+    return row.final_failed / row.final_runs if row.final_runs else 0.0
