@@ -121,9 +121,7 @@ def across(boards: Sequence[Board]) -> Across | None:
         cliques=bars,
         scores=tuple(tuple(tuple(float(v) for v in s) for s in of) for of in scores),
         iqm=tuple(interquartile_estimate(of) for of in scores),
-        profiles=tuple(
-            _profile(name, of, taus) for name, of in zip(names, scores, strict=True)
-        ),
+        profiles=tuple(_profile(name, of, taus) for name, of in zip(names, scores, strict=True)),
         improvement=_improvement(scores),
         outcomes=_outcomes(picked, names),
         notes=tuple(notes),

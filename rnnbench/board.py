@@ -68,6 +68,7 @@ class Row:
         seeds, values: of the chosen configuration, each seed with its headline on test.
         run_ids: of these runs.
         median: of `values`.
+        pruned: trials of the search that were stopped early; they count with what they reached.
         trials: what each trial of the search reached on validation, by the metric that chooses
             (`Board.selection`), in the order in which they ended; None: it failed.
         config_id, settings: the chosen configuration.
@@ -101,6 +102,7 @@ class Row:
     run_ids: tuple[str, ...] = ()
     median: float | None = None
     trials: tuple[float | None, ...] = ()
+    pruned: int = 0
     config_id: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     curve: tuple[Point, ...] = ()

@@ -132,6 +132,8 @@ def _notes(rows: list[Row]) -> list[str]:
             f"Rows were searched with {min(lengths)} to {max(lengths)} trials: compare them up to "
             "the smaller number."
         )
+    if any(row.pruned for row in rows):
+        notes.append("Trials that were pruned count with the best that they had reached.")
     failed = [row.name for row in rows if any(v is None for v in row.trials)]
     if failed:
         notes.append(

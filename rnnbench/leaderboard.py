@@ -157,9 +157,7 @@ def _board(records: list[Record], divided: bool, method: Method) -> Board:
     )
 
 
-def _ranked(
-    made: list[tuple[Row, list[float]]], higher: bool, method: Method
-) -> list[Row]:
+def _ranked(made: list[tuple[Row, list[float]]], higher: bool, method: Method) -> list[Row]:
     """The rows by tier and mean, with their ranks."""
     placings = tiers([sample for _, sample in made], higher, method)
     sizes = Counter(p.tier for p in placings)

@@ -73,11 +73,12 @@ def fronts(board: Board) -> tuple[Front, ...]:
 
 def _point(row: Row, rows: list[Row], cost: str, higher: bool) -> FrontPoint:
     sign = 1.0 if higher else -1.0
-    assert row.test is not None
+    mine = row.test
+    assert mine is not None
 
     def gain(other: Row) -> float:
-        assert other.test is not None and row.test is not None
-        return sign * (other.test.mean - row.test.mean)
+        assert other.test is not None
+        return sign * (other.test.mean - mine.mean)
 
     better = [
         other
@@ -91,7 +92,7 @@ def _point(row: Row, rows: list[Row], cost: str, higher: bool) -> FrontPoint:
     return FrontPoint(
         row=row.name,
         cost=row.costs[cost],
-        quality=row.test,
+        quality=mine,
         on_front=best is None,
         dominated_by=None if best is None else best.name,
         tied=best is not None and best.rank == row.rank,

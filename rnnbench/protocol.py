@@ -49,6 +49,8 @@ def budget_in_words(budget: Budget) -> str:
     ]
     told = [" and ".join(limits) or "no limit stated"]
     told.append(f"validated every {budget.validate_every:,} steps")
+    if budget.parameters is not None:
+        told.append(f"about {budget.parameters:,} parameters, by the architecture's width")
     if budget.patience is not None:
         told.append(f"stopped after {budget.patience} validations without a new best")
     return "; ".join(told)

@@ -49,6 +49,7 @@ def row_of(
         failures=_failures(failed),
         configurations=len(configs),
         trials=_trials(configs.values()),
+        pruned=sum(r.status is Status.PRUNED for r in records),
         total_seconds=math.fsum(r.cost.get("train_seconds") or 0.0 for r in records),
     )
     if not tested:

@@ -157,11 +157,10 @@ def _adjusted(pairs: Sequence[Pair], method: Method) -> list[Pair]:
     return found
 
 
-def _pair(
-    board: Board, row: Row, other: Row, items: ReadItems | None, effort: bool = True
-) -> Pair:
+def _pair(board: Board, row: Row, other: Row, items: ReadItems | None, effort: bool = True) -> Pair:
     """The pair, its p not yet adjusted."""
-    assert row.test is not None and other.test is not None
+    assert row.test is not None
+    assert other.test is not None
     higher, sign = board.higher_is_better, 1.0 if board.higher_is_better else -1.0
     pair = Pair(
         row=row.name,
@@ -199,14 +198,14 @@ def _pair(
             trials_clear=trials.clearly_better_from(row.trials, other.trials, chosen),
             trials=min(len(row.trials), len(other.trials)),
         )
-    if items is not None:
-        tables = [
-            [table for run in r.run_ids if (table := items(run)) is not None] for r in (row, other)
-        ]
-        whole = [len(t) == len(r.run_ids) for t, r in zip(tables, (row, other), strict=True)]
-        if all(whole):
-            pair = dataclasses.replace(pair, items=compare_items(*tables, higher))
-    return pair
+    if items is None:
+        return pair
+    one, two = (
+        [table for run in r.run_ids if (table := items(run)) is not None] for r in (row, other)
+    )
+    if (len(one), len(two)) != pair.seeds:  # runs of an older rnnbench kept none
+        return pair
+    return dataclasses.replace(pair, items=compare_items(one, two, higher))
 
 
 def _against_baseline(pair: Pair, row: Row, value: float, sign: float) -> Pair:

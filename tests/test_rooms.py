@@ -14,7 +14,9 @@ PLUGINS = CORE.parent / "plugins"
 OPEN_TO_PLUGINS = ("rnnbench.contract", "rnnbench.nn", "rnnbench.data")
 ONLY = {
     "pytorch_lightning": {"training.py"},
-    "optuna": {f"sweep/{n}.py" for n in ("study", "copies", "memory", "pruning", "sampling")},
+    "optuna": {
+        f"sweep/{n}.py" for n in ("study", "copies", "memory", "pruning", "sampling", "importance")
+    },
     "ray": {f"sweep/{n}.py" for n in ("ray", "head", "seat", "nodes", "submit")}
     | {"benchmarks/trials.py"},
     "wandb": {"telemetry.py"},
@@ -52,6 +54,14 @@ TORCH_FREE = (
     "grouping",
     "attribution",
     "report.attribution",
+    "verdicts",
+    "across",
+    "effort",
+    "pareto",
+    "items",
+    "report.verdicts",
+    "report.across",
+    "report.effort",
     "protocol",
     "remote",
     "yamltext",

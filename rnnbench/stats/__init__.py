@@ -1,7 +1,7 @@
 """What seeds, trials and tasks allow one to say. Pure functions on numbers.
 
     intervals   a mean or a median over seeds with its 95% interval
-    tests       differences: Welch, paired t, permutations; Holm; effect sizes; how many seeds it takes
+    differences Welch, paired t and permutation tests; Holm; effect sizes; how many seeds it takes
     tiers       samples parted into tiers of ties
     ranking     average ranks over tasks, Friedman's test, Nemenyi's critical difference
     pooling     interquartile means, performance profiles, probability of improvement
@@ -11,7 +11,7 @@ Samples are finite figures of one metric, one a seed.
 """
 
 from rnnbench.stats.intervals import LEVEL, Estimate, Method, estimate
-from rnnbench.stats.tests import (
+from rnnbench.stats.differences import (
     ALPHA,
     Difference,
     compare,

@@ -111,5 +111,3 @@ def _wins(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> np.ndarr
         for a, b in zip(first, second, strict=True)
     ]
     return np.mean(found, axis=0)
-
-

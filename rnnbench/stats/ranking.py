@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats as distributions
 
-from rnnbench.stats.tests import ALPHA
+from rnnbench.stats.differences import ALPHA
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,7 @@ def cliques(average_ranks: Sequence[float], difference: float) -> list[tuple[int
     for first, i in enumerate(order):
         last = first
         while (
-            last + 1 < len(order)
-            and average_ranks[order[last + 1]] - average_ranks[i] < difference
+            last + 1 < len(order) and average_ranks[order[last + 1]] - average_ranks[i] < difference
         ):
             last += 1
         if last > first and last + 1 > reached:

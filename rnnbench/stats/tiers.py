@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rnnbench.stats.intervals import STANDARD, Method, centre
-from rnnbench.stats.tests import ALPHA, compare, holm
+from rnnbench.stats.differences import ALPHA, compare, holm
 
 
 @dataclass(frozen=True)

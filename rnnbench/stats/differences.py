@@ -159,9 +159,7 @@ def seeds_needed(comparisons: int = 1, *, pairs: bool = False) -> int | None:
         None where 50 are too few.
     """
     enough = (
-        n
-        for n in range(2, MOST_SEEDS + 1)
-        if comparisons * least_p(n, n, pairs=pairs) < ALPHA
+        n for n in range(2, MOST_SEEDS + 1) if comparisons * least_p(n, n, pairs=pairs) < ALPHA
     )
     return next(enough, None)
 
