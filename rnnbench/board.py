@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rnnbench.stats import Estimate, Method
+from rnnbench.stats.intervals import STANDARD
 
 Stack = tuple[str, ...]  # tricks in folding order, as the board calls them
 Verdict = Literal["helps", "hurts", "unclear", "failed", "refused", "missing"]
@@ -139,7 +140,7 @@ class Board:
     provenance: tuple[tuple[str, tuple[str, ...]], ...]
     selection: dict[str, Any] = field(default_factory=dict)
     apart: tuple[str, ...] = ()
-    method: Method = Method()
+    method: Method = STANDARD
 
     @property
     def higher_is_better(self) -> bool:

@@ -64,6 +64,8 @@ def fronts(board: Board) -> tuple[Front, ...]:
     for cost, (label, unit) in COST_NAMES.items():
         rows = [row for row in board.ranked if cost in row.costs]
         values = [row.costs[cost] for row in rows]
+        if cost == "device_seconds" and values == [r.costs.get("train_seconds") for r in rows]:
+            continue  # every run had one device
         if len(rows) < 2 or max(values) - min(values) <= ALIKE * max(values):
             continue
         points = [_point(row, rows, cost, board.higher_is_better) for row in rows]

@@ -204,8 +204,8 @@ class Remote:
 
     @staticmethod
     def _results(folder: Path) -> list[str]:
-        return [n for n in ("weights.safetensors", "items.json", "metrics.csv", "log.txt", "error.txt")
-                if (folder / n).is_file()]  # fmt: skip
+        names = "weights.safetensors", "items.json", "metrics.csv", "log.txt", "error.txt"
+        return [n for n in names if (folder / n).is_file()]
 
     def send_results(self, folder: Path) -> None:
         """Send what a run leaves, its record last.

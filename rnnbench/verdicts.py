@@ -53,9 +53,9 @@ class Pair:
             seed and of a baseline.
         superiority: the probability that a seed of `row` beats one of `other`.
         failed, other_failed: shares of the final runs that failed.
-        trials_from, trials_clear: from so many trials on `row`'s expected best on validation is
-            better than `other`'s, and clearly so (see `rnnbench.effort`); None: not at the end,
-            or the search of one is not known.
+        trials_from, trials_clear: from so many trials on the expected best on validation of
+            `better` is better than that of `worse`, and clearly so (see `rnnbench.effort`); None:
+            not at the end, or the search of one is not known.
         trials: how many both were searched with.
         seeds: on either side; 0 of a baseline.
         items: the same question asked of the items of the test split, where runs keep them.
@@ -146,15 +146,21 @@ def _adjusted(pairs: Sequence[Pair], method: Method) -> list[Pair]:
         verdict: Outcome = "ties"
         if p < ALPHA:
             verdict = "beats" if pair.difference.mean > 0 else "loses"
-        elif method.test == "permutation" and 0 not in pair.seeds:
-            if least_p(*pair.seeds) * len(tested) >= ALPHA:
-                verdict = "cannot tell"
-                needed = seeds_needed(len(tested))
-                take = f"take {needed}" if needed else "compare fewer rows"
-                note = f"{min(pair.seeds)} seeds cannot tell by a permutation test: {take}"
-                pair = dataclasses.replace(pair, note="; ".join(filter(None, (pair.note, note))))
+        elif _powerless(pair, len(tested), method):
+            verdict = "cannot tell"
+            needed = seeds_needed(len(tested))
+            take = f"take {needed}" if needed else "compare fewer rows"
+            note = f"{min(pair.seeds)} seeds cannot tell by a permutation test: {take}"
+            pair = dataclasses.replace(pair, note="; ".join(filter(None, (pair.note, note))))
         found.append(dataclasses.replace(pair, p=p, verdict=verdict))
     return found
+
+
+def _powerless(pair: Pair, comparisons: int, method: Method) -> bool:
+    """No figures of so few seeds could have passed the test."""
+    if method.test != "permutation" or 0 in pair.seeds:
+        return False
+    return least_p(*pair.seeds) * comparisons >= ALPHA
 
 
 def _pair(board: Board, row: Row, other: Row, items: ReadItems | None, effort: bool = True) -> Pair:
@@ -192,10 +198,11 @@ def _pair(board: Board, row: Row, other: Row, items: ReadItems | None, effort: b
     )
     if effort and board.selection and searched_alike(row, other):
         chosen = bool(board.selection.get("higher_is_better"))
+        first, second = (row, other) if pair.difference.mean >= 0 else (other, row)
         pair = dataclasses.replace(
             pair,
-            trials_from=trials.better_from(row.trials, other.trials, chosen),
-            trials_clear=trials.clearly_better_from(row.trials, other.trials, chosen),
+            trials_from=trials.better_from(first.trials, second.trials, chosen),
+            trials_clear=trials.clearly_better_from(first.trials, second.trials, chosen),
             trials=min(len(row.trials), len(other.trials)),
         )
     if items is None:

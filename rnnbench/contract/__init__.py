@@ -29,5 +29,6 @@ from rnnbench.settings import setting
 __all__ = [
     "Architecture", "Backbone", "Batch", "Cell", "Data", "Distribution", "Estimator", "Kind",
     "Items", "Layout", "Learning", "Meter", "Metric", "Moment", "Plugin", "Port", "Prediction",
-    "Refusal", "Result", "SITES", "Source", "State", "Task", "Trick", "WrappedOptimizer", "detach", "setting",
+    "Refusal", "Result", "SITES", "Source", "State", "Task", "Trick", "WrappedOptimizer",
+    "detach", "setting",
 ]  # fmt: skip

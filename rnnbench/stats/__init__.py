@@ -10,7 +10,6 @@
 Samples are finite figures of one metric, one a seed.
 """
 
-from rnnbench.stats.intervals import LEVEL, Estimate, Method, estimate
 from rnnbench.stats.differences import (
     ALPHA,
     Difference,
@@ -25,6 +24,7 @@ from rnnbench.stats.differences import (
     superiority,
     welch,
 )
+from rnnbench.stats.intervals import LEVEL, Estimate, Method, estimate
 from rnnbench.stats.tiers import Placing, tiers
 
 __all__ = [

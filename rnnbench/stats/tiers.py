@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rnnbench.stats.intervals import STANDARD, Method, centre
 from rnnbench.stats.differences import ALPHA, compare, holm
+from rnnbench.stats.intervals import STANDARD, Method, centre
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,8 @@ def _shares(
     shares = optuna.importance.get_param_importances(
         study, evaluator=ways[evaluator], params=asked, normalize=True
     )
-    note = (
-        f"not asked of settings with a condition: {', '.join(conditional)}" if conditional else ""
-    )
-    return tuple(sorted(shares.items(), key=lambda s: (-s[1], s[0]))), note
+    note = ""
+    if conditional:
+        note = f"not asked of settings with a condition: {', '.join(conditional)}"
+    told = [(name, float(share)) for name, share in shares.items()]
+    return tuple(sorted(told, key=lambda s: (-s[1], s[0]))), note
