@@ -216,7 +216,7 @@ def _powerless(rows: list[Row], method: Method) -> list[str]:
     several = [row.test.n for row in rows if row.test and row.test.n > 1]
     if method.test != "permutation" or len(several) < 2:
         return []
-    comparisons = len(several) - 1
+    comparisons = len(several) * (len(several) - 1) // 2
     least = comparisons * least_p(several[0], min(several))
     if least < ALPHA:
         return []

@@ -25,6 +25,7 @@ from rnnbench.stats import (
     holm,
     least_p,
     paired,
+    pairwise,
     seeds_needed,
     superiority,
     trials,
@@ -45,8 +46,7 @@ class Pair:
         row, other: `other` is the reference.
         difference: of the headline on test, in its unit; positive: `row` is better. Its interval
             is not adjusted for the number of pairs.
-        p: Holm-adjusted over the pairs that were asked for together; None where no test is
-            possible.
+        p: Holm-adjusted, see `judge`; None where no test is possible.
         verdict: from the view of `row`. "ties": the seeds show no difference, which is not that
             there is none. "cannot tell": no test of so few seeds could.
         effect: Hedges' g; positive: `row` is better. None where neither side varies, of a single
@@ -88,20 +88,33 @@ class Pair:
 
 
 def judge(
-    board: Board, against: str | None = None, items: ReadItems | None = None
+    board: Board,
+    against: str | None = None,
+    items: ReadItems | None = None,
+    most: int | None = None,
 ) -> tuple[Pair, ...]:
     """Every ranked row against one row or baseline of the board.
 
     Args:
-        against: its name; None: the best row.
+        against: its name; p is then adjusted over these pairs. None: the best row, which the
+            figures chose: p is adjusted over all pairs of the board, as its ranks are.
         items: reads what each item of a run's test split added to its headline.
+        most: so many of the pairs.
 
     Raises:
         ValueError: the board has no such row, or it has no test results.
     """
     rows = board.ranked
     if against is None:
-        return _judge(board, rows[0], rows[1:], items) if rows else ()
+        if not rows:
+            return ()
+        pairs = len([r for r in rows if len(r.values) > 1])
+        made = [_pair(board, row, rows[0], items) for row in rows[1:][:most]]
+        told = [row.p for row in rows[1:][:most]]
+        return tuple(
+            _told(pair, p, pairs * (pairs - 1) // 2, board.method)
+            for pair, p in zip(made, told, strict=True)
+        )
     other = next((r for r in board.rows if r.name == against), None)
     if other is None or other.test is None:
         names = [r.name for r in board.rows if r.test is not None]
@@ -110,50 +123,58 @@ def judge(
             f"{against!r} {lacks} of {board.task}{did_you_mean(against, names)}\n"
             f"  Rows: {', '.join(names) or 'none'}"
         )
-    return _judge(board, other, [r for r in rows if r is not other], items)
+    made = [_pair(board, row, other, items) for row in rows if row is not other]
+    return tuple(_adjusted(made, board.method))[:most]
 
 
 def judge_all(board: Board) -> dict[tuple[str, str], Outcome]:
     """Of each ordered pair of ranked rows what is to be said, Holm-adjusted over all pairs."""
     rows = board.ranked
-    pairs = [(a, b) for i, a in enumerate(rows) for b in rows[i + 1 :]]
-    made = _adjusted([_pair(board, a, b, None, effort=False) for a, b in pairs], board.method)
+    several = [row for row in rows if len(row.values) > 1]
+    p_values = pairwise([row.values for row in several], board.method) if several else None
+    place = {row.name: i for i, row in enumerate(several)}
+    sign = 1.0 if board.higher_is_better else -1.0
     found: dict[tuple[str, str], Outcome] = {}
-    turned: dict[Outcome, Outcome] = {"beats": "loses", "loses": "beats"}
-    for pair in made:
-        found[pair.row, pair.other] = pair.verdict
-        found[pair.other, pair.row] = turned.get(pair.verdict, pair.verdict)
+    for one in rows:
+        for other in rows:
+            if one is other:
+                continue
+            outcome: Outcome = "cannot tell"
+            if one.name in place and other.name in place and p_values is not None:
+                outcome = "ties"
+                if p_values[place[one.name], place[other.name]] < ALPHA:
+                    assert one.test is not None
+                    assert other.test is not None
+                    ahead = sign * (one.test.mean - other.test.mean) > 0
+                    outcome = "beats" if ahead else "loses"
+            found[one.name, other.name] = outcome
     return found
-
-
-def _judge(
-    board: Board, other: Row, rows: Sequence[Row], items: ReadItems | None
-) -> tuple[Pair, ...]:
-    made = [_pair(board, row, other, items) for row in rows]
-    return tuple(_adjusted(made, board.method))
 
 
 def _adjusted(pairs: Sequence[Pair], method: Method) -> list[Pair]:
     """The pairs with p adjusted for their number, and what follows."""
-    tested = [pair for pair in pairs if pair.p is not None]
-    adjusted = iter(holm([pair.p for pair in tested if pair.p is not None]))
-    found = []
-    for pair in pairs:
-        if pair.p is None:
-            found.append(pair)
-            continue
-        p = next(adjusted)
-        verdict: Outcome = "ties"
-        if p < ALPHA:
-            verdict = "beats" if pair.difference.mean > 0 else "loses"
-        elif _powerless(pair, len(tested), method):
-            verdict = "cannot tell"
-            needed = seeds_needed(len(tested))
-            take = f"take {needed}" if needed else "compare fewer rows"
-            note = f"{min(pair.seeds)} seeds cannot tell by a permutation test: {take}"
-            pair = dataclasses.replace(pair, note="; ".join(filter(None, (pair.note, note))))
-        found.append(dataclasses.replace(pair, p=p, verdict=verdict))
-    return found
+    tested = [pair.p for pair in pairs if pair.p is not None]
+    adjusted = iter(holm(tested))
+    return [
+        pair if pair.p is None else _told(pair, next(adjusted), len(tested), method)
+        for pair in pairs
+    ]
+
+
+def _told(pair: Pair, p: float | None, comparisons: int, method: Method) -> Pair:
+    """The pair with what an adjusted p says."""
+    if p is None or pair.p is None:
+        return dataclasses.replace(pair, p=None)
+    verdict: Outcome = "ties"
+    if p < ALPHA:
+        verdict = "beats" if pair.difference.mean > 0 else "loses"
+    elif _powerless(pair, comparisons, method):
+        verdict = "cannot tell"
+        needed = seeds_needed(comparisons)
+        take = f"take {needed}" if needed else "compare fewer rows"
+        note = f"{min(pair.seeds)} seeds cannot tell by a permutation test: {take}"
+        pair = dataclasses.replace(pair, note="; ".join(filter(None, (pair.note, note))))
+    return dataclasses.replace(pair, p=p, verdict=verdict)
 
 
 def _powerless(pair: Pair, comparisons: int, method: Method) -> bool:
@@ -163,7 +184,7 @@ def _powerless(pair: Pair, comparisons: int, method: Method) -> bool:
     return least_p(*pair.seeds) * comparisons >= ALPHA
 
 
-def _pair(board: Board, row: Row, other: Row, items: ReadItems | None, effort: bool = True) -> Pair:
+def _pair(board: Board, row: Row, other: Row, items: ReadItems | None) -> Pair:
     """The pair, its p not yet adjusted."""
     assert row.test is not None
     assert other.test is not None
@@ -196,7 +217,7 @@ def _pair(board: Board, row: Row, other: Row, items: ReadItems | None, effort: b
         effect=hedges_g(mine, its),
         superiority=superiority(mine, its, True),
     )
-    if effort and board.selection and searched_alike(row, other):
+    if board.selection and searched_alike(row, other):
         chosen = bool(board.selection.get("higher_is_better"))
         first, second = (row, other) if pair.difference.mean >= 0 else (other, row)
         pair = dataclasses.replace(

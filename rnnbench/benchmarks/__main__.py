@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from rnnbench.benchmarks import cells, data, padding, startup, steps, study, trials
+from rnnbench.benchmarks import cells, data, padding, startup, steps, study, trials, verdicts
 
 BENCHMARKS = {
     "steps": steps,
@@ -14,6 +14,7 @@ BENCHMARKS = {
     "data": data,
     "study": study,
     "trials": trials,
+    "verdicts": verdicts,
 }
 
 

@@ -33,8 +33,7 @@ def headline_claims(board: Board, items: ReadItems | None = None) -> list[str]:
     if len(top) > 1:
         told.append(_tie(board, top))
     if rest:
-        pairs = judge(board, top[0].name, items)
-        pair = next(p for p in pairs if p.row == rest[0].name)
+        pair = judge(board, None, items, len(top))[-1]
         told.append(claim(pair, board))
         if len(rest) > 1:
             told.append(_others(board, top, rest))

@@ -92,7 +92,7 @@ def leaderboard_command(
         elif want_csv:
             print(attributions_as_csv(found), end="")
         elif page is None:
-            print_attributions(found)
+            print_attributions(found, method=asked.method)
     elif want_json:
         print(as_json(boards, _told(boards, asked, store, task)))
     elif want_csv:

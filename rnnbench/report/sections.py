@@ -123,7 +123,7 @@ def print_across(found: Across | None, console: Console) -> None:
         return
     print_note(console, f"Tasks: {', '.join(found.tasks)}.")
     header = ["row", "average rank", "IQM", *(f"> {t:g}" for t in TAUS)]
-    table = _table([*header, "win/tie/loss"])
+    table = _table([*header, "w/t/l"])
     for i, name in enumerate(found.rows):
         profile = found.profiles[i]
         shares = [f"{_share(profile, t):.0%}" for t in TAUS]
@@ -156,7 +156,8 @@ def print_across(found: Across | None, console: Console) -> None:
         console,
         "Scores: 0 is the best trivial baseline of a task, 1 its best row. IQM: the mean of the "
         "middle half of all runs, with its 95% interval by a stratified bootstrap. > t: the share "
-        "of runs that score above t.",
+        "of runs that score above t. w/t/l: won, tied and lost against all others on all tasks, by "
+        "the boards' test.",
     )
     for note in found.notes:
         print_note(console, f"Note: {note}")

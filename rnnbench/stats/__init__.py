@@ -25,7 +25,7 @@ from rnnbench.stats.differences import (
     welch,
 )
 from rnnbench.stats.intervals import LEVEL, Estimate, Method, estimate
-from rnnbench.stats.tiers import Placing, tiers
+from rnnbench.stats.tiers import Placing, pairwise, tiers
 
 __all__ = [
     "ALPHA",
@@ -40,6 +40,7 @@ __all__ = [
     "holm",
     "least_p",
     "paired",
+    "pairwise",
     "permuted",
     "seeds_needed",
     "sign_flipped",

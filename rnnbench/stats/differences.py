@@ -13,6 +13,7 @@ from scipy import stats as distributions
 from rnnbench.stats.intervals import RESAMPLES, SEED, STANDARD, Method, estimate, finite
 
 ALPHA = 0.05  # of the tests
+AT_ONCE = 4_000_000  # numbers of a batch of permutations, so that memory stays small
 MOST_SEEDS = 50  # that `seeds_needed` asks for; a test that needs more is no use here
 
 
@@ -113,16 +114,29 @@ def sign_flipped(
 
 
 def _permutation(a: np.ndarray, b: np.ndarray, kind: Any, method: Method) -> Difference:
-    centre: Any = np.mean if method.centre == "mean" else np.median
+    of: Any = np.mean if method.centre == "mean" else np.median
+    p = permutation_p(a[None, :], b[None, :], kind, method)
+    return Difference(float(of(a) - of(b)), math.nan, math.nan, float(p[0]))
+
+
+def permutation_p(a_PN: np.ndarray, b_PM: np.ndarray, kind: Any, method: Method) -> np.ndarray:
+    """(P,): the p of P pairs of samples of equal sizes.
+
+    Args:
+        kind: "independent", or "samples" for values in pairs; see `scipy.stats.permutation_test`.
+    """
+    of: Any = np.mean if method.centre == "mean" else np.median
     found = distributions.permutation_test(
-        (a, b),
-        lambda x, y, axis: centre(x, axis=axis) - centre(y, axis=axis),
+        (a_PN, b_PM),
+        lambda x, y, axis: of(x, axis=axis) - of(y, axis=axis),
         permutation_type=kind,
         vectorized=True,
+        axis=-1,
+        batch=max(1, AT_ONCE // a_PN.size),
         n_resamples=RESAMPLES,
         rng=np.random.default_rng(SEED),
     )
-    return Difference(float(found.statistic), math.nan, math.nan, float(found.pvalue))
+    return np.asarray(found.pvalue)
 
 
 def compare(
