@@ -83,6 +83,14 @@ def test_a_failure_ranks_last_and_tasks_that_tell_nothing_say_so():
         friedman(np.array([[1.0, 1.0]]))
 
 
+def test_equal_methods_are_said_to_differ_in_ranks_in_one_of_twenty():
+    rng = np.random.default_rng(0)
+    found = sum(
+        friedman(rank_methods(rng.normal(size=(4, 10)), True)).p < 0.05 for _ in range(1000)
+    )
+    assert found <= 50 + 3 * (1000 * 0.05 * 0.95) ** 0.5
+
+
 # By rliable 1.2.0 (Agarwal et al.'s own code): `aggregate_iqm` and `probability_of_improvement`
 # of these scores.
 def scores(seed, shift=0.0):

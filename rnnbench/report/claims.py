@@ -24,9 +24,9 @@ def headline_claims(board: Board, items: ReadItems | None = None) -> list[str]:
     """
     rows = board.ranked
     if not rows:
-        return ["No row has test results yet."]
+        return ["No row has test results yet"]
     if len(rows) == 1:
-        return [f"Only {rows[0].name} has test results, so there is nothing to compare."]
+        return [f"Only {rows[0].name} has test results, so there is nothing to compare"]
     top = [row for row in rows if row.rank == 1]
     rest = rows[len(top) :]
     told = []
