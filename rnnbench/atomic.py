@@ -77,9 +77,9 @@ def sweep_folder(folder: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def stamp(path: Path) -> str:
+def stamp(path: Path | str) -> str:
     """Changes whenever the file is replaced: its size and time of modification."""
-    status = path.stat()
+    status = os.stat(path)
     return f"{status.st_size}:{status.st_mtime_ns}"
 
 

@@ -108,6 +108,15 @@ class Record:
         for f in dataclasses.fields(self):
             if f.name not in ("spec", "status", "reason"):
                 setattr(self, f.name, _plain(getattr(self, f.name), f.name))
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse what cannot be, of values that are plain.
+
+        Raises:
+            ValueError
+        """
+        self.status = Status(self.status)
         unknown = set(self.cost) - set(COSTS)
         if unknown:
             raise ValueError(f"a record has no cost called {sorted(unknown)}; it has {COSTS}")
@@ -164,11 +173,14 @@ class Record:
         }
 
     @classmethod
-    def from_dict(cls, d: Mapping[str, Any], origin: str = "this record") -> Record:
+    def from_dict(
+        cls, d: Mapping[str, Any], origin: str = "this record", *, plain: bool = False
+    ) -> Record:
         """Read what `as_dict` wrote.
 
         Args:
             origin: what error messages call the source, such as its path.
+            plain: all values are as JSON has them, so that they need not be looked at again.
         Raises:
             ValueError: written by a newer rnnbench, or not a record.
         """
@@ -185,7 +197,13 @@ class Record:
             raise ValueError(f"{origin} is damaged: missing or unknown fields {sorted(wrong)}")
         try:
             fields = {name: d[name] for name in names}
-            return cls(**{**fields, "spec": RunSpec.from_dict(d["spec"])})
+            fields["spec"] = RunSpec.from_dict(d["spec"])
+            if not plain:
+                return cls(**fields)
+            record = cls.__new__(cls)
+            record.__dict__.update(fields)
+            record._check()
+            return record
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{origin} cannot be read: {error!r}") from error
 
@@ -196,10 +214,10 @@ class Record:
     def from_json(cls, text: str | bytes, origin: str = "this record") -> Record:
         """Raises ValueError, which names `origin`, on damage and on a newer format."""
         try:
-            d = json.loads(text)
+            d = json.loads(text, parse_constant=lambda _: None)  # NaN and infinities
         except ValueError as error:
             raise ValueError(f"{origin} is damaged: not JSON ({error})") from error
-        return cls.from_dict(d, origin)
+        return cls.from_dict(d, origin, plain=True)
 
 
 def _plain(value: Any, where: str) -> Any:

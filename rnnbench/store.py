@@ -255,10 +255,10 @@ class Store:
         asked = {"task": task, "sweep": sweep, "status": status and Status(status).value}
         asked = {name: value for name, value in asked.items() if value is not None}
         try:
-            self._catch_up()
+            self._catch_up(task)
         except DBAPIError as error:
             _warn(f"{self._database} cannot be brought up to date ({error.orig}): reading the disk")
-            rows, _ = self._scan({})
+            rows, _ = self._scan({}, task)
             rows = [r for r in rows if all(r[name] == value for name, value in asked.items())]
             for row in sorted(rows, key=lambda r: [r[name] for name in ORDER]):
                 yield Record.from_json(row["record"], row["run_id"])
@@ -296,12 +296,14 @@ class Store:
             index_rows(connection, rows)
         return len(rows)
 
-    def _catch_up(self) -> None:
-        """Make the index say what the disk says."""
+    def _catch_up(self, task: str | None = None) -> None:
+        """Make the index say what the disk says, of all runs or of one task's."""
         with reader(self.engine).begin() as connection:
             query = select(result.c.run_id, result.c.stamp)
+            if task is not None:
+                query = query.where(result.c.task == task)
             known = {row.run_id: row.stamp for row in connection.execute(query)}
-        rows, gone = self._scan(known)
+        rows, gone = self._scan(known, task)
         if self.shared:
             gone = []
         if rows or gone:
@@ -310,8 +312,14 @@ class Store:
                     connection.execute(delete(result).where(result.c.run_id.in_(some)))
                 index_rows(connection, rows)
 
-    def _scan(self, known: dict[str, str]) -> tuple[list[dict[str, Any]], list[str]]:
-        """Rows of the records on disk whose stamp is not the known one, and ids without these."""
+    def _scan(
+        self, known: dict[str, str], task: str | None = None
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """Rows of the records on disk whose stamp is not the known one, and ids without these.
+
+        Args:
+            task: whose runs are looked at; their ids begin with its name. None: all.
+        """
         if self.remote is not None:
             try:
                 self.remote.refresh(self._runs)
@@ -319,19 +327,21 @@ class Store:
                 _warn(f"{error}; these are the results that this machine knows")
         rows, same = [], set()
         self.damaged = {}
-        for folder in sorted(self._runs.iterdir()):
+        begins = "" if task is None else f"{task}."
+        # Plain text instead of Path objects: of 100,000 folders these alone take two seconds.
+        for name in sorted(n for n in os.listdir(self._runs) if n.startswith(begins)):
             try:
-                now = stamp(folder / "record.json")
-                if known.get(folder.name) == now:
-                    same.add(folder.name)
+                now = stamp(f"{self._runs}/{name}/{RECORD}")
+                if known.get(name) == now:
+                    same.add(name)
                     continue
-                path = self._record(folder.name)
+                path = self._record(name)
                 text = path.read_text("utf-8")
-                rows.append(row_of(self._parse(folder.name, path, text), text, now))
+                rows.append(row_of(self._parse(name, path, text), text, now))
             except (FileNotFoundError, NotADirectoryError):
                 continue  # a run that has not ended yet
             except (ValueError, OSError) as error:
-                self.damaged[folder.name] = str(error)
+                self.damaged[name] = str(error)
         if self.damaged:
             told = "; ".join(self.damaged.values())
             _warn(f"records that cannot be read are left out ({len(self.damaged)}): {told}")

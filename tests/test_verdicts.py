@@ -240,7 +240,7 @@ def test_items_tell_a_difference_that_holds_on_others_from_one_that_may_not():
     found = board(runs("lstm", LSTM), runs("gru", GRU))
     told = judge(found, items=lambda run_id: good if "gru" in run_id else bad)[0]
     assert told.items.n == 400
-    assert "over 400 rows it would hold on others" in claim(told, found)
+    assert "resampling 400 rows: p = 0.0020" in claim(told, found)
 
 
 def test_a_claim_names_the_trick_that_helps_and_the_baseline_that_is_not_beaten():

@@ -97,8 +97,7 @@ def _items(pair: Pair) -> str:
     found = pair.items
     many = found.unit if found.unit == "series" else f"{found.unit}s"
     p = f"p = {wording.probability(found.p)}".replace("= <", "<")
-    agrees = "it would hold" if found.p < 0.05 else "it might not hold"
-    return f"; over {found.n:,} {many} {agrees} on others ({p})"
+    return f"; resampling {found.n:,} {many}: {p}"
 
 
 def _tie(board: Board, top: Sequence[Row]) -> str:

@@ -15,10 +15,11 @@ from rnnbench.effort import Effort
 from rnnbench.pareto import Front
 from rnnbench.report import wording
 from rnnbench.report.claims import claim
-from rnnbench.report.terminal import print_note
+from rnnbench.report.terminal import GAP, print_note
 from rnnbench.report.wording import visible
 from rnnbench.verdicts import Pair
 
+LONGEST_NAME = 32  # columns of text; longer names are folded
 TAUS = (0.75, 0.9)  # of a profile that a table shows
 SYMBOLS = {"beats": "▲", "loses": "▼", "ties": "=", "cannot tell": "?"}
 
@@ -29,24 +30,21 @@ def print_pairs(board: Board, pairs: Sequence[Pair], against: str, console: Cons
     if not pairs:
         print_note(console, "There is no other row with test results.")
         return
-    header = ["row", "better by", "p", "effect", "P(better)", "failed", "trials"]
-    items = any(pair.items for pair in pairs)
-    table = _table([*header, *(["p over items"] if items else [])])
-    for pair in pairs:
-        cells = [
-            pair.row,
-            f"{SYMBOLS[pair.verdict]} {wording.interval(pair.difference)}",
-            wording.probability(pair.p),
-            wording.NOTHING if pair.effect is None else f"{pair.effect:+.1f}".replace("-", "−"),
-            wording.NOTHING if pair.superiority is None else f"{pair.superiority:.2f}",
-            wording.NOTHING if not pair.seeds[0] else f"{pair.failed:.0%}",
-            _trials(pair),
-        ]
-        if items:
-            cells.append(wording.NOTHING if pair.items is None else
-                         wording.probability(pair.items.p))  # fmt: skip
-        table.add_row(*(Text(visible(c)) for c in cells))
-    console.print(table)
+    columns = {
+        "row": [pair.row for pair in pairs],
+        "better by": [f"{SYMBOLS[p.verdict]} {wording.interval(p.difference)}" for p in pairs],
+        "p": [wording.probability(pair.p) for pair in pairs],
+        "trials": [_trials(pair) for pair in pairs],
+        "effect": [_signed(pair.effect) for pair in pairs],
+        "p over items": [wording.probability(p.items.p) if p.items else wording.NOTHING
+                         for p in pairs],
+        "failed": [f"{pair.failed:.0%}" for pair in pairs],
+        "P(better)": [wording.NOTHING if p.superiority is None else f"{p.superiority:.2f}"
+                      for p in pairs],
+    }  # fmt: skip
+    idle = {"failed": "0%", "p over items": wording.NOTHING, "trials": wording.NOTHING}
+    shown = {n: c for n, c in columns.items() if set(c) != {idle.get(n)}}
+    _print_columns(shown, console)
     for pair in pairs:
         print_note(console, f"{claim(pair, board)}.")
     effects = (
@@ -197,6 +195,26 @@ def interval_between(mean: float, low: float | None, high: float | None) -> str:
     if low is not None and high is not None:
         text += f" [{low:.2f}, {high:.2f}]"
     return text.replace("-", "−")
+
+
+def _signed(effect: float | None) -> str:
+    return wording.NOTHING if effect is None else f"{effect:+.1f}".replace("-", "−")
+
+
+def _print_columns(columns: dict[str, list[str]], console: Console) -> None:
+    """A table of as many columns as there is room for, the first ones first."""
+    left = console.width
+    table_columns = []
+    for i, (name, cells) in enumerate(columns.items()):
+        longest = max(map(len, [name, *cells]))
+        left -= GAP + (min(longest, LONGEST_NAME) if i == 0 else longest)
+        if left < 0 and i > 1:
+            break
+        table_columns.append(name)
+    table = _table(table_columns)
+    for line in zip(*(columns[name] for name in table_columns), strict=True):
+        table.add_row(*(Text(visible(c)) for c in line))
+    console.print(table)
 
 
 def _share(profile: Profile, tau: float) -> float:
