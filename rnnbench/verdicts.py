@@ -96,8 +96,8 @@ def judge(
     """Every ranked row against one row or baseline of the board.
 
     Args:
-        against: its name; p is then adjusted over these pairs. None: the best row, which the
-            figures chose: p is adjusted over all pairs of the board, as its ranks are.
+        against: its name; p is then adjusted over these pairs. None: the best row of several seeds,
+            which the figures chose: p is adjusted over all pairs of the board, as its ranks are.
         items: reads what each item of a run's test split added to its headline.
         most: so many of the pairs.
 
@@ -109,8 +109,10 @@ def judge(
         if not rows:
             return ()
         pairs = len([r for r in rows if len(r.values) > 1])
-        made = [_pair(board, row, rows[0], items) for row in rows[1:][:most]]
-        told = [row.p for row in rows[1:][:most]]
+        best = leader(board)
+        others = [row for row in rows if row is not best][:most]
+        made = [_pair(board, row, best, items) for row in others]
+        told = [row.p for row in others]
         return tuple(
             _told(pair, p, pairs * (pairs - 1) // 2, board.method)
             for pair, p in zip(made, told, strict=True)
@@ -125,6 +127,16 @@ def judge(
         )
     made = [_pair(board, row, other, items) for row in rows if row is not other]
     return tuple(_adjusted(made, board.method))[:most]
+
+
+def leader(board: Board) -> Row:
+    """The best ranked row of several seeds, which ranks are measured by; the best where none has.
+
+    Raises:
+        IndexError: no row is ranked.
+    """
+    rows = board.ranked
+    return next((row for row in rows if len(row.values) > 1), rows[0])
 
 
 def judge_all(board: Board) -> dict[tuple[str, str], Outcome]:

@@ -108,6 +108,15 @@ def test_failed_seeds_and_single_seeds_are_told():
     assert "one seed of elman" in pairs["elman"].note
 
 
+def test_the_best_row_of_several_seeds_is_what_others_are_set_against():
+    found = board(runs("lstm", LSTM), runs("gru", GRU), runs("elman", [1.30]))
+    assert found.ranked[0].name == "elman"
+    assert {p.other for p in judge(found)} == {"gru"}
+    told = headline_claims(found)
+    assert told[0] == "elman and gru cannot be told apart with 1 to 5 seeds"
+    assert told[1].startswith("gru beats lstm by 0.10 bits/char")
+
+
 def test_trials_of_a_search_make_best_of_n_curves():
     found = board(
         runs("lstm", LSTM, [2.0, 1.5, None, 1.8]), runs("gru", GRU, [1.4, 1.6]), runs("elman", LSTM)

@@ -11,7 +11,7 @@ from rnnbench.attribution import attribute
 from rnnbench.board import Board, Row
 from rnnbench.report import wording
 from rnnbench.stats import Method
-from rnnbench.verdicts import Pair, ReadItems, judge
+from rnnbench.verdicts import Pair, ReadItems, judge, leader
 
 MOST_NAMES = 6  # of a tie that are named
 
@@ -36,9 +36,9 @@ def headline_claims(board: Board, items: ReadItems | None = None) -> list[str]:
         pair = judge(board, None, items, len(top))[-1]
         told.append(claim(pair, board))
         if len(rest) > 1:
-            told.append(_others(board, top, rest))
-    told += [text for text in (_tricks(board), _baseline(board, top)) if text]
-    return [text[0].upper() + text[1:] if text.startswith("no ") else text for text in told]
+            told.append(_others(leader(board), rest))
+    told += [_tricks(board), _baseline(board, top)]
+    return [f"N{text[1:]}" if text.startswith("no ") else text for text in told if text]
 
 
 def claim(pair: Pair, board: Board) -> str:
@@ -113,12 +113,12 @@ def _tie(board: Board, top: Sequence[Row]) -> str:
     return f"{_listed(names)} tie: {seeds} {plural} show no difference"
 
 
-def _others(board: Board, top: Sequence[Row], rest: Sequence[Row]) -> str:
+def _others(best: Row, rest: Sequence[Row]) -> str:
     worse = [row.name for row in rest[1:] if row.p is not None and row.p < 0.05]
     if not worse:
         return ""
     names = worse if len(worse) <= MOST_NAMES else [*worse[:MOST_NAMES], f"{len(worse)} in all"]
-    return f"{top[0].name} also beats {_listed(names)}"
+    return f"{best.name} also beats {_listed(names)}"
 
 
 def _tricks(board: Board) -> str:
