@@ -91,7 +91,7 @@ def judge(
     board: Board,
     against: str | None = None,
     items: ReadItems | None = None,
-    most: int | None = None,
+    only: str | None = None,
 ) -> tuple[Pair, ...]:
     """Every ranked row against one row or baseline of the board.
 
@@ -99,7 +99,7 @@ def judge(
         against: its name; p is then adjusted over these pairs. None: the best row of several seeds,
             which the figures chose: p is adjusted over all pairs of the board, as its ranks are.
         items: reads what each item of a run's test split added to its headline.
-        most: so many of the pairs.
+        only: the pair of this row alone, with the p that it has among all; None: all pairs.
 
     Raises:
         ValueError: the board has no such row, or it has no test results.
@@ -110,7 +110,7 @@ def judge(
             return ()
         pairs = len([r for r in rows if len(r.values) > 1])
         best = leader(board)
-        others = [row for row in rows if row is not best][:most]
+        others = [row for row in rows if row is not best and only in (None, row.name)]
         made = [_pair(board, row, best, items) for row in others]
         told = [row.p for row in others]
         return tuple(
@@ -126,7 +126,8 @@ def judge(
             f"  Rows: {', '.join(names) or 'none'}"
         )
     made = [_pair(board, row, other, items) for row in rows if row is not other]
-    return tuple(_adjusted(made, board.method))[:most]
+    found = _adjusted(made, board.method)
+    return tuple(pair for pair in found if only in (None, pair.row))
 
 
 def leader(board: Board) -> Row:

@@ -33,7 +33,7 @@ def headline_claims(board: Board, items: ReadItems | None = None) -> list[str]:
     if len(top) > 1:
         told.append(_tie(board, top))
     if rest:
-        pair = judge(board, None, items, len(top))[-1]
+        (pair,) = judge(board, None, items, rest[0].name)
         told.append(claim(pair, board))
         if len(rest) > 1:
             told.append(_others(leader(board), rest))

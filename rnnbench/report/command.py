@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +109,12 @@ def items_of(store: Store) -> ReadItems:
     """Reads the items beside a run's record; None where it kept none."""
 
     def read(run_id: str) -> ItemTable | None:
-        return read_items(store.fetch(run_id, [ITEMS]) / ITEMS)
+        try:
+            folder = store.fetch(run_id, [ITEMS])
+        except OSError as error:  # the address is away; what this machine knows of boards stays
+            warnings.warn(f"{error}; items of {run_id} are left out", RuntimeWarning, stacklevel=2)
+            return None
+        return read_items(folder / ITEMS)
 
     return read
 
