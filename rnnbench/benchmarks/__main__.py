@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from rnnbench.benchmarks import board, cells, data, padding, startup, steps, study, trials
+from rnnbench.benchmarks import (
+    board,
+    cells,
+    data,
+    padding,
+    startup,
+    steps,
+    study,
+    trials,
+    verdicts,
+)  # fmt: skip
 
 BENCHMARKS = {
     "steps": steps,
@@ -15,6 +25,7 @@ BENCHMARKS = {
     "study": study,
     "trials": trials,
     "board": board,
+    "verdicts": verdicts,
 }
 
 
