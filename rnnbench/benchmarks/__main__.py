@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from rnnbench.benchmarks import cells, data, padding, startup, steps, study, trials
+from rnnbench.benchmarks import cells, data, linear, padding, startup, steps, study, trials
 
 BENCHMARKS = {
     "steps": steps,
     "startup": startup,
     "cells": cells,
+    "linear": linear,
     "padding": padding,
     "data": data,
     "study": study,
