@@ -17,6 +17,7 @@ from rnnbench.nn.linear_cells import (
     ComplexCell,
     GatedLinearCell,
     LinearCell,
+    complexed,
     refuse_seen,
 )
 from rnnbench.nn.linear_scan import linear_scan
@@ -38,8 +39,9 @@ __all__ = [
     "Additive", "Attention", "AveragingOptimizer", "CellWrapper", "Children", "ComplexCell",
     "Decoder", "Dot", "EachStep", "Embed", "FastCell", "FusedCell", "GatedCell", "GatedLinearCell",
     "GatedMLP", "General", "GridLayer", "LinearCell", "Model", "Residual", "ShortConvolution",
-    "Stack", "TreeLayer", "Whole", "claim", "corners", "ends", "grid_pool", "linear_scan",
-    "named_backbone", "named_cell", "refuse_arity", "refuse_idle_dropout", "refuse_looking_ahead",
-    "refuse_second_average", "refuse_seen", "refuse_together", "reversed_rows", "rotate",
-    "rotations", "run_rows", "side_by_side", "summed", "tower", "unflat", "valid", "with_leaves",
+    "Stack", "TreeLayer", "Whole", "claim", "complexed", "corners", "ends", "grid_pool",
+    "linear_scan", "named_backbone", "named_cell", "refuse_arity", "refuse_idle_dropout",
+    "refuse_looking_ahead", "refuse_second_average", "refuse_seen", "refuse_together",
+    "reversed_rows", "rotate", "rotations", "run_rows", "side_by_side", "summed", "tower", "unflat",
+    "valid", "with_leaves",
 ]  # fmt: skip

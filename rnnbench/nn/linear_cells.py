@@ -87,6 +87,13 @@ class ComplexCell(LinearCell):
         return self.read(h, p_BTG), (torch.view_as_real(h[:, -1]),)
 
 
+def complexed(x: Tensor) -> Tensor:
+    """(..., 2N) -> complex (..., N): the first half real, the second imaginary."""
+    if x.dtype in (torch.float16, torch.bfloat16):  # of which there are no complex numbers
+        x = x.float()
+    return torch.complex(*(half.contiguous() for half in x.chunk(2, -1)))
+
+
 class GatedLinearCell(LinearCell):
     """A linear cell whose a and b are elementwise in one linear map of the input.
 

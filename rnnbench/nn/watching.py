@@ -102,7 +102,9 @@ def gated_cells(name: str, model: nn.Module, why: str) -> list[GatedCell]:
 
 
 def plainly_gated(cell: GatedCell) -> bool:
-    """Whether `advance` is its two products and `update`, found by trying numbers."""
+    """Whether `advance` is two products of the same gates and `update`, found by trying numbers."""
+    if cell.weight_x.shape[0] != cell.weight_h.shape[0]:
+        return False
     if type(cell).advance is GatedCell.advance:
         return True
     random = torch.Generator().manual_seed(11)
