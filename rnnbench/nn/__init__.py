@@ -24,7 +24,17 @@ from rnnbench.nn.linear_scan import linear_scan
 from rnnbench.nn.models import Decoder, Embed, Model
 from rnnbench.nn.named import named_backbone, named_cell
 from rnnbench.nn.rows import reversed_rows, run_rows
-from rnnbench.nn.towers import EachStep, GatedMLP, Residual, ShortConvolution, tower, unflat
+from rnnbench.nn.towers import (
+    EachStep,
+    GatedMLP,
+    HeadNorm,
+    Residual,
+    ShortConvolution,
+    in_chunks,
+    refuse_uneven_heads,
+    tower,
+    unflat,
+)
 from rnnbench.nn.trees import (
     Children,
     TreeLayer,
@@ -38,10 +48,10 @@ from rnnbench.nn.whole import Whole, ends, refuse_looking_ahead
 __all__ = [
     "Additive", "Attention", "AveragingOptimizer", "CellWrapper", "Children", "ComplexCell",
     "Decoder", "Dot", "EachStep", "Embed", "FastCell", "FusedCell", "GatedCell", "GatedLinearCell",
-    "GatedMLP", "General", "GridLayer", "LinearCell", "Model", "Residual", "ShortConvolution",
-    "Stack", "TreeLayer", "Whole", "claim", "complexed", "corners", "ends", "grid_pool",
-    "linear_scan", "named_backbone", "named_cell", "refuse_arity", "refuse_idle_dropout",
-    "refuse_looking_ahead", "refuse_second_average", "refuse_seen", "refuse_together",
-    "reversed_rows", "rotate", "rotations", "run_rows", "side_by_side", "summed", "tower", "unflat",
-    "valid", "with_leaves",
+    "GatedMLP", "General", "GridLayer", "HeadNorm", "LinearCell", "Model", "Residual",
+    "ShortConvolution", "Stack", "TreeLayer", "Whole", "claim", "complexed", "corners", "ends",
+    "grid_pool", "in_chunks", "linear_scan", "named_backbone", "named_cell", "refuse_arity",
+    "refuse_idle_dropout", "refuse_looking_ahead", "refuse_second_average", "refuse_seen",
+    "refuse_together", "refuse_uneven_heads", "reversed_rows", "rotate", "rotations", "run_rows",
+    "side_by_side", "summed", "tower", "unflat", "valid", "with_leaves",
 ]  # fmt: skip

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.contract import Backbone, Layout, State
+from rnnbench.contract import Backbone, Layout, Refusal, State
 from rnnbench.nn.cells import Stack
 
 
@@ -98,3 +99,59 @@ def tower(d_in: int, parts: Iterable[Backbone], dropout: float = 0.0) -> Stack:
 def unflat(x_BTD: Tensor, heads: int) -> Tensor:
     """(B, T, H·K) -> (B, H, T, K)."""
     return x_BTD.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def in_chunks(
+    run: Callable[..., tuple[Tensor, State]], parts: Sequence[Tensor], state: State, length: int
+) -> tuple[Tensor, State]:
+    """Call `run(*parts, state) -> (y, state)` on chunks of so many steps, one after the other.
+
+    For recurrences with a matrix for a state, which are products within a chunk. They are
+    computed in float32 at least.
+
+    Args:
+        parts: (B, H, T, ...) tensors.
+    Returns:
+        y of all steps (B, H, T, ...), and the last state.
+    """
+    exact = [p.to(torch.promote_types(p.dtype, torch.float32)) for p in parts]
+    outputs = []
+    device = exact[0].device.type
+    mixes = torch.amp.is_autocast_available(device)  # not on the meta device
+    with torch.autocast(device, enabled=False) if mixes else contextlib.nullcontext():
+        for at in range(0, exact[0].shape[2], length):
+            y, state = run(*(p[:, :, at : at + length] for p in exact), state)
+            outputs.append(y)
+    return torch.cat(outputs, 2).to(parts[0].dtype), state
+
+
+class HeadNorm(nn.Module):
+    """Normalises each head of (..., H·K) alone to mean 0 and deviation 1, with a gain a channel."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads, self.gain = heads, nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        heads = x.unflatten(-1, (self.heads, -1))
+        return F.layer_norm(heads, heads.shape[-1:]).flatten(-2) * self.gain
+
+
+def refuse_uneven_heads(name: str, hidden: int, heads: int, of: int = 1) -> None:
+    """Refuse a width that heads can't share.
+
+    Args:
+        of: each head's width must be a multiple of it.
+    Raises:
+        Refusal: naming both; also where a head has one unit, which its norm would make 0.
+    """
+    if hidden == heads:
+        raise Refusal(
+            f"{name}: hidden = {hidden} and heads = {heads} leave one unit a head, whose norm is "
+            "always 0.\n  Choose a larger hidden, or fewer heads."
+        )
+    if hidden % (heads * of):
+        raise Refusal(
+            f"{name}: hidden = {hidden} is no multiple of {heads * of}, which heads = {heads} "
+            f"need.\n  Choose hidden as a multiple of {heads * of}, or other heads."
+        )
