@@ -140,7 +140,9 @@ class MLSTMMixer(Backbone):
         carried_BHT = torch.exp(log_carried_BHT - m_BHT)
         top = score_BHTS @ v_BHTK + carried_BHT[..., None] * (q_BHTK @ c_BHKK)
         bottom = score_BHTS.sum(-1) + carried_BHT * (q_BHTK @ n_BHK[..., None]).squeeze(-1)
-        h_BHTK = top / torch.maximum(bottom.abs(), torch.exp(-m_BHT))[..., None]
+        # exp(80) stands for what is beyond float32: h is 0 to its precision then, and stays finite.
+        least_BHT = torch.exp((-m_BHT).clamp(max=80.0))
+        h_BHTK = top / torch.maximum(bottom.abs(), least_BHT)[..., None]
         # The same weights at the last step say what is carried on.
         m_BH = m_BHT[..., -1]
         written_BHTK = torch.exp(log_BHTS[:, :, -1] - m_BH[..., None])[..., None] * k_BHTK
