@@ -1,13 +1,21 @@
 """The scan of linear recurrences against a loop, and the cells that are made of it."""
 
+import argparse
+import re
+
 import pytest
 import torch
 
+from rnnbench.benchmarks import linear
+from rnnbench.check import check
 from rnnbench.contract import Refusal
 from rnnbench.nn import linear_scan
 from rnnbench.testing import ArchitectureLaws
+from rnnbench.testing.toys import TOYS
+from rnnbench_architectures.hawk import Hawk
 from rnnbench_architectures.mingru import MinGRU, MinGRUCell
 from rnnbench_architectures.minlstm import MinLSTM, MinLSTMCell
+from rnnbench_tricks.omega import Omega
 from rnnbench_tricks.variational_dropout import VariationalDropout
 from rnnbench_tricks.zoneout import Zoneout
 
@@ -148,3 +156,39 @@ def test_zoneout_acts_on_a_linear_cell_and_a_trick_on_its_missing_product_is_ref
     assert not still.any()
     with pytest.raises(Refusal, match="has no product by a recurrent matrix"):
         VariationalDropout().cell(cell).train()(x)
+
+
+def test_omega_is_refused_where_a_step_holds_nothing_that_it_could_teach():
+    with pytest.raises(Refusal, match="its gates see the input alone"):
+        check(MinGRU(hidden=4), TOYS["lm"], [Omega()], batch=TOYS["lm"].example())
+    check(Hawk(hidden=4), TOYS["lm"], [Omega()], batch=TOYS["lm"].example())  # its decay is learnt
+
+
+# --- the benchmark
+
+
+def test_the_benchmark_measures_what_it_names(capsys):
+    parser = argparse.ArgumentParser()
+    linear.options(parser)
+    linear.run(parser.parse_args(
+        ["--architectures", "minlstm", "--lengths", "64", "128", "--rounds", "1", "--steps", "32"]
+    ))  # fmt: skip
+    shown = capsys.readouterr().out
+    assert re.search(r"minlstm +time( +[\d.]+ ms){2} +-?[\d.]+", shown)
+    assert re.search(r"mingru [\d.]+ ms, nn.GRU [\d.]+ ms, ratio [\d.]+", shown)
+    assert linear.growth(2.0, 8.0, [10, 20]) == pytest.approx(2.0)
+
+
+@pytest.mark.slow
+def test_linear_recurrences_grow_no_faster_than_their_sequences_and_mingru_beats_torch_s_gru(
+    capsys,
+):
+    parser = argparse.ArgumentParser()
+    linear.options(parser)
+    linear.run(parser.parse_args([]))
+    shown = capsys.readouterr().out
+    print(shown)
+    rows = re.findall(r"(?m)^(\S+) +(time|memory) .* +(-?[\d.]+)$", shown)
+    assert len(rows) == 2 * len(linear.ARCHITECTURES)
+    assert [row for row in rows if float(row[2]) > 1.1] == []
+    assert "(met: below 1)" in shown

@@ -103,7 +103,10 @@ def gated_cells(name: str, model: nn.Module, why: str) -> list[GatedCell]:
 
 def plainly_gated(cell: GatedCell) -> bool:
     """Whether `advance` is two products of the same gates and `update`, found by trying numbers."""
-    if cell.weight_x.shape[0] != cell.weight_h.shape[0]:
+    if (
+        cell.weight_x.shape[0] != cell.weight_h.shape[0]
+        or type(cell).update is GatedCell.update  # it has a step of its own and no update
+    ):
         return False
     if type(cell).advance is GatedCell.advance:
         return True
