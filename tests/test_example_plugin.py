@@ -121,7 +121,8 @@ def test_its_task_takes_every_architecture_of_core_that_reads_forwards_or_says_w
 
 
 def test_a_run_with_all_three_is_ranked_and_knows_where_it_came_from(installed, tmp_path):
-    call("run", "running-parity", "my-mgu", "--trick", "gradient-centralisation", *TINY, *ITEMS, "-q")
+    trick = ["--trick", "gradient-centralisation"]
+    call("run", "running-parity", "my-mgu", *trick, *TINY, *ITEMS, "-q")
     (board,) = boards()
     (row,) = [r for r in board["rows"] if r["kind"] == "ranked"]
     assert (board["task"], row["name"], row["marks"][0]) == (
@@ -137,7 +138,8 @@ def test_a_run_with_all_three_is_ranked_and_knows_where_it_came_from(installed, 
 
 
 def test_uninstalled_its_results_stay_readable_and_are_marked(installed):
-    call("run", "digits", "my-mgu", "--trick", "gradient-centralisation", *TINY, "task.step=row", "-q")
+    trick = ["--trick", "gradient-centralisation"]
+    call("run", "digits", "my-mgu", *trick, *TINY, "task.step=row", "-q")
     call("run", "digits", "my-mgu", *TINY, "task.step=row", "-q")
     call("run", "digits", "elman", *TINY, "task.step=row", "-q")
     call("run", "running-parity", "elman", *TINY, *ITEMS, "-q")
@@ -186,7 +188,12 @@ def test_a_sweep_searches_it_beside_an_architecture_of_core(installed, tmp_path)
     (board,) = boards()
     ranked = {r["name"]: r["test"]["n"] for r in board["rows"] if r["kind"] == "ranked"}
     assert ranked == dict.fromkeys(
-        ("elman", "elman + gradient-centralisation", "my-mgu", "my-mgu + gradient-centralisation"), 2
+        [
+            cell + trick
+            for cell in ("elman", "my-mgu")
+            for trick in ("", " + gradient-centralisation")
+        ],
+        2,
     )
 
 

@@ -27,8 +27,8 @@ from rnnbench.registry import load
 from rnnbench.spec import Trainer
 
 ARCHITECTURES = (
-    "mingru", "minlstm", "sru:peephole=false", "qrnn", "lru:units=16", "s4d:units=8", "mamba", "hawk",
-    "retnet", "deltanet", "xlstm:blocks=mlstm",
+    "mingru", "minlstm", "sru:peephole=false", "qrnn", "lru:units=16", "s4d:units=8", "mamba",
+    "hawk", "retnet", "deltanet", "xlstm:blocks=mlstm",
 )  # fmt: skip
 LENGTHS = (1_000, 4_000, 16_000, 64_000)
 ROWS, UNITS = 8, 128  # of the comparison with torch's GRU

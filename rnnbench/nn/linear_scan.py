@@ -94,12 +94,11 @@ def _scan(a: Tensor, b: Tensor, start: Tensor, backwards: bool) -> Tensor:
     h = torch.empty_like(b, memory_format=torch.contiguous_format)
     blocks = _blocks(steps, start.numel(), b.is_cuda)
     whole = steps - steps % blocks
-    spans = [slice(0, whole), slice(whole, steps)]
-    for span, count in zip(*((spans, (blocks, 1)) if not backwards else (spans[::-1], (1, blocks))),
-                           strict=True):  # fmt: skip
+    spans = [(slice(0, whole), blocks), (slice(whole, steps), 1)]
+    for span, count in spans[::-1] if backwards else spans:
         if span.start < span.stop:
-            parts = (x[:, span].unflatten(1, (count, -1)) for x in (a, b, h))
-            start = _scan_blocks(*parts, start, backwards)
+            a_part, b_part, h_part = (x[:, span].unflatten(1, (count, -1)) for x in (a, b, h))
+            start = _scan_blocks(a_part, b_part, h_part, start, backwards)
     return h
 
 

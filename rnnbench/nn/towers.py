@@ -73,7 +73,9 @@ class ShortConvolution(Backbone):
         steps = x_BTD.shape[1]
         weight_KD = self.convolve.weight[:, 0].flip(1).t()
         # A sum of shifted products: on the CPU faster than grouped convolutions of torch.
-        y_BTD = torch.addcmul(self.convolve.bias, whole_BLD[:, self.past :], weight_KD[0])
+        bias_D = self.convolve.bias
+        assert bias_D is not None
+        y_BTD = torch.addcmul(bias_D, whole_BLD[:, self.past :], weight_KD[0])
         for k in range(1, self.past + 1):
             y_BTD = torch.addcmul(
                 y_BTD, whole_BLD[:, self.past - k : self.past - k + steps], weight_KD[k]
