@@ -3,7 +3,8 @@
 First table: one pass forward and backward of each architecture at lengths four times apart, in
 rounds that alternate between them. `growth` is the exponent k of T^k between the shortest and the
 longest; 1 is linear, and below 1 is overhead that long sequences share out. Memory is the most that
-the process held over what it held before (Linux only).
+the process held over what it held before (Linux only). Time is CPU time on one thread, which other
+work on the machine disturbs least.
 Last line: mingru against torch's own GRU, one layer of 128 units, batch 8, in the same way.
 """
 
@@ -47,6 +48,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     configure(Trainer(accelerator="cpu", deterministic=False))
+    torch.set_num_threads(1)
     lengths = sorted(arguments.lengths)
     if arguments.architectures:
         _heading(arguments, lengths)
@@ -61,12 +63,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def seconds(layer: Layer, x_BTD: Tensor) -> float:
-    """Of one pass forward and backward, the gradient of the input included."""
+    """CPU time of one pass forward and backward, the gradient of the input included."""
     x_BTD = x_BTD.clone().requires_grad_()
-    began = time.perf_counter()
+    began = time.process_time()
     y_BTH, _ = layer(x_BTD)
     y_BTH.sum().backward()
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def growth(small: float, large: float, lengths: Sequence[int]) -> float:
