@@ -41,8 +41,10 @@ class Selection(Backbone):
         low_BTR, b_BTN, c_BTN = self.select(x_BTE).split([self.rank, n, n], -1)
         step_BTE = F.softplus(self.steps(low_BTR))
         outputs = []
-        for at in range(0, steps, CHUNK):
-            parts = (v[:, at : at + CHUNK] for v in (x_BTE, step_BTE, b_BTN, c_BTN))
+        # Not slices, whose gradients are as long as the whole sequence, each.
+        for parts in zip(
+            *(v.split(CHUNK, 1) for v in (x_BTE, step_BTE, b_BTN, c_BTN)), strict=True
+        ):
             if steps > CHUNK and torch.is_grad_enabled():
                 y_BTE, h_BEN = checkpoint(
                     self.scan, *parts, h_BEN, use_reentrant=False, preserve_rng_state=False

@@ -117,12 +117,14 @@ def in_chunks(
         y of all steps (B, H, T, ...), and the last state.
     """
     exact = [p.to(torch.promote_types(p.dtype, torch.float32)) for p in parts]
+    # Not slices, whose gradients are as long as the whole sequence, each.
+    chunks = zip(*(p.split(length, 2) for p in exact), strict=True)
     outputs = []
     device = exact[0].device.type
     mixes = torch.amp.is_autocast_available(device)  # not on the meta device
     with torch.autocast(device, enabled=False) if mixes else contextlib.nullcontext():
-        for at in range(0, exact[0].shape[2], length):
-            y, state = run(*(p[:, :, at : at + length] for p in exact), state)
+        for chunk in chunks:
+            y, state = run(*chunk, state)
             outputs.append(y)
     return torch.cat(outputs, 2).to(parts[0].dtype), state
 
