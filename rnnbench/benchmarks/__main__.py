@@ -8,18 +8,20 @@ from rnnbench.benchmarks import (
     board,
     cells,
     data,
+    linear,
     padding,
     startup,
     steps,
     study,
     trials,
     verdicts,
-)  # fmt: skip
+)
 
 BENCHMARKS = {
     "steps": steps,
     "startup": startup,
     "cells": cells,
+    "linear": linear,
     "padding": padding,
     "data": data,
     "study": study,
