@@ -6,10 +6,10 @@ import random
 import pytest
 import sqlalchemy as sa
 
-from rnnbench.database import create_tables, open_database
+from rnnbench.database import open_database
 from rnnbench.sweep.importance import importances
 from rnnbench.sweep.space import Dimension
-from rnnbench.sweep.tables import VERSION, metadata, sweep_cell, trial
+from rnnbench.sweep.tables import create_sweep_tables, sweep_cell, trial
 
 LR = Dimension("optimizer.lr", "float", 1e-4, 1e-1, log=True)
 HIDDEN = Dimension("architecture.hidden", "int", 16, 256)
@@ -19,7 +19,7 @@ RESET = Dimension("architecture.reset", "choice", choices=("before", "after"))
 def a_sweep(folder, trials, value):
     """A ledger with one cell whose trials reached `value(params)`."""
     engine = open_database(folder / "results.db")
-    create_tables(engine, metadata, "sweeps", VERSION)
+    create_sweep_tables(engine)
     rng = random.Random(0)
     space = (LR, HIDDEN, RESET)
     run = {"task": {"name": "digits"}, "architecture": {"name": "gru"}, "tricks": []}

@@ -12,10 +12,10 @@ from optuna.importance import BaseImportanceEvaluator
 from optuna.trial import TrialState, create_trial
 
 from rnnbench.board import CellImportance
-from rnnbench.database import create_tables, reader
+from rnnbench.database import reader
 from rnnbench.sweep.sampling import distribution
 from rnnbench.sweep.space import Dimension
-from rnnbench.sweep.tables import VERSION, metadata, sweep_cell, trial
+from rnnbench.sweep.tables import create_sweep_tables, sweep_cell, trial
 
 Evaluator = Literal["ped-anova", "fanova"]
 LEAST_TRIALS = {"ped-anova": 10, "fanova": 10}  # from fewer, shares are those of chance
@@ -38,7 +38,7 @@ def importances(
 
     Trials that failed or were pruned say nothing here.
     """
-    create_tables(engine, metadata, "sweeps", VERSION)
+    create_sweep_tables(engine)
     c, t = sweep_cell.c, trial.c
     cells = sa.select(c.sweep, c.study, c.definition).where(c.refused.is_(None))
     cells = cells.order_by(c.sweep, c.position)
