@@ -12,7 +12,7 @@ from rnnbench.contract import Cell, Moment, Port, Refusal
 from rnnbench.nn import Embed
 from rnnbench.nn.words import WordDropout
 from rnnbench.step import Tricks, assemble, training_step
-from rnnbench_architectures.gru import GRUCell
+from rnnbench_architectures.gru import GRU, GRUCell
 from rnnbench_architectures.lstm import LSTMCell
 from rnnbench_tricks.clip import Clip
 from rnnbench_tricks.scheduled_sampling import ScheduledSampling
@@ -140,6 +140,26 @@ def test_variational_dropout_does_nothing_at_evaluation():
     cell = VariationalDropout(input=0.5, hidden=0.5).cell(inner).eval()
     x = torch.randn(2, 5, 3)
     torch.testing.assert_close(cell(x)[0], inner(x)[0])
+
+
+def test_variational_dropout_of_the_output_keeps_one_mask_for_all_steps_and_the_state_whole():
+    trick = Tricks([VariationalDropout(input=0.0, hidden=0.0, output=0.5)])
+    torch.manual_seed(0)
+    model = assemble(GRU(hidden=32), TOYS["lm"], trick)
+    batch = TOYS["lm"].example()
+    dropped, whole = model.train()(batch), model.eval()(batch)
+    mask = dropped.hidden / whole.hidden
+    assert torch.equal(mask.round(), mask[:, :1].round().expand_as(mask))
+    assert set(mask.round().unique().tolist()) == {0.0, 2.0}
+    assert torch.equal(dropped.out, model.readout(dropped.hidden))
+    for a, b in zip(dropped.state, whole.state, strict=True):
+        assert torch.equal(a[0], b[0])
+
+
+def test_variational_dropout_of_the_output_is_refused_where_outputs_come_step_by_step():
+    trick = Tricks([VariationalDropout(input=0.0, hidden=0.0, output=0.5)])
+    with pytest.raises(Refusal, match=r"output = 0\.5 drops what a readout reads"):
+        assemble(GRU(hidden=4), TOYS["translate"], trick)
 
 
 def test_variational_dropout_is_refused_by_a_cell_whose_product_it_cannot_see():

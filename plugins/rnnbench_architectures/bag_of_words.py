@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from rnnbench.contract import Architecture, Backbone, Layout, Refusal, State, setting
+from rnnbench.contract import Architecture, Backbone, Kind, Layout, Refusal, State, Task, setting
 
 
 class RunningMean(Backbone):
@@ -52,10 +52,13 @@ class BagOfWords(Architecture):
         64, "width of the embeddings", unit="units", low=1, search=(8, 256, "log")
     )
 
-    def build(self, d_in: int, *, causal: bool) -> Backbone:
-        if causal:
+    def model(self, task: Task) -> None:
+        if task.kind is not Kind.SEQ_TO_VEC:
             raise Refusal(
-                f"{self.name} reads without order, and here each output depends on what came "
-                "before it.\n  Choose a task that says one thing of a whole sequence."
+                f"{self.name} reads without order, and {task.name} ({task.kind.value}) asks for an "
+                "answer at each step.\n  Choose a task that says one thing of a whole sequence "
+                "(sequence-to-vector): rnnbench list tasks"
             )
+
+    def build(self, d_in: int, *, causal: bool) -> Backbone:
         return RunningMean(d_in)

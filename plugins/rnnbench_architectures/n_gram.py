@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rnnbench.contract import Architecture, Batch, Kind, Refusal, Result, State, Task, setting
 from rnnbench.data import KneserNey
@@ -16,6 +16,7 @@ from rnnbench.nn import Model
 from rnnbench.nn.models import Feed
 
 NONE = -1  # in a context: before the first token
+BLOCK = 1 << 22  # probabilities that are computed at a time, in double precision: 32 MB
 
 
 class NGramModel(Model):
@@ -35,11 +36,16 @@ class NGramModel(Model):
         self.nothing = nn.Parameter(torch.zeros(0))
 
     def count(self) -> KneserNey:
-        """The model of the training text: the rows of its stream, one after the other."""
+        """The model of the training text: of a stream all of it, of items one after the other."""
         if self.counted is None:
             data = self.task.data("train", 0)
-            rows = [data.batch(key, None).x for key in data.order(1, None)]
-            text_N = torch.cat(rows, 1).flatten().numpy()
+            parts, order = [], data.order(1, None)
+            for place, key in enumerate(order, start=1):
+                batch = data.batch(key, None)
+                parts.append(batch.x[0])
+                if place == len(order) or not data.carried:  # what is predicted last is never read
+                    parts.append(batch.y[0, -1:])
+            text_N = torch.cat(parts).numpy()
             self.counted = KneserNey(text_N, self.target.classes, self.order)
         return self.counted
 
@@ -54,11 +60,20 @@ class NGramModel(Model):
             out_BTV = torch.empty(rows, steps, self.target.classes, device="meta", dtype=kind)
         else:
             at_TR = torch.arange(steps)[:, None] + torch.arange(1, reach + 1)
-            context = seen_BU.cpu().numpy()[:, at_TR.numpy()].reshape(rows * steps, reach)
-            p = self.count().distribution(context)
-            out_BTV = torch.from_numpy(np.log(p)).to(x_BT.device, kind).view(rows, steps, -1)
+            context_ND = seen_BU.cpu().numpy()[:, at_TR.numpy()].reshape(rows * steps, reach)
+            out_BTV = self.log_distribution(context_ND, kind).view(rows, steps, -1).to(x_BT.device)
         out_BTV = out_BTV + self.nothing.sum()
         return Result(out_BTV, out_BTV, kept)
+
+    def log_distribution(self, context_ND: np.ndarray, kind: torch.dtype) -> Tensor:
+        """(N, V) log-probabilities after each context; doubles never take more than a block."""
+        model = self.count()
+        log_NV = torch.empty(len(context_ND), model.classes, dtype=kind)
+        rows = max(1, BLOCK // model.classes)
+        for begin in range(0, len(context_ND), rows):
+            p_MV = torch.from_numpy(model.distribution(context_ND[begin : begin + rows]))
+            log_NV[begin : begin + rows] = p_MV.log_()
+        return log_NV
 
 
 @dataclass(frozen=True)
@@ -68,8 +83,14 @@ class NGram(Architecture):
     p(w | h) = (c(h w) - D(c(h w))) / Σ_w c(h w) + γ(h) p(w | h')
 
     h' is h without its oldest token, γ(h) what the discounts took away; shorter n-grams count
-    the different tokens before them. It is counted on the training split when it is first asked.
-    Training changes nothing, so give it a budget of one step.
+    the different tokens before them. The training split is counted when the model is first asked:
+    seconds for a million tokens, whose n-grams are held in memory. Weights are not saved, since
+    there are none; a run that is loaded counts again.
+
+    Training changes nothing. A step costs a distribution over all tokens, as any language model's
+    readout does, so that it can stand on one board with others at their budget; by itself
+    `budget.steps=1` gives the same figures. Where a split is read in rows, each of them begins
+    without context.
 
     Source: Kneser and Ney (1995), ICASSP; the modified discounts of Chen and Goodman (1999),
     Computer Speech & Language 13, 359-394.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.contract import Cell, State, Task, Trick, setting
+from rnnbench.contract import Cell, Kind, Refusal, State, Task, Trick, setting
 from rnnbench.nn import CellWrapper
 from rnnbench.nn.words import drop_words
 
@@ -54,14 +54,18 @@ class VariationalDropout(Trick):
 
     W_x (x_t ⊙ m_x) and W_h (h_{t-1} ⊙ m_h), with one m_x and one m_h a sequence and a layer,
     scaled by 1 / (1 - rate). Where h_{t-1} enters the new state elementwise, as in a GRU, it
-    is not masked: scaled up at every step it would explode. `embedding` drops word types.
+    is not masked: scaled up at every step it would explode. `embedding` drops word types, `output`
+    units of what the readout reads, in one draw for each row of a pass.
 
     Null value: all rates 0.
 
-    Source: Gal & Ghahramani (2016), arXiv:1512.05287, eqs. 6-7 and section 4.2.
+    Source: Gal & Ghahramani (2016), arXiv:1512.05287, eqs. 6-7 and section 4.2; of the output:
+    Merity, Keskar & Socher (2017), arXiv:1708.02182, section 4.2.
     """
 
-    null: ClassVar[Mapping[str, Any] | None] = {"input": 0.0, "hidden": 0.0, "embedding": 0.0}
+    null: ClassVar[Mapping[str, Any] | None] = {
+        "input": 0.0, "hidden": 0.0, "embedding": 0.0, "output": 0.0,
+    }  # fmt: skip
 
     input: float = setting(
         0.25, "dropped share of a layer's inputs", low=0.0, high=0.95, search=(0.0, 0.6)
@@ -70,6 +74,7 @@ class VariationalDropout(Trick):
         0.25, "dropped share of the recurrent hidden state", low=0.0, high=0.95, search=(0.0, 0.6)
     )
     embedding: float = setting(0.0, "dropped share of word types", low=0.0, high=0.95)
+    output: float = setting(0.0, "dropped share of what the readout reads", low=0.0, high=0.95)
 
     def cell(self, cell: Cell) -> Cell:
         if self.input == 0 and self.hidden == 0:
@@ -77,11 +82,27 @@ class VariationalDropout(Trick):
         return VariationalCell(cell, self.input, self.hidden)
 
     def model(self, model: nn.Module, task: Task) -> nn.Module:
-        if self.embedding == 0:
-            return model
-        drop_words(
-            model, task, self.embedding,
-            f"variational-dropout: embedding = {self.embedding}",
-            "Set variational-dropout:embedding=0.",
-        )  # fmt: skip
+        if self.embedding:
+            drop_words(
+                model, task, self.embedding,
+                f"{self.name}: embedding = {self.embedding}",
+                f"Set {self.name}:embedding=0.",
+            )  # fmt: skip
+        if self.output:
+            backbone = getattr(model, "backbone", None)
+            if backbone is None or task.kind not in (Kind.ALIGNED, Kind.SEQ_TO_VEC):
+                raise Refusal(
+                    f"{self.name}: output = {self.output} drops what a readout reads of a whole "
+                    f"sequence; on {task.name} this model has no such readout.\n"
+                    f"  Set {self.name}:output=0."
+                )
+            backbone.register_forward_hook(self.dropped)
         return model
+
+    def dropped(
+        self, backbone: nn.Module, given: Any, found: tuple[Tensor, State]
+    ) -> tuple[Tensor, State]:
+        """A backbone's outputs, some units of which are zero at all steps while training."""
+        y_BTH, state = found
+        mask_B1H = F.dropout(torch.ones_like(y_BTH[:, :1]), self.output, backbone.training)
+        return y_BTH * mask_B1H, state

@@ -108,24 +108,39 @@ class KneserNey:
     def distribution(self, context_ND: np.ndarray) -> np.ndarray:
         """(N, V) probabilities of what follows each context of D tokens, the oldest first.
 
+        Only what training has after a context is looked up; the rest of a row is the unigrams'
+        distribution times what the longer contexts gave away. Memory: 8 N V bytes.
+
         Args:
             context_ND: at least order - 1 tokens; -1 stands before a text's first token.
         """
-        count, v = len(context_ND), self.classes
-        p_NV = np.full((count, v), 1.0 / v)
-        context_N = np.zeros(count, np.int64)  # number of the context among n-grams of its length
-        for length, one in enumerate(self.orders):
-            if length:
-                context_N = self._number(context_ND[:, context_ND.shape[1] - length :], length)
-            for row in np.flatnonzero(context_N >= 0):
-                c = context_N[row]
-                if one.total_C[c] <= 0:  # of the training text's very last tokens nothing follows
-                    continue
-                first, last = np.searchsorted(one.key_K, (c * v, (c + 1) * v))
-                kept = one.count_K[first:last] - one.discount_K[first:last]
-                p_NV[row] *= one.given_away_C[c]
-                p_NV[row, one.key_K[first:last] - c * v] += kept / one.total_C[c]
+        known: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # rows, tokens, probabilities
+        left_N = np.ones(len(context_ND))  # what all longer contexts gave away
+        for length in range(len(self.orders) - 1, 0, -1):
+            one = self.orders[length]
+            context_N = self._number(context_ND[:, context_ND.shape[1] - length :], length)
+            # Of the training text's very last tokens nothing follows: that is no context either.
+            row_R = np.flatnonzero((context_N >= 0) & (one.total_C[context_N] > 0))
+            c_R = context_N[row_R]
+            first_R, end_R = np.searchsorted(one.key_K, np.stack((c_R, c_R + 1)) * self.classes)
+            many_R = end_R - first_R
+            which_F = np.repeat(np.arange(len(row_R)), many_R)  # of each follower: its row
+            at_F = np.arange(len(which_F)) + np.repeat(first_R - many_R.cumsum() + many_R, many_R)
+            kept_F = (one.count_K[at_F] - one.discount_K[at_F]) / one.total_C[c_R[which_F]]
+            row_F = row_R[which_F]
+            known.append((row_F, one.key_K[at_F] % self.classes, left_N[row_F] * kept_F))
+            left_N[row_R] *= one.given_away_C[c_R]
+        p_NV = left_N[:, None] * self._unigrams()
+        for row_F, token_F, p_F in known:
+            p_NV[row_F, token_F] += p_F
         return p_NV
+
+    def _unigrams(self) -> np.ndarray:
+        """(V,) probabilities without context."""
+        one = self.orders[0]
+        p_V = np.full(self.classes, one.given_away_C[0] / self.classes)
+        p_V[one.key_K] += (one.count_K - one.discount_K) / one.total_C[0]
+        return p_V
 
     def _number(self, gram_NL: np.ndarray, length: int) -> np.ndarray:
         """The number of each n-gram among those of its length, -1 where training lacks it."""

@@ -35,7 +35,7 @@ def _created(name: str, spec: object, owner: str) -> Task:
     if task.kind is not Kind.ALIGNED:
         raise ValueError(
             f"{owner}: {name} is {task.kind.value}: a stream asks for an answer at every step, as "
-            "aligned tasks do. See: rnnbench list tasks --kind aligned"
+            "aligned tasks do. See: rnnbench list tasks"
         )
     return task
 
