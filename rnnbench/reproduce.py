@@ -9,7 +9,7 @@
       - {row: dlinear + warmup-cosine, metric: mse, value: 0.375, tolerance: 0.01}
       - {row: uoro, metric: mse, value: 1.0, bound: at most}
     order:                                # who is better by the paper; figures or order may lack
-      - [dlinear + warmup-cosine, repeat last]
+      - [dlinear + warmup-cosine, repeat_last]
 
 A row is called as the leaderboard calls it, by its whole name or an architecture or trick that
 no other row has; a trivial baseline by its own name. `value` is as printed in the paper: its
