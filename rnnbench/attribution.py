@@ -13,7 +13,8 @@ Each row shows the configuration that its leaderboard shows, chosen on validatio
 of the headline on test is taken seed by seed over the seeds that both sides finished, and turned
 so that positive helps. Its 95% interval is Student's t over these differences (a bootstrap of
 three to eight seeds would hold the truth 76 to 88 times of 100). p is that of the paired t test,
-Holm-adjusted over all comparisons of the board; below 0.05 a trick helps or hurts.
+Holm-adjusted over all comparisons of the board; below 0.05 a trick helps or hurts. A board of
+another method has its interval, and its test in pairs.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnbench.board import Attribution, Board, Comparison, Effect, Row, Stack, Verdict
-from rnnbench.stats import ALPHA, estimate, holm, paired
+from rnnbench.stats import ALPHA, Method, estimate, holm, paired, sign_flipped
 
 
 def attribute(board: Board, refused: Iterable[Mapping[str, Any]] = ()) -> Attribution:
@@ -42,7 +43,7 @@ def attribute(board: Board, refused: Iterable[Mapping[str, Any]] = ()) -> Attrib
     pairs = _pairs(stacks, common)
     architectures = sorted({a for a, stack in (*rows, *refusals) if set(stack) - common})
     names = _names(pairs, common)
-    sides = _Sides(rows, refusals, bool(board.headline.get("higher_is_better")))
+    sides = _Sides(rows, refusals, board.higher_is_better, board.method)
     made = [
         Comparison(name, *pair, tuple(sides.effect(a, *pair) for a in architectures))
         for name, pair in zip(names, pairs, strict=True)
@@ -124,6 +125,7 @@ class _Sides:
     rows: Mapping[tuple[str, Stack], Row]
     refusals: Mapping[tuple[str, Stack], str]
     higher_is_better: bool
+    method: Method
 
     def effect(self, architecture: str, stack: Stack, without: Stack) -> Effect:
         """The comparison, its p not yet adjusted."""
@@ -153,7 +155,7 @@ class _Sides:
         if not seeds:
             return Effect(architecture, "missing", "the two sides have no seed in common")
         sign = 1.0 if self.higher_is_better else -1.0
-        difference = estimate([sign * (ours[s] - theirs[s]) for s in seeds])
+        difference = estimate([sign * (ours[s] - theirs[s]) for s in seeds], self.method)
         base = [theirs[s] for s in seeds]
         mean = math.fsum(base) / len(base)
         marks = [
@@ -171,10 +173,17 @@ class _Sides:
             percent=100 * difference.mean / mean if min(base) > 0 else None,
             with_mean=math.fsum(ours[s] for s in seeds) / len(seeds),
             without_mean=mean,
-            p=paired([ours[s] for s in seeds], base).p if len(seeds) > 1 else None,
+            p=self._p([ours[s] for s in seeds], base),
             seeds=seeds,
             marks=tuple(marks),
         )
+
+    def _p(self, ours: Sequence[float], theirs: Sequence[float]) -> float | None:
+        if len(ours) < 2:
+            return None
+        if self.method.test == "t":
+            return paired(ours, theirs).p
+        return sign_flipped(ours, theirs, self.method).p
 
 
 def _adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rnnbench.stats import Estimate
+from rnnbench.stats import Estimate, Method
+from rnnbench.stats.intervals import STANDARD
 
 Stack = tuple[str, ...]  # tricks in folding order, as the board calls them
 Verdict = Literal["helps", "hurts", "unclear", "failed", "refused", "missing"]
@@ -66,6 +67,11 @@ class Row:
         configurations: how many settings were tried, in search or test.
         total_seconds: spent on all runs of the row.
         seeds, values: of the chosen configuration, each seed with its headline on test.
+        run_ids: of these runs.
+        median: of `values`.
+        pruned: trials of the search that were stopped early; they count with what they reached.
+        trials: what each trial of the search reached on validation, by the metric that chooses
+            (`Board.selection`), in the order in which they ended; None: it failed.
         config_id, settings: the chosen configuration.
         curve: validations of the chosen configuration that all its seeds reached.
         marks: what a reader must know beside the figures.
@@ -94,6 +100,10 @@ class Row:
     total_seconds: float = 0.0
     seeds: tuple[int, ...] = ()
     values: tuple[float, ...] = ()
+    run_ids: tuple[str, ...] = ()
+    median: float | None = None
+    trials: tuple[float | None, ...] = ()
+    pruned: int = 0
     config_id: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     curve: tuple[Point, ...] = ()
@@ -113,6 +123,10 @@ class Board:
         curve_metric: what `Row.curve` shows.
         notes: what limits the comparison.
         provenance: (label, distinct values) of the runs behind the rows.
+        selection: metric and higher_is_better of what chooses on validation; {} where no run got
+            so far.
+        apart: why it is not ranked together with each other board of its task.
+        method: how its intervals and tiers came about.
     """
 
     task: str
@@ -124,6 +138,18 @@ class Board:
     curve_metric: str
     notes: tuple[str, ...]
     provenance: tuple[tuple[str, tuple[str, ...]], ...]
+    selection: dict[str, Any] = field(default_factory=dict)
+    apart: tuple[str, ...] = ()
+    method: Method = STANDARD
+
+    @property
+    def higher_is_better(self) -> bool:
+        return bool(self.headline.get("higher_is_better"))
+
+    @property
+    def ranked(self) -> tuple[Row, ...]:
+        """The rows with test results, the best first."""
+        return tuple(row for row in self.rows if row.kind == "ranked")
 
 
 @dataclass(frozen=True)
@@ -199,3 +225,23 @@ class Attribution:
     def telling(self) -> bool:
         """Whether some comparison says more than that one of its sides is missing."""
         return any(e.verdict != "missing" for c in self.comparisons for e in c.effects)
+
+
+@dataclass(frozen=True)
+class CellImportance:
+    """How much each searched setting of one cell of a sweep mattered to what validation said.
+
+    Attributes:
+        trials: finished ones, which the shares rest on.
+        shares: (setting, share), the largest first; they sum to 1. () where it cannot be said.
+        note: why, or what limits it.
+    """
+
+    sweep: str
+    study: str
+    task: str
+    architecture: str
+    tricks: Stack
+    trials: int
+    shares: tuple[tuple[str, float], ...]
+    note: str = ""

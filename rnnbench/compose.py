@@ -120,6 +120,8 @@ def compose(
     optimizer = fill(Optimizer, values["optimizer"], "optimizer", places)
     budget = fill(Budget, values["budget"], "budget", places)
     _check_budget(budget)
+    if budget.parameters is not None:
+        _check_width(schemas["architecture"], values["architecture"], places)
     plugins = {
         section: _plugin_spec(schemas[section], values[section], section, places)
         for section in schemas
@@ -138,11 +140,17 @@ def compose(
 def resolve(spec: RunSpec) -> RunSpec:
     """Import the plugins, let them check their settings, and fill in the data version.
 
+    With a budget of parameters the architecture's width is solved for.
+
     Raises:
         SpecError, PluginError, contract.Refusal.
     """
     from rnnbench.data import data_version
 
+    if spec.budget.parameters is not None:
+        from rnnbench.width import fit_width
+
+        spec = fit_width(spec)
     task, _, _ = instantiate(spec)
     return dataclasses.replace(spec, data=data_version(task.sources(), task.version))
 
@@ -223,6 +231,22 @@ def _check_budget(budget: Budget) -> None:
         raise SpecError(
             f"a run has one budget, of {', '.join(UNITS)}; given: {said}\n"
             "  Set one, such as budget.steps=1000, and the others to null."
+        )
+
+
+def _check_width(found: Schema, given: Mapping[str, Any], places: Mapping[str, str]) -> None:
+    """With a budget of parameters the width follows, so it is not given too."""
+    place = at(places.get("budget.parameters") or places.get("budget"))
+    width = found.width
+    if width is None:
+        raise SpecError(
+            f"{place}budget.parameters: {found.name} has no field that sets its size\n"
+            "  Leave budget.parameters away, or declare the field: setting(..., width=True)."
+        )
+    if width in given:
+        raise SpecError(
+            f"{place}budget.parameters and architecture.{width}={given[width]} contradict each "
+            f"other: {width} follows from the number of parameters\n  Drop one of them."
         )
 
 
@@ -310,6 +334,8 @@ def fill(
             wrong_type = isinstance(value, str) and not _takes_text(cls, name)
             if wrong_type or (isinstance(value, bool) and not _takes(cls, name, bool)):
                 raise OmegaConfBaseException(f"a {type(value).__name__}")
+            if isinstance(value, float) and value.is_integer() and not _takes(cls, name, float):
+                value = int(value) if _takes(cls, name, int) else value  # 1e6
             if isinstance(value, int) and _takes(cls, name, float) and not _takes(cls, name, int):
                 value = float(value)
             config[name] = tuple(value) if isinstance(value, list) else value

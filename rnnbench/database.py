@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from sqlalchemy import (
     make_url,
     select,
     text,
+    update,
 )
 from sqlalchemy.dialects.mysql import LONGTEXT
 from sqlalchemy.exc import NoSuchModuleError
@@ -95,32 +96,70 @@ def reader(engine: Engine) -> Engine:
     return engine.execution_options(sqlite_begin="DEFERRED")
 
 
-def create_tables(engine: Engine, metadata: MetaData, component: str, version: int) -> None:
-    """Create the missing tables of a part of rnnbench, and check the version of those there.
+Migration = Callable[[Any], None]
+"""Takes `alembic.operations.Operations`, by which every database is changed in one way."""
+
+
+def create_tables(
+    engine: Engine,
+    metadata: MetaData,
+    component: str,
+    version: int,
+    migrations: Mapping[int, Migration] | None = None,
+) -> None:
+    """Create the missing tables of a part of rnnbench, and bring older ones up to date.
 
     Args:
         component: the part, such as "results"; each has its own version.
+        migrations: version n -> what makes version n + 1 of it, in the same transaction. None:
+            the tables are an index, which is made anew from what it indexes.
     Raises:
-        ValueError: the tables were made by a newer or an older rnnbench.
+        ValueError: the tables were made by a newer rnnbench, or by one too old to be migrated.
     """
     with engine.begin() as connection, _alone(connection):
         _versions.create_all(connection)
-        query = select(schema_version.c.version).where(schema_version.c.component == component)
-        found = connection.execute(query).scalar()
+        mine = schema_version.c.component == component
+        found = connection.execute(select(schema_version.c.version).where(mine)).scalar()
+        if found == version:
+            return
         if found is None:
             metadata.create_all(connection)
             row = {"component": component, "version": version}
             connection.execute(insert(schema_version), row)
-        elif found != version:
+            return
+        if found > version:
             raise ValueError(
                 f"the {component} tables of {engine.url.render_as_string()} have version {found}, "
-                f"and this rnnbench uses version {version}: "
-                + (
-                    "upgrade rnnbench, or give it another database"
-                    if found > version
-                    else "move the database away; `rnnbench index` builds it from the records"
-                )
+                f"and this rnnbench uses version {version}: upgrade rnnbench, or give it another "
+                "database"
             )
+        if migrations is None:
+            metadata.drop_all(connection)
+        else:
+            _migrate(connection, component, found, version, migrations)
+        metadata.create_all(connection)
+        connection.execute(update(schema_version).where(mine).values(version=version))
+
+
+def _migrate(
+    connection: Connection, component: str, found: int, version: int,
+    migrations: Mapping[int, Migration],
+) -> None:  # fmt: skip
+    for old in range(found, version):
+        if old not in migrations:
+            raise ValueError(
+                f"the {component} tables of {connection.engine.url.render_as_string()} have "
+                f"version {found}, from which there is no way to version {version}: move the "
+                "database away"
+            )
+        migrations[old](_operations(connection))
+
+
+def _operations(connection: Connection) -> Any:
+    from alembic.operations import Operations  # 0.1 s, for what is hardly ever needed
+    from alembic.runtime.migration import MigrationContext
+
+    return Operations(MigrationContext.configure(connection))
 
 
 @contextlib.contextmanager

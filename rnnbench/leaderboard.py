@@ -18,33 +18,50 @@ from typing import Any
 
 from rnnbench.board import Board, Row
 from rnnbench.grouping import group
-from rnnbench.protocol import machine_in_words, protocol_in_words, provenance_in_words
+from rnnbench.protocol import (
+    machine_in_words,
+    protocol_in_words,
+    provenance_in_words,
+    why_apart,
+)
 from rnnbench.record import Record, Status
 from rnnbench.rows import curve_metric_of, row_of
 from rnnbench.spec import RunSpec
-from rnnbench.stats import ALPHA, Estimate, tiers
+from rnnbench.stats import ALPHA, Estimate, Method, least_p, seeds_needed, tiers
+from rnnbench.stats.intervals import STANDARD
 
+SELECTED = ("metric", "higher_is_better")  # what a board tells of a selection
 LOSS = {"name": "loss", "unit": "", "higher_is_better": False, "help": "as trained on"}
 
 
-def build(records: Iterable[Record], task: str | None = None) -> list[Board]:
+def build(
+    records: Iterable[Record], task: str | None = None, method: Method = STANDARD
+) -> list[Board]:
     """The boards of all records, or of one task's, by task and protocol.
 
     The order of the records makes no difference. Of several records of one run the latest
     attempt counts.
+
+    Args:
+        method: of intervals and tests.
     """
     protocols: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for record in _latest(r for r in records if task is None or r.spec.task.name == task):
         # What `RunSpec.protocol_id` is made of; comparing it is quicker than hashing text.
         protocols[record.spec.task, record.spec.data, record.spec.budget].append(record)
-    boards = []
+    boards: list[tuple[RunSpec, Board]] = []
     for runs in protocols.values():
         measures = sorted({_measure(r) for r in runs} - {()}) or [()]
         for measure in measures:
             # Runs that ended before their metrics were known go to the first board.
             mine = {measure, ()} if measure == measures[0] else {measure}
-            boards.append(_board([r for r in runs if _measure(r) in mine], len(measures) > 1))
-    return sorted(boards, key=lambda b: (b.task, b.protocol, b.protocol_id))
+            some = [r for r in runs if _measure(r) in mine]
+            boards.append((some[0].spec, _board(some, len(measures) > 1, method)))
+    boards.sort(key=lambda found: (found[1].task, found[1].protocol, found[1].protocol_id))
+    return [
+        dataclasses.replace(board, apart=why_apart(spec, (s for s, b in boards if b is not board)))
+        for spec, board in boards
+    ]
 
 
 def mark_absent(boards: Iterable[Board], installed: Mapping[str, Collection[str]]) -> list[Board]:
@@ -99,7 +116,7 @@ def _measure(record: Record) -> tuple[Any, ...]:
     )
 
 
-def _board(records: list[Record], divided: bool) -> Board:
+def _board(records: list[Record], divided: bool, method: Method) -> Board:
     spec = records[0].spec
     told = max(records, key=lambda r: (len(r.metric_info), bool(r.selection), repr(r.metric_info)))
     headline = told.headline
@@ -115,11 +132,11 @@ def _board(records: list[Record], divided: bool) -> Board:
     made: list[tuple[Row, list[float]]] = []
     used: list[Record] = []
     for found in group(records):
-        row, chosen = row_of(found, headline, baselines, curve_metric)
+        row, chosen = row_of(found, headline, baselines, curve_metric, method)
         made.append((row, list(row.values)))
         used.extend(chosen)
-    rows = _ranked([(row, sample) for row, sample in made if row.kind == "ranked"], higher)
-    more += _unequal(rows, used)
+    rows = _ranked([(row, sample) for row, sample in made if row.kind == "ranked"], higher, method)
+    more += [*_unequal(rows, used), *_powerless(rows, method)]
     for baseline, value in baselines.items():
         worse = (i for i, r in enumerate(rows) if r.test and _better(value, r.test.mean, higher))
         rows.insert(next(worse, len(rows)), Row("baseline", baseline, test=Estimate(value, 0)))
@@ -135,12 +152,14 @@ def _board(records: list[Record], divided: bool) -> Board:
         curve_metric=curve_metric,
         notes=(*notes, *more),
         provenance=provenance_in_words(used or records),
+        selection={k: told.selection[k] for k in SELECTED if k in told.selection},
+        method=method,
     )
 
 
-def _ranked(made: list[tuple[Row, list[float]]], higher: bool) -> list[Row]:
+def _ranked(made: list[tuple[Row, list[float]]], higher: bool, method: Method) -> list[Row]:
     """The rows by tier and mean, with their ranks."""
-    placings = tiers([sample for _, sample in made], higher)
+    placings = tiers([sample for _, sample in made], higher, method)
     sizes = Counter(p.tier for p in placings)
     rows = []
     for (row, _), placing in zip(made, placings, strict=True):
@@ -190,6 +209,23 @@ def _unequal(rows: list[Row], used: list[Record]) -> list[str]:
     if len({machine_in_words(r) for r in used}) > 1:
         notes.append("Runs were made on different machines: times do not compare.")
     return notes
+
+
+def _powerless(rows: list[Row], method: Method) -> list[str]:
+    """Where the test could not have told the best from others, whatever the figures are."""
+    several = [row.test.n for row in rows if row.test and row.test.n > 1]
+    if method.test != "permutation" or len(several) < 2:
+        return []
+    comparisons = len(several) * (len(several) - 1) // 2
+    least = comparisons * least_p(several[0], min(several))
+    if least < ALPHA:
+        return []
+    needed = seeds_needed(comparisons)
+    take = f"take {needed} seeds a row" if needed else "compare fewer rows"
+    return [
+        f"{min(several)} seeds cannot tell these {len(several)} rows apart by a permutation test: "
+        f"the least p it can reach is {min(1.0, least):.2g}. Ties are not shown to be ties: {take}."
+    ]
 
 
 def _better(a: float, b: float, higher: bool) -> bool:

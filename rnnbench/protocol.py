@@ -49,9 +49,39 @@ def budget_in_words(budget: Budget) -> str:
     ]
     told = [" and ".join(limits) or "no limit stated"]
     told.append(f"validated every {budget.validate_every:,} steps")
+    if budget.parameters is not None:
+        told.append(f"about {budget.parameters:,} parameters, by the architecture's width")
     if budget.patience is not None:
         told.append(f"stopped after {budget.patience} validations without a new best")
     return "; ".join(told)
+
+
+def why_apart(spec: RunSpec, others: Iterable[RunSpec]) -> tuple[str, ...]:
+    """Why the runs of a protocol are not ranked with those of others of the same task."""
+    told = []
+    for other in others:
+        if other.task.name != spec.task.name:
+            continue
+        parts = []
+        if other.task != spec.task:
+            mine, its = dict(spec.task.settings), dict(other.task.settings)
+            parts += [
+                f"{name}={its.get(name)} there, {mine.get(name)} here"
+                for name in sorted(mine.keys() | its.keys())
+                if mine.get(name) != its.get(name)
+            ]
+            if other.task.version != spec.task.version:
+                parts.append(f"version {other.task.version} of the task there, here "
+                             f"{spec.task.version}")  # fmt: skip
+        if other.data != spec.data:
+            parts.append(f"data version {other.data or 'none'} there, {spec.data or 'none'} here")
+        if other.budget != spec.budget:
+            parts.append(
+                f"a budget of {budget_in_words(other.budget)} there, "
+                f"{budget_in_words(spec.budget)} here"
+            )
+        told.append("; ".join(parts) or "another headline or selection metric there")
+    return tuple(sorted(told))
 
 
 def provenance_in_words(records: Sequence[Record]) -> tuple[tuple[str, tuple[str, ...]], ...]:

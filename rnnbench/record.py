@@ -18,7 +18,7 @@ from typing import Any
 from rnnbench.provenance import provenance, redact
 from rnnbench.spec import RunSpec
 
-__all__ = ["COSTS", "FAILED", "FINAL", "Record", "Status", "provenance", "redact"]
+__all__ = ["COSTS", "FAILED", "FINAL", "TESTED", "Record", "Status", "provenance", "redact"]
 
 RECORD_FORMAT = 1
 
@@ -50,11 +50,17 @@ COSTS = (
     "train_seconds",
     "wall_seconds",
     "device_seconds",
-    "peak_memory_bytes",
+    "peak_memory_bytes",  # of the GPU's tensors; without one, of the whole process
+    "flops",  # of training, see `rnnbench.costs`
+    "latency_seconds",  # of one sequence at evaluation
+    "step_latency_seconds",  # of one of its steps
 )
 
 FLOW = "gradient norm of "
 """Before a layer's name in a curve: the norm at the step before the validation."""
+
+TESTED = frozenset({"flops", "latency_seconds", "step_latency_seconds"})
+"""Costs that only runs on test know, so that the trials of a search don't pay for them."""
 
 Figures = dict[str, float | None]
 
@@ -106,6 +112,15 @@ class Record:
         for f in dataclasses.fields(self):
             if f.name not in ("spec", "status", "reason"):
                 setattr(self, f.name, _plain(getattr(self, f.name), f.name))
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse what cannot be, of values that are plain.
+
+        Raises:
+            ValueError
+        """
+        self.status = Status(self.status)
         unknown = set(self.cost) - set(COSTS)
         if unknown:
             raise ValueError(f"a record has no cost called {sorted(unknown)}; it has {COSTS}")
@@ -162,11 +177,14 @@ class Record:
         }
 
     @classmethod
-    def from_dict(cls, d: Mapping[str, Any], origin: str = "this record") -> Record:
+    def from_dict(
+        cls, d: Mapping[str, Any], origin: str = "this record", *, plain: bool = False
+    ) -> Record:
         """Read what `as_dict` wrote.
 
         Args:
             origin: what error messages call the source, such as its path.
+            plain: all values are as JSON has them, so that they need not be looked at again.
         Raises:
             ValueError: written by a newer rnnbench, or not a record.
         """
@@ -183,28 +201,15 @@ class Record:
             raise ValueError(f"{origin} is damaged: missing or unknown fields {sorted(wrong)}")
         try:
             fields = {name: d[name] for name in names}
-            return cls(**{**fields, "spec": RunSpec.from_dict(d["spec"])})
+            fields["spec"] = RunSpec.from_dict(d["spec"])
+            if not plain:
+                return cls(**fields)
+            record = cls.__new__(cls)
+            record.__dict__.update(fields)
+            record._check()
+            return record
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{origin} cannot be read: {error!r}") from error
-
-    @classmethod
-    def from_index(cls, text: str, origin: str) -> Record:
-        """Read what was checked when it was indexed, and so is not checked again: it is quicker.
-
-        Raises:
-            ValueError: the index is damaged, or newer than this rnnbench.
-        """
-        try:
-            d = json.loads(text)
-            if d["format"] > RECORD_FORMAT:
-                return cls.from_dict(d, origin)  # says so
-            record = cls.__new__(cls)
-            for name in _FIELDS:
-                setattr(record, name, d[name])
-            record.spec, record.status = RunSpec.from_dict(d["spec"]), Status(d["status"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{origin} cannot be read: {error!r}; rnnbench index") from error
-        return record
 
     def as_json(self) -> str:
         return json.dumps(self.as_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -213,13 +218,10 @@ class Record:
     def from_json(cls, text: str | bytes, origin: str = "this record") -> Record:
         """Raises ValueError, which names `origin`, on damage and on a newer format."""
         try:
-            d = json.loads(text)
+            d = json.loads(text, parse_constant=lambda _: None)  # NaN and infinities
         except ValueError as error:
             raise ValueError(f"{origin} is damaged: not JSON ({error})") from error
-        return cls.from_dict(d, origin)
-
-
-_FIELDS = tuple(f.name for f in dataclasses.fields(Record))
+        return cls.from_dict(d, origin, plain=True)
 
 
 def _plain(value: Any, where: str) -> Any:

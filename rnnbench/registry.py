@@ -21,7 +21,7 @@ from typing import Any
 from rnnbench.spec import PluginSpec
 
 KINDS = ("architectures", "tasks", "tricks")
-FACTS = ("help", "unit", "low", "high", "search", "plugin")  # that a `setting` states
+FACTS = ("help", "unit", "low", "high", "search", "plugin", "width")  # that a `setting` states
 
 
 class PluginError(ValueError):
@@ -52,6 +52,7 @@ class FieldSchema:
     high: float | None = None
     search: tuple[Any, ...] | None = None
     plugin: str | None = None
+    width: bool = False
 
     @property
     def required(self) -> bool:
@@ -81,6 +82,12 @@ class Schema:
     sites: tuple[str, ...] = ()  # of a trick
     task_kind: str = ""  # of a task: "aligned", ...
     recommended: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of a task
+
+    @property
+    def width(self) -> str | None:
+        """The field of an architecture that its size follows from; None where it has none."""
+        declared = [name for name, field in self.fields.items() if field.width]
+        return declared[0] if declared else "hidden" if "hidden" in self.fields else None
 
     @property
     def help(self) -> str:

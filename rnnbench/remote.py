@@ -27,7 +27,9 @@ Result = TypeVar("Result")
 SENT = ".sent.json"  # file of a run -> its stamp here and its stamp there, when they were the same
 RECORD = "record.json"
 RESUME = ("metrics.csv", "previous.pt", "last.pt")  # what another machine needs to go on, in order
-RESULTS = ("weights.safetensors", "examples.json", "metrics.csv", "log.txt", "error.txt")
+RESULTS = (
+    "weights.safetensors", "examples.json", "items.json", "metrics.csv", "log.txt", "error.txt",
+)  # fmt: skip
 # Protocols whose put is all or nothing.
 WHOLE = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "memory")
 TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")

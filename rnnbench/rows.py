@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from statistics import median
 from typing import Any
 
 from rnnbench.board import Failure, Margin, Point, Row
@@ -13,7 +14,8 @@ from rnnbench.grouping import Group
 from rnnbench.record import COSTS, FAILED, Record, Status
 from rnnbench.sharing.origin import DIFFERS, UNVERIFIED, state_of
 from rnnbench.spec import RunSpec
-from rnnbench.stats import Estimate, estimate
+from rnnbench.stats import Estimate, Method, estimate
+from rnnbench.stats.intervals import STANDARD
 
 REASONS = 3  # of a row's failures of one kind that are told
 CONFIGURATION = ("architecture", "tricks", "optimizer")  # what a row's settings tell of its spec
@@ -24,6 +26,7 @@ def row_of(
     headline: dict[str, Any],
     baselines: dict[str, float],
     curve_metric: str,
+    method: Method = STANDARD,
 ) -> tuple[Row, list[Record]]:
     """A row without its rank, and the test runs that it reports, by seed."""
     records = group.records
@@ -46,6 +49,8 @@ def row_of(
         interrupted=len(records) - len(counted),
         failures=_failures(failed),
         configurations=len(configs),
+        trials=_trials(configs.values()),
+        pruned=sum(r.status is Status.PRUNED for r in records),
         total_seconds=math.fsum(r.cost.get("train_seconds") or 0.0 for r in records),
     )
     if not tested:
@@ -60,7 +65,7 @@ def row_of(
     config = _preferred(tested)
     runs = tested[config]
     values = tuple(_finite(r, "test", name) for r in runs)
-    test = estimate(values)
+    test = estimate(values, method)
     final = [r for r in configs[config] if r.spec.test and r.status is not Status.INTERRUPTED]
     row = dataclasses.replace(
         common,
@@ -76,12 +81,30 @@ def row_of(
         final_failed=sum(r.status in FAILED for r in final),
         seeds=tuple(r.spec.seed for r in runs),
         values=values,
+        run_ids=tuple(r.run_id for r in runs),
+        median=float(median(values)),
         config_id=config.config_id,
         settings={k: v for k, v in config.as_dict().items() if k in CONFIGURATION},
         curve=_curve(runs, curve_metric),
         examples=tuple(runs[0].examples),
     )
     return dataclasses.replace(row, marks=_marks(row, len(tested)) + _origins(runs)), runs
+
+
+def _trials(configs: Iterable[list[Record]]) -> tuple[float | None, ...]:
+    """What the trials of the search reached on validation, in the order in which they ended."""
+    ended: list[tuple[str, str, float | None]] = []
+    for runs in configs:
+        search = [
+            r for r in runs if not r.spec.test and r.study and r.status is not Status.INTERRUPTED
+        ]
+        if not search:
+            continue
+        values = [None if r.status in FAILED else r.selection.get("value") for r in search]
+        known = [v for v in values if v is not None]
+        whole = math.fsum(known) / len(known) if len(known) == len(values) else None
+        ended.append((max(r.ended or "" for r in search), search[0].run_id, whole))
+    return tuple(value for _, _, value in sorted(ended, key=lambda e: e[:2]))
 
 
 def _tested(runs: list[Record]) -> list[Record]:

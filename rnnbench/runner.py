@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import signal
 import time
 from collections.abc import Callable
@@ -12,12 +13,14 @@ from pathlib import Path
 
 import torch
 
-from rnnbench import checkpoint
+from rnnbench import checkpoint, costs
 from rnnbench.atomic import replace_file, sweep_folder
-from rnnbench.contract import Task
+from rnnbench.contract import Meter, Task
 from rnnbench.ended import Ended
 from rnnbench.examples import sample_text, write_examples
 from rnnbench.group import refuse_devices, train_in_group
+from rnnbench.items import ITEMS
+from rnnbench.loader import split_of
 from rnnbench.nn import scan
 from rnnbench.process import configure, device_name, is_long, on_gpu
 from rnnbench.ranks import Ranks
@@ -138,6 +141,7 @@ def train(
     """
     spec = record.spec
     run: Training | None = None
+    watched = not on_gpu(trainer) and costs.forget_peak()
     try:
         configure(trainer)
         run = Training(spec, trainer, folder, telemetry, on_validation, on_step, ranks)
@@ -161,6 +165,8 @@ def train(
             record.status, record.reason = Status.CRASHED, f"{type(error).__name__}: {error}"
     if run is not None:
         _account(run, record)
+        if watched:
+            record.cost["peak_memory_bytes"] = costs.peak_bytes()
     telemetry.close(record)
     record.provenance["telemetry"] = telemetry.problems
     if store.problems:
@@ -217,10 +223,13 @@ def _finish(run: Training, record: Record) -> None:
         record.examples += shown
         if run.spec.test:
             record.baselines[split] = baselines_of(task, split)
+        if split == "test" and run.meter is not None:
+            _keep_items(run, run.meter)
         for trick, model in run.tricks.evaluated_apart(run.model, task):
             apart = run.validate(split, full=True, model=model)
             record.metrics[f"{split} with {trick.name}"] = apart
     if run.spec.test:
+        record.cost |= _latencies(run)
         text = run.telemetry.guarded(
             "sampling a text",
             lambda: sample_text(task, run.model, run.spec.seed, run.loader.position.step),
@@ -228,6 +237,38 @@ def _finish(run: Training, record: Record) -> None:
         )
         write_examples(run.folder, [*run.drawn, *text])
     replace_file(run.folder / "weights.safetensors", weights_bytes(run.best_weights))
+
+
+def _keep_items(run: Training, meter: Meter) -> None:
+    """What each item of the test split added to the headline, beside the record."""
+    name = run.task.metrics[0].name
+    items = meter.items(name)
+    if items is not None:
+        told = {"metric": name, "unit": items.unit, "form": items.form, "scale": items.scale}
+        text = json.dumps({**told, "values": [list(v) for v in items.values]})
+        replace_file(run.folder / ITEMS, text.encode())
+
+
+def _latencies(run: Training) -> Figures:
+    data = split_of(run.task, "test", 0)
+    decodes = run.task.meter("test").decodes
+    whole, step = costs.latency(run.model, run.task, data, run.device, decodes)
+    return {"latency_seconds": whole, "step_latency_seconds": step}
+
+
+def _flops(run: Training, record: Record) -> None:
+    """Of all training; of what the meta device cannot run they are not known, and it says why."""
+    try:
+        each = costs.flops_per_target(
+            run.architecture, run.task, run.tricks.all, run.spec.optimizer
+        )
+    except Exception as error:
+        record.provenance["flops"] = f"not counted: {type(error).__name__}: {error}"[:300]
+        return
+    record.provenance["flops"] = (
+        "torch.utils.flop_counter, one step on the meta device; products, convolutions, attention"
+    )
+    record.cost["flops"] = each * run.loader.position.tokens
 
 
 def weights_bytes(weights: dict[str, torch.Tensor]) -> bytes:
@@ -260,8 +301,10 @@ def _account(run: Training, record: Record) -> None:
     }
     if on_gpu(run.settings):
         record.cost["peak_memory_bytes"] = torch.cuda.max_memory_allocated()
+    if run.spec.test and record.status is Status.DONE:
+        _flops(run, record)
     record.curve = run.curve
-    record.provenance["metric_signature"] = run.signature
+    record.provenance["metric_signature"] = run.meter.signature if run.meter else ""
     record.provenance["devices"] = run.settings.devices
     if run.split:
         record.provenance["split"] = run.split

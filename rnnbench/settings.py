@@ -15,6 +15,7 @@ def setting(
     high: float | None = None,
     search: tuple[Any, ...] | None = None,
     plugin: str | None = None,
+    width: bool = False,
 ) -> Any:
     """A hyper-parameter of a plugin: a dataclass field with its help, unit, range and search space.
 
@@ -28,11 +29,13 @@ def setting(
         plugin: the value names another plugin of this kind ("architectures"), with settings where
             wanted: "gru" or "lstm:peepholes=true". It is checked as that plugin's own would be, and
             what it names is part of the run's identity.
+        width: of an architecture: `budget.parameters` solves for this field. Where no field says
+            so, it is `hidden`.
 
     Write the arguments as literals: rnnbench reads them from the source, without importing it.
     """
     metadata = {"help": help, "unit": unit, "low": low, "high": high, "search": search}
-    metadata["plugin"] = plugin
+    metadata |= {"plugin": plugin, "width": width}
     if isinstance(default, (list, dict, set)):
         raise TypeError("a setting's default must be immutable: use a tuple")
     return dataclasses.field(default=default, metadata=metadata)

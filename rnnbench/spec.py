@@ -31,7 +31,10 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Budget:
-    """When training ends: exactly one of steps, epochs, tokens and seconds (null: not this one)."""
+    """When training ends: exactly one of steps, epochs, tokens and seconds (null: not this one).
+
+    `parameters` may be given besides: then all architectures have that many.
+    """
 
     steps: int | None = setting(None, "optimiser steps", unit="steps", low=1)
     epochs: float | None = setting(None, "passes over the training split", low=0.0)
@@ -41,6 +44,16 @@ class Budget:
     patience: int | None = setting(
         None, "stop after so many validations without a new best; null: never", low=1
     )
+    parameters: int | None = setting(
+        None, "trainable parameters: the architecture's width is solved for; null: as set", low=1
+    )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Without `parameters` where they are not bounded: older runs keep their identity."""
+        told = dataclasses.asdict(self)
+        if self.parameters is None:
+            del told["parameters"]
+        return told
 
 
 @dataclass(frozen=True)
@@ -121,7 +134,7 @@ class RunSpec:
             "architecture": self.architecture.as_dict(),
             "tricks": [t.as_dict() for t in self.tricks],
             "optimizer": dataclasses.asdict(self.optimizer),
-            "budget": dataclasses.asdict(self.budget),
+            "budget": self.budget.as_dict(),
             "seed": self.seed,
             "data": self.data,
             "test": self.test,

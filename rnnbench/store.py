@@ -280,7 +280,8 @@ class Store:
                 texts = {row.run_id: row.record for row in connection.execute(query)}
             for run_id in some:
                 if run_id in texts:  # else it was removed since
-                    yield Record.from_index(texts[run_id], f"the index of {run_id}")
+                    origin = f"the index of {run_id} (`rnnbench index` builds it anew)"
+                    yield Record.from_json(texts[run_id], origin)
 
     def index(self, run_id: str) -> None:
         """Enter the record that another process wrote; it is one, and can be read."""

@@ -21,7 +21,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from rnnbench import checkpoint, process, resume
 from rnnbench.compose import instantiate
-from rnnbench.contract import Batch, Moment, State, WrappedOptimizer
+from rnnbench.contract import Batch, Meter, Moment, State, WrappedOptimizer
 from rnnbench.ended import Ended
 from rnnbench.evaluate import evaluate
 from rnnbench.flow import gradient_flow
@@ -80,7 +80,7 @@ class Training(pl.LightningModule):
         self.first_loss: float | None = None
         self.ended = False
         self.drawn: list[dict[str, Any]] = []  # of the first items, where examples are asked for
-        self.signature = ""  # of the tool that computed the metrics
+        self.meter: Meter | None = None  # of the last full evaluation
         self.best_weights: dict[str, torch.Tensor] | None = None
         self.stop_signal: int | None = None
         self.saved = self._began = time.monotonic()
@@ -357,7 +357,7 @@ class Training(pl.LightningModule):
         given = (asked, self.task, data, meter, self.device)
         metrics, shown = evaluate(*given, examples, look, drawn)
         self.validation_seconds = time.monotonic() - began
-        self.signature = meter.signature if meter is not None else self.signature
+        self.meter = meter or self.meter
         return (metrics, shown) if examples else metrics
 
     def _save(self) -> None:

@@ -20,7 +20,7 @@ from rnnbench.registry import load, scan
 from rnnbench.testing.laws import tiny
 
 PROJECT = Path(__file__).parent.parent / "plugins" / "examples" / "rnnbench-mgu"
-MINE = {"architectures": "mgu", "tasks": "running-parity", "tricks": "gradient-centralisation"}
+MINE = {"architectures": "my-mgu", "tasks": "running-parity", "tricks": "gradient-centralisation"}
 TINY = ["architecture.hidden=8", "budget.steps=10", "budget.validate_every=5", "optimizer.batch=4"]
 ITEMS = ["task.train_items=40", "task.held_out_items=20", "task.length=6"]
 
@@ -80,7 +80,7 @@ def test_it_is_described_with_its_fields_and_its_source(installed):
         assert found["source"]
         assert found["fields"]
         assert all(field["help"] for field in found["fields"])
-    assert "arXiv:1603.09420" in call("describe", "mgu")
+    assert "arXiv:1603.09420" in call("describe", "my-mgu")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_the_cell_is_possible_on_every_task_of_core_with_a_trick_of_core_and_its
     plugin = tiny(load("tasks", task))
     here(plugin)
     settings = [f"task.{name}={json.dumps(value)}" for name, value in plugin.tiny.items()]
-    said = call("check", task, "mgu", *tricks, *settings, "architecture.hidden=8")
+    said = call("check", task, "my-mgu", *tricks, *settings, "architecture.hidden=8")
     assert said.splitlines()[-1].startswith("possible: ")  # after what is said of the data
 
 
@@ -121,12 +121,13 @@ def test_its_task_takes_every_architecture_of_core_that_reads_forwards_or_says_w
 
 
 def test_a_run_with_all_three_is_ranked_and_knows_where_it_came_from(installed, tmp_path):
-    call("run", "running-parity", "mgu", "--trick", "gradient-centralisation", *TINY, *ITEMS, "-q")
+    trick = ["--trick", "gradient-centralisation"]
+    call("run", "running-parity", "my-mgu", *trick, *TINY, *ITEMS, "-q")
     (board,) = boards()
     (row,) = [r for r in board["rows"] if r["kind"] == "ranked"]
     assert (board["task"], row["name"], row["marks"][0]) == (
         "running-parity",
-        "mgu + gradient-centralisation",
+        "my-mgu + gradient-centralisation",
         "1 seed",
     )
     assert [r["name"] for r in board["rows"] if r["kind"] == "baseline"] == ["commoner parity"]
@@ -137,32 +138,33 @@ def test_a_run_with_all_three_is_ranked_and_knows_where_it_came_from(installed, 
 
 
 def test_uninstalled_its_results_stay_readable_and_are_marked(installed):
-    call("run", "digits", "mgu", "--trick", "gradient-centralisation", *TINY, "task.step=row", "-q")
-    call("run", "digits", "mgu", *TINY, "task.step=row", "-q")
+    trick = ["--trick", "gradient-centralisation"]
+    call("run", "digits", "my-mgu", *trick, *TINY, "task.step=row", "-q")
+    call("run", "digits", "my-mgu", *TINY, "task.step=row", "-q")
     call("run", "digits", "elman", *TINY, "task.step=row", "-q")
     call("run", "running-parity", "elman", *TINY, *ITEMS, "-q")
     before = boards()
     uninstall(installed)
-    assert "there is no architecture 'mgu'" in call("run", "digits", "mgu", *TINY, code=2)
+    assert "there is no architecture 'my-mgu'" in call("run", "digits", "my-mgu", *TINY, code=2)
     after = boards()
     marks = {r["name"]: r["marks"].pop() for b in after for r in b["rows"] if "installed" in str(r)}
     assert marks == {
-        "mgu": "not installed here: mgu",
-        "mgu + gradient-centralisation": "not installed here: mgu, gradient-centralisation",
+        "my-mgu": "not installed here: my-mgu",
+        "my-mgu + gradient-centralisation": "not installed here: my-mgu, gradient-centralisation",
     }
     notes = {b["task"]: b["notes"].pop() for b in after if "installed" in str(b["notes"])}
     assert notes == {"running-parity": "The task running-parity is not installed here."}
     assert after == before, "nothing else of what is shown changes"
     output = call("leaderboard")
-    assert "mgu: not installed here: mgu." in output
+    assert "my-mgu: not installed here: my-mgu." in output
     assert "The task running-parity is not installed here." in output
 
 
 def test_the_page_marks_what_is_not_installed(installed, tmp_path):
-    call("run", "digits", "mgu", *TINY, "task.step=row", "-q")
+    call("run", "digits", "my-mgu", *TINY, "task.step=row", "-q")
     uninstall(installed)
     call("leaderboard", "--html", tmp_path / "page.html")
-    assert "not installed here: mgu" in (tmp_path / "page.html").read_text("utf-8")
+    assert "not installed here: my-mgu" in (tmp_path / "page.html").read_text("utf-8")
 
 
 def test_a_sweep_searches_it_beside_an_architecture_of_core(installed, tmp_path):
@@ -170,7 +172,7 @@ def test_a_sweep_searches_it_beside_an_architecture_of_core(installed, tmp_path)
     file.write_text(
         "name: with-mgu\n"
         "tasks: [{name: running-parity, length: 6, train_items: 40, held_out_items: 20}]\n"
-        "architectures: [elman, mgu]\n"
+        "architectures: [elman, my-mgu]\n"
         "tricks: [[], [gradient-centralisation]]\n"
         "settings:\n"
         "  all: {budget.steps: 10, budget.validate_every: 5, architecture.hidden: 8}\n"
@@ -186,7 +188,12 @@ def test_a_sweep_searches_it_beside_an_architecture_of_core(installed, tmp_path)
     (board,) = boards()
     ranked = {r["name"]: r["test"]["n"] for r in board["rows"] if r["kind"] == "ranked"}
     assert ranked == dict.fromkeys(
-        ("elman", "elman + gradient-centralisation", "mgu", "mgu + gradient-centralisation"), 2
+        [
+            cell + trick
+            for cell in ("elman", "my-mgu")
+            for trick in ("", " + gradient-centralisation")
+        ],
+        2,
     )
 
 

@@ -14,7 +14,9 @@ PLUGINS = CORE.parent / "plugins"
 OPEN_TO_PLUGINS = ("rnnbench.contract", "rnnbench.nn", "rnnbench.data")
 ONLY = {
     "pytorch_lightning": {"training.py"},
-    "optuna": {f"sweep/{n}.py" for n in ("study", "copies", "memory", "pruning", "sampling")},
+    "optuna": {
+        f"sweep/{n}.py" for n in ("study", "copies", "memory", "pruning", "sampling", "importance")
+    },
     "ray": {f"sweep/{n}.py" for n in ("ray", "head", "seat", "nodes", "submit")}
     | {"benchmarks/trials.py"},
     "wandb": {"telemetry.py", "wandb_run.py"},
@@ -55,6 +57,13 @@ TORCH_FREE = (
     "grouping",
     "attribution",
     "report.attribution",
+    "verdicts",
+    "across",
+    "effort",
+    "pareto",
+    "items",
+    "report.claims",
+    "report.sections",
     "protocol",
     "remote",
     "yamltext",

@@ -1,14 +1,30 @@
 import math
 import random
 import warnings
+from itertools import combinations, product
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 from statsmodels.stats.multitest import multipletests
 
-from rnnbench.stats import estimate, holm, tiers, welch
+from rnnbench.benchmarks.verdicts import NOISE, simulate
+from rnnbench.stats import (
+    Method,
+    estimate,
+    hedges_g,
+    holm,
+    least_p,
+    pairwise,
+    permuted,
+    seeds_needed,
+    sign_flipped,
+    superiority,
+    tiers,
+    welch,
+)
 
 # Student's (1908) sleep data: extra hours of sleep under two drugs, as in R's `t.test(extra ~
 # group, data = sleep)`, which prints t = -1.8608, df = 17.776, p-value = 0.07939.
@@ -97,8 +113,10 @@ def test_planted_ties_and_wins_are_told_apart():
 def test_the_leader_has_no_p_and_others_have_theirs_against_the_best():
     placed = tiers([[1.0, 1.1, 0.9], [2.0, 2.1, 1.9], [9.0, 9.1, 8.9]], False)
     assert placed[0].p is None
-    raw = [welch([1.0, 1.1, 0.9], s).p for s in ([2.0, 2.1, 1.9], [9.0, 9.1, 8.9])]
-    assert [placed[1].p, placed[2].p] == pytest.approx(holm(raw))
+    samples = [[1.0, 1.1, 0.9], [2.0, 2.1, 1.9], [9.0, 9.1, 8.9]]
+    pairs = [(0, 1), (0, 2), (1, 2)]  # all are looked at, since the figures choose the leader
+    adjusted = holm([welch(samples[a], samples[b]).p for a, b in pairs])
+    assert [placed[1].p, placed[2].p] == pytest.approx(adjusted[:2])
 
 
 def test_many_comparisons_need_more_evidence():
@@ -129,12 +147,83 @@ def test_no_samples_have_no_tiers():
     assert tiers([], False) == []
 
 
-def test_two_equal_rows_are_parted_in_one_board_of_twenty():
-    rng = random.Random(0)
-    boards = 400
-    parted = sum(
-        any(p.tier for p in tiers([[rng.gauss(0, 1) for _ in range(5)] for _ in "ab"], False))
-        for _ in range(boards)
+@settings(deadline=None)
+@given(st.lists(samples, min_size=2, max_size=5))
+def test_all_pairs_at_once_equal_one_by_one(rows):
+    pairs = [(a, b) for a in range(len(rows)) for b in range(a + 1, len(rows))]
+    adjusted = holm([welch(rows[a], rows[b]).p for a, b in pairs])
+    table = pairwise(rows)
+    assert [table[a, b] for a, b in pairs] == pytest.approx(adjusted, rel=1e-6, abs=1e-12)
+
+
+def test_planted_ties_are_called_ties_in_19_of_20_of_a_thousand_boards():
+    for rows in (2, 6):
+        rates = simulate(1000, 5, rows, "normal", Method(), gain=4.0)
+        assert rates.parted <= 0.05 + 3 * (0.05 * 0.95 / 1000) ** 0.5
+        assert abs(rates.covered - 0.95) < 3 * (0.05 * 0.95 / 1000) ** 0.5
+        assert rates.found > 0.75
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", NOISE)
+@pytest.mark.parametrize("method", [Method(), Method(test="permutation")])
+@pytest.mark.parametrize("rows", [2, 4, 10])
+def test_planted_ties_are_called_ties_whatever_the_noise(noise, method, rows):
+    boards = 1000 if method.test == "t" else 200
+    rates = simulate(boards, 6, rows, noise, method, gain=4.0)
+    assert rates.parted <= 0.05 + 3 * (0.05 * 0.95 / boards) ** 0.5
+
+
+def test_permutation_tests_equal_an_enumeration():
+    a, b = [1.0, 1.3, 0.9, 1.1], [1.2, 1.6, 1.5]
+    pooled, observed = a + b, abs(sum(a) / 4 - sum(b) / 3)
+    splits = list(combinations(range(7), 4))
+    extreme = sum(
+        abs(sum(pooled[i] for i in s) / 4 - sum(pooled[i] for i in range(7) if i not in s) / 3)
+        >= observed - 1e-12
+        for s in splits
     )
-    deviation = (boards * 0.05 * 0.95) ** 0.5
-    assert abs(parted - boards * 0.05) < 3 * deviation
+    # scipy doubles the smaller tail, which differs where the sizes do
+    assert permuted(a, b).p == pytest.approx(extreme / len(splits), abs=0.06)
+    flips = list(product((1, -1), repeat=4))
+    differences = [0.3, -0.1, 0.4, 0.2]
+    as_large = sum(abs(sum(s * d for s, d in zip(f, differences, strict=True))) >= 0.8 - 1e-12
+                   for f in flips)  # fmt: skip
+    assert sign_flipped(differences, [0.0] * 4).p == pytest.approx(as_large / 16)
+
+
+def test_three_seeds_cannot_reach_significance_by_permutation_and_it_says_how_many_can():
+    assert permuted([1.0, 1.1, 0.9], [9.0, 9.1, 8.9]).p == least_p(3, 3) == pytest.approx(0.1)
+    assert sign_flipped([1.0, 1.1, 0.9], [9.0, 9.1, 8.9]).p == least_p(3, 3, pairs=True) == 0.25
+    assert (seeds_needed(), seeds_needed(pairs=True), seeds_needed(9, pairs=True)) == (4, 6, 9)
+    assert seeds_needed(10**40) is None
+    assert least_p(4, 4) < 0.05 < least_p(3, 3)
+
+
+def test_a_bootstrap_interval_of_the_mean_equals_scipys_bca_and_is_narrower_than_t():
+    sample = SLEEP_1
+    found = estimate(sample, Method(interval="bootstrap"))
+    expected = scipy_stats.bootstrap((sample,), np.mean, method="BCa", rng=7).confidence_interval
+    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.05)
+    assert found.half_width < estimate(sample).half_width
+    assert found.mean == estimate(sample).mean
+
+
+def test_a_median_takes_a_bootstrap_and_a_permutation_test_only():
+    method = Method("median", "bootstrap", "permutation")
+    found = estimate([1.0, 2.0, 9.0, 3.0], method)
+    assert found.mean == 2.5
+    assert found.low <= 2.5 <= found.high
+    with pytest.raises(ValueError, match="about means"):
+        Method("median")
+
+
+def test_effect_sizes_are_those_of_the_textbook():
+    # Worked by hand: means 3 and 5, both variances 2.5, so d = -2 / sqrt(2.5), df = 8.
+    first, second = [1.0, 2.0, 3.0, 4.0, 5.0], [3.0, 4.0, 5.0, 6.0, 7.0]
+    assert hedges_g(first, second) == pytest.approx(-2 / 2.5**0.5 * (1 - 3 / 31))
+    u = scipy_stats.mannwhitneyu(first, second).statistic
+    assert superiority(first, second, True) == pytest.approx(u / 25)
+    assert superiority(first, second, False) == pytest.approx(1 - u / 25)
+    assert hedges_g([1.0, 1.0], [2.0, 2.0]) is None
+    assert hedges_g([1.0], [2.0, 3.0]) is None

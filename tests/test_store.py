@@ -14,6 +14,8 @@ from rnnbench.database import create_tables, open_database, reader, schema_versi
 from rnnbench.leaderboard import build
 from rnnbench.record import Record, Status
 from rnnbench.store import Store, metadata, result
+from rnnbench.sweep.ledger import Ledger
+from rnnbench.sweep.tables import create_sweep_tables, trial
 
 
 @pytest.fixture
@@ -220,6 +222,41 @@ def test_a_database_of_a_newer_version_is_refused(store, tmp_path):
         connection.execute(update(schema_version).values(version=99))
     with pytest.raises(ValueError, match=r"version 99.*upgrade rnnbench"):
         Store(tmp_path)
+
+
+def test_an_older_index_is_made_anew_from_the_disk(store, tmp_path):
+    record = make_record()
+    store.write(record)
+    with store.engine.begin() as connection:
+        connection.execute(text("DROP TABLE result"))
+        connection.execute(text("CREATE TABLE result (run_id TEXT, something TEXT)"))
+        connection.execute(update(schema_version).values(version=0))
+    newer = Store(tmp_path)
+    assert list(newer.records()) == [record]
+    newer.close()
+
+
+def test_older_tables_of_sweeps_are_migrated_and_keep_their_trials(tmp_path):
+    engine = open_database(tmp_path / "results.db")
+    create_sweep_tables(engine)
+    values = {
+        "key": "s/c/0", "sweep": "s", "study": "c", "stage": "search", "number": 0, "spec": "{}",
+        "run_id": "r", "params": "{}", "state": "done", "attempt": 1, "deaths": 0, "curve": "[]",
+        "costs": '{"steps": 9}', "notes": "{}",
+    }  # fmt: skip
+    with engine.begin() as connection:
+        connection.execute(insert(trial).values(**values))
+        connection.execute(text("ALTER TABLE trial DROP COLUMN costs"))
+        mine = schema_version.c.component == "sweeps"
+        connection.execute(update(schema_version).where(mine).values(version=1))
+    create_sweep_tables(engine)
+    (row,) = Ledger(engine, "s", "me").rows()
+    assert (row.key, row.state, row.costs) == ("s/c/0", "done", {})
+    with engine.begin() as connection:
+        connection.execute(update(schema_version).where(mine).values(version=0))
+    with pytest.raises(ValueError, match="no way to version"):
+        create_sweep_tables(engine)
+    engine.dispose()
 
 
 def test_other_parts_keep_their_tables_and_version_in_the_same_database(store):

@@ -233,6 +233,12 @@ class Omega(Trick):
             )
         assert isinstance(model, Model)
         penalty = self.weight * omega_of(passes, model.loss(result.out, batch))
+        if not penalty.requires_grad:
+            raise Refusal(
+                "omega teaches what the step from state to state holds, and this one holds "
+                "nothing: its gates see the input alone.\n"
+                "  Drop omega, or choose a cell whose step has weights, such as lstm or gru."
+            )
         whole = penalty if result.penalty is None else result.penalty + penalty
         return result._replace(penalty=whole)
 

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import argparse
 
-from rnnbench.benchmarks import board, cells, data, padding, startup, steps, study, trials
+from rnnbench.benchmarks import (
+    board,
+    cells,
+    data,
+    linear,
+    padding,
+    startup,
+    steps,
+    study,
+    trials,
+    verdicts,
+)
 
 BENCHMARKS = {
     "steps": steps,
     "startup": startup,
     "cells": cells,
+    "linear": linear,
     "padding": padding,
     "data": data,
     "study": study,
     "trials": trials,
     "board": board,
+    "verdicts": verdicts,
 }
 
 

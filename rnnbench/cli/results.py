@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,6 +15,8 @@ from rnnbench.cli.root import RESULTS, example, main
     epilog=example(
         "rnnbench leaderboard char-lm",
         "rnnbench leaderboard char-lm --attribution",
+        "rnnbench leaderboard char-lm --against lstm --effort --pareto",
+        "rnnbench leaderboard --across",
         "rnnbench leaderboard --html site",
         "rnnbench leaderboard char-lm --html board.html",
     )
@@ -22,6 +25,38 @@ from rnnbench.cli.root import RESULTS, example, main
 @RESULTS
 @click.option(
     "--attribution", is_flag=True, help="Which trick helps which cell. A page has that anyway."
+)
+@click.option("--against", metavar="ROW", help="Every row against this one, or a baseline.")
+@click.option(
+    "--effort", is_flag=True, help="The expected best of n trials: from how many on who is ahead."
+)
+@click.option("--pareto", is_flag=True, help="Quality against time, parameters, FLOPs, memory ...")
+@click.option("--across", is_flag=True, help="Rows over all tasks: ranks, scores, wins.")
+@click.option(
+    "--importance",
+    type=click.Choice(["ped-anova", "fanova"]),
+    help="Which searched setting mattered, by this evaluator.",
+)
+@click.option(
+    "--centre",
+    type=click.Choice(["mean", "median"]),
+    default="mean",
+    show_default=True,
+    help="What stands for a row over its seeds.",
+)
+@click.option(
+    "--interval",
+    type=click.Choice(["t", "bootstrap"]),
+    default="t",
+    show_default=True,
+    help="Of 95%, over seeds.",
+)
+@click.option(
+    "--test",
+    type=click.Choice(["t", "permutation"]),
+    default="t",
+    show_default=True,
+    help="What tells rows apart.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated.")
@@ -32,11 +67,14 @@ from rnnbench.cli.root import RESULTS, example, main
     help="Write a site into this folder; or, to a name that ends in .html, one page alone.",
 )
 def leaderboard(task: str | None, root: Path, attribution: bool, as_json: bool, as_csv: bool,
-                page: Path | None) -> None:  # fmt: skip
+                page: Path | None, centre: Any, interval: Any, test: Any,
+                **sections: Any) -> None:  # fmt: skip
     """Who wins, who ties, at what cost: every task's table, or TASK's."""
-    from rnnbench.report.command import leaderboard_command
+    from rnnbench.report.command import Asked, leaderboard_command
+    from rnnbench.stats import Method
 
-    leaderboard_command(task, root, as_json, as_csv, page, attribution)
+    asked = Asked(**sections, method=Method(centre, interval, test))
+    leaderboard_command(task, root, as_json, as_csv, page, attribution, asked)
 
 
 @main.command(epilog=example("rnnbench index"))

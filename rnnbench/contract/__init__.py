@@ -10,7 +10,7 @@ width, H hidden width, V classes or output width, G gate pre-activations.
 from rnnbench.contract.architecture import Architecture, Backbone, Cell, detach
 from rnnbench.contract.learning import Learning, WrappedOptimizer
 from rnnbench.contract.plugin import Plugin
-from rnnbench.contract.task import Data, Meter, Metric, Source, Task
+from rnnbench.contract.task import Data, Items, Meter, Metric, Source, Task
 from rnnbench.contract.trick import SITES, Estimator, Trick
 from rnnbench.contract.types import (
     Batch,
@@ -28,6 +28,7 @@ from rnnbench.settings import setting
 
 __all__ = [
     "Architecture", "Backbone", "Batch", "Cell", "Data", "Distribution", "Estimator", "Kind",
-    "Layout", "Learning", "Meter", "Metric", "Moment", "Plugin", "Port", "Prediction", "Refusal",
-    "Result", "SITES", "Source", "State", "Task", "Trick", "WrappedOptimizer", "detach", "setting",
+    "Items", "Layout", "Learning", "Meter", "Metric", "Moment", "Plugin", "Port", "Prediction",
+    "Refusal", "Result", "SITES", "Source", "State", "Task", "Trick", "WrappedOptimizer",
+    "detach", "setting",
 ]  # fmt: skip

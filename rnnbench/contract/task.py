@@ -75,6 +75,24 @@ class Data:
         raise NotImplementedError
 
 
+@dataclass(frozen=True)
+class Items:
+    """What each item of a split adds to a metric, so that two runs can be compared item by item.
+
+    Attributes:
+        unit: what an item is: "sentence", "series", "word", "row".
+        form: how a metric comes of the sum over items: "ratio" is `scale` times the first figure
+            over the second; "bleu" is sacreBLEU's of (guess's length, reference's length, matches
+            of 1 to 4 tokens, chances of 1 to 4 tokens).
+        values: for each item, in the order of the evaluation, its figures.
+    """
+
+    unit: str
+    form: Literal["ratio", "bleu"]
+    values: Sequence[Sequence[float]]
+    scale: float = 1.0
+
+
 class Meter:
     """Accumulates over one pass through a split, then says the task's metrics.
 
@@ -92,6 +110,13 @@ class Meter:
     def compute(self) -> dict[str, float]:
         """Every metric that the task declares, by name."""
         raise NotImplementedError
+
+    def items(self, metric: str) -> Items | None:
+        """What each item added to a metric; None (the default): it is no sum over items.
+
+        Items are independent of each other, such as sentences. Windows that overlap are not.
+        """
+        return None
 
 
 class Task(Plugin):

@@ -13,9 +13,28 @@ from rnnbench.nn.cells import (
 )
 from rnnbench.nn.grids import GridLayer, corners, grid_pool
 from rnnbench.nn.initialisation import claim
+from rnnbench.nn.linear_cells import (
+    ComplexCell,
+    GatedLinearCell,
+    LinearCell,
+    complexed,
+    refuse_seen,
+)
+from rnnbench.nn.linear_scan import linear_scan
 from rnnbench.nn.models import Decoder, Embed, Model
 from rnnbench.nn.named import named_backbone, named_cell
 from rnnbench.nn.rows import reversed_rows, run_rows
+from rnnbench.nn.towers import (
+    EachStep,
+    GatedMLP,
+    HeadNorm,
+    Residual,
+    ShortConvolution,
+    in_chunks,
+    refuse_uneven_heads,
+    tower,
+    unflat,
+)
 from rnnbench.nn.trees import (
     Children,
     TreeLayer,
@@ -27,10 +46,12 @@ from rnnbench.nn.trees import (
 from rnnbench.nn.whole import Whole, ends, refuse_looking_ahead
 
 __all__ = [
-    "Additive", "Attention", "AveragingOptimizer", "CellWrapper", "Children", "Decoder", "Dot",
-    "Embed", "FastCell", "FusedCell", "GatedCell", "General", "GridLayer", "Model", "Stack",
-    "TreeLayer", "Whole", "claim", "corners", "ends", "grid_pool", "named_backbone", "named_cell",
-    "refuse_arity", "refuse_idle_dropout", "refuse_looking_ahead", "refuse_second_average",
-    "refuse_together", "reversed_rows", "rotate", "rotations", "run_rows", "side_by_side",
-    "summed", "valid", "with_leaves",
+    "Additive", "Attention", "AveragingOptimizer", "CellWrapper", "Children", "ComplexCell",
+    "Decoder", "Dot", "EachStep", "Embed", "FastCell", "FusedCell", "GatedCell", "GatedLinearCell",
+    "GatedMLP", "General", "GridLayer", "HeadNorm", "LinearCell", "Model", "Residual",
+    "ShortConvolution", "Stack", "TreeLayer", "Whole", "claim", "complexed", "corners", "ends",
+    "grid_pool", "in_chunks", "linear_scan", "named_backbone", "named_cell", "refuse_arity",
+    "refuse_idle_dropout", "refuse_looking_ahead", "refuse_second_average", "refuse_seen",
+    "refuse_together", "refuse_uneven_heads", "reversed_rows", "rotate", "rotations", "run_rows",
+    "side_by_side", "summed", "tower", "unflat", "valid", "with_leaves",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from rnnbench.contract import Batch, Meter, Prediction
+from rnnbench.contract import Batch, Items, Meter, Prediction
 
 __all__ = ["Accuracy", "ForecastErrors", "LanguageModelling", "MeanSquaredError", "Translation"]
 
@@ -71,14 +71,20 @@ class Accuracy(_Sums):
     def __init__(self) -> None:
         super().__init__()
         self.right = 0
+        self.rows: list[list[int]] = []  # right, and counted
 
     def update(self, batch: Batch, prediction: Prediction) -> None:
         right = (prediction.out.argmax(-1) == batch.y) & prediction.mask
-        self.right += int(right.sum())
-        self.count += int(prediction.mask.sum())
+        of_rows = [v.reshape(len(v), -1).sum(1) for v in (right, prediction.mask)]
+        self.rows += torch.stack(of_rows, 1).tolist()
+        self.right += int(of_rows[0].sum())
+        self.count += int(of_rows[1].sum())
 
     def compute(self) -> dict[str, float]:
         return {"accuracy": self.right / self.counted()}
+
+    def items(self, metric: str) -> Items | None:
+        return Items("row", "ratio", self.rows) if metric == "accuracy" else None
 
 
 class MeanSquaredError(_Sums):
@@ -196,6 +202,20 @@ class Translation(_Sums):
         }
         self.signature = f"BLEU|{bleu.get_signature()} chrF2|{chrf.get_signature()}"
         return values
+
+    def items(self, metric: str) -> Items | None:
+        if metric != "bleu":
+            return None
+        from sacrebleu.metrics import BLEU
+
+        bleu = BLEU(lowercase=self.lowercase, effective_order=True)  # of which counts are read only
+        found = [
+            bleu.sentence_score(guess, [reference])
+            for guess, reference in zip(self.guesses, self.references, strict=True)
+        ]
+        return Items(
+            "sentence", "bleu", [[f.sys_len, f.ref_len, *f.counts, *f.totals] for f in found]
+        )
 
 
 def _rows(tokens: Tensor, len_B: Tensor | None) -> list[list[int]]:

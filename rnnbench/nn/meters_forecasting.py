@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from rnnbench.contract import Batch, Meter, Prediction
+from rnnbench.contract import Batch, Items, Meter, Prediction
 from rnnbench.nn.distributions import Forecaster
 
 __all__ = ["INTERVALS", "Forecasts"]
@@ -72,6 +72,8 @@ class Forecasts(Meter):
         self.unit, self.series = unit, series
         self.distribution, self.as_points = distribution, as_points
         self.totals: dict[str, float] = {}
+        self.of_series: dict[str, Tensor] = {}  # the same sums, (P,)
+        self._series_B: Tensor | None = None  # of the batch at hand
         self.moments_6PV: Tensor | None = None
 
     def update(self, batch: Batch, prediction: Prediction) -> None:
@@ -82,6 +84,7 @@ class Forecasts(Meter):
         if f_BSV.shape != batch.y.shape:
             raise ValueError(f"forecast {tuple(f_BSV.shape)} for y {tuple(batch.y.shape)}")
         unit = self.unit(batch.item_B)
+        self._series_B = unit.series_B
         mask = (prediction.mask & ~batch.y.isnan()).cpu()
         y_BSV = torch.where(mask, batch.y.detach().cpu().double(), 0.0)
         f_BSV = f_BSV.detach().cpu().double()
@@ -114,8 +117,11 @@ class Forecasts(Meter):
             self._add(f"coverage_{percent}", ((low <= y_BSV) & (y_BSV <= high)).double(), mask)
 
     def _add(self, name: str, values: Tensor, mask: Tensor) -> None:
-        total = float(torch.where(mask, values, 0.0).sum())
-        self.totals[name] = self.totals.get(name, 0.0) + total
+        of_rows = torch.where(mask, values, 0.0).double().flatten(1).sum(1)
+        self.totals[name] = self.totals.get(name, 0.0) + float(of_rows.sum())
+        if self.series > 1 and self._series_B is not None:
+            sums = self.of_series.setdefault(name, torch.zeros(self.series, dtype=torch.float64))
+            sums.index_add_(0, self._series_B.cpu(), of_rows)
 
     def _correlate(self, y: Tensor, f: Tensor, mask: Tensor, series_B: Tensor) -> None:
         """Add up n, Σy, Σf, Σy², Σf², Σyf of each series and column."""
@@ -144,6 +150,16 @@ class Forecasts(Meter):
         }
         extra = ("crps", *(f"coverage_{percent}" for percent in INTERVALS))
         return found | {name: self.totals[name] / count for name in extra if name in self.totals}
+
+    def items(self, metric: str) -> Items | None:
+        """Of several series; the windows of one overlap, so they are no items."""
+        sums = {"mse": "squares", "mae": "absolutes", "mase": "scaled", "smape": "shares"}
+        name = sums.get(metric, metric)
+        if name not in self.of_series:
+            return None
+        table = torch.stack([self.of_series[name], self.of_series["count"]], 1)
+        scale = 200.0 if metric == "smape" else 1.0
+        return Items("series", "ratio", table[table[:, 1] > 0].tolist(), scale)
 
     @staticmethod
     def _correlation(moments_6PV: Tensor) -> float:

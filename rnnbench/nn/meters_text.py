@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from rnnbench.contract import Batch, Meter, Prediction
+from rnnbench.contract import Batch, Items, Meter, Prediction
 
 __all__ = ["Chunks", "ErrorRates", "Relatedness", "chunks", "edit_distance"]
 
@@ -30,6 +30,7 @@ class ErrorRates(Meter):
     def __init__(self, references: Callable[[list[int]], list[list[int]]], stop: int) -> None:
         self.references, self.stop = references, stop
         self.errors = self.length = self.wrong = self.words = 0
+        self.found: list[tuple[int, int]] = []  # errors and length of each word
 
     def update(self, batch: Batch, prediction: Prediction) -> None:
         if prediction.decoded is None:
@@ -45,6 +46,7 @@ class ErrorRates(Meter):
         """Count one word."""
         found = [(edit_distance(guess, gold), len(gold)) for gold in references]
         errors, length = min(found, key=lambda f: (f[0] / f[1], f[1]))
+        self.found.append((errors, length))
         self.errors, self.length = self.errors + errors, self.length + length
         self.wrong, self.words = self.wrong + (errors > 0), self.words + 1
 
@@ -55,6 +57,11 @@ class ErrorRates(Meter):
             "phoneme_error_rate": self.errors / self.length,
             "word_error_rate": self.wrong / self.words,
         }
+
+    def items(self, metric: str) -> Items | None:
+        if metric == "phoneme_error_rate":
+            return Items("word", "ratio", self.found)
+        return Items("word", "ratio", [(int(errors > 0), 1) for errors, _ in self.found])
 
 
 def edit_distance(one: Sequence[int], other: Sequence[int]) -> int:
@@ -85,6 +92,7 @@ class Chunks(Meter):
     def __init__(self, tags: Sequence[str]) -> None:
         self.tags = tags
         self.agreed = self.said = self.there = self.right = self.count = 0
+        self.found: list[tuple[int, int]] = []  # of each sentence twice what agreed, and both sides
 
     def update(self, batch: Batch, prediction: Prediction) -> None:
         guesses = prediction.out.argmax(-1).tolist()
@@ -96,6 +104,7 @@ class Chunks(Meter):
         """Count the tags of one sentence."""
         said, there = chunks(guess), chunks(gold)
         self.agreed += len(said & there)
+        self.found.append((2 * len(said & there), len(said) + len(there)))
         self.said, self.there = self.said + len(said), self.there + len(there)
         self.right += sum(a == b for a, b in zip(guess, gold, strict=True))
         self.count += len(gold)
@@ -108,6 +117,9 @@ class Chunks(Meter):
             "f1": 2 * self.agreed / both if both else 0.0,
             "accuracy": self.right / self.count,
         }
+
+    def items(self, metric: str) -> Items | None:
+        return Items("sentence", "ratio", self.found) if metric == "f1" else None
 
 
 def chunks(tags: Sequence[str]) -> set[tuple[int, int, str]]:

@@ -102,7 +102,12 @@ def gated_cells(name: str, model: nn.Module, why: str) -> list[GatedCell]:
 
 
 def plainly_gated(cell: GatedCell) -> bool:
-    """Whether `advance` is its two products and `update`, found by trying numbers."""
+    """Whether `advance` is two products of the same gates and `update`, found by trying numbers."""
+    if (
+        cell.weight_x.shape[0] != cell.weight_h.shape[0]
+        or type(cell).update is GatedCell.update  # it has a step of its own and no update
+    ):
+        return False
     if type(cell).advance is GatedCell.advance:
         return True
     random = torch.Generator().manual_seed(11)

@@ -13,16 +13,30 @@ from rnnbench.board import Attribution, Effect
 from rnnbench.report import wording
 from rnnbench.report.terminal import GAP, print_note
 from rnnbench.report.wording import visible
+from rnnbench.stats import Method
+from rnnbench.stats.intervals import STANDARD
 
 LONGEST_NAME = 32  # columns of text; names of more are folded
-LEGEND = (
-    "▲ helps, ▼ hurts, ○ unclear: paired t test over the seeds, Holm-adjusted over the table, "
-    "p < 0.05. ±: 95% t interval of the difference, not adjusted."
-)
 
 
-def print_attributions(found: Sequence[Attribution], console: Console | None = None) -> None:
-    """Print which trick helps which cell, fitted to the console's width."""
+def legend(method: Method) -> str:
+    """What the symbols of a table mean."""
+    test = "paired t test" if method.test == "t" else "paired permutation test"
+    interval = "95% t interval" if method.interval == "t" else "95% bootstrap interval"
+    return (
+        f"▲ helps, ▼ hurts, ○ unclear: {test} over the seeds, Holm-adjusted over the table, "
+        f"p < 0.05. ±: {interval} of the difference, not adjusted."
+    )
+
+
+def print_attributions(
+    found: Sequence[Attribution], console: Console | None = None, method: Method = STANDARD
+) -> None:
+    """Print which trick helps which cell, fitted to the console's width.
+
+    Args:
+        method: of the boards that they are of.
+    """
     console = console or Console(highlight=False)
     if not found:
         console.print("No results yet. Start with: rnnbench sweep sweeps/ablation.yaml")
@@ -31,7 +45,7 @@ def print_attributions(found: Sequence[Attribution], console: Console | None = N
         _print_attribution(attribution, console)
     if any(a.comparisons for a in found):
         console.print()
-        print_note(console, LEGEND)
+        print_note(console, legend(method))
 
 
 def _print_attribution(found: Attribution, console: Console) -> None:

@@ -2,22 +2,55 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
+from rnnbench.across import across
 from rnnbench.attribution import attribute
 from rnnbench.board import Board
+from rnnbench.effort import effort
+from rnnbench.items import ITEMS, ItemTable, read_items
 from rnnbench.leaderboard import build, mark_absent
+from rnnbench.pareto import fronts
 from rnnbench.registry import PluginError, did_you_mean, scan
+from rnnbench.report import sections
 from rnnbench.report.attribution import print_attributions
 from rnnbench.report.export import as_csv, as_json, attributions_as_csv, attributions_as_json
 from rnnbench.report.html import write_page
 from rnnbench.report.site.gather import gather, refused_now
 from rnnbench.report.site.writer import write_site
 from rnnbench.report.terminal import print_boards
+from rnnbench.stats import Method
 from rnnbench.store import Store
 from rnnbench.sweep.ledger import refusals
+from rnnbench.verdicts import ReadItems, judge
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `rnnbench leaderboard` is to tell besides the boards.
+
+    Attributes:
+        against: every row against the one of this name.
+        importance: by which evaluator, see `rnnbench.sweep.importance`.
+    """
+
+    against: str | None = None
+    effort: bool = False
+    pareto: bool = False
+    across: bool = False
+    importance: Any = None
+    method: Method = field(default_factory=Method)
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        names = "against", "effort", "pareto", "across", "importance"
+        return tuple(name for name in names if getattr(self, name))
 
 
 def leaderboard_command(
@@ -27,18 +60,26 @@ def leaderboard_command(
     want_csv: bool,
     page: Path | None,
     attribution: bool = False,
+    asked: Asked | None = None,
 ) -> None:
     """Print the boards of all tasks or of one, or write them as a page.
 
     Args:
         attribution: print which trick helps which cell instead; a page has both.
+
+    Raises:
+        PluginError: there is no such task.
+        ValueError: options that contradict each other, or a row that no board has.
     """
+    asked = asked or Asked()
+    _refuse(asked, task, want_csv, attribution)
     store = Store(root)
-    boards = mark_absent(build(store.records(task=task), task), scan()[0])
+    installed = scan()[0]
+    boards = mark_absent(build(store.records(task=task), task, method=asked.method), installed)
     report_damage(store)
     if task is not None and not boards:
         known = sorted({b.task for b in build(store.records())})
-        if task not in known and task not in scan()[0]["tasks"]:
+        if task not in known and task not in installed["tasks"]:
             raise PluginError(f"there is no task {task!r}{did_you_mean(task, known)}")
     refused = _refused(store, boards)
     if page is not None:
@@ -50,13 +91,98 @@ def leaderboard_command(
         elif want_csv:
             print(attributions_as_csv(found), end="")
         elif page is None:
-            print_attributions(found)
+            print_attributions(found, method=asked.method)
     elif want_json:
-        print(as_json(boards))
+        print(as_json(boards, _told(boards, asked, store, task)))
     elif want_csv:
         print(as_csv(boards), end="")
     elif page is None:
-        print_boards(boards)
+        console = Console(highlight=False)
+        if not asked.sections or not boards:
+            print_boards(boards, console, items_of(store))
+        _print_sections(boards, asked, store, task, console)
+
+
+def items_of(store: Store) -> ReadItems:
+    """Reads the items beside a run's record; None where it kept none."""
+
+    def read(run_id: str) -> ItemTable | None:
+        try:
+            folder = store.fetch(run_id, [ITEMS])
+        except OSError as error:  # the address is away; what this machine knows of boards stays
+            warnings.warn(f"{error}; items of {run_id} are left out", RuntimeWarning, stacklevel=2)
+            return None
+        return read_items(folder / ITEMS)
+
+    return read
+
+
+def _refuse(asked: Asked, task: str | None, want_csv: bool, attribution: bool) -> None:
+    options = [f"--{name}" for name in asked.sections]
+    if options and attribution:
+        raise ValueError(f"--attribution and {options[0]}: ask for one after the other")
+    if options and want_csv:
+        raise ValueError(f"{options[0]} has no --csv; take --json")
+    if asked.across and task is not None:
+        raise ValueError(f"--across compares tasks: leave {task!r} away")
+
+
+def _against(boards: Sequence[Board], name: str) -> list[Board]:
+    """The boards that have the row.
+
+    Raises:
+        ValueError: none has.
+    """
+    found = [b for b in boards if any(r.name == name and r.test is not None for r in b.rows)]
+    if not found:
+        known = sorted({r.name for b in boards for r in b.rows if r.test is not None})
+        raise ValueError(
+            f"--against {name}: no board has a tested row of that name{did_you_mean(name, known)}\n"
+            f"  Rows: {', '.join(known) or 'none'}"
+        )
+    return found
+
+
+def _print_sections(
+    boards: Sequence[Board], asked: Asked, store: Store, task: str | None, console: Console
+) -> None:
+    if asked.against is not None:
+        for board in _against(boards, asked.against):
+            pairs = judge(board, asked.against, items_of(store))
+            sections.print_pairs(board, pairs, asked.against, console)
+    for board in boards:
+        if asked.effort:
+            sections.print_effort(board, effort(board), console)
+        if asked.pareto:
+            sections.print_fronts(board, fronts(board), console)
+    if asked.across:
+        sections.print_across(across(boards), console)
+    if asked.importance is not None:
+        from rnnbench.sweep.importance import importances  # it brings Optuna
+
+        found = importances(store.engine, task, evaluator=asked.importance)
+        sections.print_importances(found, console)
+
+
+def _told(boards: Sequence[Board], asked: Asked, store: Store, task: str | None) -> dict[str, Any]:
+    """The sections as data, those of boards in the boards' order."""
+    told: dict[str, Any] = {}
+    if asked.against is not None:
+        having = _against(boards, asked.against)
+        told["against"] = [
+            judge(b, asked.against, items_of(store)) if b in having else [] for b in boards
+        ]
+    if asked.effort:
+        told["effort"] = [effort(b) for b in boards]
+    if asked.pareto:
+        told["pareto"] = [fronts(b) for b in boards]
+    if asked.across:
+        told["across"] = across(boards)
+    if asked.importance is not None:
+        from rnnbench.sweep.importance import importances
+
+        told["importance"] = importances(store.engine, task, evaluator=asked.importance)
+    return told
 
 
 def _refused(store: Store, boards: Sequence[Board]) -> list[Any]:

@@ -6,7 +6,8 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rnnbench.board import Attribution, Board, Comparison, Effect, Row
@@ -15,10 +16,23 @@ from rnnbench.record import COSTS
 EXPORT_FORMAT = 1
 
 
-def as_json(boards: Sequence[Board]) -> str:
-    """All that the boards hold (see `rnnbench.board`), as {"format": 1, "boards": [...]}."""
+def as_json(boards: Sequence[Board], sections: Mapping[str, Any] | None = None) -> str:
+    """All that the boards hold (see `rnnbench.board`), as {"format": 1, "boards": [...]}.
+
+    Args:
+        sections: more to tell, by name; dataclasses become objects, and what is not finite null.
+    """
     content = {"format": EXPORT_FORMAT, "boards": [dataclasses.asdict(b) for b in boards]}
+    content |= {name: _plain(value) for name, value in (sections or {}).items()}
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_csv(boards: Sequence[Board]) -> str:

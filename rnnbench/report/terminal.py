@@ -15,16 +15,12 @@ from rich.text import Text
 from rnnbench.attribution import attribute
 from rnnbench.board import Board, Row
 from rnnbench.report import wording
+from rnnbench.report.claims import headline_claims, legend
 from rnnbench.report.wording import visible
+from rnnbench.verdicts import ReadItems
 
 GAP = 3  # between columns
 COMFORT = 32  # columns of text that names of rows should have before figures are added
-
-LEGEND = (
-    "test: mean over seeds ± 95% t interval. Rows of one rank (=) cannot be told apart by "
-    "Welch's test, Holm-adjusted, p < 0.05. over baseline: positive is better. failed: of all "
-    "runs, search and test."
-)
 
 
 @dataclass(frozen=True)
@@ -50,16 +46,22 @@ COLUMNS = (
 NAME_PLACE = 1
 
 
-def print_boards(boards: Sequence[Board], console: Console | None = None) -> None:
-    """Print the boards, fitted to the console's width."""
+def print_boards(
+    boards: Sequence[Board], console: Console | None = None, items: ReadItems | None = None
+) -> None:
+    """Print the boards, fitted to the console's width.
+
+    Args:
+        items: see `rnnbench.verdicts.judge`.
+    """
     console = console or Console(highlight=False)
     if not boards:
         console.print("No results yet. Start with: rnnbench run TASK ARCHITECTURE")
         return
     for board in boards:
-        _print_board(board, console)
+        _print_board(board, console, items)
     console.print()
-    print_note(console, LEGEND)
+    print_note(console, legend(boards[0].method))
     if any(attribute(board).telling for board in boards):
         print_note(console, "Which trick helps which cell: rnnbench leaderboard --attribution")
 
@@ -71,13 +73,15 @@ def render(boards: Sequence[Board], width: int = 80) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
-def _print_board(board: Board, console: Console) -> None:
+def _print_board(board: Board, console: Console, items: ReadItems | None) -> None:
     console.print()
     title = f"{board.task}: {wording.headline(board)}"
     console.print(Text(visible(title), style="bold"))
     for label, text in board.protocol:
         if label != "Ranked by":  # the title says it
             print_note(console, f"{label}: {text}")
+    for text in headline_claims(board, items):
+        console.print(Padding(Text(visible(f"→ {text}."), overflow="fold"), (0, 0, 0, 1)))
     console.print(_table(board, console.width))
     for row in board.rows:
         for mark in row.marks:
@@ -89,6 +93,8 @@ def _print_board(board: Board, console: Console) -> None:
             print_note(console, f"{row.name}: {row.interrupted} interrupted, to be run again.")
     for note in board.notes:
         print_note(console, f"Note: {note}")
+    for why in board.apart:
+        print_note(console, f"Not ranked with the other board of {board.task}: {why}.")
 
 
 def print_note(console: Console, text: str) -> None:

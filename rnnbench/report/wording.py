@@ -31,13 +31,18 @@ def interval(found: Estimate | None) -> str:
     """Mean and half the width of its 95% interval, as "1.803 ± 0.018".
 
     The half-width has two significant digits and the mean as many decimals; without an
-    interval the mean has four significant digits.
+    interval the mean has four significant digits. An interval that is not symmetric is told by its
+    ends, as "1.803 [1.789, 1.826]".
     """
     if found is None:
         return NOTHING
     half = found.half_width
-    if half is None:
+    if half is None or found.low is None or found.high is None:
         return number(found.mean)
+    if abs((found.low + found.high) / 2 - found.mean) > 1e-6 * half:  # of a bootstrap
+        digits = max(2, 2 + _exponent(max(abs(found.low), abs(found.high))) - _exponent(half))
+        ends = ", ".join(number(end, digits) for end in (found.low, found.high))
+        return f"{number(found.mean, digits)} [{ends}]"
     if half == 0:
         return f"{number(found.mean)} ± 0"
     largest = max(abs(found.mean), half)

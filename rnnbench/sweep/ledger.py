@@ -15,9 +15,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rnnbench.database import create_tables, reader
+from rnnbench.database import reader
 from rnnbench.sweep.owner import describe, is_dead, is_here
-from rnnbench.sweep.tables import VERSION, Now, metadata, sweep_cell, sweep_driver, trial
+from rnnbench.sweep.tables import Now, create_sweep_tables, sweep_cell, sweep_driver, trial
 
 ENDED = ("done", "pruned", "failed")
 
@@ -72,7 +72,7 @@ class Ledger:
 
     def __init__(self, engine: sa.Engine, sweep: str, owner: str, lease: float = 30.0) -> None:
         self.engine, self.sweep, self.owner, self.lease = engine, sweep, owner, lease
-        create_tables(engine, metadata, "sweeps", VERSION)
+        create_sweep_tables(engine)
 
     @property
     def _place(self) -> tuple[str, str]:
@@ -267,7 +267,7 @@ class Ledger:
 
 def past_trials(engine: sa.Engine, sweep: str) -> list[tuple[dict[str, Any], list[Row]]]:
     """The cells of a sweep that were searched: (definition, ended trials of the search)."""
-    create_tables(engine, metadata, "sweeps", VERSION)
+    create_sweep_tables(engine)
     c, t = sweep_cell.c, trial.c
     cells = sa.select(c.study, c.definition).where(c.sweep == sweep, c.refused.is_(None))
     rows = (
@@ -287,7 +287,7 @@ def past_trials(engine: sa.Engine, sweep: str) -> list[tuple[dict[str, Any], lis
 
 def refusals(engine: sa.Engine) -> list[dict[str, Any]]:
     """The refused combinations of all sweeps, for `rnnbench.report.html.write_page`."""
-    create_tables(engine, metadata, "sweeps", VERSION)
+    create_sweep_tables(engine)
     c = sweep_cell.c
     query = (
         sa.select(c.definition, c.refused)

@@ -83,12 +83,17 @@ class UnknownSweepError(ValueError):
     """No sweep of this name was started under this root."""
 
 
+def create_order_tables(engine: sa.Engine) -> None:
+    """Create the tables of orders where they are missing."""
+    create_tables(engine, metadata, "orders", VERSION, {})
+
+
 class Orders:
     """The orders of one sweep."""
 
     def __init__(self, engine: sa.Engine, sweep: str) -> None:
         self.engine, self.sweep = engine, sweep
-        create_tables(engine, metadata, "orders", VERSION)
+        create_order_tables(engine)
 
     def read(self) -> Order:
         """What is asked now.

@@ -41,6 +41,14 @@ class Dimension:
             found = {k: getattr(self, k) for k in ("kind", "low", "high", "log", "step")}
         return found | ({"when": {k: list(v) for k, v in self.when}} if self.when else {})
 
+    @classmethod
+    def from_dict(cls, name: str, d: Mapping[str, Any]) -> Dimension:
+        """What `as_dict` told."""
+        when = tuple((k, tuple(v)) for k, v in d.get("when", {}).items())
+        if "choices" in d:
+            return cls(name, "choice", choices=tuple(d["choices"]), when=when)
+        return cls(name, d["kind"], d["low"], d["high"], d["log"], d["step"], when=when)
+
     def holds(self, value: Any) -> bool:
         """Whether it could propose this value."""
         if self.kind == "choice":

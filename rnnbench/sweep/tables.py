@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from rnnbench.database import EXACT, LONG
+from rnnbench.database import EXACT, LONG, create_tables
 
 VERSION = 2  # raise it when columns change
 
@@ -60,6 +60,20 @@ sweep_driver = sa.Table(
     sa.Column("lease_until", sa.Double, nullable=False),
     **EXACT,
 )
+
+
+def _with_costs(operations: Any) -> None:
+    """Trials know what they cost; those of before know nothing of it."""
+    column = sa.Column("costs", LONG, nullable=False, server_default="{}")
+    operations.add_column("trial", column)
+
+
+MIGRATIONS = {1: _with_costs}  # version n -> what makes version n + 1 of it
+
+
+def create_sweep_tables(engine: sa.Engine) -> None:
+    """Create the tables of sweeps where they are missing, or bring them up to date."""
+    create_tables(engine, metadata, "sweeps", VERSION, MIGRATIONS)
 
 
 class Now(FunctionElement[float]):

@@ -15,7 +15,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from rnnbench.board import Board
-from rnnbench.database import create_tables
 from rnnbench.index import result
 from rnnbench.leaderboard import build, mark_absent
 from rnnbench.literature import LiteratureError, Published, published
@@ -127,7 +126,7 @@ def refused_now(boards: Sequence[Board], refused: Iterable[Refused]) -> list[Ref
 
 def version(store: Store) -> str:
     """Changes whenever a page would; one cheap look at the records and the ledger."""
-    create_tables(store.engine, tables.metadata, "sweeps", tables.VERSION)
+    tables.create_sweep_tables(store.engine)
     if store.remote is not None:
         with contextlib.suppress(OSError):  # what this machine knows is shown
             store.remote.refresh(store.root / "runs")

@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from rnnbench.across import across
 from rnnbench.attribution import attribute
 from rnnbench.board import Board, Row
 from rnnbench.literature import Published
@@ -140,7 +141,7 @@ class Site:
         sayings = [(b.task, told) for b in found.boards for told in statistics.claims(b)[:each]]
         return self._page(
             "index.html.j2", "index.html", "Leaderboards", tasks=found.tasks, counts=counts,
-            lines=lines, sayings=sayings, across=statistics.across(found.boards),
+            lines=lines, sayings=sayings, across=across(found.boards),
             sweeps=found.sweeps, damaged=found.damaged,
         )  # fmt: skip
 

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rnnbench import effort as measures
 from rnnbench.board import Board, Row
+from rnnbench.pareto import fronts
 from rnnbench.report import wording
+from rnnbench.report.claims import claim, headline_claims
 from rnnbench.report.site.charts import Chart
 from rnnbench.report.site.plots import effort_chart, front_chart
+from rnnbench.verdicts import judge
 
 MOST_PAIRS = 28  # of architectures that are set against each other: eight of them
 VERDICTS = {"beats": ("▲", "better"), "loses": ("▼", "worse"), "ties": ("=", "tie"),
             "cannot tell": ("○", "cannot tell")}  # fmt: skip
-
-
-def _module(name: str) -> Any:
-    """A module of the statistics, None where this installation lacks it."""
-    try:
-        return importlib.import_module(f"rnnbench.{name}")
-    except ModuleNotFoundError:
-        return None
 
 
 @dataclass(frozen=True)
@@ -62,13 +56,11 @@ class Duels:
 
 def claims(board: Board) -> list[str]:
     """Sentences for the top of a board."""
-    module = _module("report.claims")
-    return module.headline_claims(board) if module else []
+    return headline_claims(board)
 
 
 def duels(board: Board) -> Duels | None:
     """None where no two architectures were tested with the same tricks."""
-    module = _module("verdicts")
     ranked = [row for row in board.rows if row.kind == "ranked"]
     by_stack: dict[tuple[str, ...], dict[str, Row]] = defaultdict(dict)
     for row in ranked:
@@ -76,19 +68,19 @@ def duels(board: Board) -> Duels | None:
     stacks = sorted((s for s, rows in by_stack.items() if len(rows) > 1), key=lambda s: (len(s), s))
     architectures = list(dict.fromkeys(row.parts[0] for row in ranked))
     pairs = [(a, b) for i, a in enumerate(architectures) for b in architectures[i + 1 :]]
-    if module is None or not stacks or not pairs:
+    if not stacks or not pairs:
         return None
     found: dict[tuple[str, str], Any] = {}
     for against in {row.name for s in stacks for row in by_stack[s].values()}:
-        for pair in module.judge(board, against=against):
+        for pair in judge(board, against=against):
             found[pair.row, pair.other] = pair
     rows = []
     for a, b in pairs[:MOST_PAIRS]:
         cells = []
         for stack in stacks:
             one, two = by_stack[stack].get(a), by_stack[stack].get(b)
-            pair = found.get((one.name, two.name)) if one and two else None
-            cells.append(_verdict(pair, board) if pair is not None else NOT_RUN)
+            seen = found.get((one.name, two.name)) if one and two else None
+            cells.append(_verdict(seen, board) if seen is not None else NOT_RUN)
         if any(cell is not NOT_RUN for cell in cells):
             rows.append((f"{a} against {b}", tuple(cells)))
     names = tuple(" + ".join(stack) or "no tricks" for stack in stacks)
@@ -100,18 +92,16 @@ def _verdict(pair: Any, board: Board) -> Verdict:
     kind = word.replace(" ", "-")
     sign = "" if pair.difference.mean <= 0 else "+"
     text = wording.interval(pair.difference)
-    module = _module("report.claims")
-    told = module.claim(pair, board) if module else ""
-    return Verdict(kind, symbol, word, text if text.startswith("(") else sign + text, told)
+    figure = text if text.startswith("(") else sign + text
+    return Verdict(kind, symbol, word, figure, claim(pair, board))
 
 
 def pareto_charts(board: Board) -> list[Chart]:
     """Quality against each cost that the rows know."""
-    module = _module("pareto")
-    if module is None or not board.headline:
+    if not board.headline:
         return []
     higher = bool(board.headline.get("higher_is_better"))
-    charts = (front_chart(f, board.headline["name"], higher) for f in module.fronts(board))
+    charts = (front_chart(f, board.headline["name"], higher) for f in fronts(board))
     return [chart for chart in charts if chart is not None]
 
 
@@ -125,8 +115,7 @@ class Effort:
 
 
 def effort(board: Board) -> Effort | None:
-    module = _module("effort")
-    found = None if module is None else module.effort(board)
+    found = measures.effort(board)
     if found is None:
         return None
     told = tuple(
@@ -137,12 +126,6 @@ def effort(board: Board) -> Effort | None:
     )
     chart = effort_chart(found)
     return Effort(chart, told, tuple(found.notes)) if chart or told else None
-
-
-def across(boards: Sequence[Board]) -> Any:
-    """The comparison over tasks; None where there is none to make."""
-    module = _module("across")
-    return None if module is None else module.across(list(boards))
 
 
 def share(value: float | None) -> str:

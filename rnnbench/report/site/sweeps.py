@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rnnbench.database import create_tables, reader
+from rnnbench.database import reader
 from rnnbench.grouping import FRONT
 from rnnbench.sweep import orders, tables
 from rnnbench.sweep.owner import is_dead
@@ -88,8 +88,8 @@ class SweepView:
 
 def read_sweeps(engine: sa.Engine) -> list[SweepView]:
     """Every sweep that was started in these results, by name."""
-    create_tables(engine, tables.metadata, "sweeps", tables.VERSION)
-    create_tables(engine, orders.metadata, "orders", orders.VERSION)
+    tables.create_sweep_tables(engine)
+    orders.create_order_tables(engine)
     o, c, d = orders.sweep_order.c, sweep_cell.c, sweep_driver.c
     with reader(engine).begin() as connection:
         ordered = {

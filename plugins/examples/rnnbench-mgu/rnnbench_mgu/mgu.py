@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from rnnbench.contract import Architecture, Backbone, Cell, setting
@@ -65,6 +66,8 @@ class MGU(Architecture):
 
     Source: Zhou, Wu, Zhang & Zhou (2016), arXiv:1603.09420, the unit's three equations.
     """
+
+    name: ClassVar[str] = "my-mgu"  # where it is not the class's own name in small letters
 
     hidden: int = setting(256, "units of a layer", unit="units", low=1, search=(32, 512, "log"))
     layers: int = setting(1, "layers, one above the other", low=1, search=(1, 3))

@@ -1,0 +1,90 @@
+"""Hawk: blocks around a real-gated linear recurrent unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnnbench.contract import Architecture, Backbone, Layout, State, setting
+from rnnbench.nn import EachStep, GatedMLP, LinearCell, ShortConvolution, tower
+
+
+class RGLRUCell(LinearCell):
+    """The real-gated linear recurrent unit; the maps of x are stacked in the order r, i."""
+
+    def __init__(self, width: int):
+        super().__init__(width)
+        self.gates = nn.Linear(width, 2 * width)
+        # a = exp(-8 softplus(Λ)) begins uniform in [0.9, 0.999], where every r is 1.
+        rate = -torch.empty(width).uniform_(0.9, 0.999).log() / 8
+        self.decay = nn.Parameter(torch.expm1(rate).log())  # the inverse of softplus
+
+    def project(self, x_BTD: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+        return torch.cat([self.gates(x_BTD), x_BTD], -1)
+
+    def factors(self, p: Tensor) -> tuple[Tensor, Tensor]:
+        r, i, x = p.chunk(3, -1)
+        log_a = -8 * F.softplus(self.decay) * torch.sigmoid(r)
+        # expm1 keeps 1 - a² exact where a is near 1.
+        kept = torch.sqrt(-torch.expm1(2 * log_a))
+        return torch.exp(log_a), kept * torch.sigmoid(i) * x
+
+
+class HawkMixer(Backbone):
+    """W_o (GELU(W_1 x) ⊙ RGLRU(convolution(W_2 x)))."""
+
+    def __init__(self, width: int, kernel: int):
+        super().__init__()
+        self.width = width
+        self.into, self.out = nn.Linear(width, 2 * width), nn.Linear(width, width)
+        self.convolution, self.cell = ShortConvolution(width, kernel), RGLRUCell(width)
+
+    def forward(
+        self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
+    ) -> tuple[Tensor, State]:
+        before, carried = (None, None) if state is None else state
+        gate, u = self.into(x_BTD).chunk(2, -1)
+        u, before = self.convolution(u, before)
+        h, carried = self.cell(u, carried)
+        return self.out(F.gelu(gate) * h), (before, carried)
+
+    def carry(self, state: State) -> State:
+        return self.convolution.carry(state[0]), self.cell.carry(state[1])
+
+
+@dataclass(frozen=True)
+class Hawk(Architecture):
+    """Residual blocks of a real-gated linear recurrent unit (RG-LRU) and a gated MLP.
+
+    r_t = σ(W_a x_t + b_a),   i_t = σ(W_x x_t + b_x),   log a_t = −8 · softplus(Λ) ⊙ r_t
+    h_t = a_t ⊙ h_{t-1} + √(1 − a_t²) ⊙ i_t ⊙ x_t
+
+    A block is x + W_o (GELU(W_1 x̂) ⊙ RGLRU(conv(W_2 x̂))), then y + MLP(ŷ), where the hat is
+    RMSNorm and the convolution is over `kernel` steps, each channel alone. The recurrence is as
+    wide as the model (4/3 of it in the paper), and W_a, W_x are full (block-diagonal in the paper).
+    Half precision is summed in float32.
+
+    Source: De et al. (2024), Griffin, arXiv:2402.19427, sections 2.2-2.4 and eqs. 1-4.
+    """
+
+    name: ClassVar[str] = "hawk"
+    tiny: ClassVar[Mapping[str, Any]] = {"hidden": 6, "layers": 1, "expand": 1}
+
+    hidden: int = setting(128, "model width", unit="units", low=1, search=(32, 256, "log"))
+    layers: int = setting(2, "blocks, one above the other", low=1, search=(1, 4))
+    kernel: int = setting(4, "steps that the convolution sees", unit="steps", low=1, high=16)
+    expand: int = setting(3, "inner width of the MLP over `hidden`", low=1, high=8)
+    dropout: float = setting(0.0, "on each residual branch", low=0.0, high=0.95, search=(0.0, 0.5))
+
+    def build(self, d_in: int, *, causal: bool) -> Backbone:
+        parts: list[Backbone] = []
+        for _ in range(self.layers):
+            parts.append(HawkMixer(self.hidden, self.kernel))
+            mlp = GatedMLP(self.hidden, self.expand * self.hidden)
+            parts.append(EachStep(mlp, self.hidden))
+        return tower(d_in, parts, self.dropout)

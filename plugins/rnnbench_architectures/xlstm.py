@@ -1,0 +1,201 @@
+"""Extended LSTM: blocks with a scalar memory (sLSTM) or a matrix memory (mLSTM)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnnbench.contract import Architecture, Backbone, Layout, Refusal, State, setting
+from rnnbench.nn import (
+    EachStep,
+    GatedCell,
+    GatedMLP,
+    HeadNorm,
+    ShortConvolution,
+    in_chunks,
+    refuse_uneven_heads,
+    tower,
+    unflat,
+)
+
+CHUNK = 64
+EMPTY = -1e4  # log of what an empty memory is scaled by: whatever comes first sets the scale
+
+
+class SLSTMCell(GatedCell):
+    """The state is (h, c, n, m); the gates are stacked in the order i, f, z, o.
+
+    c and n are kept divided by exp(m), so a trick that mixed old and new ones would mix scales.
+    """
+
+    gate_names: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
+    reads_hidden = False
+
+    def __init__(self, d_in: int, hidden: int):
+        super().__init__(d_in, hidden, gates=4, states=4)
+        self.apart = (1, 2, 3)
+        with torch.no_grad():
+            self.bias_x[hidden : 2 * hidden] = torch.linspace(3.0, 6.0, hidden)
+
+    def initial(self, x_BD: Tensor) -> tuple[Tensor, ...]:
+        *zeros, m_BH = super().initial(x_BD)
+        return (*zeros, torch.full_like(m_BH, EMPTY))
+
+    def update(
+        self, gates_x: Tensor, gates_h: Tensor, state: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
+        i, f, z, o = (gates_x + gates_h).chunk(4, -1)
+        _, c, n, m = state
+        kept = m - F.softplus(-f)  # m + log σ(f)
+        m = torch.maximum(kept, i)
+        f, i = torch.exp(kept - m), torch.exp(i - m)
+        c, n = f * c + i * torch.tanh(z), f * n + i
+        return torch.sigmoid(o) * c / n, c, n, m
+
+
+class SLSTMMixer(Backbone):
+    """norm(sLSTM(x)), each head normalised alone."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.width, self.cell, self.norm = width, SLSTMCell(width, width), HeadNorm(width, heads)
+
+    def forward(
+        self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
+    ) -> tuple[Tensor, State]:
+        h_BTD, state = self.cell(x_BTD, state)
+        return self.norm(h_BTD), state
+
+    def carry(self, state: State) -> State:
+        return self.cell.carry(state)
+
+
+class MLSTMMixer(Backbone):
+    """W_o ((norm(mLSTM) + skip ⊙ u) ⊙ SiLU(W_2 x)), u = SiLU(convolution(W_1 x)).
+
+    Queries, keys and gates are made of u, values of W_1 x. The state is the convolution's, and
+    (C, n, m) of each head: C is (K, V), divided by exp(m) as n is.
+    """
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.width, self.heads = width, heads
+        inner = 2 * width
+        self.into, self.out = nn.Linear(width, 2 * inner), nn.Linear(inner, width)
+        self.convolution = ShortConvolution(inner, 4)
+        self.q, self.k, self.v = (nn.Linear(inner, inner) for _ in range(3))
+        self.gates = nn.Linear(3 * inner, 2 * heads)
+        self.norm, self.skip = HeadNorm(inner, heads), nn.Parameter(torch.ones(inner))
+        with torch.no_grad():
+            self.gates.weight.zero_()
+            self.gates.bias[:heads].normal_(0.0, 0.1)
+            self.gates.bias[heads:] = torch.linspace(3.0, 6.0, heads)
+
+    def forward(
+        self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
+    ) -> tuple[Tensor, State]:
+        before, memory = (None, None) if state is None else state
+        x_BTE, gate_BTE = self.into(x_BTD).chunk(2, -1)
+        u_BTE, before = self.convolution(x_BTE, before)
+        u_BTE = F.silu(u_BTE)
+        q, k, v = self.q(u_BTE), self.k(u_BTE), self.v(x_BTE)
+        i_BHT, f_BHT = self.gates(torch.cat([q, k, v], -1)).transpose(1, 2).chunk(2, 1)
+        q, k, v = (unflat(part, self.heads) for part in (q, k, v))
+        if memory is None:
+            memory = self.empty(k)
+        h_BHTK, memory = in_chunks(self.run, (q, k, v, i_BHT, f_BHT), memory, CHUNK)
+        h_BTE = self.norm(h_BHTK.transpose(1, 2).flatten(2)) + self.skip * u_BTE
+        return self.out(h_BTE * F.silu(gate_BTE)), (before, memory)
+
+    @staticmethod
+    def empty(k_BHTK: Tensor) -> tuple[Tensor, ...]:
+        rows, heads, _, size = k_BHTK.shape
+        exact = k_BHTK.new_zeros(
+            rows, heads, size, size, dtype=torch.promote_types(k_BHTK.dtype, torch.float32)
+        )
+        return exact, exact[..., 0], torch.full_like(exact[..., 0, 0], EMPTY)
+
+    @staticmethod
+    def run(
+        q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor, i_BHT: Tensor, f_BHT: Tensor, state: State
+    ) -> tuple[Tensor, State]:
+        """A chunk of steps: attention within it, and what was carried into it."""
+        c_BHKK, n_BHK, m_BH = state
+        k_BHTK = k_BHTK / math.sqrt(k_BHTK.shape[-1])
+        total_BHT = F.logsigmoid(f_BHT).cumsum(2)
+        # log of the weight of what step s wrote, at step t: the forget gates between, and i_s.
+        log_BHTS = total_BHT[..., None] - total_BHT[..., None, :] + i_BHT[..., None, :]
+        steps = i_BHT.shape[2]
+        past_TS = torch.ones(steps, steps, dtype=torch.bool, device=i_BHT.device).tril()
+        log_BHTS = log_BHTS.masked_fill(~past_TS, -math.inf)
+        log_carried_BHT = total_BHT + m_BH[..., None]
+        m_BHT = torch.maximum(log_BHTS.amax(-1), log_carried_BHT)
+        score_BHTS = (q_BHTK @ k_BHTK.transpose(2, 3)) * torch.exp(log_BHTS - m_BHT[..., None])
+        carried_BHT = torch.exp(log_carried_BHT - m_BHT)
+        top = score_BHTS @ v_BHTK + carried_BHT[..., None] * (q_BHTK @ c_BHKK)
+        bottom = score_BHTS.sum(-1) + carried_BHT * (q_BHTK @ n_BHK[..., None]).squeeze(-1)
+        # exp(80) stands for what is beyond float32: h is 0 to its precision then, and stays finite.
+        least_BHT = torch.exp((-m_BHT).clamp(max=80.0))
+        h_BHTK = top / torch.maximum(bottom.abs(), least_BHT)[..., None]
+        # The same weights at the last step say what is carried on.
+        m_BH = m_BHT[..., -1]
+        written_BHTK = torch.exp(log_BHTS[:, :, -1] - m_BH[..., None])[..., None] * k_BHTK
+        kept_BH1 = carried_BHT[..., -1:]
+        c_BHKK = kept_BH1[..., None] * c_BHKK + written_BHTK.transpose(2, 3) @ v_BHTK
+        return h_BHTK, (c_BHKK, kept_BH1 * n_BHK + written_BHTK.sum(2), m_BH)
+
+
+@dataclass(frozen=True)
+class XLSTM(Architecture):
+    """Extended LSTM: exponential gates, and a memory of scalars (sLSTM) or of matrices (mLSTM).
+
+    sLSTM: [i f z o] = W x_t + R h_{t-1} + b,   m_t = max(log σ(f) + m_{t-1}, i)
+           i′ = exp(i − m_t),   f′ = exp(log σ(f) + m_{t-1} − m_t)
+           c_t = f′ ⊙ c_{t-1} + i′ ⊙ tanh(z),   n_t = f′ ⊙ n_{t-1} + i′,   h_t = σ(o) ⊙ c_t / n_t
+    mLSTM: i, f of a head depend on the input alone;   C_t = f′ C_{t-1} + i′ v k^T / √K
+           n_t = f′ n_{t-1} + i′ k / √K,   h_t = C_t q / max(|n_t · q|, exp(−m_t))
+
+    The m only keep exp in range: undivided by exp(m), the last line is C q / max(|n · q|, 1). Since
+    its gates do not see h, an mLSTM is made chunk by chunk, and cannot track a state as an sLSTM
+    does. Blocks are residual with RMSNorm: an sLSTM block is followed by a gated MLP of 4/3 of the
+    width, an mLSTM block works at twice the width, between a convolution over 4 steps and a gate.
+    blocks=mixed has mLSTM in blocks 1, 3, … and sLSTM in blocks 2, 4, …
+    Here R and the maps to q, k and v are full where the paper has a block for each head, and an
+    sLSTM has no convolution; `heads` are those of the mLSTM and of the norms after either.
+
+    Source: Beck et al. (2024), arXiv:2405.04517, eqs. 8-27 and figures 10-11.
+    """
+
+    name: ClassVar[str] = "xlstm"
+    tiny: ClassVar[Mapping[str, Any]] = {"hidden": 8, "heads": 2}
+
+    hidden: int = setting(128, "model width", unit="units", low=1, search=(32, 256, "log"))
+    layers: int = setting(2, "blocks, one above the other", low=1, search=(1, 4))
+    blocks: Literal["mixed", "slstm", "mlstm"] = setting("mixed", "memories of the blocks")
+    heads: int = setting(4, "heads, whose number divides hidden", low=1)
+    dropout: float = setting(0.0, "on each residual branch", low=0.0, high=0.95, search=(0.0, 0.5))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_uneven_heads(self.name, self.hidden, self.heads)
+        if self.blocks == "mixed" and self.layers == 1:
+            raise Refusal(
+                "xlstm: blocks = mixed needs two kinds of block, and layers = 1.\n"
+                "  Set layers to 2 or more, or blocks to slstm or mlstm."
+            )
+
+    def build(self, d_in: int, *, causal: bool) -> Backbone:
+        parts: list[Backbone] = []
+        for layer in range(self.layers):
+            if self.blocks == "mlstm" or (self.blocks == "mixed" and layer % 2 == 0):
+                parts.append(MLSTMMixer(self.hidden, self.heads))
+            else:
+                mlp = GatedMLP(self.hidden, math.ceil(4 * self.hidden / 3))
+                parts += [SLSTMMixer(self.hidden, self.heads), EachStep(mlp, self.hidden)]
+        return tower(d_in, parts, self.dropout)

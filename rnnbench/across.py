@@ -1,0 +1,260 @@
+"""Boards -> who is better over all tasks: a pure function.
+
+One board a task, and the rows that all of these have. Ranks ask in how many places a row stands
+before others, whatever the distances (Demšar 2006); normalised scores ask how far it gets (Agarwal
+et al. 2021). A row all of whose runs failed on a task stands last there, and scores 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnbench.board import Board, Row
+from rnnbench.stats import Estimate
+from rnnbench.stats.pooling import Scores, improvement, interquartile_estimate, profile
+from rnnbench.stats.ranking import cliques, critical_difference, friedman, rank_methods
+from rnnbench.verdicts import judge_all
+
+TAUS = 101  # points of a profile
+LEAST_TAU, MOST_TAU = 0.0, 1.25
+MOST_ROWS = 30  # that are compared; of more the best on average rank stay
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The share of a row's runs whose normalised score is above each of `taus`.
+
+    Attributes:
+        low, high: 95% interval, pointwise, by a stratified bootstrap.
+    """
+
+    row: str
+    taus: tuple[float, ...]
+    share: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Across:
+    """Rows over tasks. Sequences by row are in the order of `rows`, the best average rank first.
+
+    Attributes:
+        ranks: [row][task], 1 for the best; ties share the mean of their ranks.
+        friedman: chi-squared, corrected for ties. friedman_f, p: Iman and Davenport's F; infinite
+            where all tasks rank alike.
+        critical_difference: Nemenyi's at 0.05, in ranks.
+        cliques: the bars of a critical-difference diagram; rows on one bar cannot be told apart.
+            () where p is 0.05 or more covers all rows with one bar.
+        scores: [row][task][seed]: 0 is the best trivial baseline of the task (without one the
+            worst row's mean), 1 the best row's mean.
+        iqm: interquartile mean of the scores.
+        improvement: [row][other]: the probability that a run of the row beats one of the other,
+            averaged over tasks; None on the diagonal.
+        outcomes: [row][other]: tasks won, tied and lost, each by the board's test, Holm-adjusted
+            over the board's pairs; None on the diagonal.
+        notes: what was left out, and what limits the comparison.
+    """
+
+    tasks: tuple[str, ...]
+    rows: tuple[str, ...]
+    ranks: tuple[tuple[float, ...], ...]
+    average_ranks: tuple[float, ...]
+    friedman: float
+    friedman_f: float
+    p: float
+    critical_difference: float
+    cliques: tuple[tuple[str, ...], ...]
+    scores: tuple[tuple[tuple[float, ...], ...], ...]
+    iqm: tuple[Estimate, ...]
+    profiles: tuple[Profile, ...]
+    improvement: tuple[tuple[Estimate | None, ...], ...]
+    outcomes: tuple[tuple[tuple[int, int, int] | None, ...], ...]
+    notes: tuple[str, ...]
+
+
+def across(boards: Sequence[Board]) -> Across | None:
+    """Rows over tasks; None where no two rows meet on two tasks."""
+    notes: list[str] = []
+    chosen = _one_a_task(boards, notes)
+    names, tasks = _complete({t: _rows(b) for t, b in chosen.items()}, notes)
+    if len(names) < 2 or len(tasks) < 2:
+        return None
+    picked = [chosen[task] for task in tasks]
+    means = np.array([[_mean(b, name) for b in picked] for name in names])
+    signs = np.array([1.0 if b.higher_is_better else -1.0 for b in picked])
+    ranks = rank_methods(means * signs, True)
+    order = sorted(range(len(names)), key=lambda i: (ranks[i].mean(), names[i]))
+    if len(order) > MOST_ROWS:
+        notes.append(f"Only the {MOST_ROWS} rows with the best average ranks are compared.")
+        order = order[:MOST_ROWS]
+        ranks = rank_methods((means * signs)[order], True)
+    else:
+        ranks = ranks[order]
+    names = [names[i] for i in order]
+    found = friedman(ranks)
+    average = [float(r) for r in ranks.mean(1)]
+    difference = critical_difference(len(names), len(tasks))
+    scores = _scores(picked, names, notes)
+    if len(tasks) < 5:
+        notes.append(f"{len(tasks)} tasks are few for Friedman's test: it can miss differences.")
+    if found.p >= 0.05:
+        bars: tuple[tuple[str, ...], ...] = (tuple(names),)
+        notes.append("Friedman's test finds no difference in ranks, so all rows share one bar.")
+    else:
+        bars = tuple(tuple(names[i] for i in c) for c in cliques(average, difference))
+    taus = np.linspace(LEAST_TAU, MOST_TAU, TAUS)
+    return Across(
+        tasks=tuple(tasks),
+        rows=tuple(names),
+        ranks=tuple(tuple(float(v) for v in r) for r in ranks),
+        average_ranks=tuple(average),
+        friedman=found.chi2,
+        friedman_f=found.f,
+        p=found.p,
+        critical_difference=difference,
+        cliques=bars,
+        scores=tuple(tuple(tuple(float(v) for v in s) for s in of) for of in scores),
+        iqm=tuple(interquartile_estimate(of) for of in scores),
+        profiles=tuple(_profile(name, of, taus) for name, of in zip(names, scores, strict=True)),
+        improvement=_improvement(scores),
+        outcomes=_outcomes(picked, names),
+        notes=tuple(notes),
+    )
+
+
+def _one_a_task(boards: Sequence[Board], notes: list[str]) -> dict[str, Board]:
+    """Of each task the board with the most tested rows; of equals the one with the most runs."""
+    by_task: dict[str, list[Board]] = defaultdict(list)
+    for board in boards:
+        by_task[board.task].append(board)
+    chosen = {}
+    for task, found in sorted(by_task.items()):
+        best = max(found, key=lambda b: (len(b.ranked), sum(r.runs for r in b.rows), b.protocol_id))
+        if len(best.ranked) < 2:
+            notes.append(f"{task} has fewer than two rows with test results, so it is left out.")
+            continue
+        if len(found) > 1:
+            budget = dict(best.protocol).get("Budget", "")
+            notes.append(
+                f"{task} has {len(found)} boards, which are not ranked together; the one with the "
+                f"most rows counts ({budget})."
+            )
+        chosen[task] = best
+    return chosen
+
+
+def _rows(board: Board) -> dict[str, Row]:
+    """Those that have a result, failure being one."""
+    return {r.name: r for r in board.rows if r.kind in ("ranked", "failed")}
+
+
+def _complete(
+    rows: Mapping[str, Mapping[str, Row]], notes: list[str]
+) -> tuple[list[str], list[str]]:
+    """Names and tasks without a gap: what lacks most is left out, one after another."""
+    tasks = list(rows)
+    names = sorted({name for found in rows.values() for name in found})
+    without_names, without_tasks = [], []
+    while names and tasks:
+        lacking_names = {n: sum(n not in rows[t] for t in tasks) / len(tasks) for n in names}
+        lacking_tasks = {t: sum(n not in rows[t] for n in names) / len(names) for t in tasks}
+        worst_name = max(names, key=lambda n: (lacking_names[n], n))
+        worst_task = max(tasks, key=lambda t: (lacking_tasks[t], t))
+        if not lacking_names[worst_name]:
+            break
+        if lacking_names[worst_name] >= lacking_tasks[worst_task]:
+            names.remove(worst_name)
+            without_names.append(worst_name)
+        else:
+            tasks.remove(worst_task)
+            without_tasks.append(worst_task)
+    if without_names and tasks:
+        notes.append(f"Not run on every task, so left out: {', '.join(sorted(without_names))}.")
+    if without_tasks and names:
+        notes.append(f"Tasks that lack some rows, left out: {', '.join(sorted(without_tasks))}.")
+    return names, tasks
+
+
+def _mean(board: Board, name: str) -> float:
+    row = _rows(board)[name]
+    return math.nan if row.test is None else row.test.mean
+
+
+def _scores(boards: Sequence[Board], names: Sequence[str], notes: list[str]) -> list[Scores]:
+    """[row][task]: the seeds' normalised scores."""
+    columns = []
+    without = []
+    for board in boards:
+        sign = 1.0 if board.higher_is_better else -1.0
+        rows = _rows(board)
+        means = [sign * r.test.mean for r in rows.values() if r.test is not None]
+        floors = [sign * r.test.mean for r in board.rows if r.kind == "baseline" and r.test]
+        if not floors:
+            without.append(board.task)
+        zero, one = max(floors) if floors else min(means), max(means)
+        if one <= zero:  # nothing beats the baseline: the distance to the worst row is the unit
+            zero, one = min(means), zero
+        unit = (one - zero) or 1.0
+        columns.append(
+            [
+                np.array([(sign * v - zero) / unit for v in rows[n].values])
+                if rows[n].values
+                else np.zeros(1)
+                for n in names
+            ]
+        )
+    if without:
+        notes.append(
+            f"No trivial baseline is recorded for {', '.join(without)}: the worst row is 0 there."
+        )
+    if len({len(c) for column in columns for c in column}) > 1:
+        notes.append("Rows have different numbers of seeds; every task counts the same.")
+    return [[column[i] for column in columns] for i in range(len(names))]
+
+
+def _profile(name: str, scores: Scores, taus: np.ndarray) -> Profile:
+    share, low, high = profile(scores, taus)
+    return Profile(name, *(tuple(float(v) for v in a) for a in (taus, share, low, high)))
+
+
+def _improvement(scores: Sequence[Scores]) -> tuple[tuple[Estimate | None, ...], ...]:
+    """Each pair is computed once and turned."""
+    count = len(scores)
+    table: list[list[Estimate | None]] = [[None] * count for _ in range(count)]
+    for i in range(count):
+        for j in range(i + 1, count):
+            found = improvement(scores[i], scores[j])
+            low, high = found.low or 0.0, 1.0 if found.high is None else found.high
+            table[i][j] = found
+            table[j][i] = Estimate(1 - found.mean, found.n, None, 1 - high, 1 - low)
+    return tuple(tuple(line) for line in table)
+
+
+def _outcomes(
+    boards: Sequence[Board], names: Sequence[str]
+) -> tuple[tuple[tuple[int, int, int] | None, ...], ...]:
+    """Tasks won, tied and lost."""
+    count = len(names)
+    table = np.zeros((count, count, 3), dtype=int)
+    for board in boards:
+        outcomes, rows = judge_all(board), _rows(board)
+        for i, one in enumerate(names):
+            for j, other in enumerate(names):
+                if i == j:
+                    continue
+                failed = rows[one].kind == "failed", rows[other].kind == "failed"
+                if any(failed):
+                    place = 1 if all(failed) else 2 if failed[0] else 0
+                else:
+                    place = {"beats": 0, "loses": 2}.get(outcomes[one, other], 1)
+                table[i, j, place] += 1
+    return tuple(
+        tuple(None if i == j else (int(w), int(t), int(x)) for j, (w, t, x) in enumerate(line))
+        for i, line in enumerate(table)
+    )

@@ -1,0 +1,161 @@
+"""Residual blocks of backbones, as modern recurrences and transformers are stacked."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnnbench.contract import Backbone, Layout, Refusal, State
+from rnnbench.nn.cells import Stack
+
+
+class EachStep(Backbone):
+    """A module that maps every step alone, as a backbone without state."""
+
+    def __init__(self, module: nn.Module, width: int):
+        super().__init__()
+        self.module, self.width = module, width
+
+    def forward(
+        self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
+    ) -> tuple[Tensor, State]:
+        return self.module(x_BTD), ()
+
+
+class Residual(Backbone):
+    """y = x + dropout(part(norm(x)))."""
+
+    def __init__(self, part: Backbone, dropout: float = 0.0):
+        super().__init__()
+        self.norm, self.part = nn.RMSNorm(part.width, eps=1e-6), part
+        self.dropout, self.width = dropout, part.width
+
+    def forward(
+        self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
+    ) -> tuple[Tensor, State]:
+        y_BTD, state = self.part(self.norm(x_BTD), state, layout)
+        return x_BTD + F.dropout(y_BTD, self.dropout, self.training), state
+
+    def carry(self, state: State) -> State:
+        return self.part.carry(state)
+
+
+class GatedMLP(nn.Module):
+    """W_o (GELU(W_g x) ⊙ W_u x): Shazeer (2020), arXiv:2002.05202, eq. 6 (GEGLU)."""
+
+    def __init__(self, width: int, inner: int):
+        super().__init__()
+        self.into, self.out = nn.Linear(width, 2 * inner), nn.Linear(inner, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.into(x).chunk(2, -1)
+        return self.out(F.gelu(gate) * up)
+
+
+class ShortConvolution(Backbone):
+    """y_t = Σ_{k<K} w_k ⊙ x_{t-k} + b, each channel alone; the state is the last K - 1 inputs."""
+
+    def __init__(self, width: int, steps: int):
+        super().__init__()
+        self.width, self.past = width, steps - 1
+        self.convolve = nn.Conv1d(width, width, steps, groups=width)
+
+    def forward(
+        self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
+    ) -> tuple[Tensor, State]:
+        if state is None:
+            state = (x_BTD.new_zeros(x_BTD.shape[0], self.past, self.width),)
+        whole_BLD = torch.cat([state[0], x_BTD], 1)
+        steps = x_BTD.shape[1]
+        weight_KD = self.convolve.weight[:, 0].flip(1).t()
+        # A sum of shifted products: on the CPU faster than grouped convolutions of torch.
+        bias_D = self.convolve.bias
+        assert bias_D is not None
+        y_BTD = torch.addcmul(bias_D, whole_BLD[:, self.past :], weight_KD[0])
+        for k in range(1, self.past + 1):
+            y_BTD = torch.addcmul(
+                y_BTD, whole_BLD[:, self.past - k : self.past - k + steps], weight_KD[k]
+            )
+        return y_BTD, (whole_BLD[:, steps:],)
+
+
+def tower(d_in: int, parts: Iterable[Backbone], dropout: float = 0.0) -> Stack:
+    """Residual blocks between a linear map of the input and a last norm.
+
+    Args:
+        parts: from the bottom up, all of one width; each is normalised, run, and added.
+        dropout: on each residual branch.
+    """
+    blocks = [Residual(part, dropout) for part in parts]
+    width = blocks[0].width
+    return Stack(
+        [EachStep(nn.Linear(d_in, width), width), *blocks,
+         EachStep(nn.RMSNorm(width, eps=1e-6), width)]
+    )  # fmt: skip
+
+
+def unflat(x_BTD: Tensor, heads: int) -> Tensor:
+    """(B, T, H·K) -> (B, H, T, K)."""
+    return x_BTD.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def in_chunks(
+    run: Callable[..., tuple[Tensor, State]], parts: Sequence[Tensor], state: State, length: int
+) -> tuple[Tensor, State]:
+    """Call `run(*parts, state) -> (y, state)` on chunks of so many steps, one after the other.
+
+    For recurrences with a matrix for a state, which are products within a chunk. They are
+    computed in float32 at least.
+
+    Args:
+        parts: (B, H, T, ...) tensors.
+    Returns:
+        y of all steps (B, H, T, ...), and the last state.
+    """
+    exact = [p.to(torch.promote_types(p.dtype, torch.float32)) for p in parts]
+    # Not slices, whose gradients are as long as the whole sequence, each.
+    chunks = zip(*(p.split(length, 2) for p in exact), strict=True)
+    outputs = []
+    device = exact[0].device.type
+    mixes = torch.amp.is_autocast_available(device)  # not on the meta device
+    with torch.autocast(device, enabled=False) if mixes else contextlib.nullcontext():
+        for chunk in chunks:
+            y, state = run(*chunk, state)
+            outputs.append(y)
+    return torch.cat(outputs, 2).to(parts[0].dtype), state
+
+
+class HeadNorm(nn.Module):
+    """Normalises each head of (..., H·K) alone to mean 0 and deviation 1, with a gain a channel."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads, self.gain = heads, nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        heads = x.unflatten(-1, (self.heads, -1))
+        return F.layer_norm(heads, heads.shape[-1:]).flatten(-2) * self.gain
+
+
+def refuse_uneven_heads(name: str, hidden: int, heads: int, of: int = 1) -> None:
+    """Refuse a width that heads can't share.
+
+    Args:
+        of: each head's width must be a multiple of it.
+    Raises:
+        Refusal: naming both; also where a head has one unit, which its norm would make 0.
+    """
+    if hidden == heads:
+        raise Refusal(
+            f"{name}: hidden = {hidden} and heads = {heads} leave one unit a head, whose norm is "
+            "always 0.\n  Choose a larger hidden, or fewer heads."
+        )
+    if hidden % (heads * of):
+        raise Refusal(
+            f"{name}: hidden = {hidden} is no multiple of {heads * of}, which heads = {heads} "
+            f"need.\n  Choose hidden as a multiple of {heads * of}, or other heads."
+        )

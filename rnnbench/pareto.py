@@ -1,0 +1,101 @@
+"""A board -> which rows nobody beats for their cost: a pure function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rnnbench.board import Board, Row
+from rnnbench.stats import Estimate
+
+# Cost of a record: what a reader calls it, and its unit.
+COST_NAMES = {
+    "train_seconds": ("training time", "s"),
+    "tokens": ("training tokens", "target elements"),
+    "steps": ("optimiser steps", "steps"),
+    "parameters": ("parameters", ""),
+    "flops": ("training FLOPs", "FLOP"),
+    "peak_memory_bytes": ("peak memory", "bytes"),
+    "latency_seconds": ("latency of a sequence", "s"),
+    "step_latency_seconds": ("latency of a step", "s"),
+    "device_seconds": ("device time", "s"),
+}
+ALIKE = 1e-3  # costs that differ by a smaller share are the same
+
+
+@dataclass(frozen=True)
+class FrontPoint:
+    """A row at its cost.
+
+    Attributes:
+        quality: the headline on test.
+        on_front: no other row is at least as good at no more cost and better in one of the two.
+        dominated_by: the best of the rows that are.
+        tied: that row has the same rank, so that the seeds don't tell whether it is better; it is
+            cheaper all the same.
+    """
+
+    row: str
+    cost: float
+    quality: Estimate
+    on_front: bool
+    dominated_by: str | None = None
+    tied: bool = False
+
+
+@dataclass(frozen=True)
+class Front:
+    """Quality against one cost.
+
+    Attributes:
+        cost: of `record.COSTS`; a mean over the seeds of each row.
+        label, unit: in words.
+        points: by rising cost.
+    """
+
+    cost: str
+    label: str
+    unit: str
+    points: tuple[FrontPoint, ...]
+
+
+def fronts(board: Board) -> tuple[Front, ...]:
+    """Quality against each cost that two rows or more know, and that is not the same for all."""
+    found = []
+    for cost, (label, unit) in COST_NAMES.items():
+        rows = [row for row in board.ranked if cost in row.costs]
+        values = [row.costs[cost] for row in rows]
+        if cost == "device_seconds" and values == [r.costs.get("train_seconds") for r in rows]:
+            continue  # every run had one device
+        if len(rows) < 2 or max(values) - min(values) <= ALIKE * max(values):
+            continue
+        points = [_point(row, rows, cost, board.higher_is_better) for row in rows]
+        found.append(Front(cost, label, unit, tuple(sorted(points, key=lambda p: (p.cost, p.row)))))
+    return tuple(found)
+
+
+def _point(row: Row, rows: list[Row], cost: str, higher: bool) -> FrontPoint:
+    sign = 1.0 if higher else -1.0
+    mine = row.test
+    assert mine is not None
+
+    def gain(other: Row) -> float:
+        assert other.test is not None
+        return sign * (other.test.mean - mine.mean)
+
+    better = [
+        other
+        for other in rows
+        if other is not row
+        and gain(other) >= 0
+        and other.costs[cost] <= row.costs[cost]
+        and (gain(other) > 0 or other.costs[cost] < row.costs[cost])
+    ]
+    best = max(better, key=lambda other: (gain(other), -other.costs[cost]), default=None)
+    return FrontPoint(
+        row=row.name,
+        cost=row.costs[cost],
+        quality=mine,
+        on_front=best is None,
+        dominated_by=None if best is None else best.name,
+        tied=best is not None and best.rank == row.rank,
+    )

@@ -1,0 +1,249 @@
+"""What `rnnbench leaderboard` prints besides boards: verdicts, effort, costs, tasks, importance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rnnbench.across import Across, Profile
+from rnnbench.board import Board, CellImportance
+from rnnbench.effort import Effort
+from rnnbench.pareto import Front
+from rnnbench.report import wording
+from rnnbench.report.claims import claim
+from rnnbench.report.terminal import GAP, print_note
+from rnnbench.report.wording import visible
+from rnnbench.verdicts import Pair
+
+LONGEST_NAME = 32  # columns of text; longer names are folded
+TAUS = (0.75, 0.9)  # of a profile that a table shows
+SYMBOLS = {"beats": "▲", "loses": "▼", "ties": "=", "cannot tell": "?"}
+
+
+def print_pairs(board: Board, pairs: Sequence[Pair], against: str, console: Console) -> None:
+    """Every row against one: by how much, how surely, from which effort on."""
+    _title(console, f"{board.task}: against {against}")
+    if not pairs:
+        print_note(console, "There is no other row with test results.")
+        return
+    columns = {
+        "row": [pair.row for pair in pairs],
+        "better by": [f"{SYMBOLS[p.verdict]} {wording.interval(p.difference)}" for p in pairs],
+        "p": [wording.probability(pair.p) for pair in pairs],
+        "trials": [_trials(pair) for pair in pairs],
+        "effect": [_signed(pair.effect) for pair in pairs],
+        "p over items": [wording.probability(p.items.p) if p.items else wording.NOTHING
+                         for p in pairs],
+        "failed": [f"{pair.failed:.0%}" for pair in pairs],
+        "P(better)": [wording.NOTHING if p.superiority is None else f"{p.superiority:.2f}"
+                      for p in pairs],
+    }  # fmt: skip
+    idle = {"failed": "0%", "p over items": wording.NOTHING, "trials": wording.NOTHING}
+    shown = {n: c for n, c in columns.items() if set(c) != {idle.get(n)}}
+    _print_columns(shown, console)
+    for pair in pairs:
+        print_note(console, f"{claim(pair, board)}.")
+    effects = (
+        "▲ better, ▼ worse, = tie (no difference shown), ? too few seeds to tell. better by: 95% "
+        "interval, not adjusted; p: Holm-adjusted over this table. effect: Hedges' g. P(better): "
+        "that a seed of the row beats one of the other. trials: from how many trials of the search "
+        "on the better one's expected best on validation is better."
+    )
+    print_note(console, effects)
+
+
+def print_effort(board: Board, found: Effort | None, console: Console) -> None:
+    """The expected best on validation after n trials, and from where on who is ahead."""
+    _title(console, f"{board.task}: expected best on validation after n trials")
+    if found is None:
+        print_note(console, "No row has two trials of a search: sweep it with trials: 8 or so.")
+        return
+    longest = max(curve.trials for curve in found.curves)
+    shown = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256) if n < longest] + [longest]
+    direction = "higher" if found.higher_is_better else "lower"
+    table = _table(["row", *(f"n = {n}" for n in shown)])
+    for curve in found.curves:
+        values = [
+            wording.number(curve.expected[n - 1]) if n <= curve.trials else wording.NOTHING
+            for n in shown
+        ]
+        table.add_row(Text(visible(curve.row)), *values)
+    console.print(table)
+    print_note(console, f"{found.metric}, {direction} is better; unbiased, from the trials.")
+    first = found.curves[0].row
+    for duel in found.duels:
+        if duel.row != first:
+            continue
+        n = len(duel.chance)
+        chance = f"the best of {n} beats it with probability {duel.chance[-1]:.2f}"
+        if duel.from_trials is None:
+            text = f"{first} is not ahead of {duel.other} after {n} trials"
+        else:
+            clear = "" if duel.clear_from is None else f", clearly from {duel.clear_from}"
+            text = f"{first} is ahead of {duel.other} from {_count(duel.from_trials)} on{clear}"
+        print_note(console, f"{text}; {chance}.")
+    for note in found.notes:
+        print_note(console, f"Note: {note}")
+
+
+def print_fronts(board: Board, found: Sequence[Front], console: Console) -> None:
+    """Quality against each cost, and whom nobody beats for it."""
+    _title(console, f"{board.task}: quality against cost")
+    if not found:
+        print_note(console, "No two rows differ in a cost that is known of both.")
+        return
+    for front in found:
+        table = _table([front.label, "row", str(board.headline.get("name", "")), ""])
+        for point in front.points:
+            note = "on the front" if point.on_front else f"beaten by {point.dominated_by}"
+            note += " (a tie on test)" if point.tied else ""
+            cells = cost(front.cost, point.cost), point.row, wording.interval(point.quality), note
+            table.add_row(
+                *(Text(visible(c), style="bold" if point.on_front else "") for c in cells)
+            )
+        console.print(table)
+    print_note(
+        console,
+        "On the front: no other row is at least as good for no more of this cost. Costs are means "
+        "over the seeds on test; those of machines compare where machines are alike.",
+    )
+
+
+def print_across(found: Across | None, console: Console) -> None:
+    """Rows over tasks: ranks, scores, and wins."""
+    _title(console, "Over all tasks")
+    if found is None:
+        print_note(console, "No two rows have test results on two tasks.")
+        return
+    print_note(console, f"Tasks: {', '.join(found.tasks)}.")
+    header = ["row", "average rank", "IQM", *(f"> {t:g}" for t in TAUS)]
+    table = _table([*header, "w/t/l"])
+    for i, name in enumerate(found.rows):
+        profile = found.profiles[i]
+        shares = [f"{_share(profile, t):.0%}" for t in TAUS]
+        total = [sum(o[k] for o in found.outcomes[i] if o is not None) for k in range(3)]
+        table.add_row(
+            Text(visible(name)),
+            f"{found.average_ranks[i]:.2f}",
+            interval_between(found.iqm[i].mean, found.iqm[i].low, found.iqm[i].high),
+            *shares,
+            "/".join(map(str, total)),
+        )
+    console.print(table)
+    f = f"F = {found.friedman_f:.3g}" if found.friedman_f < 1e9 else "all tasks rank alike"
+    p = f"p = {wording.probability(found.p)}".replace("= <", "<")
+    print_note(
+        console,
+        f"Friedman: chi² = {found.friedman:.3g}, {f}, {p}. Average ranks differ by Nemenyi's test "
+        f"where they lie {found.critical_difference:.2f} apart or more.",
+    )
+    for bar in found.cliques:
+        print_note(console, f"Not told apart by ranks: {', '.join(bar)}.")
+    for j in range(1, len(found.rows)):
+        pi = found.improvement[0][j]
+        if pi is not None:
+            text = interval_between(pi.mean, pi.low, pi.high)
+            print_note(
+                console, f"A run of {found.rows[0]} beats one of {found.rows[j]} with P = {text}."
+            )
+    print_note(
+        console,
+        "Scores: 0 is the best trivial baseline of a task, 1 its best row. IQM: the mean of the "
+        "middle half of all runs, with its 95% interval by a stratified bootstrap. > t: the share "
+        "of runs that score above t. w/t/l: won, tied and lost against all others on all tasks, by "
+        "the boards' test.",
+    )
+    for note in found.notes:
+        print_note(console, f"Note: {note}")
+
+
+def print_importances(found: Sequence[CellImportance], console: Console) -> None:
+    """Which searched setting mattered in which cell."""
+    _title(console, "Which searched setting mattered")
+    if not found:
+        print_note(console, "No sweep is known here: settings of runs made by hand are no search.")
+        return
+    table = _table(["cell", "trials", "share of what validation said"])
+    for cell in found:
+        name = " + ".join((cell.architecture, *cell.tricks))
+        told = ", ".join(f"{setting} {share:.0%}" for setting, share in cell.shares)
+        note = f"({cell.note})" if cell.note else ""
+        table.add_row(
+            Text(visible(f"{cell.sweep}: {cell.task} {name}")),
+            str(cell.trials),
+            Text(visible(" ".join(filter(None, (told, note))))),
+        )
+    console.print(table)
+
+
+def cost(name: str, value: float) -> str:
+    """A cost of a record, as a reader should see it."""
+    if name.endswith("_seconds"):
+        if value >= 0.1:
+            return wording.duration(value)
+        return f"{wording.number(1000 * value, 3)} ms"
+    return wording.size(value) if name.endswith("_bytes") else wording.count(value)
+
+
+def interval_between(mean: float, low: float | None, high: float | None) -> str:
+    """As "0.93 [0.88, 0.97]"."""
+    text = f"{mean:.2f}"
+    if low is not None and high is not None:
+        text += f" [{low:.2f}, {high:.2f}]"
+    return text.replace("-", "−")
+
+
+def _signed(effect: float | None) -> str:
+    return wording.NOTHING if effect is None else f"{effect:+.1f}".replace("-", "−")
+
+
+def _print_columns(columns: dict[str, list[str]], console: Console) -> None:
+    """A table of as many columns as there is room for, the first ones first."""
+    left = console.width
+    table_columns = []
+    for i, (name, cells) in enumerate(columns.items()):
+        longest = max(map(len, [name, *cells]))
+        left -= GAP + (min(longest, LONGEST_NAME) if i == 0 else longest)
+        if left < 0 and i > 1:
+            break
+        table_columns.append(name)
+    table = _table(table_columns)
+    for line in zip(*(columns[name] for name in table_columns), strict=True):
+        table.add_row(*(Text(visible(c)) for c in line))
+    console.print(table)
+
+
+def _share(profile: Profile, tau: float) -> float:
+    """Of the runs above the profile's point next to tau."""
+    nearest = min(range(len(profile.taus)), key=lambda k: abs(profile.taus[k] - tau))
+    return profile.share[nearest]
+
+
+def _trials(pair: Pair) -> str:
+    if not pair.trials:
+        return wording.NOTHING
+    return "not yet" if pair.trials_from is None else f"{pair.trials_from}"
+
+
+def _count(trials: int) -> str:
+    return "1 trial" if trials == 1 else f"{trials} trials"
+
+
+def _title(console: Console, text: str) -> None:
+    console.print()
+    console.print(Text(visible(text), style="bold"))
+
+
+def _table(header: Sequence[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    for i, name in enumerate(header):
+        words = name in ("row", "cell", "", "share of what validation said")
+        table.add_column(
+            Text(visible(name)), justify="left" if words else "right", overflow="fold",
+            no_wrap=not words and i > 0, min_width=14 if name in ("row", "cell") else None,
+        )  # fmt: skip
+    return table

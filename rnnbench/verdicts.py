@@ -1,0 +1,291 @@
+"""A board -> who beats whom, by how much, at which effort: a pure function."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats as distributions
+
+from rnnbench.board import Board, Row
+from rnnbench.effort import searched_alike
+from rnnbench.items import ItemTable, ItemTest, compare_items
+from rnnbench.registry import did_you_mean
+from rnnbench.stats import (
+    ALPHA,
+    LEVEL,
+    Estimate,
+    compare,
+    estimate,
+    hedges_g,
+    holm,
+    least_p,
+    paired,
+    pairwise,
+    seeds_needed,
+    superiority,
+    trials,
+    welch,
+)
+from rnnbench.stats.intervals import RESAMPLES, SEED, Method, centre
+
+ReadItems = Callable[[str], ItemTable | None]  # of a run, by its id
+
+Outcome = Literal["beats", "loses", "ties", "cannot tell"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A row against another, or against a trivial baseline.
+
+    Attributes:
+        row, other: `other` is the reference.
+        difference: of the headline on test, in its unit; positive: `row` is better. Its interval
+            is not adjusted for the number of pairs.
+        p: Holm-adjusted, see `judge`; None where no test is possible.
+        verdict: from the view of `row`. "ties": the seeds show no difference, which is not that
+            there is none. "cannot tell": no test of so few seeds could.
+        effect: Hedges' g; positive: `row` is better. None where neither side varies, of a single
+            seed and of a baseline.
+        superiority: the probability that a seed of `row` beats one of `other`.
+        failed, other_failed: shares of the final runs that failed.
+        trials_from, trials_clear: from so many trials on the expected best on validation of
+            `better` is better than that of `worse`, and clearly so (see `rnnbench.effort`); None:
+            not at the end, or the search of one is not known.
+        trials: how many both were searched with.
+        seeds: on either side; 0 of a baseline.
+        items: the same question asked of the items of the test split, where runs keep them.
+        note: what a reader must know beside it.
+    """
+
+    row: str
+    other: str
+    difference: Estimate
+    p: float | None
+    verdict: Outcome
+    effect: float | None = None
+    superiority: float | None = None
+    failed: float = 0.0
+    other_failed: float = 0.0
+    trials_from: int | None = None
+    trials_clear: int | None = None
+    trials: int = 0
+    seeds: tuple[int, int] = (0, 0)
+    items: ItemTest | None = None
+    note: str = ""
+
+    @property
+    def better(self) -> str:
+        return self.row if self.difference.mean >= 0 else self.other
+
+    @property
+    def worse(self) -> str:
+        return self.other if self.difference.mean >= 0 else self.row
+
+
+def judge(
+    board: Board,
+    against: str | None = None,
+    items: ReadItems | None = None,
+    only: str | None = None,
+) -> tuple[Pair, ...]:
+    """Every ranked row against one row or baseline of the board.
+
+    Args:
+        against: its name; p is then adjusted over these pairs. None: the best row of several seeds,
+            which the figures chose: p is adjusted over all pairs of the board, as its ranks are.
+        items: reads what each item of a run's test split added to its headline.
+        only: the pair of this row alone, with the p that it has among all; None: all pairs.
+
+    Raises:
+        ValueError: the board has no such row, or it has no test results.
+    """
+    rows = board.ranked
+    if against is None:
+        if not rows:
+            return ()
+        pairs = len([r for r in rows if len(r.values) > 1])
+        best = leader(board)
+        others = [row for row in rows if row is not best and only in (None, row.name)]
+        made = [_pair(board, row, best, items) for row in others]
+        told = [row.p for row in others]
+        return tuple(
+            _told(pair, p, pairs * (pairs - 1) // 2, board.method)
+            for pair, p in zip(made, told, strict=True)
+        )
+    other = next((r for r in board.rows if r.name == against), None)
+    if other is None or other.test is None:
+        names = [r.name for r in board.rows if r.test is not None]
+        lacks = "has no test results yet" if other is not None else "is no row of the board"
+        raise ValueError(
+            f"{against!r} {lacks} of {board.task}{did_you_mean(against, names)}\n"
+            f"  Rows: {', '.join(names) or 'none'}"
+        )
+    made = [_pair(board, row, other, items) for row in rows if row is not other]
+    found = _adjusted(made, board.method)
+    return tuple(pair for pair in found if only in (None, pair.row))
+
+
+def leader(board: Board) -> Row:
+    """The best ranked row of several seeds, which ranks are measured by; the best where none has.
+
+    Raises:
+        IndexError: no row is ranked.
+    """
+    rows = board.ranked
+    return next((row for row in rows if len(row.values) > 1), rows[0])
+
+
+def judge_all(board: Board) -> dict[tuple[str, str], Outcome]:
+    """Of each ordered pair of ranked rows what is to be said, Holm-adjusted over all pairs."""
+    rows = board.ranked
+    several = [row for row in rows if len(row.values) > 1]
+    p_values = pairwise([row.values for row in several], board.method) if several else None
+    place = {row.name: i for i, row in enumerate(several)}
+    sign = 1.0 if board.higher_is_better else -1.0
+    found: dict[tuple[str, str], Outcome] = {}
+    for one in rows:
+        for other in rows:
+            if one is other:
+                continue
+            outcome: Outcome = "cannot tell"
+            if one.name in place and other.name in place and p_values is not None:
+                outcome = "ties"
+                if p_values[place[one.name], place[other.name]] < ALPHA:
+                    assert one.test is not None
+                    assert other.test is not None
+                    ahead = sign * (one.test.mean - other.test.mean) > 0
+                    outcome = "beats" if ahead else "loses"
+            found[one.name, other.name] = outcome
+    return found
+
+
+def _adjusted(pairs: Sequence[Pair], method: Method) -> list[Pair]:
+    """The pairs with p adjusted for their number, and what follows."""
+    tested = [pair.p for pair in pairs if pair.p is not None]
+    adjusted = iter(holm(tested))
+    return [
+        pair if pair.p is None else _told(pair, next(adjusted), len(tested), method)
+        for pair in pairs
+    ]
+
+
+def _told(pair: Pair, p: float | None, comparisons: int, method: Method) -> Pair:
+    """The pair with what an adjusted p says."""
+    if p is None or pair.p is None:
+        return dataclasses.replace(pair, p=None)
+    verdict: Outcome = "ties"
+    if p < ALPHA:
+        verdict = "beats" if pair.difference.mean > 0 else "loses"
+    elif _powerless(pair, comparisons, method):
+        verdict = "cannot tell"
+        needed = seeds_needed(comparisons)
+        take = f"take {needed}" if needed else "compare fewer rows"
+        note = f"{min(pair.seeds)} seeds cannot tell by a permutation test: {take}"
+        pair = dataclasses.replace(pair, note="; ".join(filter(None, (pair.note, note))))
+    return dataclasses.replace(pair, p=p, verdict=verdict)
+
+
+def _powerless(pair: Pair, comparisons: int, method: Method) -> bool:
+    """No figures of so few seeds could have passed the test."""
+    if method.test != "permutation" or 0 in pair.seeds:
+        return False
+    return least_p(*pair.seeds) * comparisons >= ALPHA
+
+
+def _pair(board: Board, row: Row, other: Row, items: ReadItems | None) -> Pair:
+    """The pair, its p not yet adjusted."""
+    assert row.test is not None
+    assert other.test is not None
+    higher, sign = board.higher_is_better, 1.0 if board.higher_is_better else -1.0
+    pair = Pair(
+        row=row.name,
+        other=other.name,
+        difference=Estimate(sign * (row.test.mean - other.test.mean), row.test.n),
+        p=None,
+        verdict="cannot tell",
+        failed=_rate(row),
+        other_failed=_rate(other),
+        seeds=(len(row.values), len(other.values)),
+    )
+    if other.kind == "baseline":
+        return _against_baseline(pair, row, other.test.mean, sign)
+    if min(pair.seeds) < 2:
+        fewer = row.name if pair.seeds[0] < 2 else other.name
+        return dataclasses.replace(
+            pair,
+            superiority=superiority(row.values, other.values, higher),
+            note=f"one seed of {fewer} says nothing about spread: take three or more",
+        )
+    mine, its = ([sign * v for v in r.values] for r in (row, other))
+    test = compare(mine, its, board.method)
+    pair = dataclasses.replace(
+        pair,
+        difference=_interval(mine, its, board.method),
+        p=test.p,
+        effect=hedges_g(mine, its),
+        superiority=superiority(mine, its, True),
+    )
+    if board.selection and searched_alike(row, other):
+        chosen = bool(board.selection.get("higher_is_better"))
+        first, second = (row, other) if pair.difference.mean >= 0 else (other, row)
+        pair = dataclasses.replace(
+            pair,
+            trials_from=trials.better_from(first.trials, second.trials, chosen),
+            trials_clear=trials.clearly_better_from(first.trials, second.trials, chosen),
+            trials=min(len(row.trials), len(other.trials)),
+        )
+    if items is None:
+        return pair
+    one, two = (
+        [table for run in r.run_ids if (table := items(run)) is not None] for r in (row, other)
+    )
+    if (len(one), len(two)) != pair.seeds:  # runs of an older rnnbench kept none
+        return pair
+    return dataclasses.replace(pair, items=compare_items(one, two, higher))
+
+
+def _against_baseline(pair: Pair, row: Row, value: float, sign: float) -> Pair:
+    """A baseline has one value and no seeds: the row's mean is tested against it."""
+    if len(row.values) < 2:
+        return dataclasses.replace(
+            pair, note=f"one seed of {row.name} says nothing about spread: take three or more"
+        )
+    gains = [sign * (v - value) for v in row.values]
+    return dataclasses.replace(
+        pair,
+        difference=estimate(gains),
+        p=paired(gains, [0.0] * len(gains)).p,
+        superiority=superiority(gains, [0.0], True),
+        note="a baseline has one value: the row's seeds are tested against it by Student's t",
+    )
+
+
+def _interval(mine: Sequence[float], its: Sequence[float], method: Method) -> Estimate:
+    """The difference of the centres, with its 95% interval: Welch's, or by resampling seeds."""
+    difference = centre(mine, method) - centre(its, method)
+    if method.interval == "bootstrap":
+        if np.ptp(mine) == 0 and np.ptp(its) == 0:
+            return Estimate(difference, len(mine), None, difference, difference)
+        rng = np.random.default_rng(SEED)
+        of = np.mean if method.centre == "mean" else np.median
+        one, two = (
+            of(np.asarray(s)[rng.integers(0, len(s), (RESAMPLES, len(s)))], axis=1)
+            for s in (mine, its)
+        )
+        low, high = np.quantile(one - two, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return Estimate(difference, len(mine), None, float(low), float(high))
+    half = float(distributions.t.ppf((1 + LEVEL) / 2, welch(mine, its).df)) * _error(mine, its)
+    return Estimate(difference, len(mine), None, difference - half, difference + half)
+
+
+def _error(mine: Sequence[float], its: Sequence[float]) -> float:
+    return math.sqrt(sum(float(np.var(s, ddof=1)) / len(s) for s in (mine, its)))
+
+
+def _rate(row: Row) -> float:
+    return row.final_failed / row.final_runs if row.final_runs else 0.0

@@ -1,0 +1,123 @@
+"""Equal numbers of parameters: solves for an architecture's width before anything is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import torch
+
+from rnnbench.compose import SpecError, instantiate
+from rnnbench.contract import Refusal
+from rnnbench.registry import schema
+from rnnbench.spec import PluginSpec, RunSpec
+from rnnbench.step import Tricks, assemble
+
+TOLERANCE = 0.05  # of the number asked for; widths are whole, so it is rarely met exactly
+WIDEST = 1 << 20
+Count = Callable[[int], int]
+NEIGHBOURS = 64  # widths tried for one that the architecture takes, such as a multiple of heads
+
+
+def fit_width(spec: RunSpec) -> RunSpec:
+    """The spec with the width whose model comes closest to `budget.parameters`.
+
+    Models are built on the meta device, which takes no memory, with their tricks: tied weights and
+    a trick's own parameters count.
+
+    Raises:
+        Refusal: no width comes within 5% of it, or none makes a model.
+    """
+    wanted = spec.budget.parameters
+    assert wanted is not None
+    found = schema("architectures", spec.architecture.name)
+    name = found.width
+    if name is None:
+        raise SpecError(f"budget.parameters: {spec.architecture.name} has no field for its size")
+    field = found.fields[name]
+    lowest = int(field.low) if field.low is not None else 1
+    highest = int(field.high) if field.high is not None else WIDEST
+    plain = dataclasses.replace(spec, seed=0, data="", test=False)
+
+    def count(width: int) -> int:
+        return parameters_of(_with(plain, name, width))
+
+    below = above = _next(count, lowest, highest)
+    while above[1] < wanted:
+        below = above
+        if above[0] >= highest:
+            break
+        above = _next(count, min(highest, 2 * above[0]), highest, downwards=True)
+        if above[0] == below[0]:
+            break
+    while above[0] - below[0] > 1:
+        middle = (below[0] + above[0]) // 2
+        tried = _between(count, middle, below[0], above[0])
+        if tried is None:
+            break
+        below, above = (tried, above) if tried[1] <= wanted else (below, tried)
+    best = min((below, above), key=lambda w: (abs(w[1] - wanted), w[0]))
+    if abs(best[1] - wanted) > TOLERANCE * wanted:
+        told = " and ".join(
+            f"{parameters:,} with {name}={width}" for width, parameters in sorted({below, above})
+        )
+        tricks = "".join(f" + {t.name}" for t in spec.tricks)
+        raise Refusal(
+            f"budget.parameters={wanted:,}: {spec.architecture.name}{tricks} on {spec.task.name} "
+            f"has {told}; nothing lies within {TOLERANCE:.0%}.\n"
+            "  Ask for one of these, or change what else its size depends on, such as layers."
+        )
+    return _with(spec, name, best[0])
+
+
+@functools.lru_cache(maxsize=4096)
+def parameters_of(spec: RunSpec) -> int:
+    """Trainable numbers of a run's model.
+
+    Raises:
+        Refusal, SpecError: there is no such model.
+    """
+    task, architecture, tricks = instantiate(spec)
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):
+                model = assemble(architecture, task, Tricks(tricks))
+        except NotImplementedError:  # an initialisation that has no meta kernel
+            model = assemble(architecture, task, Tricks(tricks))
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def _with(spec: RunSpec, name: str, width: int) -> RunSpec:
+    old = spec.architecture
+    settings = {**dict(old.settings), name: width}
+    return dataclasses.replace(
+        spec, architecture=PluginSpec(old.name, old.version, tuple(settings.items()))
+    )
+
+
+def _next(count: Count, width: int, highest: int, downwards: bool = False) -> tuple[int, int]:
+    """The next width from one on that the architecture takes, with its number of parameters."""
+    first: Exception | None = None
+    steps = [width + i for i in range(NEIGHBOURS) if width + i <= highest]
+    if downwards:
+        steps += [width - i for i in range(1, NEIGHBOURS)]
+    for tried in steps:
+        try:
+            return tried, count(tried)
+        except (Refusal, SpecError) as error:
+            first = first or error
+    assert first is not None
+    raise first
+
+
+def _between(count: Count, middle: int, low: int, high: int) -> tuple[int, int] | None:
+    """A width strictly between two others, near their middle; None where none is taken."""
+    for distance in range(NEIGHBOURS):
+        for tried in dict.fromkeys((middle + distance, middle - distance)):
+            if low < tried < high:
+                try:
+                    return tried, count(tried)
+                except (Refusal, SpecError):
+                    continue
+    return None

@@ -1,0 +1,66 @@
+"""Which searched setting mattered, by Optuna's evaluators on the ledger."""
+
+import json
+import random
+
+import pytest
+import sqlalchemy as sa
+
+from rnnbench.database import open_database
+from rnnbench.sweep.importance import importances
+from rnnbench.sweep.space import Dimension
+from rnnbench.sweep.tables import create_sweep_tables, sweep_cell, trial
+
+LR = Dimension("optimizer.lr", "float", 1e-4, 1e-1, log=True)
+HIDDEN = Dimension("architecture.hidden", "int", 16, 256)
+RESET = Dimension("architecture.reset", "choice", choices=("before", "after"))
+
+
+def a_sweep(folder, trials, value):
+    """A ledger with one cell whose trials reached `value(params)`."""
+    engine = open_database(folder / "results.db")
+    create_sweep_tables(engine)
+    rng = random.Random(0)
+    space = (LR, HIDDEN, RESET)
+    run = {"task": {"name": "digits"}, "architecture": {"name": "gru"}, "tricks": []}
+    definition = {"run": run, "space": {d.name: d.as_dict() for d in space}}
+    with engine.begin() as connection:
+        connection.execute(
+            sa.insert(sweep_cell).values(
+                sweep="s", study="digits.gru", position=0, definition=json.dumps(definition)
+            )
+        )
+        for number in range(trials):
+            params = {d.name: d.at(rng.random()) for d in space}
+            connection.execute(
+                sa.insert(trial).values(
+                    key=f"s/digits.gru/{number}", sweep="s", study="digits.gru", stage="search",
+                    number=number, spec="{}", run_id=f"r{number}", params=json.dumps(params),
+                    state="done", attempt=1, deaths=0, value=value(params), curve="[]", costs="{}",
+                    notes="{}",
+                )
+            )  # fmt: skip
+    return engine
+
+
+@pytest.mark.parametrize("evaluator", ["ped-anova", "fanova"])
+def test_the_setting_that_decides_has_the_largest_share(tmp_path, evaluator):
+    engine = a_sweep(tmp_path, 60, lambda p: p["architecture.hidden"] / 256)
+    (cell,) = importances(engine, "digits", evaluator=evaluator)
+    assert cell.shares[0][0] == "architecture.hidden"
+    assert cell.shares[0][1] > 0.6
+    assert sum(share for _, share in cell.shares) == pytest.approx(1)
+    assert (cell.architecture, cell.trials, cell.note) == ("gru", 60, "")
+    assert importances(engine, "char-lm") == ()
+
+
+def test_too_few_trials_say_so_instead_of_a_share(tmp_path):
+    (cell,) = importances(a_sweep(tmp_path, 3, lambda p: p["optimizer.lr"]))
+    assert cell.shares == ()
+    assert "3 finished trials are too few" in cell.note
+
+
+def test_a_dimension_is_read_back_as_it_was_written():
+    when = Dimension("a.b", "float", 0.0, 1.0, step=0.25, when=(("a.c", (1, 2)),))
+    for d in (LR, HIDDEN, RESET, when):
+        assert Dimension.from_dict(d.name, json.loads(json.dumps(d.as_dict()))) == d

@@ -1,0 +1,64 @@
+"""What modern recurrences can and cannot do, at small size: run by name, `pytest -m slow -s`.
+
+Seconds to a few minutes each on one core. The figures are test accuracies after one seed.
+"""
+
+import pytest
+from learning import accuracy_after
+
+from rnnbench_architectures.deltanet import DeltaNet
+from rnnbench_architectures.elman import Elman
+from rnnbench_architectures.lru import LRU
+from rnnbench_architectures.lstm import LSTM
+from rnnbench_architectures.mamba import Mamba
+from rnnbench_architectures.mingru import MinGRU
+from rnnbench_architectures.transformer import Transformer
+from rnnbench_architectures.xlstm import XLSTM
+from rnnbench_tasks.mqar import MQAR
+from rnnbench_tasks.parity import Parity
+from rnnbench_tasks.selective_copy import SelectiveCopy
+
+pytestmark = pytest.mark.slow
+
+HOW = dict(rate=3e-3, batch=64)
+PARITY = Parity(train_min=2, train_max=16, test_max=64, train_items=20_000)
+COPY = SelectiveCopy(noise=32, tokens=6, vocabulary=10, train_items=20_000)
+RECALL = MQAR(vocabulary=64, length=32, pairs=4, train_items=20_000)
+
+
+def accuracy(task, architecture, steps):
+    found, weights = accuracy_after(task, architecture, steps=steps, **HOW)
+    print(f"{task.name}: {architecture} after {steps} steps, {weights:,} weights: {found:.3f}")
+    return found
+
+
+def test_only_recurrences_whose_gates_see_their_state_track_parity_beyond_training():
+    """Beck et al. (2024), figure 4; Grazzi et al. (2024), arXiv:2411.12537; chance is 0.5.
+
+    Training has at most 16 bits, the test 17 to 64.
+    """
+    solve = [XLSTM(hidden=16, heads=2, layers=1, blocks="slstm"), LSTM(hidden=32), Elman(hidden=32)]
+    fail = [
+        MinGRU(hidden=32), XLSTM(hidden=16, heads=2, blocks="mlstm"), Mamba(hidden=16),
+    ]  # fmt: skip
+    assert min(accuracy(PARITY, a, steps=1500) for a in solve) > 0.95
+    assert max(accuracy(PARITY, a, steps=1500) for a in fail) < 0.6
+
+
+def test_selection_by_the_input_copies_selectively_what_a_fixed_recurrence_confuses():
+    """Gu & Dao (2023), table 1: Mamba 99.8, S4 18.3; Feng et al. (2024), table 1: minGRU 99.5.
+
+    There are 4,096 noise tokens and many more steps of training; among 32 a fixed recurrence with
+    gated maps above it still gets most of 6 tokens.
+    """
+    selective = [Mamba(hidden=16, units=8), MinGRU(hidden=64, layers=3)]
+    fixed = LRU(hidden=32, units=64)
+    worst = min(accuracy(COPY, a, steps=1500) for a in selective)
+    assert worst > 0.85
+    assert accuracy(COPY, fixed, steps=1500) < worst - 0.1
+
+
+def test_attention_and_the_delta_rule_recall_associations_at_small_width():
+    """Arora et al. (2023), figure 2; Yang et al. (2024), figure 2."""
+    recall = [DeltaNet(hidden=64, heads=2), Transformer(hidden=64, heads=2)]
+    assert min(accuracy(RECALL, a, steps=1500) for a in recall) > 0.99
