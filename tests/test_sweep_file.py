@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from fake_work import BENCH
 
-from rnnbench.compose import SpecError, compose
+from rnnbench.compose import compose
 from rnnbench.sweep.file import SweepError, parse_sweep, read_sweep
 from rnnbench.sweep.plan import plan_cells
 
@@ -190,18 +190,9 @@ def test_a_sweep_needs_search_or_final():
 
 
 SHIPPED = sorted(Path(__file__).parent.parent.glob("sweeps/*.yaml"))
-LATER = pytest.mark.xfail(
-    raises=SpecError, strict=True, reason="names what the next merge brings; remove this then"
-)
 
 
-@pytest.mark.parametrize(
-    "file",
-    [
-        pytest.param(f, marks=LATER if f.stem == "modern-vs-classic" else (), id=f.stem)
-        for f in SHIPPED
-    ],
-)
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda f: f.stem)
 def test_every_cell_of_a_shipped_sweep_is_a_run(file):
     sweep = read_sweep(file)
     for cell in sweep.cells():
