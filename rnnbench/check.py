@@ -90,7 +90,21 @@ def check(
             f"  {trick.name} acts on {what}; {architecture.name} on {task.name} {lacks}.\n"
             f"  Drop {trick.name}, or see: rnnbench describe {trick.name}"
         )
+    if not parameters:
+        _refuse_idle(architecture, task, tricks)
     return Checked(parameters, device)
+
+
+def _refuse_idle(architecture: Architecture, task: Task, tricks: Sequence[Trick]) -> None:
+    """Refuse what changes training where nothing is learnt."""
+    for trick in tricks:
+        if type(trick).evaluation is Trick.evaluation:
+            raise Refusal(
+                f"{trick.name} on {architecture.name} / {task.name}.\n"
+                f"  {trick.name} changes how a model learns, and {architecture.name} has no "
+                "parameters.\n"
+                f"  Drop {trick.name}, or choose an architecture that is trained."
+            )
 
 
 def check_spec(spec: RunSpec) -> Checked:

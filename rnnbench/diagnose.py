@@ -201,14 +201,18 @@ def _gates(cell: Recording) -> dict[str, dict[str, float]]:
         return {}
     if getattr(inner, "peepholes", False):
         return {}  # its gates see more than the products that are at hand here
+    if cell.inputs[0].shape[-1] != len(inner.weight_h):
+        return {}  # which of the input's products are of a gate, its names do not say
     pre = [
         p + F.linear(state[0], inner.weight_h, inner.bias_h)
         for p, state in zip(cell.inputs[1:], cell.states[:-1], strict=True)
     ]
     parts = torch.stack(pre).chunk(len(names), -1)
+    exponential: tuple[str, ...] = getattr(inner, "exponential", ())
     found = {}
     for name, part in zip(names, parts, strict=True):
-        if name != "candidate":  # the others are σ of their rows: see nn.initialisation
+        if name != "candidate" and name not in exponential:
+            # The others are σ of their rows: see nn.initialisation.
             gate = torch.sigmoid(part)
             found[name] = {
                 "mean": float(gate.mean()),
@@ -224,9 +228,10 @@ def _horizon(cell: Recording) -> int | None:
     begin = len(cell.states) // 4
     state = tuple(s.detach() for s in cell.states[begin])
     noise = torch.randn_like(state[0])
-    scale = 1e-3 * state[0].norm(dim=-1, keepdim=True) / noise.norm(dim=-1, keepdim=True)
+    scale_B = 1e-3 * state[0].flatten(1).norm(dim=-1) / noise.flatten(1).norm(dim=-1)
+    scale = scale_B.view(-1, *[1] * (noise.dim() - 1))
     other = (state[0] + scale * noise, *state[1:])
-    first = (other[0] - state[0]).norm(dim=-1)
+    first = (other[0] - state[0]).flatten(1).norm(dim=-1)
     for steps, p_BG in enumerate(cell.inputs[begin + 1 :], start=1):
         p_BG = p_BG.detach()
         _, state = cell.inner.advance(p_BG, state)

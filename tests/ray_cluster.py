@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 
+from trial_cluster import RAY_ALONE
+
 TIMEOUT = 300  # where other tests keep the machine busy
 
 
@@ -14,6 +16,7 @@ class RayCluster:
     """Several nodes, the dashboard on loopback. Tests talk to it from processes of their own."""
 
     def __init__(self, folder, nodes=2):
+        RAY_ALONE.acquire()
         self.folder = folder
         self.token = secrets.token_hex(32)
         self.token_file = folder / "token"
@@ -75,3 +78,4 @@ class RayCluster:
             self._keeper.kill()
             self._keeper.stdout.close()
             self._log.close()
+            RAY_ALONE.release()

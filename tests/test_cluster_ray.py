@@ -11,8 +11,6 @@ import time
 import pytest
 from ray_cluster import RayCluster
 
-pytestmark = pytest.mark.xdist_group("ray")
-
 # A job that stands in for `rnnbench`: it lies in the working tree, which is first on the path.
 STAND_IN = """
 import os, sys, time

@@ -123,7 +123,8 @@ def test_every_architecture_can_be_diagnosed(name):
     if not seen:
         assert name in {"mdlstm", "mdrnn", "recursive", "tree-lstm", "pointer-network", "lstnet",
                         "pointer-generator", "temporal-attention", "da-rnn",
-                        "influence-balancing", "dlinear"}  # fmt: skip
+                        "influence-balancing", "dlinear", "segrnn", "patchtst", "seasonal-naive",
+                        "n-gram"}  # fmt: skip
 
 
 def test_the_command_writes_picture_and_data(tmp_path):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from fake_work import starts, units
 from test_sweep_driver import assert_nothing_is_left_behind, rows_of
-from trial_cluster import cluster_of
+from trial_cluster import RAY_ALONE, cluster_of
 
 from rnnbench.sweep.owner import start_time
 
@@ -142,19 +142,19 @@ def test_killing_workers_and_drivers_of_one_machine_loses_and_repeats_nothing(tm
     assert sum(kills.values()) >= 3
 
 
-@pytest.mark.xdist_group("ray")
 def test_killing_workers_nodes_and_drivers_of_a_cluster_loses_and_repeats_nothing(tmp_path):
-    before, memory = set(ray_processes()), shared_memory()
-    with cluster_of(tmp_path, nodes=3) as cluster:
-        kills = survive(
-            tmp_path, trials=24, kills=5, pause=4.0, seed=3, cluster=cluster, seconds=0.3
-        )
-        assert sum(kills.values()) >= 2
-    deadline = time.monotonic() + 10
-    while set(ray_processes()) - before and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert set(ray_processes()) <= before
-    assert shared_memory() <= memory
+    with RAY_ALONE:
+        before, memory = set(ray_processes()), shared_memory()
+        with cluster_of(tmp_path, nodes=3) as cluster:
+            kills = survive(
+                tmp_path, trials=24, kills=5, pause=4.0, seed=3, cluster=cluster, seconds=0.3
+            )
+            assert sum(kills.values()) >= 2
+        deadline = time.monotonic() + 10
+        while set(ray_processes()) - before and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert set(ray_processes()) <= before
+        assert shared_memory() <= memory
 
 
 @pytest.mark.slow

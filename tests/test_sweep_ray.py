@@ -16,8 +16,6 @@ from rnnbench.sweep.engine import Died, EngineError, Finished, Report
 from rnnbench.sweep.head import Head
 from rnnbench.sweep.resources import Resources
 
-pytestmark = pytest.mark.xdist_group("ray")
-
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):

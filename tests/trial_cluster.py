@@ -6,10 +6,17 @@ import contextlib
 import os
 import secrets
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
+
+# Of all test processes of this machine one has a Ray cluster at a time: the agents of heads want
+# the same port, and what a test finds of processes and shared memory is then its own.
+RAY_ALONE = FileLock(Path(tempfile.gettempdir()) / "rnnbench-tests-ray.lock")
 
 
 @contextlib.contextmanager
@@ -19,6 +26,11 @@ def cluster_of(folder: Path, nodes: int, cpus: int = 1) -> Iterator[Any]:
     Nodes are processes of this machine: `cluster.remove_node(node, allow_graceful=False)` kills
     one with all that runs on it, as a machine that is lost does.
     """
+    with RAY_ALONE:
+        yield from _cluster_of(folder, nodes, cpus)
+
+
+def _cluster_of(folder: Path, nodes: int, cpus: int) -> Iterator[Any]:
     token = folder / "token"
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32))

@@ -35,6 +35,7 @@ class SLSTMCell(GatedCell):
     """
 
     gate_names: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
+    exponential: ClassVar[tuple[str, ...]] = ("input",)  # not between 0 and 1
     reads_hidden = False
 
     def __init__(self, d_in: int, hidden: int):

@@ -137,7 +137,10 @@ class Run:
 
 @functools.cache
 def places() -> tuple[Place, ...]:
-    """Small architectures on every toy, installed ones on one of each kind, where not refused."""
+    """Small architectures on every toy, installed ones on one of each kind, where not refused.
+
+    Of installed ones that are made of the same parts of core, the first by name stands for all.
+    """
     pairs = [(name, plugin, toy) for name, plugin in SMALL.items() for toy in TOYS]
     for name in scan()[0]["architectures"]:
         try:
@@ -146,16 +149,31 @@ def places() -> tuple[Place, ...]:
             continue  # broken by itself: `rnnbench list` and its own laws say so
         pairs += [(name, installed, toy) for toy in ONE_OF_EACH_KIND]
     found = []
+    makes: set[tuple[str, frozenset[str]]] = set()
     for name, architecture, toy_name in pairs:
         toy = TOYS[toy_name]
         place = Place(f"{name} / {toy_name}", architecture, toy)
         try:
+            make = toy_name, _parts(assemble(architecture, toy, Tricks()))
+            if name not in SMALL and make in makes:
+                continue
+            makes.add(make)
             check(architecture, toy, batch=toy.example())
             Run(place, ()).steps()
         except Exception:
             continue  # no place to try a trick: the architecture's own laws say what is wrong
         found.append(place)
     return tuple(found)
+
+
+def _parts(model: torch.nn.Module) -> frozenset[str]:
+    """The classes of core that a model is made of, and how many tensors its states have."""
+    return frozenset(
+        f"{cls.__module__}.{cls.__qualname__} {getattr(module, 'states', '')}"
+        for module in model.modules()
+        for cls in type(module).__mro__
+        if cls.__module__.startswith("rnnbench.")
+    )
 
 
 @functools.lru_cache(maxsize=4096)
