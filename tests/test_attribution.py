@@ -16,7 +16,7 @@ from rnnbench.report.command import leaderboard_command
 from rnnbench.report.export import attributions_as_csv, attributions_as_json
 from rnnbench.stats import holm, paired
 from rnnbench.store import Store
-from rnnbench.sweep.command import _records
+from rnnbench.sweep.command import records_of
 from rnnbench.sweep.file import parse_sweep
 from rnnbench.sweep.ledger import Ledger, Row
 
@@ -449,6 +449,6 @@ final: {seeds: [1]}
         key, spec = f"both/{study}/final/1", record.spec.canonical()
         ledger.plan([Row(key, "both", study, "final", 1, spec, record.run_id)])
     assert len([r for r in build(store.records())[0].rows if r.kind == "ranked"]) == 1
-    (board,) = build(_records(store, sweep))
+    (board,) = build(records_of(store, sweep))
     names = {r.name for r in board.rows if r.kind == "ranked"}
     assert names == {"lstm + tbptt (k1=1)", "lstm + tbptt (k1=10)"}

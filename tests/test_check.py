@@ -175,12 +175,13 @@ def test_every_architecture_trains_a_step_or_is_refused_on_tasks_of_each_make():
     assert trained == set(scan()[0]["architectures"]), "each is possible on some task"
 
 
-def test_every_trick_on_tasks_of_each_kind_trains_a_step_or_is_refused():
-    plugins, _ = scan()
-    lines, crashed = table(["char-lm", "ui-en-de", "digits"], ["lstm"], plugins["tricks"])
-    assert not crashed, "\n".join(crashed)
-    trained = {line.split()[2] for line in lines if "parameters" in line}
-    assert trained == set(plugins["tricks"]), "each is possible somewhere"
+def test_every_trick_trains_a_step_on_some_task_and_is_refused_elsewhere():
+    left = set(scan()[0]["tricks"])
+    for task in ("char-lm", "ui-en-de", "digits"):  # the next for those that this one refuses
+        lines, crashed = table([task], ["lstm"], sorted(left))
+        assert not crashed, "\n".join(crashed)
+        left -= {line.split()[2] for line in lines if "parameters" in line}
+    assert not left, "each is possible somewhere"
 
 
 @pytest.mark.slow
