@@ -35,7 +35,7 @@ def test_a_sweep_runs_every_trial_once_on_several_nodes(make, tmp_path):
     counts = Counter(run_id for run_id, _, _ in starts(tmp_path))
     assert set(counts.values()) == {1}
     assert len(counts) == RUNS
-    assert len({pid for _, _, pid in starts(tmp_path)}) == 3
+    assert len({pid for _, _, pid in starts(tmp_path)}) >= 2  # a node may join after the last trial
     assert_nothing_is_left_behind(tmp_path)
 
 
