@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.contract import Architecture, Backbone, Layout, Refusal, State, setting
-from rnnbench.nn import ComplexCell, complexed, tower
+from rnnbench.contract import Architecture, Backbone, Refusal, setting
+from rnnbench.nn import ComplexCell, GLUMixer, complexed, tower
 
 
 class LRUCell(ComplexCell):
@@ -39,24 +39,6 @@ class LRUCell(ComplexCell):
     def read(self, h: Tensor, p: Tensor) -> Tensor:
         parts = torch.cat([h.real, -h.imag], -1)  # Re(C h) = Re C Re h - Im C Im h
         return F.linear(parts, self.out) + self.around * p[..., -self.width :]
-
-
-class LRUMixer(Backbone):
-    """GLU(GELU(LRU(x)))."""
-
-    def __init__(self, cell: LRUCell):
-        super().__init__()
-        self.width, self.cell = cell.width, cell
-        self.glu = nn.Linear(cell.width, 2 * cell.width)
-
-    def forward(
-        self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
-    ) -> tuple[Tensor, State]:
-        y_BTD, state = self.cell(x_BTD, state)
-        return F.glu(self.glu(F.gelu(y_BTD)), -1), state
-
-    def carry(self, state: State) -> State:
-        return self.cell.carry(state)
 
 
 @dataclass(frozen=True)
@@ -94,7 +76,7 @@ class LRU(Architecture):
 
     def build(self, d_in: int, *, causal: bool) -> Backbone:
         mixers = (
-            LRUMixer(LRUCell(self.hidden, self.units, self.r_min, self.r_max, self.phase))
+            GLUMixer(LRUCell(self.hidden, self.units, self.r_min, self.r_max, self.phase))
             for _ in range(self.layers)
         )
         return tower(d_in, mixers, self.dropout)

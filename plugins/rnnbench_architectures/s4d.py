@@ -9,10 +9,9 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from rnnbench.contract import Architecture, Backbone, Layout, Refusal, State, setting
-from rnnbench.nn import ComplexCell, linear_scan, tower
+from rnnbench.nn import ComplexCell, GLUMixer, linear_scan, tower
 
 BLOCK = 64  # steps that are made by one product
 
@@ -94,24 +93,6 @@ class S4DCell(ComplexCell):
         return y_BTH, ends_BCHN[:, -1]
 
 
-class S4DMixer(Backbone):
-    """GLU(GELU(S4D(x)))."""
-
-    def __init__(self, cell: S4DCell):
-        super().__init__()
-        self.width, self.cell = cell.width, cell
-        self.glu = nn.Linear(cell.width, 2 * cell.width)
-
-    def forward(
-        self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
-    ) -> tuple[Tensor, State]:
-        y_BTD, state = self.cell(x_BTD, state)
-        return F.glu(self.glu(F.gelu(y_BTD)), -1), state
-
-    def carry(self, state: State) -> State:
-        return self.cell.carry(state)
-
-
 @dataclass(frozen=True)
 class S4D(Architecture):
     """Diagonal state-space model: each channel is filtered by a sum of damped oscillations.
@@ -150,7 +131,7 @@ class S4D(Architecture):
 
     def build(self, d_in: int, *, causal: bool) -> Backbone:
         mixers = (
-            S4DMixer(
+            GLUMixer(
                 S4DCell(self.hidden, self.units, self.spectrum, self.slowest, self.fastest)
             )
             for _ in range(self.layers)

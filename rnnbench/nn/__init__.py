@@ -27,6 +27,7 @@ from rnnbench.nn.rows import reversed_rows, run_rows
 from rnnbench.nn.towers import (
     EachStep,
     GatedMLP,
+    GLUMixer,
     HeadNorm,
     Residual,
     ShortConvolution,
@@ -48,7 +49,7 @@ from rnnbench.nn.whole import Whole, ends, refuse_looking_ahead
 __all__ = [
     "Additive", "Attention", "AveragingOptimizer", "CellWrapper", "Children", "ComplexCell",
     "Decoder", "Dot", "EachStep", "Embed", "FastCell", "FusedCell", "GatedCell", "GatedLinearCell",
-    "GatedMLP", "General", "GridLayer", "HeadNorm", "LinearCell", "Model", "Residual",
+    "GatedMLP", "GLUMixer", "General", "GridLayer", "HeadNorm", "LinearCell", "Model", "Residual",
     "ShortConvolution", "Stack", "TreeLayer", "Whole", "claim", "complexed", "corners", "ends",
     "grid_pool", "in_chunks", "linear_scan", "named_backbone", "named_cell", "refuse_arity",
     "refuse_idle_dropout", "refuse_looking_ahead", "refuse_second_average", "refuse_seen",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.contract import Backbone, Layout, Refusal, State
+from rnnbench.contract import Backbone, Cell, Layout, Refusal, State
 from rnnbench.nn.cells import Stack
 
 
@@ -54,6 +54,24 @@ class GatedMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.into(x).chunk(2, -1)
         return self.out(F.gelu(gate) * up)
+
+
+class GLUMixer(Backbone):
+    """GLU(GELU(cell(x))): Dauphin et al. (2017), arXiv:1612.08083, over a linear recurrence."""
+
+    def __init__(self, cell: Cell):
+        super().__init__()
+        self.width, self.cell = cell.width, cell
+        self.glu = nn.Linear(cell.width, 2 * cell.width)
+
+    def forward(
+        self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
+    ) -> tuple[Tensor, State]:
+        y_BTD, state = self.cell(x_BTD, state)
+        return F.glu(self.glu(F.gelu(y_BTD)), -1), state
+
+    def carry(self, state: State) -> State:
+        return self.cell.carry(state)
 
 
 class ShortConvolution(Backbone):
