@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import threading
 
 from fake_records import REFUSED, fake_records, make_record, make_spec
 
@@ -11,6 +13,7 @@ from rnnbench.literature import Published
 from rnnbench.record import FLOW, Status
 from rnnbench.report.site.gather import Gathered
 from rnnbench.report.site.sweeps import SweepCell, SweepView, Trial
+from rnnbench.serve import Pages, Server
 
 EVIL = "<script>window.hacked=1</script>\"'><img src=x onerror=window.hacked=1>"
 EVIL_TASK = "../../../etc/<img src=x onerror=window.hacked=1>"
@@ -112,3 +115,19 @@ def hostile():
         examples=lambda run_id: drawn,
         damaged={EVIL: EVIL},
     )
+
+
+@contextlib.contextmanager
+def serving(root):
+    """A server of the results under `root`, in a thread."""
+    pages = Pages(root)
+    server = Server(pages, "127.0.0.1", 0)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        pages.close()

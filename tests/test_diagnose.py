@@ -16,6 +16,7 @@ from rnnbench.testing.laws import tiny
 from rnnbench.testing.toys import TOYS, Bigrams
 from rnnbench_architectures.elman import Elman
 from rnnbench_architectures.lstm import LSTM
+from rnnbench_architectures.xlstm import XLSTM
 from rnnbench_tricks.layer_norm import LayerNorm
 
 LM = TOYS["lm"]
@@ -97,6 +98,11 @@ def test_gates_are_told_by_what_they_do_and_the_candidate_is_none():
         "input": (1, 0), "forget": (0, 1), "output": (0, 0),
     }  # fmt: skip
     assert gates["forget"]["mean"] == pytest.approx(1 / (1 + math.exp(-5)))
+
+
+def test_an_exponential_gate_is_not_told_as_if_it_were_between_0_and_1():
+    gates = gates_of(XLSTM(hidden=3, heads=1, layers=1, blocks="slstm"))
+    assert set(gates) == {"forget", "output"}
 
 
 def test_gates_that_see_more_than_the_products_are_not_told():

@@ -150,4 +150,6 @@ def test_a_recipe_is_run_reported_and_listed(write, tmp_path, monkeypatch):
     assert "2 of 2 final runs done" in done
     assert "recipe: within tolerance" in done
     assert "within tolerance" in call("reproduce")
+    ignored = call("reproduce", "recipe", "--report", "--workers", 2, code=2)
+    assert "--workers would be ignored: nothing is run" in ignored
     assert "did you mean 'recipe'" in call("reproduce", "recipes", code=2)

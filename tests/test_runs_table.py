@@ -64,6 +64,18 @@ def test_another_ending_is_refused_with_those_there_are(name, root, tmp_path):
     assert "write a bundle (.zip), or a table (.csv, .json, .parquet)" in said
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--no-weights", "--to", "runs.csv"], "--weights would be ignored: only a bundle"),
+        (["--no-weights", "--wandb", "x"], "--weights would be ignored: only a bundle"),
+        (["--to", "x.zip", "--wandb", "x"], "--to would be ignored: --wandb writes no file"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(options, said, root):
+    assert said in call("export", *options, "--out", root, code=2)
+
+
 def test_a_cell_that_a_spreadsheet_would_run_is_text(tmp_path):
     record = make_record(status=Status.CRASHED, reason="=HYPERLINK(1)")
     write_table([record], tmp_path / "runs.csv")

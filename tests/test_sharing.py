@@ -214,7 +214,7 @@ WEIGHTS = "weights.safetensors"
 NOT_LISTED = "not a file that a bundle may hold"
 HOSTILE = {
     "path traversal": (rename("runs/../../escaped.csv"), NOT_LISTED),
-    "absolute path": (rename("/tmp/escaped.csv"), NOT_LISTED),
+    "absolute path": (rename("/escaped.csv"), NOT_LISTED),
     "windows path": (rename("runs\\x\\metrics.csv"), NOT_LISTED),
     "hidden folder": (rename("runs/.ssh/metrics.csv"), NOT_LISTED),
     "code": (rename("runs/x/plugin.py"), NOT_LISTED),

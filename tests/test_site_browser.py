@@ -1,16 +1,14 @@
 """The site in a real browser, from files and from a server."""
 
 import dataclasses
-import threading
 
 import pytest
 from browsing import browser, show
 from fake_records import make_record, make_spec
-from site_of import good, hostile
+from site_of import good, hostile, serving
 
 from rnnbench.report.site import names
 from rnnbench.report.site.writer import write_site
-from rnnbench.serve import Pages, Server
 from rnnbench.store import Store
 
 __all__ = ["browser"]
@@ -214,15 +212,8 @@ def served(tmp_path):
     for seed in range(2):
         for name in ("lstm", "gru", "elman", "mgu"):
             store.write(make_record(make_spec("char-lm", name, seed=seed), 1.5 + seed / 50))
-    pages = Pages(tmp_path)
-    server = Server(pages, "127.0.0.1", 0)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server, store
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    pages.close()
+    with serving(tmp_path) as server:
+        yield server, store
     store.close()
     assert server.problems == []
 

@@ -2,11 +2,11 @@
 
 import http.client
 import socket
-import threading
 
 import pytest
 from click.testing import CliRunner
 from fake_records import make_record, make_spec
+from site_of import serving
 
 from rnnbench.cli import main
 from rnnbench.serve import Pages, ServeError, Server, is_loopback, serve
@@ -19,15 +19,8 @@ def served(tmp_path_factory):
     store = Store(root)
     store.write(make_record())
     (root / "secret.txt").write_text("precious")
-    pages = Pages(root)
-    server = Server(pages, "127.0.0.1", 0)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server, store
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    pages.close()
+    with serving(root) as server:
+        yield server, store
     store.close()
 
 

@@ -56,6 +56,13 @@ def example(*lines: str) -> str:
     return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
 
 
+def refuse_unused(name: str, unused: bool, why: str) -> None:
+    """Refuse an option that was given on the command line where it would be ignored."""
+    given = click.get_current_context().get_parameter_source(name)
+    if unused and given is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError(f"--{name} would be ignored: {why}")
+
+
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rnnbench.cli.root import RESULTS, example, main
+from rnnbench.cli.root import RESULTS, example, main, refuse_unused
 from rnnbench.cli.sweeps import start_options
 
 
@@ -45,6 +45,9 @@ def export(runs: tuple[str, ...], root: Path, task: str | None, to: Path, weight
     """
     from rnnbench.report.sharing import export_command, wandb_command
 
+    table = to.suffix != ".zip"
+    refuse_unused("weights", project is not None or table, "only a bundle (.zip) has weights")
+    refuse_unused("to", project is not None, "--wandb writes no file")
     if project is not None:
         wandb_command(root, runs, task, project)
     else:
@@ -101,6 +104,8 @@ def reproduce(name: str | None, report_only: bool, root: Any, database: str | No
     """
     from rnnbench.report import reproduce as report
 
+    for option in ("engine", "address", "workers", "studies", "html"):
+        refuse_unused(option, name is None or report_only, "nothing is run")
     if name is None:
         report.list_recipes(root, database)
         return

@@ -72,7 +72,7 @@ def leaderboard_command(
         ValueError: options that contradict each other, or a row that no board has.
     """
     asked = asked or Asked()
-    _refuse(asked, task, want_csv, attribution)
+    _refuse(asked, task, want_json, want_csv, page is not None, attribution)
     store = Store(root)
     installed = scan()[0]
     boards = mark_absent(build(store.records(task=task), task, method=asked.method), installed)
@@ -117,8 +117,18 @@ def items_of(store: Store) -> ReadItems:
     return read
 
 
-def _refuse(asked: Asked, task: str | None, want_csv: bool, attribution: bool) -> None:
+def _refuse(
+    asked: Asked, task: str | None, want_json: bool, want_csv: bool, page: bool, attribution: bool
+) -> None:
+    """Refuse options of which one would be ignored."""
     options = [f"--{name}" for name in asked.sections]
+    if want_json and want_csv:
+        raise ValueError("--json and --csv: ask for one after the other")
+    if page and options and not want_json:
+        raise ValueError(
+            f"{options[0]} is printed, and --html writes what it shows without being asked: "
+            "ask for one after the other"
+        )
     if options and attribution:
         raise ValueError(f"--attribution and {options[0]}: ask for one after the other")
     if options and want_csv:
