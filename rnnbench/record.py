@@ -218,10 +218,16 @@ class Record:
     def from_json(cls, text: str | bytes, origin: str = "this record") -> Record:
         """Raises ValueError, which names `origin`, on damage and on a newer format."""
         try:
-            d = json.loads(text, parse_constant=lambda _: None)  # NaN and infinities
+            d = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
         except ValueError as error:
             raise ValueError(f"{origin} is damaged: not JSON ({error})") from error
         return cls.from_dict(d, origin, plain=True)
+
+
+def _finite(text: str) -> float | None:
+    """A number of JSON; null for one that is too large, such as 1e999."""
+    value = float(text)
+    return value if math.isfinite(value) else None
 
 
 def _plain(value: Any, where: str) -> Any:

@@ -166,3 +166,12 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path, monkeypatch):
         atomic.replace_file(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("written", ["NaN", "-Infinity", "1e999", "-1e999"])
+def test_a_figure_on_disk_that_is_not_finite_makes_the_record_a_failure(written):
+    """However it came there, such as in a folder that was copied."""
+    text = make_record(make_spec("adding", "gru"), 0.125).as_json()
+    found = Record.from_json(text.replace('"mse": 0.125', f'"mse": {written}'))
+    assert found.status is Status.NAN
+    assert found.value("test") is None

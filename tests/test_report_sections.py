@@ -130,6 +130,8 @@ def test_the_command_tells_the_sections_in_words_and_as_data(records, tmp_path):
     for options, complaint in (
         (["--effort", "--csv"], "--effort has no --csv"),
         (["--effort", "--attribution"], "ask for one after the other"),
+        (["--json", "--csv"], "ask for one after the other"),
+        (["--effort", "--html", "site"], "--effort is printed, and --html writes"),
         (["char-lm", "--across"], "leave 'char-lm' away"),
         (["--against", "lstmm"], "did you mean 'lstm'"),
         (["--centre", "median"], "about means"),
