@@ -146,6 +146,16 @@ def test_bag_of_words_reads_out_the_mean_of_the_embeddings():
 
 
 @torch.no_grad()
+def test_bag_of_words_goes_on_from_its_state_whatever_the_chunks():
+    backbone, x_BTD = BagOfWords(hidden=3).build(3, causal=False), torch.randn(2, 7, 3).double()
+    whole, state = backbone(x_BTD)[0], None
+    parts = []
+    for part in x_BTD.split([3, 1, 3], 1):
+        y_BTD, state = backbone(part, state)
+        parts.append(y_BTD)
+    torch.testing.assert_close(torch.cat(parts, 1), whole)
+
+
 def test_bag_of_words_is_blind_to_the_order_and_a_tcn_is_not():
     task = TOYS["regress"]
     x = torch.tensor([[1, 2, 3, 4, 5, 6, 0, 0]])
