@@ -165,6 +165,16 @@ def test_weights_of_another_model_are_refused(bundle, store):
         verify(store, only(store))
 
 
+def test_weights_too_few_for_the_model_are_refused_before_it_is_built(bundle, store, monkeypatch):
+    import_bundle(bundle, store)
+    path = store.run_dir(only(store).run_id) / "weights.safetensors"
+    name, smallest = min(load_file(path).items(), key=lambda item: item[1].numel())
+    save_file({name: smallest}, path)
+    monkeypatch.setattr("rnnbench.training.Training", None)
+    with pytest.raises(VerificationError, match=r"numbers, and its model has \d+"):
+        verify(store, only(store))
+
+
 def test_a_run_that_did_not_end_well_cannot_be_verified(origin, store):
     record = only(Store(origin))
     record.status, record.reason = Status.NAN, "loss at step 3"
@@ -278,8 +288,11 @@ def refused(path, store, match="bundle|damaged"):
 
 
 def test_content_that_differs_from_its_checksum_is_refused(bundle, tmp_path, store):
-    changed = repacked(bundle, tmp_path / "c.zip", replace("metrics.csv", b"1"), consistent=False)
-    refused(changed, store, "damaged|size or sha256")
+    size = len(next(text for name, text in contents(bundle).items() if name.endswith(".csv")))
+    for text in (b"1", b"1" * size, b"1" * 2 * size):
+        changed = replace("metrics.csv", text)
+        refused(repacked(bundle, tmp_path / "c.zip", changed, consistent=False), store,
+                "its size or sha256 is not|larger than")  # fmt: skip
 
 
 def test_a_link_is_refused(bundle, tmp_path, store):

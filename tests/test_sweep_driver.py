@@ -16,6 +16,7 @@ import pytest
 from fake_work import BENCH, make_engine, starts
 
 from rnnbench.database import open_database
+from rnnbench.sharing.origin import VERIFIED, imported, stamp
 from rnnbench.store import Store
 from rnnbench.sweep.driver import run_sweep
 from rnnbench.sweep.file import SweepError, parse_sweep
@@ -134,6 +135,24 @@ def test_a_run_that_another_sweep_finished_is_taken(tmp_path):
     second = run(text, tmp_path)
     assert (second.ran, second.taken) == (0, 12)
     assert len(rows_of(tmp_path, "third")) == 12
+
+
+def test_a_run_that_was_imported_is_taken_once_it_was_verified(tmp_path):
+    text = SWEEP.replace("sampler: random", "sampler: qmc").replace("trials: 3", "trials: 1")
+    text = text.replace("{low: 1e-4, high: 1e-1, log: true}", "{choices: [1e-3]}")
+    run(text, tmp_path)
+    store = Store(tmp_path)
+    records = list(store.records())
+    for i, record in enumerate(records):
+        imported(record, "0123")
+        if i % 2:
+            stamp(record, VERIFIED, "evaluated again", [])
+        record.attempt = 9  # an import finds no record there, and here one stands
+        store.write(record)
+    store.close()
+    again = run(text.replace("name: sweep", "name: other"), tmp_path)
+    assert again.complete
+    assert (again.ran, again.taken) == (len(records) - len(records) // 2, len(records) // 2)
 
 
 def test_the_same_configuration_proposed_twice_runs_once(tmp_path):
