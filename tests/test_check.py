@@ -168,11 +168,14 @@ UNLIKE = (
 )  # fmt: skip
 
 
-def test_every_architecture_trains_a_step_or_is_refused_on_tasks_of_each_make():
-    lines, crashed = table(UNLIKE, scan()[0]["architectures"], [None])
-    assert not crashed, "\n".join(crashed)
-    trained = {line.split()[1] for line in lines if "parameters" in line}
-    assert trained == set(scan()[0]["architectures"]), "each is possible on some task"
+def test_every_architecture_trains_a_step_on_a_task_of_some_make():
+    """On the others it may or may not: the slow matrix below visits all."""
+    left = set(scan()[0]["architectures"])
+    for task in UNLIKE:  # the next for those that this one refuses
+        lines, crashed = table([task], sorted(left), [None])
+        assert not crashed, "\n".join(crashed)
+        left -= {line.split()[1] for line in lines if "parameters" in line}
+    assert not left, "each is possible on some task"
 
 
 def test_every_trick_trains_a_step_on_some_task_and_is_refused_elsewhere():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -277,7 +278,8 @@ def test_ctrl_c_ends_a_run_in_order_and_the_same_command_goes_on(tmp_path):
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
-    assert "interrupted: SIGINT at step" in output
+    # The signal lands between two steps or in an evaluation, as it happens.
+    assert re.search(r"interrupted: SIGINT (at step \d|while evaluating)", output), output
     (path,) = tmp_path.glob("runs/*/record.json")
     assert json.loads(path.read_text())["status"] == "interrupted"
     resumed = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=120)

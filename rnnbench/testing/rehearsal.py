@@ -222,32 +222,30 @@ def _held(trick: Trick, offered: Iterable[Place]) -> Iterator[Place]:
 
 
 @functools.lru_cache(maxsize=512)
-def bare(place: Place, moments: tuple[tuple[int, float], ...], dtype: torch.dtype,
-         steepness: float) -> tuple[Any, ...]:  # fmt: skip
+def bare(place: Place, moments: tuple[tuple[int, float], ...]) -> tuple[Any, ...]:
     """The outcome without a trick."""
-    return Run(place, (), dtype=dtype, steepness=steepness).steps(moments).outcome()
+    return Run(place, ()).steps(moments).outcome()
 
 
-def has_effect(place: Place, tricks: Sequence[Trick], on: Sequence[Trick] = ()) -> bool:
+@functools.lru_cache(maxsize=256)
+def late(place: Place, tricks: tuple[Trick, ...], steepness: float) -> Run:
+    """A run late in training; in double precision, so that rounding is not taken for an effect."""
+    return Run(place, tricks, dtype=torch.float64, steepness=steepness).steps(LATE)
+
+
+def has_effect(place: Place, tricks: tuple[Trick, ...], on: tuple[Trick, ...] = ()) -> bool:
     """Whether `tricks` change anything against training with the tricks `on` alone.
 
-    Late in training; in double precision, so that rounding is not taken for an effect; then with
-    a steep loss as well.
+    Late in training, with a loss as it is and with a steep one.
     """
     for steepness in (1.0, STEEP):
-        with_tricks = Run(place, tricks, dtype=torch.float64, steepness=steepness).steps(LATE)
-        without = (
-            bare(place, LATE, torch.float64, steepness)
-            if not on
-            else Run(place, on, dtype=torch.float64, steepness=steepness).steps(LATE).outcome()
-        )
-        if not alike(with_tricks.outcome(), without, 1e-9):
+        with_tricks, plain = late(place, tricks, steepness), late(place, on, steepness)
+        if not alike(with_tricks.outcome(), plain.outcome(), 1e-9):
             return True
         sites = with_tricks.tricks.at_site
-        if sites["evaluation"] or sites["optimizer"]:  # also what averages weights
-            plain = Run(place, on, dtype=torch.float64, steepness=steepness).steps(LATE)
-            if not alike(with_tricks.evaluated(), plain.evaluated(), 1e-9):
-                return True
+        evaluates = bool(sites["evaluation"] or sites["optimizer"])  # also what averages weights
+        if evaluates and not alike(with_tricks.evaluated(), plain.evaluated(), 1e-9):
+            return True
     return False
 
 

@@ -65,7 +65,7 @@ def null_changes_nothing(trick: Trick) -> None:
                 if refusal(trick, place) is None:
                     raise Broken(f"{place.words}: accepted, but refused at null: {why}") from why
                 continue
-            without = bare(place, EARLY, torch.float32, 1.0)
+            without = bare(place, EARLY)
             for what, a, b in zip(("the losses", "the gradients", "the parameters"),
                                   run.outcome(), without, strict=True):  # fmt: skip
                 found = differ(a, b)
@@ -199,7 +199,7 @@ def composes(trick: Trick) -> None:
     mine = list(some(trick))
     for other in others:
         shared = (p for p in mine if refusal(other, p) is None)
-        for place in itertools.islice(shared, 3):
+        for place in itertools.islice(shared, 2):
             for order in ((trick, other), (other, trick)):
                 _compose(place, order, trick, other)
 
