@@ -251,7 +251,7 @@ def test_wrong_input_is_refused_in_under_a_second():
 
 
 def test_ctrl_c_ends_a_run_in_order_and_the_same_command_goes_on(tmp_path):
-    tiny = [s for s in TINY if not s.startswith("budget.steps")] + ["budget.steps=3000"]
+    tiny = [s for s in TINY if not s.startswith("budget.steps")] + ["budget.steps=1000"]
     command = [
         sys.executable,
         "-m",
@@ -284,7 +284,7 @@ def test_ctrl_c_ends_a_run_in_order_and_the_same_command_goes_on(tmp_path):
     assert json.loads(path.read_text())["status"] == "interrupted"
     resumed = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=120)
     assert resumed.returncode == 0, resumed.stderr
-    assert json.loads(path.read_text())["cost"]["steps"] == 3000
+    assert json.loads(path.read_text())["cost"]["steps"] == 1000
     steps = [
         int(line.split(",")[0])
         for line in Path(path.parent, "metrics.csv").read_text().splitlines()[1:]

@@ -1,6 +1,6 @@
 """What modern recurrences can and cannot do, at small size: run by name, `pytest -m slow -s`.
 
-Seconds to a few minutes each on one core. The figures are test accuracies after one seed.
+A few minutes each on one core. The figures are test accuracies after one seed.
 """
 
 import pytest
@@ -8,10 +8,10 @@ from learning import accuracy_after
 
 from rnnbench_architectures.deltanet import DeltaNet
 from rnnbench_architectures.elman import Elman
-from rnnbench_architectures.lru import LRU
 from rnnbench_architectures.lstm import LSTM
 from rnnbench_architectures.mamba import Mamba
 from rnnbench_architectures.mingru import MinGRU
+from rnnbench_architectures.s4d import S4D
 from rnnbench_architectures.transformer import Transformer
 from rnnbench_architectures.xlstm import XLSTM
 from rnnbench_tasks.mqar import MQAR
@@ -26,8 +26,8 @@ COPY = SelectiveCopy(noise=32, tokens=6, vocabulary=10, train_items=20_000)
 RECALL = MQAR(vocabulary=64, length=32, pairs=4, train_items=20_000)
 
 
-def accuracy(task, architecture, steps):
-    found, weights = accuracy_after(task, architecture, steps=steps, **HOW)
+def accuracy(task, architecture, steps, **more):
+    found, weights = accuracy_after(task, architecture, steps=steps, **HOW, **more)
     print(f"{task.name}: {architecture} after {steps} steps, {weights:,} weights: {found:.3f}")
     return found
 
@@ -45,17 +45,16 @@ def test_only_recurrences_whose_gates_see_their_state_track_parity_beyond_traini
     assert max(accuracy(PARITY, a, steps=1500) for a in fail) < 0.6
 
 
-def test_selection_by_the_input_copies_selectively_what_a_fixed_recurrence_confuses():
+def test_selection_by_the_input_solves_selective_copying_and_a_fixed_recurrence_does_not():
     """Gu & Dao (2023), table 1: Mamba 99.8, S4 18.3; Feng et al. (2024), table 1: minGRU 99.5.
 
-    There are 4,096 noise tokens and many more steps of training; among 32 a fixed recurrence with
-    gated maps above it still gets most of 6 tokens.
+    There are 4,096 noise tokens and 400,000 steps of training; here 32 and a few thousand. The task
+    calls 0.97 solved.
     """
-    selective = [Mamba(hidden=16, units=8), MinGRU(hidden=64, layers=3)]
-    fixed = LRU(hidden=32, units=64)
-    worst = min(accuracy(COPY, a, steps=1500) for a in selective)
-    assert worst > 0.85
-    assert accuracy(COPY, fixed, steps=1500) < worst - 0.1
+    solve = {Mamba(hidden=32, units=16): 2000, MinGRU(hidden=64, layers=3): 4000}
+    for selective, steps in solve.items():
+        assert accuracy(COPY, selective, steps, one_cycle=True) >= 0.97
+    assert accuracy(COPY, S4D(hidden=32), 4000, one_cycle=True) < 0.85
 
 
 def test_attention_and_the_delta_rule_recall_associations_at_small_width():

@@ -9,7 +9,8 @@ into C blocks of L steps, of which C·L is T or a little less:
 
 so that L + C calls on large tensors do what T calls on small ones would. There is no division and
 no logarithm: it is as exact as the loop, for complex numbers, and for factors of 0. Time and
-memory are linear in T. The same on any device; the derivative is the same scan backwards,
+memory are linear in T. The same on any device, though on a GPU kernels run it where they agree
+(`linear_kernel`); the derivative is the same scan backwards,
 
     g_t = ∂L/∂h_t + conj(a_{t+1}) ⊙ g_{t+1},   ∂L/∂b_t = g_t,   ∂L/∂a_t = g_t ⊙ conj(h_{t-1}),
 
@@ -26,6 +27,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from rnnbench.nn import linear_kernel
 
 WIDE = 8192  # numbers a step from which a call's overhead on the CPU no longer counts
 SHORT = 32  # steps below which there is nothing to gain from blocks
@@ -90,6 +93,11 @@ def _apply(a: Tensor, b: Tensor, start: Tensor, backwards: bool) -> Tensor:
 
 
 def _scan(a: Tensor, b: Tensor, start: Tensor, backwards: bool) -> Tensor:
+    kernel = linear_kernel.chosen(b, _in_blocks) if b.is_cuda else None
+    return (kernel or _in_blocks)(a, b, start, backwards)
+
+
+def _in_blocks(a: Tensor, b: Tensor, start: Tensor, backwards: bool) -> Tensor:
     steps = b.shape[1]
     h = torch.empty_like(b, memory_format=torch.contiguous_format)
     blocks = _blocks(steps, start.numel(), b.is_cuda)

@@ -129,7 +129,7 @@ def _tricks(board: Board) -> str:
         for effect in comparison.effects:
             if effect.verdict == "helps":
                 helps.append(f"{comparison.name} helps {effect.architecture} "
-                             f"({wording.difference(effect)})")  # fmt: skip
+                             f"({wording.difference(effect)} on the same seeds)")  # fmt: skip
             elif effect.verdict == "hurts":
                 hurts.append(f"{comparison.name} hurts {effect.architecture}")
             unclear += effect.verdict == "unclear"

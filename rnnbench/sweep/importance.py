@@ -90,7 +90,8 @@ def _shares(
         return (), "nothing was searched"
     least = LEAST_TRIALS[evaluator]
     if len(trials) < least:
-        return (), f"{len(trials)} finished trials are too few to tell: search {least} or more"
+        many = "1 finished trial is" if len(trials) == 1 else f"{len(trials)} finished trials are"
+        return (), f"{many} too few to tell: search {least} or more"
     distributions = {n: distribution(Dimension.from_dict(n, entry)) for n, entry in space.items()}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=SEED))

@@ -83,7 +83,12 @@ def report() -> list[dict[str, Any]]:
 
 def note(cell: Cell, tier: str, reason: str = "", seconds: float = 0.0) -> None:
     """Put a use into the report."""
-    key = (describe(cell), tier, reason)
+    note_named(describe(cell), tier, reason, seconds)
+
+
+def note_named(name: str, tier: str, reason: str = "", seconds: float = 0.0) -> None:
+    """`note`, of what is no cell."""
+    key = (name, tier, reason)
     _use.used[key] = _use.used.get(key, 0.0) + seconds
 
 

@@ -1,0 +1,70 @@
+"""Whether kernels run the scan of linear recurrences on a GPU: where Triton is, and they agree."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from rnnbench.nn.scan.agreement import TOLERANCE
+from rnnbench.nn.scan.tiers import chosen as tier
+from rnnbench.nn.scan.tiers import note_named
+
+Scan = Callable[[Tensor, Tensor, Tensor, bool], Tensor]  # of a, b, start, backwards
+NAME = "linear scan"
+STEPS = 150  # of the comparison: several chunks and an uneven last one
+
+
+def chosen(b: Tensor, plain: Scan) -> Scan | None:
+    """The kernels for tensors like b, or None where `plain` has to do it; either is reported."""
+    if tier() == "eager":
+        note_named(NAME, "eager")
+        return None
+    kernel, reason = agreed(b.device, b.dtype, plain)
+    note_named(NAME, "triton" if kernel else "eager", reason)
+    return kernel
+
+
+@functools.cache
+def agreed(device: torch.device, dtype: torch.dtype, plain: Scan) -> tuple[Scan | None, str]:
+    """The kernels if they give on random values what `plain` gives, else why there are none."""
+    try:
+        from rnnbench.nn.linear_triton import scan
+    except ImportError:
+        return None, "triton is not installed"
+    try:
+        reason = difference(scan, plain, device, dtype)
+    except Exception as error:  # a compiler, a driver: whatever it is, the plain scan runs
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    if not reason:
+        return scan, ""
+    warnings.warn(
+        f"The kernels of the linear scan do not run on {device}: {reason}. A slower tier runs it.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return None, reason
+
+
+def difference(kernel: Scan, plain: Scan, device: torch.device, dtype: torch.dtype) -> str:
+    """Where two scans differ on random values, or ""."""
+    random = torch.Generator(device).manual_seed(7)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=random, dtype=dtype, device=device)
+
+    b, start = normal(2, STEPS, 3), normal(2, 3)
+    factors = normal(2, STEPS, 3) / 2
+    for what, a in (("", factors), (" of factors in common", factors[:, :, :1].expand_as(b))):
+        for backwards in (False, True):
+            expected, found = (f(a, b, start, backwards) for f in (plain, kernel))
+            real = expected.real.dtype if dtype.is_complex else dtype
+            worst = float((expected - found).abs().max())
+            scale = float(expected.abs().max())
+            if not worst <= TOLERANCE[real] * scale:  # also where it is NaN
+                way = "backwards" if backwards else "forwards"
+                return f"{way}, a scan{what} differs by {worst:.2g}, of values up to {scale:.2g}"
+    return ""
