@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import json
 import math
 from collections.abc import Mapping
@@ -195,8 +196,8 @@ class Record:
                 f"{origin} was written by a newer rnnbench (record format {d['format']}, this one "
                 f"reads up to {RECORD_FORMAT}); upgrade rnnbench to read it"
             )
-        names = {f.name for f in dataclasses.fields(cls)}
-        wrong = (names ^ set(d)) - {"format", "run_id"}
+        names = _names(cls)
+        wrong = (names ^ d.keys()) - {"format", "run_id"}
         if wrong:
             raise ValueError(f"{origin} is damaged: missing or unknown fields {sorted(wrong)}")
         try:
@@ -222,6 +223,11 @@ class Record:
         except ValueError as error:
             raise ValueError(f"{origin} is damaged: not JSON ({error})") from error
         return cls.from_dict(d, origin, plain=True)
+
+
+@functools.cache
+def _names(cls: type[Record]) -> frozenset[str]:
+    return frozenset(f.name for f in dataclasses.fields(cls))
 
 
 def _finite(text: str) -> float | None:

@@ -273,7 +273,7 @@ class Store:
         query = query.where(*(result.c[name] == value for name, value in asked.items()))
         with reader(self.engine).begin() as connection:
             # Sorted here, because each database has its own idea of the order of text.
-            ids = [row.run_id for row in sorted(connection.execute(query))]
+            ids = [row[-1] for row in sorted(map(tuple, connection.execute(query)))]
         for some in _chunks(ids):
             query = select(result.c.run_id, result.c.record).where(result.c.run_id.in_(some))
             with reader(self.engine).begin() as connection:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats as distributions
 
 from rnnbench.board import Board, Row
 from rnnbench.effort import searched_alike
@@ -32,6 +31,7 @@ from rnnbench.stats import (
     welch,
 )
 from rnnbench.stats.intervals import RESAMPLES, SEED, Method, centre
+from rnnbench.stats.student import quantile
 
 ReadItems = Callable[[str], ItemTable | None]  # of a run, by its id
 
@@ -279,7 +279,7 @@ def _interval(mine: Sequence[float], its: Sequence[float], method: Method) -> Es
         )
         low, high = np.quantile(one - two, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         return Estimate(difference, len(mine), None, float(low), float(high))
-    half = float(distributions.t.ppf((1 + LEVEL) / 2, welch(mine, its).df)) * _error(mine, its)
+    half = float(quantile((1 + LEVEL) / 2, welch(mine, its).df)) * _error(mine, its)
     return Estimate(difference, len(mine), None, difference - half, difference + half)
 
 

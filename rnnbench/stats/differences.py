@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats as distributions
 
 from rnnbench.stats.intervals import RESAMPLES, SEED, STANDARD, Method, estimate, finite
+from rnnbench.stats.student import two_sided
 
 ALPHA = 0.05  # of the tests
 AT_ONCE = 4_000_000  # numbers of a batch of permutations, so that memory stays small
@@ -60,7 +60,7 @@ def welch(first: Sequence[float], second: Sequence[float]) -> Difference:
     t = difference / math.sqrt(error)
     # In parts of the whole, so that tiny variances don't underflow when squared.
     df = 1 / ((error_a / error) ** 2 / (one.n - 1) + (error_b / error) ** 2 / (two.n - 1))
-    return Difference(difference, t, df, float(2 * distributions.t.sf(abs(t), df)))
+    return Difference(difference, t, df, float(two_sided(t, df)))
 
 
 def paired(first: Sequence[float], second: Sequence[float]) -> Difference:
@@ -79,9 +79,7 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Difference:
         t = 0.0 if same else math.copysign(math.inf, found.mean)
         return Difference(found.mean, t, float(found.n - 1), float(same))
     t = found.mean / (found.deviation / math.sqrt(found.n))
-    return Difference(
-        found.mean, t, float(found.n - 1), float(2 * distributions.t.sf(abs(t), found.n - 1))
-    )
+    return Difference(found.mean, t, float(found.n - 1), float(two_sided(t, found.n - 1)))
 
 
 def permuted(
@@ -125,8 +123,10 @@ def permutation_p(a_PN: np.ndarray, b_PM: np.ndarray, kind: Any, method: Method)
     Args:
         kind: "independent", or "samples" for values in pairs; see `scipy.stats.permutation_test`.
     """
+    from scipy import stats  # a second to import, and few boards need it
+
     of: Any = np.mean if method.centre == "mean" else np.median
-    found = distributions.permutation_test(
+    found = stats.permutation_test(
         (a_PN, b_PM),
         lambda x, y, axis: of(x, axis=axis) - of(y, axis=axis),
         permutation_type=kind,

@@ -9,7 +9,8 @@ from functools import cache
 from typing import Literal
 
 import numpy as np
-from scipy import stats as distributions
+
+from rnnbench.stats.student import quantile
 
 LEVEL = 0.95  # of the intervals
 RESAMPLES = 9_999  # of a bootstrap or of a permutation test that is not exact
@@ -107,7 +108,9 @@ def bootstrap(values: np.ndarray, of: str = "mean") -> tuple[float, float]:
 
     The median's jackknife takes two values at most, so BCa has nothing to go by there.
     """
-    found = distributions.bootstrap(
+    from scipy import stats
+
+    found = stats.bootstrap(
         (values,),
         np.mean if of == "mean" else np.median,
         n_resamples=RESAMPLES,
@@ -122,7 +125,7 @@ def bootstrap(values: np.ndarray, of: str = "mean") -> tuple[float, float]:
 @cache
 def t_quantile(df: int) -> float:
     """Of Student's t, for a two-sided interval."""
-    return float(distributions.t.ppf((1 + LEVEL) / 2, df))
+    return float(quantile((1 + LEVEL) / 2, df))
 
 
 def finite(sample: Sequence[float]) -> np.ndarray:

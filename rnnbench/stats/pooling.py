@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats as distributions
 
 from rnnbench.stats.intervals import LEVEL, SEED, Estimate
 
@@ -74,7 +73,9 @@ def _iqm(values_RN: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
     """The mean between the quartiles of weighted values: scipy's `trim_mean` where all weigh the
     same and their number divides by four."""
     if np.ptp(weights_RN) == 0:
-        return np.asarray(distributions.trim_mean(values_RN, 0.25, axis=1))
+        from scipy import stats
+
+        return np.asarray(stats.trim_mean(values_RN, 0.25, axis=1))
     order = np.argsort(values_RN, axis=1)
     values = np.take_along_axis(values_RN, order, 1)
     weights = np.take_along_axis(weights_RN, order, 1)

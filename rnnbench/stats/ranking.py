@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats as distributions
+from scipy.special import fdtrc
 
 from rnnbench.stats.differences import ALPHA
 
@@ -38,7 +38,9 @@ def rank_methods(values_KN: Sequence[Sequence[float]], higher_is_better: bool) -
     """
     values = np.asarray(values_KN, dtype=float)
     losses = -values if higher_is_better else values
-    return distributions.rankdata(np.where(np.isfinite(losses), losses, np.inf), axis=0)
+    from scipy.stats import rankdata
+
+    return rankdata(np.where(np.isfinite(losses), losses, np.inf), axis=0)
 
 
 def friedman(ranks_KN: np.ndarray) -> Friedman:
@@ -65,7 +67,7 @@ def friedman(ranks_KN: np.ndarray) -> Friedman:
     if left <= 1e-9 * tasks * degrees:
         return Friedman(chi2, math.inf, 0.0)
     f = (tasks - 1) * chi2 / left
-    return Friedman(chi2, f, float(distributions.f.sf(f, degrees, others)))
+    return Friedman(chi2, f, float(fdtrc(degrees, others, f)))
 
 
 def critical_difference(count: int, tasks: int, alpha: float = ALPHA) -> float:
@@ -73,7 +75,9 @@ def critical_difference(count: int, tasks: int, alpha: float = ALPHA) -> float:
 
     q sqrt(k (k + 1) / (6 N)), q being the studentized range's quantile over sqrt(2).
     """
-    q = float(distributions.studentized_range.ppf(1 - alpha, count, np.inf)) / math.sqrt(2)
+    from scipy.stats import studentized_range
+
+    q = float(studentized_range.ppf(1 - alpha, count, np.inf)) / math.sqrt(2)
     return q * math.sqrt(count * (count + 1) / (6 * tasks))
 
 

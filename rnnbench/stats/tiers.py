@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats as distributions
 
 from rnnbench.stats.differences import ALPHA, holm, permutation_p
 from rnnbench.stats.intervals import STANDARD, Method, centre, finite
+from rnnbench.stats.student import two_sided
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _welch(values: list[np.ndarray], a: np.ndarray, b: np.ndarray, _: Method) ->
         1.0,
         (error[a] / safe) ** 2 / (n[a] - 1) + (error[b] / safe) ** 2 / (n[b] - 1),
     )
-    p = 2 * distributions.t.sf(difference / np.sqrt(safe), df)
+    p = two_sided(difference / np.sqrt(safe), df)
     return np.where(certain, (difference == 0).astype(float), p)
 
 
