@@ -227,6 +227,11 @@ class Attribution:
         return any(e.verdict != "missing" for c in self.comparisons for e in c.effects)
 
 
+LEAST_TRIALS = 10
+"""Finished trials of a cell from which it can be told which setting mattered: from fewer, shares
+are those of chance."""
+
+
 @dataclass(frozen=True)
 class CellImportance:
     """How much each searched setting of one cell of a sweep mattered to what validation said.

@@ -196,7 +196,7 @@ class Record:
                 f"{origin} was written by a newer rnnbench (record format {d['format']}, this one "
                 f"reads up to {RECORD_FORMAT}); upgrade rnnbench to read it"
             )
-        names = _names(cls)
+        names = _names()
         wrong = (names ^ d.keys()) - {"format", "run_id"}
         if wrong:
             raise ValueError(f"{origin} is damaged: missing or unknown fields {sorted(wrong)}")
@@ -226,8 +226,8 @@ class Record:
 
 
 @functools.cache
-def _names(cls: type[Record]) -> frozenset[str]:
-    return frozenset(f.name for f in dataclasses.fields(cls))
+def _names() -> frozenset[str]:
+    return frozenset(f.name for f in dataclasses.fields(Record))
 
 
 def _finite(text: str) -> float | None:

@@ -8,6 +8,7 @@ import threading
 
 from fake_records import REFUSED, fake_records, make_record, make_spec
 
+from rnnbench.board import CellImportance
 from rnnbench.leaderboard import build
 from rnnbench.literature import Published
 from rnnbench.record import FLOW, Status
@@ -64,8 +65,16 @@ def good():
         sweeps=[SweepView("quick", "running", "quick.yaml", "name: quick\n\ntasks: []\n", cells)],
         literature={"char-lm": (ZAREMBA,)},
         about={"char-lm": "Predict the next character."},
+        mattered=lambda sweep: MATTERED,
         examples=lambda run_id: DRAWINGS if run_id.startswith("char-lm") else (),
     )
+
+
+MATTERED = (
+    CellImportance("quick", "char-lm.gru", "char-lm", "gru", ("clip",), 12,
+                   (("optimizer.lr", 0.83), ("architecture.hidden", 0.17))),
+    CellImportance("quick", "char-lm.lstm", "char-lm", "lstm", (), 3, (), "3 are too few"),
+)  # fmt: skip
 
 
 def hostile():
@@ -112,6 +121,11 @@ def hostile():
         sweeps=[SweepView(EVIL, "running", EVIL, EVIL, (cell,))],
         literature={EVIL_TASK: (link,)},
         about={EVIL_TASK: EVIL},
+        mattered=lambda sweep: (
+            dataclasses.replace(
+                MATTERED[0], architecture=EVIL, task=EVIL_TASK, shares=((EVIL, 1.0),), note=EVIL
+            ),
+        ),
         examples=lambda run_id: drawn,
         damaged={EVIL: EVIL},
     )

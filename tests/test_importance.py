@@ -7,6 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from rnnbench.database import open_database
+from rnnbench.report.site.gather import gather
+from rnnbench.store import Store
 from rnnbench.sweep.importance import importances
 from rnnbench.sweep.space import Dimension
 from rnnbench.sweep.tables import create_sweep_tables, sweep_cell, trial
@@ -64,3 +66,13 @@ def test_a_dimension_is_read_back_as_it_was_written():
     when = Dimension("a.b", "float", 0.0, 1.0, step=0.25, when=(("a.c", (1, 2)),))
     for d in (LR, HIDDEN, RESET, when):
         assert Dimension.from_dict(d.name, json.loads(json.dumps(d.as_dict()))) == d
+
+
+def test_a_sweeps_page_asks_only_where_trials_are_enough(tmp_path):
+    for trials, cells in ((9, 0), (12, 1)):
+        folder = tmp_path / str(trials)
+        folder.mkdir()
+        a_sweep(folder, trials, lambda p: p["architecture.hidden"])
+        store = Store(folder)
+        assert len(gather(store).mattered("s")) == cells
+        store.close()

@@ -176,6 +176,13 @@ def test_the_command_is_quoted_for_a_shell_and_keeps_no_key():
 # ------------------------------------------------------------------------------------ a sweep
 
 
+def test_a_sweep_shows_which_setting_mattered_in_the_cells_that_can_tell(site):
+    page = site.render("sweeps/quick.html")
+    (section,) = re.findall(r"<tbody>(?:(?!<tbody>).)*83%.*?</tbody>", page, re.S)
+    words = " ".join(re.sub(r"<[^>]*>", " ", section).split())
+    assert words == "char-lm: gru + clip 12 83% 17%"
+
+
 def test_a_sweep_shows_each_trial_as_it_stands_and_why_others_are_not_there(site):
     page = site.render("sweeps/quick.html")
     for text in ("final run, seed 1: done", "trial 1: pruned", "trial 2: nan", "trial 3: running",

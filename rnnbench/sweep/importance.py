@@ -11,14 +11,13 @@ import sqlalchemy as sa
 from optuna.importance import BaseImportanceEvaluator
 from optuna.trial import TrialState, create_trial
 
-from rnnbench.board import CellImportance
+from rnnbench.board import LEAST_TRIALS, CellImportance
 from rnnbench.database import reader
 from rnnbench.sweep.sampling import distribution
 from rnnbench.sweep.space import Dimension
 from rnnbench.sweep.tables import create_sweep_tables, sweep_cell, trial
 
 Evaluator = Literal["ped-anova", "fanova"]
-LEAST_TRIALS = {"ped-anova": 10, "fanova": 10}  # from fewer, shares are those of chance
 SEED = 0  # of the forest
 
 
@@ -88,10 +87,9 @@ def _shares(
     """The shares, the largest first, or () and why there are none."""
     if not space:
         return (), "nothing was searched"
-    least = LEAST_TRIALS[evaluator]
-    if len(trials) < least:
+    if len(trials) < LEAST_TRIALS:
         many = "1 finished trial is" if len(trials) == 1 else f"{len(trials)} finished trials are"
-        return (), f"{many} too few to tell: search {least} or more"
+        return (), f"{many} too few to tell: search {LEAST_TRIALS} or more"
     distributions = {n: distribution(Dimension.from_dict(n, entry)) for n, entry in space.items()}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=SEED))

@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rnnbench.board import Board
+from rnnbench.board import LEAST_TRIALS, Board, CellImportance
 from rnnbench.index import result
 from rnnbench.leaderboard import build, mark_absent
 from rnnbench.literature import LiteratureError, Published, published
@@ -42,6 +42,8 @@ class Gathered:
         examples: what a run kept to be looked at, by its id; () for most.
         literature: task -> published results, or what is wrong with their list.
         about: task -> what it is, in a sentence.
+        mattered: which searched settings mattered in the cells of a sweep, by its name; () where no
+            cell has trials enough to tell.
     """
 
     boards: Sequence[Board]
@@ -51,6 +53,7 @@ class Gathered:
     literature: Mapping[str, tuple[Published, ...] | str] = field(default_factory=dict)
     about: Mapping[str, str] = field(default_factory=dict)
     examples: Callable[[str], Sequence[Mapping[str, Any]]] = lambda run_id: ()
+    mattered: Callable[[str], Sequence[CellImportance]] = lambda sweep: ()
     damaged: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -98,6 +101,7 @@ def gather(
         literature={name: _published(name) for name in names},
         about={name: _about(name) for name in names},
         examples=lambda run_id: read_examples(store, run_id),
+        mattered=lambda sweep: _mattered(store, next(s for s in sweeps if s.name == sweep)),
         damaged=dict(store.damaged),
     )
 
@@ -164,6 +168,14 @@ def read_examples(store: Store, run_id: str) -> Sequence[Mapping[str, Any]]:
     except (OSError, ValueError, KeyError, TypeError):
         return ()
     return [e for e in found if isinstance(e, dict)] if isinstance(found, list) else ()
+
+
+def _mattered(store: Store, sweep: SweepView) -> Sequence[CellImportance]:
+    if max((cell.searched for cell in sweep.cells), default=0) < LEAST_TRIALS:
+        return ()
+    from rnnbench.sweep.importance import importances  # it brings Optuna, a second
+
+    return importances(store.engine, sweep=sweep.name)
 
 
 def _published(task: str) -> tuple[Published, ...] | str:

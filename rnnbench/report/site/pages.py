@@ -210,9 +210,11 @@ class Site:
 
     def _sweep(self, view: SweepView) -> str:
         failed = [t for cell in view.cells for t in cell.trials if t.state == "failed"]
+        mattered = [cell for cell in self.found.mattered(view.name) if cell.shares]
         return self._page(
             "sweep.html.j2", names.sweep_page(view.name), f"Sweep {view.name}", sweep=view,
-            known=set(self.found.tasks), limit=MOST_CHIPS, failed=failed,
+            known=set(self.found.tasks), limit=MOST_CHIPS, failed=failed, mattered=mattered,
+            settings=names.unique(name for cell in mattered for name, _ in cell.shares),
             runs={r.run_id for r in self.found.records},
         )  # fmt: skip
 

@@ -59,6 +59,11 @@ class SweepCell:
     def count(self, state: str) -> int:
         return sum(t.state == state for t in self.trials)
 
+    @property
+    def searched(self) -> int:
+        """Trials of the search that have ended with a value."""
+        return len({t.number for t in self.trials if not t.final and t.state == "done"})
+
 
 @dataclass(frozen=True)
 class SweepView:
