@@ -133,6 +133,8 @@ def _launch(
         torch.view_as_real(x.resolve_conj()) if whole else x for x in (a, b, one, other)
     )
     grid = (b.shape[0] * chunks, -(-width // BLOCK))
-    kernel[grid](
-        a, b, one, other, *form, *a.stride()[:3], BACKWARDS=backwards, COMPLEX=whole, BLOCK=BLOCK
-    )
+    with torch.cuda.device_of(b):  # not always the current one
+        kernel[grid](
+            a, b, one, other, *form, *a.stride()[:3],
+            BACKWARDS=backwards, COMPLEX=whole, BLOCK=BLOCK,
+        )  # fmt: skip
