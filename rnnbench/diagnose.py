@@ -20,6 +20,7 @@ from rnnbench.generate import Trained
 from rnnbench.nn import CellWrapper, GatedCell, Model
 from rnnbench.nn.gates import GateWrapper
 from rnnbench.nn.models import IGNORED
+from rnnbench.process import seed_torch
 from rnnbench.step import map_cells
 
 PROBES = 8  # random directions in which a Jacobian's norm is estimated
@@ -88,7 +89,7 @@ def diagnose(trained: Trained, rows: int = 16, steps: int = 200, seed: int = 0) 
     batch = _batch(trained.task, rows, steps)
     result = model(batch)
     loss = _last_loss(model, trained.task, result.out, batch)
-    torch.manual_seed(seed)
+    seed_torch(seed)
     layers = {name: _of_cell(cell, loss) for name, cell in cells.items() if cell.states}
     for name, y_BTH in outputs.items():
         (g_BTH,) = torch.autograd.grad(loss, y_BTH, retain_graph=True)

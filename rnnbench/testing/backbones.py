@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rnnbench.contract import Architecture, Backbone, Batch, Layout, Refusal, State
 from rnnbench.nn import Model
+from rnnbench.process import seed_torch
 from rnnbench.step import Tricks, assemble
 from rnnbench.testing.laws import Broken, DoesNotApply
 from rnnbench.testing.toys import MORE_TOYS, TOYS, Toy
@@ -26,7 +27,7 @@ def backbone_of(plugin: Architecture, causal: bool = True) -> Backbone:
     own_wiring = type(plugin).model is not Architecture.model
     if own_wiring and type(plugin).build is Architecture.build:
         raise DoesNotApply("it brings a whole model and builds no backbone")
-    torch.manual_seed(0)
+    seed_torch(0)
     try:
         backbone = plugin.build(WIDTH, causal=causal)
     except Refusal as why:
@@ -72,7 +73,7 @@ def run(
     module: nn.Module, x: Tensor, state: State = None, layout: Layout | None = None
 ) -> tuple[Tensor, State]:
     """Outputs and state; whatever noise there is, is the same at every call of one shape."""
-    torch.manual_seed(5)
+    seed_torch(5)
     return module(x, state, layout)
 
 
@@ -80,7 +81,7 @@ def models_of(plugin: Architecture) -> list[tuple[str, Toy, Model, Batch]]:
     """The plugin on every toy that it does not refuse, in float64, with a batch."""
     found, why = [], None
     for name, toy in {**TOYS, **MORE_TOYS}.items():
-        torch.manual_seed(0)
+        seed_torch(0)
         batch = doubled(toy.example())
         try:
             model = assemble(plugin, toy, Tricks()).double().eval()

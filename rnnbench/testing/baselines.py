@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rnnbench.contract import Batch, Kind, Prediction, Task
 from rnnbench.nn import Model
+from rnnbench.process import seed_torch
 from rnnbench.testing.common import fresh
 from rnnbench.testing.laws import Broken, DoesNotApply, Laws
 from rnnbench.testing.reading import batches
@@ -36,7 +37,7 @@ def baselines_are_reproducible(task: Task) -> None:
             bad = [k for k, v in figures.items() if not math.isfinite(v)]
             if bad:
                 raise Broken(f"{name}: {bad[0]} of {who!r} is {figures[bad[0]]}")
-        torch.manual_seed(1)
+        seed_torch(1)
         if fresh(task).baselines(name) != found:
             raise Broken(f"{name}: baselines differ the second time")
         if found and not any(task.metrics[0].name in v for v in found.values()):

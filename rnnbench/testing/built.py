@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rnnbench.check import check
 from rnnbench.contract import Architecture, Layout, Moment, Refusal
+from rnnbench.process import seed_torch
 from rnnbench.step import Tricks, assemble, training_step
 from rnnbench.testing.backbones import (
     STEPS,
@@ -35,7 +36,7 @@ LAWS = Laws()
 def seeded_weights(plugin: Architecture) -> None:
     toy, weights, drawn = first_accepted(plugin), [], []
     for seed in (0, 0, 1):
-        torch.manual_seed(seed)
+        seed_torch(seed)
         model = assemble(plugin, toy, Tricks())
         weights.append(model.state_dict())
         training_step(model.train(), Tricks(), toy.example(), None, Moment(0, 0.0))
@@ -119,7 +120,7 @@ def state_dict_round_trip(plugin: Architecture) -> None:
         with torch.no_grad():
             for p in source.parameters():
                 p.add_(torch.randn_like(p) * 0.1)
-        torch.manual_seed(123)
+        seed_torch(123)
         target = assemble(plugin, toy, Tricks()).double().eval()
         target.load_state_dict(source.state_dict())
         found = differ(predicted(source, batch), predicted(target, batch))

@@ -7,6 +7,7 @@ import copy
 import torch
 
 from rnnbench.contract import Architecture, Layout
+from rnnbench.process import seed_torch
 from rnnbench.testing.backbones import (
     EXACT,
     ROWS,
@@ -124,7 +125,7 @@ def rows_are_independent(plugin: Architecture) -> None:
         for mode, backbone in modes(built):
             together, state = run(backbone, x)
             drawn = torch.get_rng_state()
-            torch.manual_seed(5)
+            seed_torch(5)
             noisy = not torch.equal(drawn, torch.get_rng_state())
             for row in range(ROWS):
                 if not noisy:  # noise is drawn for the whole batch, so one row gets another

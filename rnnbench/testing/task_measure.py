@@ -14,6 +14,7 @@ from rnnbench.compose import UNITS, SpecError, fill
 from rnnbench.contract import Batch, Data, Moment, Prediction, Refusal, Task
 from rnnbench.evaluate import evaluate
 from rnnbench.nn import Model
+from rnnbench.process import seed_torch
 from rnnbench.spec import Budget, Optimizer
 from rnnbench.step import Tricks, assemble, training_step
 from rnnbench.testing.backbones import doubled, rows_of
@@ -27,7 +28,7 @@ SEVERAL = 64  # rows of a batch whose figures are compared
 
 def small_model(task: Task) -> Model:
     """In float64 and evaluation mode, from a fixed seed."""
-    torch.manual_seed(0)
+    seed_torch(0)
     return assemble(Scanned(hidden=4), task, Tricks()).double().eval()
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from rnnbench.contract import Architecture, Batch, Kind, Moment, Refusal
 from rnnbench.nn import Decoder, Model
+from rnnbench.process import seed_torch
 from rnnbench.spec import Optimizer
 from rnnbench.step import Tricks, assemble, make_optimizer, training_step
 from rnnbench.testing.backbones import EXACT, doubled, leaves, models_of, rows_of
@@ -141,7 +142,7 @@ def loss_is_the_mean_of_nll(plugin: Architecture) -> None:
 )
 def streams_are_read_on(plugin: Architecture) -> None:
     toy, tricks = TOYS["lm"], Tricks()
-    torch.manual_seed(0)
+    seed_torch(0)
     try:
         model = assemble(plugin, toy, tricks).double()
         state = None
@@ -191,7 +192,7 @@ def overfits_one_batch(plugin: Architecture) -> None:
     else:
         raise DoesNotApply("it is refused by every task that is easily overfitted")
     toy = chosen[0][1]
-    torch.manual_seed(0)
+    seed_torch(0)
     model, batch = assemble(plugin, toy, Tricks()), toy.example()
     step = make_optimizer(optimizer, model.parameters(), Tricks())
 
@@ -221,13 +222,13 @@ def overfits_one_batch(plugin: Architecture) -> None:
 )
 def evaluation_is_deterministic(plugin: Architecture) -> None:
     for name, _, model, batch in models_of(plugin):
-        torch.manual_seed(5)
+        seed_torch(5)
         before = torch.get_rng_state()
         first = predicted(model, batch)
         if not torch.equal(before, torch.get_rng_state()):
             raise Broken(f"on {name}: an evaluation draws random numbers")
         for seed in (5, 6):
-            torch.manual_seed(seed)
+            seed_torch(seed)
             if differ(first, predicted(model, batch)):
                 raise Broken(f"on {name}: two evaluations of one input differ")
 

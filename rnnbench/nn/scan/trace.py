@@ -258,12 +258,7 @@ def capture(cell: Cell, inside: Inside, p_BG: Tensor, state: State, noise: Any) 
     try:
         with _unchanged(cell), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's notes on its own parts
-            from torch._decomp import core_aten_decompositions
-
-            # Its parts have no finite derivative where it is large; its own formula has.
-            whole = {torch.ops.aten.softplus.default, torch.ops.aten.mish.default}
-            table = {k: v for k, v in core_aten_decompositions().items() if k not in whole}
-            traced = make_fx(step, decomposition_table=table, tracing_mode="fake")(
+            traced = make_fx(step, decomposition_table=_decompositions(), tracing_mode="fake")(
                 p_BG.detach(), [s.detach() for s in leaves], [n.detach() for n in draws], held
             )
     except Unsupported:
@@ -272,6 +267,16 @@ def capture(cell: Cell, inside: Inside, p_BG: Tensor, state: State, noise: Any) 
         first = (str(error).splitlines() or [""])[0]
         raise Unsupported(f"its step cannot be traced: {type(error).__name__}: {first}") from error
     return _split(traced.graph, len(leaves), len(draws), p_BG.device)
+
+
+@functools.cache
+def _decompositions() -> dict[Any, Callable[..., Any]]:
+    """Operators as smaller ones; once, since making the table takes a tenth of a second."""
+    from torch._decomp import core_aten_decompositions
+
+    # Its parts have no finite derivative where it is large; its own formula has.
+    whole = {torch.ops.aten.softplus.default, torch.ops.aten.mish.default}
+    return {k: v for k, v in core_aten_decompositions().items() if k not in whole}
 
 
 def _split(graph: fx.Graph, n_states: int, n_noise: int, device: torch.device) -> Step:
