@@ -170,15 +170,28 @@ class RefusesEverything(Trick):
 
 
 @dataclass(frozen=True)
-class CrashesForReal(InputDropout):
-    """Reads a value, which the dry run does not have.
+class CrashesLate(InputDropout):
+    """Goes wrong where the dry run, which is one step, does not go.
 
     Source: made up.
     """
 
     def loss(self, loss, result, at):
-        if not loss.is_meta and float(loss) > 0:
-            raise KeyError("a loss above 0")
+        if at.progress > 0.55:
+            raise KeyError("late")
+        return loss
+
+
+@dataclass(frozen=True)
+class KnowsNoShapes(InputDropout):
+    """Is refused where there are shapes alone, and trains.
+
+    Source: made up.
+    """
+
+    def loss(self, loss, result, at):
+        if loss.is_meta:
+            raise Refusal(f"{self.name} wants a value.\n  Drop {self.name}.")
         return loss
 
 
@@ -406,7 +419,8 @@ BROKEN = [
     ("refused_or_trained", RefusesInOneLine(), "no remedy"),
     ("refused_or_trained", RefusesWithoutItsName(), "does not name refuses-without-its-name"),
     ("refused_or_trained", RefusesEverything(), "refused at all"),
-    ("refused_or_trained", CrashesForReal(), "check passed, then KeyError"),
+    ("refused_or_trained", CrashesLate(), "check passed, then KeyError"),
+    ("refused_or_trained", KnowsNoShapes(), "a step that is made passes, and without memory: "),
     ("refused_or_trained", FailsItsDryRun(), "fails its dry run"),
     ("evaluation_is_deterministic", DropsAlways(), "draws random numbers"),
     ("evaluation_depends_on_weights_only", WeightDrop(), "a fresh model with these weights"),

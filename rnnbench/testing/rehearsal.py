@@ -158,7 +158,7 @@ def places() -> tuple[Place, ...]:
             if name not in SMALL and make in makes:
                 continue
             makes.add(make)
-            check(architecture, toy, batch=toy.example())
+            check(architecture, toy, batch=toy.example(), device="cpu")
             Run(place, ()).steps()
         except Exception:
             continue  # no place to try a trick: the architecture's own laws say what is wrong
@@ -178,9 +178,11 @@ def _parts(model: torch.nn.Module) -> frozenset[str]:
 
 @functools.lru_cache(maxsize=4096)
 def refusal(trick: Trick, place: Place) -> Refusal | None:
-    """What `check` says against a trick at a place."""
+    """What `check` says against a trick at a place, of a step that is really made."""
     try:
-        check(place.architecture, place.toy, [fresh(trick)], batch=place.toy.example())
+        check(
+            place.architecture, place.toy, [fresh(trick)], batch=place.toy.example(), device="cpu"
+        )
     except Refusal as why:
         return why
     return None

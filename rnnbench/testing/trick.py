@@ -103,6 +103,13 @@ def refused_or_trained(trick: Trick) -> None:
             raise Broken(f"{place.words}: the refusal names no remedy on a second line: {why}")
         if trick.name not in str(why) and not raised_by_core(why):
             raise Broken(f"{place.words}: the refusal does not name {trick.name}: {why}")
+    for place in some(trick, 1):
+        try:
+            check(place.architecture, place.toy, [common.fresh(trick)], batch=place.toy.example())
+        except Refusal as why:
+            raise Broken(
+                f"{place.words}: a step that is made passes, and without memory: {why}"
+            ) from why
     for place in accepted(trick):
         try:
             run = Run(place, (trick,)).steps(EARLY)
@@ -208,8 +215,9 @@ def _compose(place: Place, order: tuple[Trick, ...], trick: Trick, other: Trick)
     names = " then ".join(t.name for t in order)
     try:
         check(
-            place.architecture, place.toy, list(map(common.fresh, order)), batch=place.toy.example()
-        )
+            place.architecture, place.toy, list(map(common.fresh, order)),
+            batch=place.toy.example(), device="cpu",
+        )  # fmt: skip
     except Refusal as why:
         lines = [line for line in str(why).splitlines() if line.strip()]
         if "fails its dry run" in str(why) or len(lines) < 2:
