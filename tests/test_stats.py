@@ -99,7 +99,7 @@ def test_what_is_not_finite_never_enters(sample):
 
 def test_holm_equals_statsmodels():
     rng = random.Random(0)
-    for count in range(1, 20):
+    for count in (1, 2, 3, 19):  # each call collects all garbage of the process, a second
         p_values = [rng.random() ** 3 for _ in range(count)]
         assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
 
