@@ -89,6 +89,20 @@ def _mark_absent(board: Board, installed: Mapping[str, Collection[str]]) -> Boar
     return dataclasses.replace(board, rows=tuple(rows), notes=notes)
 
 
+def refused_now(
+    boards: Iterable[Board], refused: Iterable[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Refusals of sweeps on the boards' tasks, once each, unless the combination has been run."""
+    run = {(b.task, r.architecture, r.tricks) for b in boards for r in b.rows}
+    tasks = {board.task for board in boards}
+    found: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    for refusal in refused:
+        key = refusal["task"], refusal["architecture"], tuple(refusal["tricks"])
+        if refusal["task"] in tasks and key not in run:
+            found[key] = refusal
+    return list(found.values())
+
+
 def _latest(records: Iterable[Record]) -> Iterable[Record]:
     latest: dict[RunSpec, Record] = {}
     for new in records:

@@ -15,15 +15,12 @@ from rnnbench.attribution import attribute
 from rnnbench.board import Board
 from rnnbench.effort import effort
 from rnnbench.items import ITEMS, ItemTable, read_items
-from rnnbench.leaderboard import build, mark_absent
+from rnnbench.leaderboard import build, mark_absent, refused_now
 from rnnbench.pareto import fronts
 from rnnbench.registry import PluginError, did_you_mean, scan
 from rnnbench.report import sections
 from rnnbench.report.attribution import print_attributions
 from rnnbench.report.export import as_csv, as_json, attributions_as_csv, attributions_as_json
-from rnnbench.report.html import write_page
-from rnnbench.report.site.gather import gather, refused_now
-from rnnbench.report.site.writer import write_site
 from rnnbench.report.terminal import print_boards
 from rnnbench.stats import Method
 from rnnbench.store import Store
@@ -204,6 +201,11 @@ def _write(
     page: Path, store: Store, task: str | None, boards: Sequence[Board], refused: Any
 ) -> None:
     """One page where the name ends in .html, else a site."""
+    # Templates take a tenth of a second to import, which a board in the terminal does without.
+    from rnnbench.report.html import write_page
+    from rnnbench.report.site.gather import gather
+    from rnnbench.report.site.writer import write_site
+
     words = ["rnnbench leaderboard", *([task] if task else []), f"--html {page.name}"]
     if page.suffix == ".html" and not page.is_dir():
         page.parent.mkdir(parents=True, exist_ok=True)

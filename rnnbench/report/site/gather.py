@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from rnnbench.board import LEAST_TRIALS, Board, CellImportance
 from rnnbench.index import result
-from rnnbench.leaderboard import build, mark_absent
+from rnnbench.leaderboard import build, mark_absent, refused_now
 from rnnbench.literature import LiteratureError, Published, published
 from rnnbench.record import Record
 from rnnbench.registry import scan
@@ -113,18 +113,6 @@ def latest(records: Iterable[Record]) -> list[Record]:
         old = found.get(record.run_id)
         if old is None or record.attempt >= old.attempt:
             found[record.run_id] = record
-    return list(found.values())
-
-
-def refused_now(boards: Sequence[Board], refused: Iterable[Refused]) -> list[Refused]:
-    """Refusals of sweeps on the boards' tasks, once each, unless the combination has been run."""
-    run = {(b.task, r.architecture, r.tricks) for b in boards for r in b.rows}
-    tasks = {board.task for board in boards}
-    found: dict[tuple[Any, ...], Refused] = {}
-    for refusal in refused:
-        key = refusal["task"], refusal["architecture"], tuple(refusal["tricks"])
-        if refusal["task"] in tasks and key not in run:
-            found[key] = refusal
     return list(found.values())
 
 
