@@ -238,16 +238,16 @@ def test_every_command_has_help_with_an_example(command):
     assert "rnnbench " + " ".join(command) in output.split("Example:")[1]
 
 
-def test_wrong_input_is_refused_in_under_a_second():
-    command = [sys.executable, "-m", "rnnbench", "run", "char-lm", "lstm", "architecture.hiden=3"]
-    times = []
-    for _ in range(3):
-        began = time.perf_counter()
-        done = subprocess.run(command, capture_output=True, text=True)
-        times.append(time.perf_counter() - began)
-        assert done.returncode == 2
-        assert "did you mean 'hidden'?" in done.stderr
-    assert min(times) < 1.0
+def test_wrong_input_is_refused_before_torch_is_imported():
+    """Which is what takes seconds: `python -m rnnbench.benchmarks startup`."""
+    run = ["run", "char-lm", "lstm", "architecture.hiden=3"]
+    command = [sys.executable, "-X", "importtime", "-m", "rnnbench", *run]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "did you mean 'hidden'?" in done.stderr
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if "|" in line}
+    assert "rnnbench.cli" in imported
+    assert not imported & {"torch", "ray", "optuna", "lightning"}
 
 
 def test_ctrl_c_ends_a_run_in_order_and_the_same_command_goes_on(tmp_path):
