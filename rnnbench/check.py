@@ -81,9 +81,9 @@ def check(
             if not _lacks_names(refusal, tricks):
                 raise
             raise _placed(architecture, task, tricks, refusal) from refusal
-        except Exception as second:
+        except Exception as second:  # as below
             raise _failed(architecture, task, tricks, second) from second
-    except Exception as error:
+    except Exception as error:  # whatever a plugin's code raises is said to be its fault
         raise _failed(architecture, task, tricks, error) from error
     for trick, site in folded.unreached():
         what, lacks = ACTS_ON[site]

@@ -56,10 +56,13 @@ def test_the_setting_that_decides_has_the_largest_share(tmp_path, evaluator):
     assert importances(engine, "char-lm") == ()
 
 
-def test_too_few_trials_say_so_instead_of_a_share(tmp_path):
-    (cell,) = importances(a_sweep(tmp_path, 3, lambda p: p["optimizer.lr"]))
+@pytest.mark.parametrize(
+    ("count", "words"), [(1, "1 finished trial is too few"), (3, "3 finished trials are too few")]
+)
+def test_too_few_trials_say_so_instead_of_a_share(tmp_path, count, words):
+    (cell,) = importances(a_sweep(tmp_path, count, lambda p: p["optimizer.lr"]))
     assert cell.shares == ()
-    assert "3 finished trials are too few" in cell.note
+    assert words in cell.note
 
 
 def test_a_dimension_is_read_back_as_it_was_written():

@@ -16,7 +16,8 @@ import torch
 
 from rnnbench.nn import linear_kernel, linear_scan, scan
 
-plain = importlib.import_module("rnnbench.nn.linear_scan")._in_blocks
+module = importlib.import_module("rnnbench.nn.linear_scan")
+plain = module._in_blocks
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None,
     reason="triton is not here: pip install 'rnnbench[kernels]'",
@@ -93,6 +94,22 @@ def test_kernels_that_agree_are_taken_and_reported_and_the_eager_tier_has_none(m
     finally:
         scan.use()
         linear_kernel.agreed.cache_clear()
+
+
+def test_forwards_and_backwards_a_scan_on_a_gpu_goes_to_the_kernels_that_were_chosen(monkeypatch):
+    gone = []
+
+    def kernel(a, b, start, backwards):
+        gone.append(backwards)
+        return plain(a, b, start, backwards)
+
+    monkeypatch.setattr(linear_kernel, "chosen", lambda b, fallback: kernel)
+    b = torch.rand(2, 5, 3, requires_grad=True)
+    linear_scan(torch.rand(2, 5, 3), b).sum().backward()
+    assert gone == [], "on the CPU the plain scan runs"
+    monkeypatch.setattr(module, "_on_gpu", lambda x: True)
+    linear_scan(torch.rand(2, 5, 3), b).sum().backward()
+    assert gone == [False, True]
 
 
 @needs_triton

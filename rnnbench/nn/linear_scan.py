@@ -93,8 +93,12 @@ def _apply(a: Tensor, b: Tensor, start: Tensor, backwards: bool) -> Tensor:
 
 
 def _scan(a: Tensor, b: Tensor, start: Tensor, backwards: bool) -> Tensor:
-    kernel = linear_kernel.chosen(b, _in_blocks) if b.is_cuda else None
+    kernel = linear_kernel.chosen(b, _in_blocks) if _on_gpu(b) else None
     return (kernel or _in_blocks)(a, b, start, backwards)
+
+
+def _on_gpu(x: Tensor) -> bool:
+    return x.is_cuda
 
 
 def _in_blocks(a: Tensor, b: Tensor, start: Tensor, backwards: bool) -> Tensor:

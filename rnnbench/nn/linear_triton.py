@@ -27,17 +27,23 @@ def _at(index, COMPLEX: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def _place(steps, chunks, length, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    """A program's row, chunk and channels, and the first step and number of steps of the chunk."""
+    program = tl.program_id(0).to(tl.int64)
+    row, chunk = program // chunks, program % chunks
+    unit = (tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)
+    first = chunk * length
+    return row, chunk, unit, first, tl.minimum(length, steps - first)
+
+
+@triton.jit
 def _ends(  # type: ignore[no-untyped-def]
     a, b, p_end, h_end, steps, width, chunks, length, a_row, a_step, a_unit,
     BACKWARDS: tl.constexpr, COMPLEX: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Of each chunk: the product of its factors, and its last state from a start of 0."""
-    program = tl.program_id(0).to(tl.int64)
-    row, chunk = program // chunks, program % chunks
-    unit = (tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)
+    row, chunk, unit, first, count = _place(steps, chunks, length, BLOCK)
     inside = unit < width
-    first = chunk * length
-    count = tl.minimum(length, steps - first)
     h = tl.zeros([BLOCK], dtype=b.dtype.element_ty)
     p = h + 1
     h_im, p_im = h, h
@@ -69,12 +75,8 @@ def _fill(  # type: ignore[no-untyped-def]
     BACKWARDS: tl.constexpr, COMPLEX: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """All states of each chunk, from the state before it."""
-    program = tl.program_id(0).to(tl.int64)
-    row, chunk = program // chunks, program % chunks
-    unit = (tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)
+    row, chunk, unit, first, count = _place(steps, chunks, length, BLOCK)
     inside = unit < width
-    first = chunk * length
-    count = tl.minimum(length, steps - first)
     begin = start + _at((row * chunks + chunk) * width + unit, COMPLEX)
     h = tl.load(begin, mask=inside, other=0.0)
     h_im = h
