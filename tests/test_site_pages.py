@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 
 import pytest
 from fake_records import make_record, make_spec
-from site_of import EVIL, EVIL_TASK, good, hostile
+from site_of import EVIL, EVIL_TASK, good, hostile, trial
 
 from rnnbench.leaderboard import build
 from rnnbench.record import Status
@@ -20,6 +20,7 @@ from rnnbench.report.site.gather import Gathered, gather, latest, read_examples,
 from rnnbench.report.site.packing import pack_runs
 from rnnbench.report.site.pages import Site
 from rnnbench.report.site.repeat import command
+from rnnbench.report.site.sweeps import SweepCell
 from rnnbench.report.site.writer import SiteError, write_site
 from rnnbench.request import read_request
 from rnnbench.store import Store
@@ -181,6 +182,12 @@ def test_a_sweep_shows_which_setting_mattered_in_the_cells_that_can_tell(site):
     (section,) = re.findall(r"<tbody>(?:(?!<tbody>).)*83%.*?</tbody>", page, re.S)
     words = " ".join(re.sub(r"<[^>]*>", " ", section).split())
     assert words == "char-lm: gru + clip 12 83% 17%"
+
+
+def test_trials_of_the_search_that_ended_with_a_value_are_counted_and_no_final_runs():
+    trials = [trial("a", n, "done") for n in (0, 1, 1)]  # a trial on two seeds is one
+    trials += [trial("a", 2, "pruned"), trial("a", 3, "failed"), trial("a", 7, "done", final=True)]
+    assert SweepCell("char-lm", "gru", (), "x", None, tuple(trials)).searched == 2
 
 
 def test_a_sweep_shows_each_trial_as_it_stands_and_why_others_are_not_there(site):
