@@ -8,7 +8,7 @@ import pytest
 from fake_records import ACCURACY, BITS, fake_records, make_record, make_spec
 
 from rnnbench import spec
-from rnnbench.leaderboard import build
+from rnnbench.leaderboard import build, refused_now
 from rnnbench.record import Status
 from rnnbench.stats import estimate
 
@@ -269,7 +269,7 @@ def test_rows_of_plugins_that_are_not_installed_are_readable_without_torch():
 import sys
 import fake_records as fake
 from rnnbench import spec
-from rnnbench.leaderboard import build
+from rnnbench.leaderboard import build, refused_now
 from rnnbench.report import export, html, terminal
 from rnnbench.store import Store
 specs = [fake.make_spec("char-lm", "long-gone", seed=k) for k in (0, 1)]
@@ -307,3 +307,14 @@ def test_boards_are_equal_when_a_record_is_read_back():
     assert build(again) == build(records)
     assert dataclasses.is_dataclass(build(records)[0])
     assert build(records)[1].headline == BITS
+
+
+def test_refusals_are_told_once_of_the_boards_tasks_and_not_of_what_has_been_run_since():
+    found = build([make_record(make_spec("char-lm", "lstm", ("clip",)), 1.5)])
+
+    def refusal(task, architecture, *tricks):
+        return {"task": task, "architecture": architecture, "tricks": list(tricks), "reason": "no"}
+
+    kept = refusal("char-lm", "gru", "clip")
+    others = [refusal("char-lm", "lstm", "clip"), refusal("digits", "gru", "clip")]
+    assert refused_now(found, [kept, *others, dict(kept)]) == [kept]

@@ -297,13 +297,13 @@ def thousand():
             tricks = ("zoneout", "clip", "layer-norm", "weight-drop", "recurrent-dropout")
             stack = tricks[: place % 5]
             spec = make_spec(f"task-{task}", f"cell-{place // 5}", stack)
-            for trial in range(5):
-                lr = 1e-3 * (1 + trial + place / 20)
+            for number in range(5):
+                lr = 1e-3 * (1 + number + place / 20)
                 optimizer = dataclasses.replace(spec.optimizer, lr=lr)
                 one = dataclasses.replace(spec, optimizer=optimizer, test=False)
-                records.append(make_record(one, 1.5 + 0.01 * trial))
-                last = dataclasses.replace(spec, seed=trial)
-                records.append(make_record(last, 1.4 + 0.01 * place + 0.003 * trial))
+                records.append(make_record(one, 1.5 + 0.01 * number))
+                last = dataclasses.replace(spec, seed=number)
+                records.append(make_record(last, 1.4 + 0.01 * place + 0.003 * number))
     return Gathered(build(records), records)
 
 
