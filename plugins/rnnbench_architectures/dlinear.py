@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Architecture, Task, setting
-from rnnbench.nn.at_once import AtOnce
+from rnnbench.nn.direct_forecast import AtOnce
 
 
 class DLinearModel(AtOnce):

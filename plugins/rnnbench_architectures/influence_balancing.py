@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rnnbench.contract import Architecture, Batch, Cell, Kind, Refusal, Result, State, Task, setting
 from rnnbench.nn import Model
-from rnnbench.nn.models import Feed
+from rnnbench.nn.models.base import Feed
 
 
 class LinearSystem(Cell):

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from rnnbench.contract import Architecture, Refusal, Task, setting
 from rnnbench.nn import GatedCell
-from rnnbench.nn.at_once import AtOnce
+from rnnbench.nn.direct_forecast import AtOnce
 
 
 class ReluGRUCell(GatedCell):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rnnbench.contract import Architecture, Batch, Kind, Refusal, Result, State, Task, setting
 from rnnbench.data import KneserNey
 from rnnbench.nn import Model
-from rnnbench.nn.models import Feed
+from rnnbench.nn.models.base import Feed
 
 NONE = -1  # in a context: before the first token
 BLOCK = 1 << 22  # probabilities that are computed at a time, in double precision: 32 MB

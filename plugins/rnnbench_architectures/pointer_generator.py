@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rnnbench.contract import Architecture, Batch, Refusal, State, Task, setting
 from rnnbench.nn import refuse_idle_dropout
-from rnnbench.nn.encoder_decoder import Covering, Plan
+from rnnbench.nn.models.encoder_decoder import Covering, Plan
 
 
 class Copying(Covering):

@@ -22,7 +22,7 @@ from rnnbench.contract import (
     setting,
 )
 from rnnbench.nn import Embed, Model, Stack, named_backbone, refuse_idle_dropout
-from rnnbench.nn.models import IGNORED, Feed
+from rnnbench.nn.models.base import IGNORED, Feed
 
 
 class SentinelModel(Model):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract import Architecture, Refusal, Task, setting
-from rnnbench.nn.at_once import AtOnce
+from rnnbench.nn.direct_forecast import AtOnce
 
 
 class SeasonalNaiveModel(AtOnce):

@@ -10,7 +10,7 @@ from torch import nn
 
 from rnnbench.contract import Architecture, Refusal, Task, setting
 from rnnbench.nn import refuse_idle_dropout
-from rnnbench.nn.encoder_decoder import Covering, Plan
+from rnnbench.nn.models.encoder_decoder import Covering, Plan
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from rnnbench.contract import Architecture, Backbone, setting
 from rnnbench.nn import Stack, refuse_idle_dropout
-from rnnbench.nn.delays import DelayCell
+from rnnbench_architectures._delays import DelayCell
 
 
 class SkipCell(DelayCell):

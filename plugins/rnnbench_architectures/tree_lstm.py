@@ -12,7 +12,14 @@ from torch.nn import functional as F
 
 from rnnbench.contract import Architecture, Backbone, setting
 from rnnbench.nn import Stack, refuse_idle_dropout
-from rnnbench.nn.trees import Children, TreeLayer, refuse_arity, side_by_side, summed, with_leaves
+from rnnbench.nn.layouts.trees import (
+    Children,
+    TreeLayer,
+    refuse_arity,
+    side_by_side,
+    summed,
+    with_leaves,
+)
 
 
 class TreeLSTMLayer(TreeLayer):

@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from rnnbench.contract import Port, Source, setting
-from rnnbench.data.forecasting import Forecast
-from rnnbench.data.series import Series
-from rnnbench.data.sources import fetch
-from rnnbench.data.windows import Windows
+from rnnbench.data.fetch.sources import fetch
+from rnnbench.data.series.series import Series
+from rnnbench.data.series.windows import Windows
+from rnnbench.data.tasks.forecasting import Forecast
 
 __all__ = ["ETT"]
 

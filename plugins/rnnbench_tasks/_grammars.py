@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Kind, Meter, Port, Prediction
-from rnnbench.data.synthetic import Synthetic, pad
-from rnnbench.nn.meters import LanguageModelling
+from rnnbench.data.tasks.synthetic import Synthetic, pad
+from rnnbench.metrics.base import LanguageModelling
 
 __all__ = ["Automaton", "LegalStrings", "Strings"]
 

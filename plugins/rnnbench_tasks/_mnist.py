@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Source, Task
+from rnnbench.data.fetch.cached_folders import DataError
 from rnnbench.data.prepared import prepare
-from rnnbench.data.store import DataError
-from rnnbench.nn.meters import Accuracy
+from rnnbench.metrics.base import Accuracy
 
 SIDE = 28
 _HELD_OUT = 5_000  # the last training images

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from rnnbench.contract import Batch, Kind, Meter, Port, Prediction, setting
-from rnnbench.data.synthetic import Synthetic
+from rnnbench.data.tasks.synthetic import Synthetic
 
 __all__ = ["Outputs", "Pointers", "named_positions"]
 

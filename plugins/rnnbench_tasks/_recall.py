@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Kind, Meter, Metric, Prediction
-from rnnbench.data.synthetic import Figures, Synthetic, score
-from rnnbench.nn.meters import Accuracy
+from rnnbench.data.tasks.synthetic import Figures, Synthetic, score
+from rnnbench.metrics.base import Accuracy
 
 __all__ = ["BLANK", "Recall", "Recalled"]
 

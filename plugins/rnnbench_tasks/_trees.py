@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Data
-from rnnbench.data.text import ragged
+from rnnbench.data.text.tokens import ragged
 
 __all__ = ["Trees"]
 

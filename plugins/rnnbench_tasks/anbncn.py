@@ -12,8 +12,8 @@ from torch.nn.functional import one_hot
 
 from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Prediction, Task, setting
 from rnnbench.data import Generated, Items
-from rnnbench.data.synthetic import Figures, score
-from rnnbench.nn.meters import MeanSquaredError
+from rnnbench.data.tasks.synthetic import Figures, score
+from rnnbench.metrics.base import MeanSquaredError
 
 SYMBOLS = "Sabc"  # what is read: the start, and the letters
 LEGAL = "abcT"  # what may come next: the letters, and the end

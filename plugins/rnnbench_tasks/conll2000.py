@@ -16,9 +16,9 @@ from torch import Tensor
 
 from rnnbench.contract import Batch, Data, Kind, Metric, Port, Prediction, Source, Task, setting
 from rnnbench.data import Pairs, Subwords, prepare, ragged
-from rnnbench.data.labelled import SPLITS, tenth_of
-from rnnbench.data.tokenisers import Symbols, commonest
-from rnnbench.nn.meters_text import Chunks
+from rnnbench.data.tasks.labelled_text import SPLITS, tenth_of
+from rnnbench.data.text.tokenisers import Symbols, commonest
+from rnnbench.metrics.sequences import Chunks
 
 _CONLL = Source(
     name="conll2000",

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.spatial import ConvexHull as Hull
 
 from rnnbench.contract import Metric
-from rnnbench.data.pointers import Outputs, Pointers
+from rnnbench_tasks._pointers import Outputs, Pointers
 
 
 @dataclass(frozen=True)

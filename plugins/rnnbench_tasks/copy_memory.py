@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from rnnbench.contract import Batch, Metric, Port, setting
-from rnnbench.data.recall import BLANK, Recall
-from rnnbench.data.synthetic import Figures
+from rnnbench.data.tasks.synthetic import Figures
+from rnnbench_tasks._recall import BLANK, Recall
 
 
 @dataclass(frozen=True)

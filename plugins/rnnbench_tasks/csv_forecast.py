@@ -17,11 +17,11 @@ from torch import Tensor
 
 from rnnbench.contract import Batch, Source, setting
 from rnnbench.data import DataError, Series, calendar_features, prepare
-from rnnbench.data.calendar import CALENDAR
-from rnnbench.data.forecasting import Forecast
-from rnnbench.data.sources import own_file
-from rnnbench.data.tables import Reading, is_parquet, read_table
-from rnnbench.data.timeline import Step, cut_points, find_step, spaced
+from rnnbench.data.fetch.sources import own_file
+from rnnbench.data.series.calendar_features import CALENDAR
+from rnnbench.data.series.regular_steps import Step, cut_points, find_step, spaced
+from rnnbench.data.series.tables import Reading, is_parquet, read_table
+from rnnbench.data.tasks.forecasting import Forecast
 
 _TABLE = "statsmodels/datasets/sunspots/sunspots.csv"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rnnbench.contract import Port, setting
-from rnnbench.data.digits import DigitImages
+from rnnbench_tasks._digits import DigitImages
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from rnnbench.contract import Batch, Port
-from rnnbench.data.digits import DigitImages
+from rnnbench_tasks._digits import DigitImages
 
 
 @dataclass(frozen=True)

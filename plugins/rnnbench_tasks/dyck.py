@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from rnnbench.contract import Batch, Meter, Metric, Prediction, setting
-from rnnbench.data.grammars import Strings
-from rnnbench.data.synthetic import Figures, score
-from rnnbench.nn.meters import LanguageModelling
+from rnnbench.data.tasks.synthetic import Figures, score
+from rnnbench.metrics.base import LanguageModelling
+from rnnbench_tasks._grammars import Strings
 
 _PAIRS = ("()", "[]", "{}", "<>", "⟨⟩", "⟦⟧", "⟪⟫", "⦃⦄")
 _SURE = 0.8  # of the probability of all closing brackets, for a prediction to count

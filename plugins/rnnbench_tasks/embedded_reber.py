@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Meter, Metric
-from rnnbench.data.grammars import Automaton, LegalStrings, Strings
-from rnnbench.data.synthetic import Figures, score
+from rnnbench.data.tasks.synthetic import Figures, score
+from rnnbench_tasks._grammars import Automaton, LegalStrings, Strings
 
 SYMBOLS = "BTSXPVE"
 REBER: tuple[dict[str, int], ...] = (

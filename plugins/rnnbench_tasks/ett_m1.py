@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rnnbench.data.ett import ETT
+from rnnbench_tasks._ett import ETT
 
 
 @dataclass(frozen=True)

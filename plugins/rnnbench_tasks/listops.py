@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Prediction, Task, setting
-from rnnbench.data.trees import Trees
-from rnnbench.nn.meters import Accuracy
+from rnnbench.metrics.base import Accuracy
+from rnnbench_tasks._trees import Trees
 
 _OPERATORS: dict[str, Callable[[list[int]], int]] = {
     "[MAX": max,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from rnnbench.contract import Port, setting
-from rnnbench.data.mnist import MnistImages
+from rnnbench_tasks._mnist import MnistImages
 
 
 @dataclass(frozen=True)

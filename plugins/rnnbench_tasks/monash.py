@@ -12,8 +12,8 @@ import numpy as np
 
 from rnnbench.contract import Port, Source, setting
 from rnnbench.data import Series, fetch
-from rnnbench.data.forecasting import Forecast
-from rnnbench.data.tsf import SEASON, Tsf, read_tsf
+from rnnbench.data.tasks.forecasting import Forecast
+from rnnbench_tasks._tsf import SEASON, Tsf, read_tsf
 
 _CITATION = (
     "Godahewa et al. (2021), Monash Time Series Forecasting Archive, NeurIPS Datasets and "

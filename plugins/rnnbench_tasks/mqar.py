@@ -11,8 +11,8 @@ import torch
 from torch.nn.functional import one_hot
 
 from rnnbench.contract import Batch, Port, setting
-from rnnbench.data.recall import BLANK, Recall
-from rnnbench.data.synthetic import Figures, score
+from rnnbench.data.tasks.synthetic import Figures, score
+from rnnbench_tasks._recall import BLANK, Recall
 
 
 @dataclass(frozen=True)

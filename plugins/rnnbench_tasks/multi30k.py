@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from rnnbench.contract import Source, setting
-from rnnbench.data.text_translation import Corpus, TextTranslation
+from rnnbench.data.tasks.corpus_translation import Corpus, TextTranslation
 
 _FILES = {
     "test_2016_flickr.cs.gz": "200a4a74cc9560f051924abb9803be008d1908d77f747e9141aeb86dfd2797f1",

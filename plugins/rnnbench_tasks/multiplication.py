@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from rnnbench.contract import Metric
-from rnnbench.data.synthetic import MarkedNumbers
+from rnnbench.data.tasks.synthetic import MarkedNumbers
 
 
 @dataclass(frozen=True)

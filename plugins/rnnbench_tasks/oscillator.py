@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Kind, Meter, Metric, Port, Prediction, setting
-from rnnbench.data.synthetic import Figures, Synthetic, score
+from rnnbench.data.tasks.synthetic import Figures, Synthetic, score
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from rnnbench.contract import Source, setting
 from rnnbench.data import DataError, own_file
-from rnnbench.data.parallel import aligned_pairs, column_pairs
-from rnnbench.data.text_translation import Corpus, TextTranslation
-from rnnbench.data.translation import SPLITS
+from rnnbench.data.tasks.corpus_translation import Corpus, TextTranslation
+from rnnbench.data.tasks.translation import SPLITS
+from rnnbench.data.text.parallel_files import aligned_pairs, column_pairs
 
 _ROLES = {
     "train": ("source_file", "target_file"),

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 
 from rnnbench.contract import Batch, Port, setting
-from rnnbench.data.synthetic import Classification
+from rnnbench.data.tasks.synthetic import Classification
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rnnbench.contract import Port, setting
-from rnnbench.data.mnist import SIDE, MnistImages
+from rnnbench_tasks._mnist import SIDE, MnistImages
 
 
 @dataclass(frozen=True)

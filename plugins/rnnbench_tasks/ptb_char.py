@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from rnnbench.contract import Metric, Source, setting
-from rnnbench.data.language import LanguageModel
-from rnnbench.data.textfiles import Recipe
-from rnnbench.data.treebank import FILES, TREEBANK
+from rnnbench.data.tasks.language import LanguageModel
+from rnnbench.data.text.files import Recipe
+from rnnbench_tasks._treebank import FILES, TREEBANK
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from rnnbench.contract import Port, Source, setting
 from rnnbench.data import Series, fetch, time_of_year
-from rnnbench.data.forecasting import Forecast
+from rnnbench.data.tasks.forecasting import Forecast
 
 _FILE = "vega_datasets/_data/seattle-weather.csv"
 _WEATHER = Source(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rnnbench.contract import Source, setting
-from rnnbench.data.labelled import Item, LabelledText, tenth_of
+from rnnbench.data.tasks.labelled_text import Item, LabelledText, tenth_of
 
 _CORPORA = "https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/packages/corpora/"
 _POLARITY = Source(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from rnnbench.contract import Port, setting
-from rnnbench.data.mnist import SIDE, MnistImages
+from rnnbench_tasks._mnist import SIDE, MnistImages
 
 
 @dataclass(frozen=True)

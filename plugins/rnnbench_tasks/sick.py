@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import torch
 
 from rnnbench.contract import Batch, Meter, Metric, Port, Source
-from rnnbench.data.labelled import Item, LabelledText
-from rnnbench.nn.meters_text import Relatedness
+from rnnbench.data.tasks.labelled_text import Item, LabelledText
+from rnnbench.metrics.sequences import Relatedness
 
 _SICK = Source(
     name="sick",

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rnnbench.contract import Meter, Metric
-from rnnbench.data.pointers import Outputs, Pointers
-from rnnbench.data.synthetic import Figures
+from rnnbench.data.tasks.synthetic import Figures
+from rnnbench_tasks._pointers import Outputs, Pointers
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 
 from rnnbench.contract import Batch, Port, Source, setting
-from rnnbench.data.labelled import Item, LabelledText
+from rnnbench.data.tasks.labelled_text import Item, LabelledText
 
 _SST = Source(
     name="sst",

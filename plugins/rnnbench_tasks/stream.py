@@ -21,7 +21,7 @@ from rnnbench.contract import (
     Task,
     setting,
 )
-from rnnbench.data.streams import Joined, named_task
+from rnnbench.data.online_stream import Joined, named_task
 
 
 @dataclass(frozen=True)

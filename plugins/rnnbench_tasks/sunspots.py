@@ -12,7 +12,7 @@ import numpy as np
 
 from rnnbench.contract import Port, Source, setting
 from rnnbench.data import Series, fetch
-from rnnbench.data.forecasting import Forecast
+from rnnbench.data.tasks.forecasting import Forecast
 
 _FILE = "statsmodels/datasets/sunspots/sunspots.csv"
 _SUNSPOTS = Source(

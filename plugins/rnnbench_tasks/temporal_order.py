@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 
 from rnnbench.contract import Batch, Port, setting
-from rnnbench.data.synthetic import Classification
+from rnnbench.data.tasks.synthetic import Classification
 
 START, END, X, Y = 0, 1, 2, 3  # then the four distractors
 _DISTRACTORS = 4

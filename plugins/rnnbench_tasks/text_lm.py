@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Literal
 
 from rnnbench.contract import Metric, Source, setting
 from rnnbench.data import own_file
-from rnnbench.data.language import LanguageModel
-from rnnbench.data.text import Subwords
-from rnnbench.data.textfiles import Recipe
+from rnnbench.data.tasks.language import LanguageModel
+from rnnbench.data.text.files import Recipe
+from rnnbench.data.text.tokens import Subwords
 
 
 @dataclass(frozen=True, kw_only=True)

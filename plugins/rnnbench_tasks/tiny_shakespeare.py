@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from rnnbench.contract import Metric, Source, setting
-from rnnbench.data.language import LanguageModel
-from rnnbench.data.textfiles import Recipe
+from rnnbench.data.tasks.language import LanguageModel
+from rnnbench.data.text.files import Recipe
 
 _SHAKESPEARE = Source(
     name="tiny-shakespeare",

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from rnnbench.contract import Source, setting
 from rnnbench.data import fetch
-from rnnbench.data.labelled import Item, LabelledText, tenth_of
+from rnnbench.data.tasks.labelled_text import Item, LabelledText, tenth_of
 
 _QC = Source(
     name="qc",

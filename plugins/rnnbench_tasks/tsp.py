@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rnnbench.contract import Meter, Metric, setting
-from rnnbench.data.pointers import Outputs, Pointers
-from rnnbench.data.synthetic import Figures
+from rnnbench.data.tasks.synthetic import Figures
+from rnnbench_tasks._pointers import Outputs, Pointers
 
 _AT_ONCE = 256  # items whose tours are worked out together
 

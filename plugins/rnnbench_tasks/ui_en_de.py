@@ -11,8 +11,8 @@ import numpy as np
 
 from rnnbench.contract import Data, Port, Source, setting
 from rnnbench.data import DataError, Pairs, Subwords, prepare, ragged
-from rnnbench.data.interface_strings import short_pairs, strings_of
-from rnnbench.data.translation import SPLITS, Translation
+from rnnbench.data.tasks.translation import SPLITS, Translation
+from rnnbench_tasks._interface_strings import short_pairs, strings_of
 
 _STRINGS = strings_of("homeassistant", "en", "de")
 _LANGUAGES = ("en", "de")

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from rnnbench.contract import Source, setting
-from rnnbench.data.interface_strings import short_pairs, strings_of
-from rnnbench.data.text_translation import Corpus, TextTranslation
-from rnnbench.data.translation import SPLITS
+from rnnbench.data.tasks.corpus_translation import Corpus, TextTranslation
+from rnnbench.data.tasks.translation import SPLITS
+from rnnbench_tasks._interface_strings import short_pairs, strings_of
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from rnnbench.contract import Metric, Source
-from rnnbench.data.language import LanguageModel
-from rnnbench.data.textfiles import Recipe
+from rnnbench.data.tasks.language import LanguageModel
+from rnnbench.data.text.files import Recipe
 
 _FILES = ("train.txt", "valid.txt", "test.txt")
 _WIKITEXT = Source(

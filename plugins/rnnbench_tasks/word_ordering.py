@@ -14,9 +14,9 @@ from torch import Tensor
 
 from rnnbench.contract import Batch, Data, Kind, Metric, Port, Prediction, Source, Task, setting
 from rnnbench.data import DataError, Pairs, Subwords, prepare, ragged
-from rnnbench.data.interface_strings import short_pairs, strings_of
-from rnnbench.data.translation import SPLITS, Translation
-from rnnbench.nn import meters
+from rnnbench.data.tasks.translation import SPLITS, Translation
+from rnnbench.metrics import base as meters
+from rnnbench_tasks._interface_strings import short_pairs, strings_of
 
 _STRINGS = strings_of("homeassistant", "en", "de")
 

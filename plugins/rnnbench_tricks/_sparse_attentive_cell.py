@@ -13,9 +13,9 @@ from torch.utils import _pytree as pytree
 
 from rnnbench.contract import Cell, Layout, Refusal, State, detach
 from rnnbench.nn import scan
-from rnnbench.nn.cells import CellWrapper, FastCell
-from rnnbench.nn.scan.tiers import chosen, watched
-from rnnbench.nn.scan.trace import Unsupported
+from rnnbench.nn.cells.gated import CellWrapper, FastCell
+from rnnbench.nn.scan.dispatch import chosen, watched
+from rnnbench.nn.scan.trace_step import Unsupported
 
 TRICK = "sparse-attentive-backtracking"  # for messages
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from rnnbench.contract import Cell, Refusal, Task, Trick, setting
-from rnnbench.nn.initialisation import gates, innermost_cells, parameter, set_bias
+from rnnbench.nn.cells.gate_names import gates, innermost_cells, parameter, set_bias
 
 
 @dataclass(frozen=True)

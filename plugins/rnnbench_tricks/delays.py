@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Cell, State, Trick, setting
-from rnnbench.nn.gates import GateWrapper, Remembering, wrap_gates
+from rnnbench.nn.cells.gate_wrappers import GateWrapper, Remembering, wrap_gates
 
 
 class DelaysCell(Remembering):

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract import Refusal, Task, setting
-from rnnbench.nn.cells import GatedCell
-from rnnbench.nn.online import Gradients, Online, Step, add
-from rnnbench.nn.watching import gated_cells, watched
+from rnnbench.nn.cells.gated import GatedCell
+from rnnbench.nn.estimators.forward_mode import Gradients, Online, Step, add
+from rnnbench.nn.estimators.observe_cells import gated_cells, watched
 
 
 @dataclass(frozen=True)

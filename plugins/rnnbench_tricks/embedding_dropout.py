@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from rnnbench.contract import Task, Trick, setting
-from rnnbench.nn.words import drop_words
+from rnnbench_tricks._word_dropout import drop_words
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from rnnbench.contract import Kind, Port, Refusal, Task, Trick, setting
 from rnnbench.data import DataError
-from rnnbench.data.vectors import learn_vectors, read_vectors, require_gensim, sha256_of
+from rnnbench.data.text.word_vectors import learn_vectors, read_vectors, require_gensim, sha256_of
 from rnnbench.nn import Embed, Model
 
 Side = Literal["source", "target"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from rnnbench.contract import Refusal, Task, Trick, setting
-from rnnbench.nn.initialisation import gates, innermost_cells, set_bias
+from rnnbench.nn.cells.gate_names import gates, innermost_cells, set_bias
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract import Cell, Task, Trick, setting
-from rnnbench.nn.shortcuts import ShortcutCell, lead_around
+from rnnbench_tricks._shortcuts import ShortcutCell, lead_around
 
 
 class HighwayCell(ShortcutCell):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from rnnbench.contract import Cell, Refusal, Task, Trick, setting
-from rnnbench.nn.initialisation import (
+from rnnbench.nn.cells.gate_names import (
     Gate,
     claim,
     gates,

@@ -11,10 +11,16 @@ from torch import Tensor, nn
 
 from rnnbench.contract import Refusal, Task
 from rnnbench.nn import Embed
-from rnnbench.nn.cells import GatedCell
-from rnnbench.nn.online import Gradients, Online, Step, add
-from rnnbench.nn.watching import Glimpse, Reading, gated_cells, has_own_weights, sums_its_products
-from rnnbench.nn.watching import watched as watch
+from rnnbench.nn.cells.gated import GatedCell
+from rnnbench.nn.estimators.forward_mode import Gradients, Online, Step, add
+from rnnbench.nn.estimators.observe_cells import (
+    Glimpse,
+    Reading,
+    gated_cells,
+    has_own_weights,
+    sums_its_products,
+)
+from rnnbench.nn.estimators.observe_cells import watched as watch
 
 EPSILON = 1e-7
 

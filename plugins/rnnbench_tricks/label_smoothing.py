@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from rnnbench.contract import Batch, Refusal, Result, Task, Trick, setting
 from rnnbench.nn import Model
-from rnnbench.nn.models import IGNORED
+from rnnbench.nn.models.base import IGNORED
 
 
 @dataclass(frozen=True)

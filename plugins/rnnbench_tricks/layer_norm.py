@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Cell, State, Trick, setting
-from rnnbench.nn.gates import GateWrapper, gated_of, wrap_gates
-from rnnbench.nn.initialisation import gates
-from rnnbench.nn.watching import sums_its_products
+from rnnbench.nn.cells.gate_names import gates
+from rnnbench.nn.cells.gate_wrappers import GateWrapper, gated_of, wrap_gates
+from rnnbench.nn.estimators.observe_cells import sums_its_products
 
 
 class LayerNormCell(GateWrapper):

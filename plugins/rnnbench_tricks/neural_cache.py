@@ -11,7 +11,7 @@ from torch import nn
 
 from rnnbench.contract import Batch, Kind, Refusal, Result, State, Task, Trick, detach, setting
 from rnnbench.nn import Model
-from rnnbench.nn.models import Feed
+from rnnbench.nn.models.base import Feed
 
 
 class CachedModel(Model):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import setting
-from rnnbench.nn.online import Gradients, Online, Step, add, refuse_large
+from rnnbench.nn.estimators.forward_mode import Gradients, Online, Step, add, refuse_large
 
 EPSILON = 1e-7
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from rnnbench.contract import Task, Trick, setting
-from rnnbench.nn.initialisation import claim, gates, innermost_cells, recurrent_blocks
+from rnnbench.nn.cells.gate_names import claim, gates, innermost_cells, recurrent_blocks
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from rnnbench.contract import (
     detach,
     setting,
 )
-from rnnbench.nn.online import cut, length_of, refuse_unless_stepwise
+from rnnbench.nn.estimators.forward_mode import cut, length_of, refuse_unless_stepwise
 
 MARK = "length_for_random_bptt"  # on a parameter, which an estimator and an optimiser both see
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract import Cell, State, Trick, setting
-from rnnbench.nn.gates import GateWrapper, Remembering, wrap_gates
+from rnnbench.nn.cells.gate_wrappers import GateWrapper, Remembering, wrap_gates
 
 
 class BatchNormCell(Remembering):

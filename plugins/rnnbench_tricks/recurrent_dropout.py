@@ -12,9 +12,9 @@ from torch import Tensor
 
 from rnnbench.contract import Cell, Refusal, State, Trick, setting
 from rnnbench.nn import GatedCell
-from rnnbench.nn.gates import GateWrapper, wrap_gates
-from rnnbench.nn.initialisation import gates
-from rnnbench.nn.watching import sums_its_products
+from rnnbench.nn.cells.gate_names import gates
+from rnnbench.nn.cells.gate_wrappers import GateWrapper, wrap_gates
+from rnnbench.nn.estimators.observe_cells import sums_its_products
 
 
 class RecurrentDropoutCell(GateWrapper):

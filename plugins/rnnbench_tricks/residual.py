@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from rnnbench.contract import Task, Trick
-from rnnbench.nn.shortcuts import ShortcutCell, lead_around
+from rnnbench_tricks._shortcuts import ShortcutCell, lead_around
 
 
 class ResidualCell(ShortcutCell):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 
 from rnnbench.contract import setting
-from rnnbench.nn.online import Gradients, Online, Step, add, refuse_large
+from rnnbench.nn.estimators.forward_mode import Gradients, Online, Step, add, refuse_large
 
 
 @dataclass(frozen=True)

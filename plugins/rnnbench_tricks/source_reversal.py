@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from rnnbench.contract import Backbone, Kind, Layout, Refusal, State, Task, Trick
 from rnnbench.nn import reversed_rows
-from rnnbench.nn.encoder_decoder import EncoderDecoder
-from rnnbench.nn.initialisation import innermost_cells
+from rnnbench.nn.cells.gate_names import innermost_cells
+from rnnbench.nn.models.encoder_decoder import EncoderDecoder
 
 
 class ReversedEncoder(Backbone):

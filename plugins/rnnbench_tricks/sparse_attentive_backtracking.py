@@ -12,9 +12,9 @@ from torch import nn
 
 from rnnbench.contract import Cell, Estimator, Learning, Refusal, State, Task, Trick, setting
 from rnnbench.nn import Stack
-from rnnbench.nn.initialisation import innermost_cells
-from rnnbench.nn.reminded import RemindedCell, truncating
-from rnnbench.nn.shortcuts import ShortcutCell
+from rnnbench.nn.cells.gate_names import innermost_cells
+from rnnbench_tricks._shortcuts import ShortcutCell
+from rnnbench_tricks._sparse_attentive_cell import RemindedCell, truncating
 
 WIRING = {"embed", "condition", "backbone", "readout"}  # parts of a model without attention
 

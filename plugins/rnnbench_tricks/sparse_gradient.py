@@ -13,8 +13,8 @@ from torch.overrides import TorchFunctionMode
 
 from rnnbench.contract import Cell, Layout, Refusal, State, Trick, setting
 from rnnbench.nn import CellWrapper
-from rnnbench.nn.scan.tiers import watched
-from rnnbench.nn.scan.trace import Unsupported
+from rnnbench.nn.scan.dispatch import watched
+from rnnbench.nn.scan.trace_step import Unsupported
 
 PRODUCTS = {
     F.linear, torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, Tensor.mm, torch.addmm,

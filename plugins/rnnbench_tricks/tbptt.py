@@ -22,8 +22,8 @@ from rnnbench.contract import (
     detach,
     setting,
 )
-from rnnbench.nn.online import refuse_unless_stepwise
-from rnnbench.nn.stepping import cut, length_of
+from rnnbench.nn.estimators.forward_mode import refuse_unless_stepwise
+from rnnbench.nn.estimators.one_step import cut, length_of
 
 
 @dataclass(frozen=True)

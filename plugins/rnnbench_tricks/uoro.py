@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from rnnbench.nn.online import Gradients, Online, Step, add
+from rnnbench.nn.estimators.forward_mode import Gradients, Online, Step, add
 
 EPSILON = 1e-7
 

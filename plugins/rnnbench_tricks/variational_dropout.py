@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from rnnbench.contract import Cell, Kind, Refusal, State, Task, Trick, setting
 from rnnbench.nn import CellWrapper
-from rnnbench.nn.words import drop_words
+from rnnbench_tricks._word_dropout import drop_words
 
 
 class VariationalCell(CellWrapper):

@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Refusal, Task, Trick, setting
-from rnnbench.nn.initialisation import innermost_cells
-from rnnbench.nn.passes import Stand, in_training_passes, refuse_watched, weights
+from rnnbench.nn.cells.gate_names import innermost_cells
+from rnnbench.nn.temporary_weights import Stand, in_training_passes, refuse_watched, weights
 
 MATRIX = "weight_h"
 

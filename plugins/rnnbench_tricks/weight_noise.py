@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract import Task, Trick, setting
-from rnnbench.nn.passes import Stand, in_training_passes, refuse_watched, weights
+from rnnbench.nn.temporary_weights import Stand, in_training_passes, refuse_watched, weights
 
 
 @dataclass(frozen=True)

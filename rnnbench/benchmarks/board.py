@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from rnnbench.record import Record, Status
-from rnnbench.spec import Budget, Optimizer, PluginSpec, RunSpec
-from rnnbench.store import Store
+from rnnbench.results.record import Record, Status
+from rnnbench.results.store import Store
+from rnnbench.spec.run_spec import Budget, Optimizer, PluginSpec, RunSpec
 
 METRIC = {"name": "error", "unit": "", "higher_is_better": False, "help": ""}
 ARCHITECTURES = ("elman", "gru", "lstm", "transformer")

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from rnnbench.contract import Architecture, Trick
 from rnnbench.nn import FastCell, GatedCell, scan
-from rnnbench.process import configure
-from rnnbench.registry import load
-from rnnbench.spec import Trainer
+from rnnbench.registry.registry import load
+from rnnbench.spec.run_spec import Trainer
+from rnnbench.training.determinism import configure
 
 SIZES = ((64, 100, 200), (20, 35, 64))  # rows, steps, units
 AIMS = {SIZES[0]: 1.3, SIZES[1]: 1.5}

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from functools import partial
 
 from rnnbench.contract import Task
-from rnnbench.registry import load
-from rnnbench.testing.common import fresh
+from rnnbench.registry.registry import load
+from rnnbench.testing.every_plugin import fresh
 
 
 def options(parser: argparse.ArgumentParser) -> None:

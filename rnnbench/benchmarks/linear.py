@@ -23,9 +23,9 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract import Architecture
-from rnnbench.process import configure
-from rnnbench.registry import load
-from rnnbench.spec import Trainer
+from rnnbench.registry.registry import load
+from rnnbench.spec.run_spec import Trainer
+from rnnbench.training.determinism import configure
 
 ARCHITECTURES = (
     "mingru", "minlstm", "sru:peephole=false", "qrnn", "lru:units=16", "s4d:units=8", "mamba",
@@ -89,7 +89,7 @@ def _alternating(pairs: Sequence[tuple[Layer, Tensor]], rounds: int) -> list[lis
 
 def _layer(text: str, hidden: int) -> nn.Module:
     """The architecture that a text such as "sru:peephole=false" names, else as it comes."""
-    from rnnbench.compose import named  # local: it reads every installed plugin's source
+    from rnnbench.spec.compose import named  # local: it reads every installed plugin's source
 
     spec, given = named("architectures", text)
     cls: type[Architecture] = load("architectures", spec.name)

@@ -17,7 +17,7 @@ import torch
 
 from rnnbench.contract import Data, Task
 from rnnbench.data import status
-from rnnbench.registry import load, scan
+from rnnbench.registry.registry import load, scan
 
 
 def options(parser: argparse.ArgumentParser) -> None:

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import torch
 
-from rnnbench.compose import compose, resolve
-from rnnbench.loader import Position
-from rnnbench.process import configure
-from rnnbench.spec import RunSpec, Trainer
-from rnnbench.step import Tricks, assemble, make_optimizer
-from rnnbench.telemetry import Telemetry
-from rnnbench.training import PACK, Training, fit
+from rnnbench.spec.compose import compose, resolve
+from rnnbench.spec.run_spec import RunSpec, Trainer
+from rnnbench.training.determinism import configure
+from rnnbench.training.lightning_module import PACK, Training, fit
+from rnnbench.training.loader import Position
+from rnnbench.training.logs import Telemetry
+from rnnbench.training.train_step import Tricks, assemble, make_optimizer
 
 SIZES = {"small": 32, "medium": 96, "large": 192}  # hidden units
 

@@ -14,17 +14,17 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from rnnbench.database import open_database
-from rnnbench.registry import FieldSchema
-from rnnbench.spec import Budget, Optimizer, PluginSpec, RunSpec
-from rnnbench.sweep.cell import CellRun
-from rnnbench.sweep.copies import Copies
-from rnnbench.sweep.engine import Ending
-from rnnbench.sweep.file import Cell, parse_sweep
-from rnnbench.sweep.ledger import Ledger
-from rnnbench.sweep.owner import identity
+from rnnbench.registry.registry import FieldSchema
+from rnnbench.results.database import open_database
+from rnnbench.spec.run_spec import Budget, Optimizer, PluginSpec, RunSpec
+from rnnbench.sweep.cell_search import CellRun
+from rnnbench.sweep.engines.protocol import Ending
+from rnnbench.sweep.file.sweep import Cell, parse_sweep
+from rnnbench.sweep.ledger.ledger import Ledger
+from rnnbench.sweep.ledger.process_identity import identity
 from rnnbench.sweep.plan import Bench, Places, plan_cells
-from rnnbench.sweep.space import Params
+from rnnbench.sweep.search.dimensions import Params
+from rnnbench.sweep.search.optuna_export import Copies
 
 MARKS = (100, 1_000, 10_000)
 SETTINGS = {f"x{i}": float for i in range(4)} | {f"n{i}": int for i in range(4)}

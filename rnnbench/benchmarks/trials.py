@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rnnbench.benchmarks.study import bench_of_nothing, text_of
-from rnnbench.record import Record, Status
-from rnnbench.spec import RunSpec
-from rnnbench.sweep.file import parse_sweep
-from rnnbench.sweep.usage import memory_held
+from rnnbench.results.record import Record, Status
+from rnnbench.spec.run_spec import RunSpec
+from rnnbench.sweep.engines.usage import memory_held
+from rnnbench.sweep.file.sweep import parse_sweep
 
 WORK = "rnnbench.benchmarks.trials:nothing"
 METRIC = {"name": "error", "unit": "", "higher_is_better": False, "help": ""}
@@ -34,7 +34,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def nothing(spec: RunSpec, *, store: Any, attempt: int = 1, **given: Any) -> Record:
-    """In place of `rnnbench.runner.execute`: a record at once."""
+    """In place of `rnnbench.training.execute.execute`: a record at once."""
     value = float(spec.optimizer.lr)
     record = Record(
         spec=spec, status=Status.DONE, metrics={"valid": {"error": value, "loss": value}},
@@ -58,8 +58,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def measure(name: Literal["local", "ray"], arguments: argparse.Namespace, root: Path) -> None:
     """Run a sweep of trials that do nothing, and print its line."""
-    from rnnbench.sweep.driver import run_sweep
-    from rnnbench.sweep.engines import Choice, engine_of
+    from rnnbench.sweep.engines.choose import Choice, engine_of
+    from rnnbench.sweep.run_sweep import run_sweep
 
     sweep = parse_sweep(
         f"{text_of(arguments.sampler, arguments.trials)}workers: {arguments.workers}\n"

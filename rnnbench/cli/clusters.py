@@ -47,7 +47,7 @@ def submit(file: Path, address: str, out: str, tree: Path, plugins: tuple[Path, 
     OPTIONS after -- are more options of `rnnbench sweep`. The token of the cluster comes from
     RAY_AUTH_TOKEN_PATH, with RAY_AUTH_MODE=token.
     """
-    from rnnbench.sweep.submit import submit_sweep
+    from rnnbench.sweep.cluster.submit import submit_sweep
 
     sys.exit(
         submit_sweep(file, address, wait=wait, say=_say, write=_write, out=out, tree=tree,
@@ -70,7 +70,7 @@ def check(address: str, root: Path, as_json: bool) -> None:
 
     Ends with 1 where a sweep would go wrong, with a line for each reason. Leaves nothing behind.
     """
-    from rnnbench.report.cluster import check_command
+    from rnnbench.cli.actions.cluster_check import check_command
 
     sys.exit(check_command(address, root, as_json))
 
@@ -79,7 +79,7 @@ def check(address: str, root: Path, as_json: bool) -> None:
 @ADDRESS
 def jobs(address: str) -> None:
     """Sweeps and other jobs that were submitted to the cluster, the newest first."""
-    from rnnbench.sweep.submit import Jobs
+    from rnnbench.sweep.cluster.submit import Jobs
 
     for job in Jobs(address, _say).list():
         click.echo(f"{job.submission_id}  {job.status.value.lower()}  {job.entrypoint}")
@@ -91,7 +91,7 @@ def jobs(address: str) -> None:
 @click.option("--follow", is_flag=True, help="Until its end, and end with its exit code.")
 def logs(job: str, address: str, follow: bool) -> None:
     """What a JOB printed."""
-    from rnnbench.sweep.submit import Jobs
+    from rnnbench.sweep.cluster.submit import Jobs
 
     server = Jobs(address, _say)
     if follow:
@@ -104,6 +104,6 @@ def logs(job: str, address: str, follow: bool) -> None:
 @ADDRESS
 def stop(job: str, address: str) -> None:
     """End a JOB in order (SIGTERM); submitted again, its sweep goes on where it was."""
-    from rnnbench.sweep.submit import Jobs
+    from rnnbench.sweep.cluster.submit import Jobs
 
     click.echo("stopping" if Jobs(address, _say).stop(job) else "it had ended")

@@ -20,7 +20,7 @@ from rnnbench.cli.root import example, main
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def list_(kind: str | None, site: str | None, as_json: bool) -> None:
     """Plugins: kind, name, distribution and version, one line of help."""
-    from rnnbench.report.plugins import list_plugins
+    from rnnbench.cli.actions.list_plugins import list_plugins
 
     list_plugins(kind, site, as_json)
 
@@ -30,7 +30,7 @@ def list_(kind: str | None, site: str | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def describe(plugin: str, as_json: bool) -> None:
     """Fields with type, unit, default and search range; source; what it can be combined with."""
-    from rnnbench.report.plugins import describe_plugin
+    from rnnbench.cli.actions.list_plugins import describe_plugin
 
     describe_plugin(plugin, as_json)
 
@@ -43,7 +43,7 @@ def check_plugin_(plugin: str, as_json: bool) -> None:
 
     The laws are held on a small instance, made with the class's `tiny` settings.
     """
-    from rnnbench.report.check_plugin import check_plugin
+    from rnnbench.cli.actions.check_plugin import check_plugin
 
     sys.exit(check_plugin(plugin, as_json))
 
@@ -66,7 +66,7 @@ def new(kind: str, name: str, into: Path) -> None:
     Code, a test that holds it against the laws of its kind, and what installs it. Nothing is
     overwritten.
     """
-    from rnnbench.scaffold import create_plugin, next_commands
+    from rnnbench.registry.scaffold import create_plugin, next_commands
 
     written = create_plugin(kind, name, into)
     click.echo("written:")

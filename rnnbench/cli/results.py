@@ -70,7 +70,7 @@ def leaderboard(task: str | None, root: Path, attribution: bool, as_json: bool, 
                 page: Path | None, centre: Any, interval: Any, test: Any,
                 **sections: Any) -> None:  # fmt: skip
     """Who wins, who ties, at what cost: every task's table, or TASK's."""
-    from rnnbench.report.command import Asked, leaderboard_command
+    from rnnbench.cli.actions.leaderboard import Asked, leaderboard_command
     from rnnbench.stats import Method
 
     asked = Asked(**sections, method=Method(centre, interval, test))
@@ -81,7 +81,7 @@ def leaderboard(task: str | None, root: Path, attribution: bool, as_json: bool, 
 @RESULTS
 def index(root: Path) -> None:
     """Rebuild the results database from the records on disk, which are the truth."""
-    from rnnbench.report.command import index_command
+    from rnnbench.cli.actions.leaderboard import index_command
 
     index_command(root)
 
@@ -95,7 +95,7 @@ def data() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def data_list(as_json: bool) -> None:
     """Sources of all tasks: origin, size, licence, and what is here."""
-    from rnnbench.report.data import list_sources
+    from rnnbench.cli.actions.data import list_sources
 
     list_sources(as_json)
 
@@ -104,7 +104,7 @@ def data_list(as_json: bool) -> None:
 @click.argument("tasks", nargs=-1)
 def data_describe(tasks: tuple[str, ...]) -> None:
     """What TASKS (default: all) read: address, size, sha256, licence, citation, and its place."""
-    from rnnbench.report.data import describe_sources
+    from rnnbench.cli.actions.data import describe_sources
 
     describe_sources(tasks)
 
@@ -113,7 +113,7 @@ def data_describe(tasks: tuple[str, ...]) -> None:
 @click.argument("tasks", nargs=-1)
 def data_fetch(tasks: tuple[str, ...]) -> None:
     """Fetch what TASKS need (default: all), checked against sha256."""
-    from rnnbench.report.data import fetch_sources
+    from rnnbench.cli.actions.data import fetch_sources
 
     fetch_sources(tasks)
 
@@ -122,6 +122,6 @@ def data_fetch(tasks: tuple[str, ...]) -> None:
 @click.argument("tasks", nargs=-1)
 def data_verify(tasks: tuple[str, ...]) -> None:
     """Read what is here of TASKS (default: all) and compare checksums; exit 1 on damage."""
-    from rnnbench.report.data import verify_sources
+    from rnnbench.cli.actions.data import verify_sources
 
     sys.exit(verify_sources(tasks))

@@ -44,10 +44,10 @@ def run(task: str | None, architecture: str | None, settings: tuple[str, ...],
     NAME=VALUE settings are dotted: task.*, architecture.*, tricks.NAME.*, optimizer.*, budget.*,
     trainer.*. The same command again shows the finished result, or goes on where it was stopped.
     """
-    from rnnbench.request import read_request
+    from rnnbench.spec.from_command_line import read_request
 
     spec, trainer = read_request(task, architecture, settings, tricks, file, seed, not no_test)
-    from rnnbench.launch import launch
+    from rnnbench.cli.actions.run import launch
 
     sys.exit(launch(spec, trainer, root, quiet))
 
@@ -60,10 +60,10 @@ def check(task: str | None, architecture: str | None, settings: tuple[str, ...],
 
     Runs one training step without memory or compute, by the function that trains.
     """
-    from rnnbench.request import read_request
+    from rnnbench.spec.from_command_line import read_request
 
     spec, _ = read_request(task, architecture, settings, tricks, file, seed, True)
-    from rnnbench.check import check_spec
+    from rnnbench.training.dry_run import check_spec
 
     found = check_spec(spec)
     where = {"meta": "shapes only, on the meta device", "cpu": "on a tiny batch on the CPU"}
@@ -109,8 +109,8 @@ def generate(run: str, root: Path, seed: int, as_json: bool, prompt: str | None,
 
     RUN is an id, the beginning of one, or a run's folder.
     """
-    from rnnbench.generate import generate as produce
-    from rnnbench.store import Store
+    from rnnbench.results.store import Store
+    from rnnbench.trained.load import generate as produce
 
     produce(Store(root), run, chosen, prompt=prompt, length=length, samples=samples, seed=seed,
             as_json=as_json)  # fmt: skip
@@ -132,9 +132,9 @@ def predict(run: str, root: Path, text: str, seed: int, as_json: bool, **chosen:
 
     RUN is an id, the beginning of one, or a run's folder.
     """
-    from rnnbench.generate import predict as ask
-    from rnnbench.generate import read_input
-    from rnnbench.store import Store
+    from rnnbench.results.store import Store
+    from rnnbench.trained.load import predict as ask
+    from rnnbench.trained.load import read_input
 
     ask(Store(root), run, read_input(text), chosen, seed=seed, as_json=as_json)
 
@@ -173,6 +173,6 @@ def diagnose(runs: tuple[str, ...], root: Path, folder: Path, rows: int, steps: 
 
     RUN is an id, the beginning of one, or a run's folder.
     """
-    from rnnbench.report.diagnosis import diagnose_command
+    from rnnbench.cli.actions.diagnose import diagnose_command
 
     diagnose_command(root, runs, folder, rows, steps, untrained)

@@ -43,7 +43,7 @@ def export(runs: tuple[str, ...], root: Path, task: str | None, to: Path, weight
     RUN is an id, the beginning of one, or a run's folder. Tables and W&B take all runs where
     none is named.
     """
-    from rnnbench.report.sharing import export_command, wandb_command
+    from rnnbench.cli.actions.sharing import export_command, wandb_command
 
     table = to.suffix != ".zip"
     refuse_unused("weights", project is not None or table, "only a bundle (.zip) has weights")
@@ -63,7 +63,7 @@ def import_(bundles: tuple[Path, ...], root: Path) -> None:
 
     Runs that are here already stay as they are. Nothing of a bundle is executed.
     """
-    from rnnbench.report.sharing import import_command
+    from rnnbench.cli.actions.sharing import import_command
 
     import_command(root, bundles)
 
@@ -82,7 +82,7 @@ def verify(runs: tuple[str, ...], root: Path, retrain: bool, tolerance: float) -
 
     RUN is an id, the beginning of one, or a run's folder. Exit code 1: something differs.
     """
-    from rnnbench.report.sharing import verify_command
+    from rnnbench.cli.actions.sharing import verify_command
 
     sys.exit(verify_command(root, runs, retrain, tolerance))
 
@@ -102,7 +102,7 @@ def reproduce(name: str | None, report_only: bool, root: Any, database: str | No
 
     NAME is that of a file in sweeps/reproduce, or a file. Exit code 0: exact, or within tolerance.
     """
-    from rnnbench.report import reproduce as report
+    from rnnbench.cli.actions import reproduce as report
 
     for option in ("engine", "address", "workers", "studies", "html"):
         refuse_unused(option, name is None or report_only, "nothing is run")

@@ -21,6 +21,6 @@ def serve(root: Path | str, port: int, host: str, database: str | None) -> None:
 
     Pages follow the results while a sweep runs. `leaderboard --html DIR` writes the same as files.
     """
-    from rnnbench.serve import serve as serve_site
+    from rnnbench.report.site.server import serve as serve_site
 
     serve_site(root, host, port, database)

@@ -65,7 +65,7 @@ def run(file: Path, **given: Any) -> None:
 
     Started again it re-runs nothing that is finished; killed, it goes on where it was.
     """
-    from rnnbench.sweep.command import run_file
+    from rnnbench.cli.actions.sweep import run_file
 
     sys.exit(run_file(file, **given))
 
@@ -78,7 +78,7 @@ def resume(name: str, **given: Any) -> None:
 
     Engine, address, workers and storage are those of this command, not of the last start.
     """
-    from rnnbench.sweep.command import resume_sweep
+    from rnnbench.cli.actions.sweep import resume_sweep
 
     sys.exit(resume_sweep(name, **given))
 
@@ -99,7 +99,7 @@ def named(command: Any) -> Any:
 def status(name: str | None, root: Path | str, database: str | None, as_json: bool,
            watch: bool) -> None:  # fmt: skip
     """How the sweep NAME goes, and on what; without NAME, every sweep in a line."""
-    from rnnbench.sweep.ruling import show_status
+    from rnnbench.cli.actions.sweep_control import show_status
 
     show_status(name, root, database, as_json, watch)
 
@@ -108,7 +108,7 @@ def status(name: str | None, root: Path | str, database: str | None, as_json: bo
 @named
 def pause(name: str, root: Path | str, database: str | None) -> None:
     """Start nothing more; what runs goes on to its end."""
-    from rnnbench.sweep.ruling import pause_sweep
+    from rnnbench.cli.actions.sweep_control import pause_sweep
 
     pause_sweep(name, root, database)
 
@@ -117,7 +117,7 @@ def pause(name: str, root: Path | str, database: str | None) -> None:
 @named
 def stop(name: str, root: Path | str, database: str | None) -> None:
     """Stop in order: running trials save what they have, the driver ends. Waits until it has."""
-    from rnnbench.sweep.ruling import stop_sweep
+    from rnnbench.cli.actions.sweep_control import stop_sweep
 
     sys.exit(stop_sweep(name, root, database))
 
@@ -130,7 +130,7 @@ def stop(name: str, root: Path | str, database: str | None) -> None:
 @click.argument("trials", nargs=-1, metavar="[TRIAL]...")
 def retry(name: str, trials: tuple[str, ...], root: Path | str, database: str | None) -> None:
     """Run failed trials again: all that crashed or ran out of memory or time, or those named."""
-    from rnnbench.sweep.ruling import retry_trials
+    from rnnbench.cli.actions.sweep_control import retry_trials
 
     retry_trials(name, trials, root, database)
 
@@ -143,7 +143,7 @@ def retry(name: str, trials: tuple[str, ...], root: Path | str, database: str | 
 def extend(name: str, trials: int | None, seeds: tuple[int, ...], root: Path | str,
            database: str | None) -> None:  # fmt: skip
     """Ask for more trials or final seeds than the file does."""
-    from rnnbench.sweep.ruling import extend_sweep
+    from rnnbench.cli.actions.sweep_control import extend_sweep
 
     extend_sweep(name, trials, seeds, root, database)
 
@@ -153,6 +153,6 @@ def extend(name: str, trials: int | None, seeds: tuple[int, ...], root: Path | s
 @click.argument("trial", required=False)
 def logs(name: str, trial: str | None, root: Path | str, database: str | None) -> None:
     """What a TRIAL printed; without TRIAL, the names of all, how each stands, and where."""
-    from rnnbench.sweep.ruling import show_logs
+    from rnnbench.cli.actions.sweep_control import show_logs
 
     show_logs(name, trial, root, database)

@@ -1,30 +1,49 @@
 """What a plugin author imports: the three plugin kinds and the few types they speak in.
 
 An Architecture, a Task and a Trick are frozen dataclasses whose fields are their
-hyper-parameters. This package imports torch, and of rnnbench only the torch-free `settings`.
+hyper-parameters. Names are imported at first use: `setting` and the names of sites need no torch.
 
 Shape suffixes, here and everywhere: B batch, T input steps, S output steps, D input
 width, H hidden width, V classes or output width, G gate pre-activations.
 """
 
-from rnnbench.contract.architecture import Architecture, Backbone, Cell, detach
-from rnnbench.contract.learning import Learning, WrappedOptimizer
-from rnnbench.contract.plugin import Plugin
-from rnnbench.contract.task import Data, Items, Meter, Metric, Source, Task
-from rnnbench.contract.trick import SITES, Estimator, Trick
-from rnnbench.contract.types import (
-    Batch,
-    Distribution,
-    Kind,
-    Layout,
-    Moment,
-    Port,
-    Prediction,
-    Refusal,
-    Result,
-    State,
-)
-from rnnbench.settings import setting
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rnnbench.contract.architecture import Architecture, Backbone, Cell, detach
+    from rnnbench.contract.estimation import Learning, WrappedOptimizer
+    from rnnbench.contract.plugin import Plugin
+    from rnnbench.contract.settings import setting
+    from rnnbench.contract.task import Data, Items, Meter, Metric, Source, Task
+    from rnnbench.contract.trick import SITES, Estimator, Trick
+    from rnnbench.contract.types import (
+        Batch,
+        Distribution,
+        Kind,
+        Layout,
+        Moment,
+        Port,
+        Prediction,
+        Refusal,
+        Result,
+        State,
+    )
+
+_HOME = {
+    "architecture": ("Architecture", "Backbone", "Cell", "detach"),
+    "estimation": ("Learning", "WrappedOptimizer"),
+    "plugin": ("Plugin",),
+    "settings": ("setting",),
+    "task": ("Data", "Items", "Meter", "Metric", "Source", "Task"),
+    "trick": ("SITES", "Estimator", "Trick"),
+    "types": (
+        "Batch", "Distribution", "Kind", "Layout", "Moment", "Port", "Prediction", "Refusal",
+        "Result", "State",
+    ),
+}  # fmt: skip
 
 __all__ = [
     "Architecture", "Backbone", "Batch", "Cell", "Data", "Distribution", "Estimator", "Kind",
@@ -32,3 +51,10 @@ __all__ = [
     "Refusal", "Result", "SITES", "Source", "State", "Task", "Trick", "WrappedOptimizer",
     "detach", "setting",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(importlib.import_module(f"rnnbench.contract.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from rnnbench.settings import out_of_range
+from rnnbench.contract.settings import out_of_range
 
 
 def kebab(class_name: str) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract.architecture import Cell
-from rnnbench.contract.learning import Learning
+from rnnbench.contract.estimation import Learning
 from rnnbench.contract.plugin import Plugin
 from rnnbench.contract.types import Batch, Moment, Result, State
 

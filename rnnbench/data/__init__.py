@@ -10,27 +10,35 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnnbench.data.batches import Generated, Items, Pairs, Stream
-    from rnnbench.data.calendar import calendar_features, time_of_year
-    from rnnbench.data.naive import naive_scores
-    from rnnbench.data.ngrams import KneserNey, add_one_nats
+    from rnnbench.data.fetch.cached_folders import DataError
+    from rnnbench.data.fetch.sources import (
+        Status,
+        data_version,
+        fetch,
+        folder,
+        own_file,
+        status,
+        verify,
+    )
     from rnnbench.data.prepared import Streamed, prepare
-    from rnnbench.data.series import Series
-    from rnnbench.data.sources import Status, data_version, fetch, folder, own_file, status, verify
-    from rnnbench.data.store import DataError
-    from rnnbench.data.text import Characters, Subwords, ragged
-    from rnnbench.data.windows import Windows
+    from rnnbench.data.series.calendar_features import calendar_features, time_of_year
+    from rnnbench.data.series.naive_forecasts import naive_scores
+    from rnnbench.data.series.series import Series
+    from rnnbench.data.series.windows import Windows
+    from rnnbench.data.text.ngrams import KneserNey, add_one_nats
+    from rnnbench.data.text.tokens import Characters, Subwords, ragged
 
 _HOME = {
     "batches": ("Generated", "Items", "Pairs", "Stream"),
-    "calendar": ("calendar_features", "time_of_year"),
-    "naive": ("naive_scores",),
-    "ngrams": ("KneserNey", "add_one_nats"),
+    "series.calendar_features": ("calendar_features", "time_of_year"),
+    "series.naive_forecasts": ("naive_scores",),
+    "text.ngrams": ("KneserNey", "add_one_nats"),
     "prepared": ("Streamed", "prepare"),
-    "series": ("Series",),
-    "sources": ("Status", "data_version", "fetch", "folder", "own_file", "status", "verify"),
-    "store": ("DataError",),
-    "text": ("Characters", "Subwords", "ragged"),
-    "windows": ("Windows",),
+    "series.series": ("Series",),
+    "fetch.sources": ("Status", "data_version", "fetch", "folder", "own_file", "status", "verify"),
+    "fetch.cached_folders": ("DataError",),
+    "text.tokens": ("Characters", "Subwords", "ragged"),
+    "series.windows": ("Windows",),
 }
 
 __all__ = [

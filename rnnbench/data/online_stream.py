@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnbench.compose import named
 from rnnbench.contract import Batch, Data, Kind, Task
-from rnnbench.registry import create
+from rnnbench.registry.registry import create
+from rnnbench.spec.compose import named
 
 __all__ = ["Joined", "named_task"]
 

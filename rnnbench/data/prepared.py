@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
-from rnnbench.data import sources as places
-from rnnbench.data import store
-from rnnbench.data.store import Say
+from rnnbench.data.fetch import cached_folders as store
+from rnnbench.data.fetch import sources as places
+from rnnbench.data.fetch.cached_folders import Say
 
 if TYPE_CHECKING:
     from rnnbench.contract import Source

@@ -1,7 +1,7 @@
 """The generated parts of the documentation, from the code that they describe.
 
 A page of `rnnbench/docs` holds such a part between `<!-- generated: NAME -->` and `<!-- end -->`;
-the rest of it is written by hand. `python -m rnnbench.report.reference` renews them all, and
+the rest of it is written by hand. `python -m rnnbench.docs.generate` renews them all, and
 `tests/test_docs.py` fails where one differs from the code.
 """
 
@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import rnnbench
-from rnnbench.record import FAILED, FINAL, Status
-from rnnbench.registry import KINDS, FieldSchema, scan, schema
-from rnnbench.spec import Budget, Optimizer, Trainer
+from rnnbench.registry.registry import KINDS, FieldSchema, scan, schema
+from rnnbench.results.record import FAILED, FINAL, Status
+from rnnbench.spec.run_spec import Budget, Optimizer, Trainer
 
 DOCS = Path(rnnbench.__file__).parent / "docs"
-COMMAND = "python -m rnnbench.report.reference"
+COMMAND = "python -m rnnbench.docs.generate"
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
 STATUS = {
     Status.DONE: "trained to the end of its budget, and every metric was computed",
@@ -139,14 +139,14 @@ def sweep_file() -> str:
     doc = inspect.cleandoc(ast.get_docstring(ast.parse(text)) or "")
     example = re.search(r"(?m)(^    .*\n|^\n(?=    ))+", doc)
     if example is None:
-        raise ValueError("the docstring of rnnbench.sweep.file has no indented example")
+        raise ValueError("the docstring of rnnbench.sweep.file.sweep has no indented example")
     yaml = textwrap.dedent(example[0]).strip("\n")
     return f"```yaml\n{yaml}\n```\n\n{doc[example.end() :].strip()}"
 
 
 def sweep_options() -> str:
     """Samplers, pruners and rules for stopping, with their options."""
-    from rnnbench.sweep.options import ABOUT, PRUNERS, REQUIRED, SAMPLERS, STOPS
+    from rnnbench.sweep.file.search_options import ABOUT, PRUNERS, REQUIRED, SAMPLERS, STOPS
 
     parts = []
     for title, known in (("sampler", SAMPLERS), ("pruner", PRUNERS), ("stop", STOPS)):
@@ -165,7 +165,7 @@ def sweep_options() -> str:
 
 def sweep_objectives() -> str:
     """What a search can aim for beside validation, and constrain."""
-    from rnnbench.sweep.options import OBJECTIVES
+    from rnnbench.sweep.file.search_options import OBJECTIVES
 
     short = {cost: name for name, cost in OBJECTIVES.items() if name != cost}
     rows = [

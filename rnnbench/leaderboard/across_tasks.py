@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnbench.board import Board, Row
+from rnnbench.leaderboard.pairwise import judge_all
+from rnnbench.leaderboard.types import Board, Row
 from rnnbench.stats import Estimate
-from rnnbench.stats.pooling import Scores, improvement, interquartile_estimate, profile
-from rnnbench.stats.ranking import cliques, critical_difference, friedman, rank_methods
-from rnnbench.verdicts import judge_all
+from rnnbench.stats.normalised_scores import Scores, improvement, interquartile_estimate, profile
+from rnnbench.stats.ranks_over_tasks import cliques, critical_difference, friedman, rank_methods
 
 TAUS = 101  # points of a profile
 LEAST_TAU, MOST_TAU = 0.0, 1.25

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rnnbench.board import Board, Row
-from rnnbench.stats import trials
+from rnnbench.leaderboard.types import Board, Row
+from rnnbench.stats import best_of_n as trials
 
 MOST_DUELS = 12  # rows that are set against each other, the best first
 

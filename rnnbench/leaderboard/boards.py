@@ -2,7 +2,7 @@
 
 How a row comes about. Runs of one protocol (task with its settings, data version, budget) make
 a board, and those of one architecture with the same tricks in the same order make a row of it
-(`rnnbench.grouping` says where a sweep tells them apart by their settings too). Of the
+(`rnnbench.leaderboard.grouping` says where a sweep tells them apart by their settings too). Of the
 configurations that have met the test split the row shows one: that with the most seeds, and of
 these the one with the best mean selection value on validation; test results choose nothing. Rows
 are placed in tiers of ties by `stats.tiers`, and the rows of a tier share a rank.
@@ -16,17 +16,17 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from rnnbench.board import Board, Row
-from rnnbench.grouping import group
-from rnnbench.protocol import (
+from rnnbench.leaderboard.grouping import group
+from rnnbench.leaderboard.protocol_text import (
     machine_in_words,
     protocol_in_words,
     provenance_in_words,
     why_apart,
 )
-from rnnbench.record import Record, Status
-from rnnbench.rows import curve_metric_of, row_of
-from rnnbench.spec import RunSpec
+from rnnbench.leaderboard.row import curve_metric_of, row_of
+from rnnbench.leaderboard.types import Board, Row
+from rnnbench.results.record import Record, Status
+from rnnbench.spec.run_spec import RunSpec
 from rnnbench.stats import ALPHA, Estimate, Method, least_p, seeds_needed, tiers
 from rnnbench.stats.intervals import STANDARD
 

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from rnnbench.record import Record
-from rnnbench.spec import PluginSpec, RunSpec
+from rnnbench.results.record import Record
+from rnnbench.spec.run_spec import PluginSpec, RunSpec
 
 FRONT = ".front-"  # in the study of a compromise, between its cell and its trial
 

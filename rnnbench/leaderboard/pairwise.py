@@ -10,10 +10,10 @@ from typing import Literal
 
 import numpy as np
 
-from rnnbench.board import Board, Row
-from rnnbench.effort import searched_alike
-from rnnbench.items import ItemTable, ItemTest, compare_items
-from rnnbench.registry import did_you_mean
+from rnnbench.leaderboard.best_of_n import searched_alike
+from rnnbench.leaderboard.types import Board, Row
+from rnnbench.registry.registry import did_you_mean
+from rnnbench.results.item_scores import ItemTable, ItemTest, compare_items
 from rnnbench.stats import (
     ALPHA,
     LEVEL,
@@ -27,11 +27,11 @@ from rnnbench.stats import (
     pairwise,
     seeds_needed,
     superiority,
-    trials,
     welch,
 )
+from rnnbench.stats import best_of_n as trials
 from rnnbench.stats.intervals import RESAMPLES, SEED, Method, centre
-from rnnbench.stats.student import quantile
+from rnnbench.stats.student_t import quantile
 
 ReadItems = Callable[[str], ItemTable | None]  # of a run, by its id
 
@@ -54,7 +54,7 @@ class Pair:
         superiority: the probability that a seed of `row` beats one of `other`.
         failed, other_failed: shares of the final runs that failed.
         trials_from, trials_clear: from so many trials on the expected best on validation of
-            `better` is better than that of `worse`, and clearly so (see `rnnbench.effort`); None:
+            `better` is better than that of `worse`, and clearly so (`leaderboard.best_of_n`); None:
             not at the end, or the search of one is not known.
         trials: how many both were searched with.
         seeds: on either side; 0 of a baseline.

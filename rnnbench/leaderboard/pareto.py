@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rnnbench.board import Board, Row
+from rnnbench.leaderboard.types import Board, Row
 from rnnbench.stats import Estimate
 
 # Cost of a record: what a reader calls it, and its unit.

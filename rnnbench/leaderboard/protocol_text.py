@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rnnbench.record import Record
-from rnnbench.spec import Budget, PluginSpec, RunSpec
+from rnnbench.results.record import Record
+from rnnbench.spec.run_spec import Budget, PluginSpec, RunSpec
 
 
 def protocol_in_words(

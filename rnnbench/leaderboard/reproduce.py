@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rnnbench.board import Board, Row
-from rnnbench.registry import did_you_mean
-from rnnbench.yamltext import YamlError, YamlText, read_yaml
+from rnnbench.leaderboard.types import Board, Row
+from rnnbench.registry.registry import did_you_mean
+from rnnbench.spec.yaml_with_lines import YamlError, YamlText, read_yaml
 
 Outcome = Literal["exact", "within tolerance", "qualitative", "missed", "not attempted"]
 FOLDER = Path("sweeps/reproduce")

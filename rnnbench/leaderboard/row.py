@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any
 
-from rnnbench.board import Failure, Margin, Point, Row
-from rnnbench.grouping import Group
-from rnnbench.record import COSTS, FAILED, Record, Status
-from rnnbench.sharing.origin import DIFFERS, UNVERIFIED, state_of
-from rnnbench.spec import RunSpec
+from rnnbench.leaderboard.grouping import Group
+from rnnbench.leaderboard.types import Failure, Margin, Point, Row
+from rnnbench.results.record import COSTS, FAILED, Record, Status
+from rnnbench.results.sharing.origin import DIFFERS, UNVERIFIED, state_of
+from rnnbench.spec.run_spec import RunSpec
 from rnnbench.stats import Estimate, Method, estimate
 from rnnbench.stats.intervals import STANDARD
 

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rnnbench.board import Attribution, Board, Comparison, Effect, Row, Stack, Verdict
+from rnnbench.leaderboard.types import Attribution, Board, Comparison, Effect, Row, Stack, Verdict
 from rnnbench.stats import ALPHA, Method, estimate, holm, paired, sign_flipped
 
 

@@ -18,7 +18,7 @@ INTERVALS = (80, 90)  # per cent
 
 
 class Unit(Protocol):
-    """What the values of a batch mean; see `rnnbench.data.windows.Unit`."""
+    """What the values of a batch mean; see `rnnbench.data.series.windows.Unit`."""
 
     @property
     def mean_BV(self) -> Tensor: ...

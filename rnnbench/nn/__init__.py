@@ -1,8 +1,10 @@
 """Building blocks for plugin authors."""
 
 from rnnbench.nn.attention import Additive, Attention, Dot, General, rotate, rotations, valid
-from rnnbench.nn.averaging import AveragingOptimizer, refuse_second_average
-from rnnbench.nn.cells import (
+from rnnbench.nn.averaged_weights import AveragingOptimizer, refuse_second_average
+from rnnbench.nn.cells.by_name import named_backbone, named_cell
+from rnnbench.nn.cells.gate_names import claim
+from rnnbench.nn.cells.gated import (
     CellWrapper,
     FastCell,
     FusedCell,
@@ -11,20 +13,26 @@ from rnnbench.nn.cells import (
     refuse_idle_dropout,
     refuse_together,
 )
-from rnnbench.nn.grids import GridLayer, corners, grid_pool
-from rnnbench.nn.initialisation import claim
-from rnnbench.nn.linear_cells import (
+from rnnbench.nn.layouts.grids import GridLayer, corners, grid_pool
+from rnnbench.nn.layouts.ragged import reversed_rows, run_rows
+from rnnbench.nn.layouts.trees import (
+    Children,
+    TreeLayer,
+    refuse_arity,
+    side_by_side,
+    summed,
+    with_leaves,
+)
+from rnnbench.nn.linear.cells import (
     ComplexCell,
     GatedLinearCell,
     LinearCell,
     complexed,
     refuse_seen,
 )
-from rnnbench.nn.linear_scan import linear_scan
-from rnnbench.nn.models import Decoder, Embed, Model
-from rnnbench.nn.named import named_backbone, named_cell
-from rnnbench.nn.rows import reversed_rows, run_rows
-from rnnbench.nn.towers import (
+from rnnbench.nn.linear.scan import linear_scan
+from rnnbench.nn.models.base import Decoder, Embed, Model
+from rnnbench.nn.residual_blocks import (
     EachStep,
     GatedMLP,
     GLUMixer,
@@ -36,15 +44,7 @@ from rnnbench.nn.towers import (
     tower,
     unflat,
 )
-from rnnbench.nn.trees import (
-    Children,
-    TreeLayer,
-    refuse_arity,
-    side_by_side,
-    summed,
-    with_leaves,
-)
-from rnnbench.nn.whole import Whole, ends, refuse_looking_ahead
+from rnnbench.nn.whole_input import Whole, ends, refuse_looking_ahead
 
 __all__ = [
     "Additive", "Attention", "AveragingOptimizer", "CellWrapper", "Children", "ComplexCell",

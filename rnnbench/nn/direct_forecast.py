@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Kind, Refusal, Result, State, Task
-from rnnbench.nn.decoding import GREEDY, Decoded, Decoding
-from rnnbench.nn.models import Feed, Model
+from rnnbench.nn.models.base import Feed, Model
+from rnnbench.nn.models.decoding import GREEDY, Decoded, Decoding
 
 
 class AtOnce(Model):

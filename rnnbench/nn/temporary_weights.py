@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from rnnbench.contract import Refusal
-from rnnbench.nn.cells import GatedCell
+from rnnbench.nn.cells.gated import GatedCell
 
 
 class Stand(NamedTuple):

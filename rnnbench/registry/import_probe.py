@@ -14,9 +14,9 @@ from pathlib import Path
 
 import platformdirs
 
-from rnnbench.atomic import replace_file
-from rnnbench.registry import Broken, Entry, scan
-from rnnbench.source import file_of
+from rnnbench.registry.registry import Broken, Entry, scan
+from rnnbench.registry.schema_from_source import file_of
+from rnnbench.results.atomic_files import replace_file
 
 LIMIT_SECONDS = 60
 MARK = "rnnbench probe: "
@@ -60,7 +60,7 @@ def _read(path: Path) -> dict[str, str]:
 def _probe(entry: Entry) -> str:
     """What goes wrong when the plugin is imported, or nothing."""
     code = (
-        "import sys; from rnnbench.registry import load, PluginError\n"
+        "import sys; from rnnbench.registry.registry import load, PluginError\n"
         "try: load(*sys.argv[1:3])\n"
         f"except PluginError as e: sys.exit({MARK!r} + str(e))"
     )

@@ -26,8 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rnnbench.registry import Entry, scan
-from rnnbench.yamltext import YamlError, YamlText, read_yaml
+from rnnbench.registry.registry import Entry, scan
+from rnnbench.spec.yaml_with_lines import YamlError, YamlText, read_yaml
 
 KNOWN = (
     "measured by its authors",
@@ -98,7 +98,7 @@ def published(task: str) -> tuple[Published, ...]:
 
 def file_of(entry: Entry) -> Path | None:
     """Where a task's results would be listed, None where there is no such file."""
-    from rnnbench.source import file_of as source_of
+    from rnnbench.registry.schema_from_source import file_of as source_of
 
     source = source_of(entry)
     if source is None or not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", entry.name):

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rnnbench.spec import PluginSpec
+from rnnbench.spec.run_spec import PluginSpec
 
 KINDS = ("architectures", "tasks", "tricks")
 FACTS = ("help", "unit", "low", "high", "search", "plugin", "width")  # that a `setting` states
@@ -238,7 +238,7 @@ def load(kind: str, name: str) -> Any:
 @functools.cache
 def schema(kind: str, name: str) -> Schema:
     """Fields and facts of a plugin, from its source where that is plain, else by import."""
-    from rnnbench.source import read_source
+    from rnnbench.registry.schema_from_source import read_source
 
     item = entry(kind, name)
     found = read_source(item)

@@ -14,7 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rnnbench import __version__
-from rnnbench.registry import KINDS, scan
+from rnnbench.registry.registry import KINDS, scan
 
 LONGEST = 32  # characters of a name: with more, lines of the generated code would be too long
 PART = re.compile(r"[a-z][a-z0-9]*")
@@ -121,7 +121,7 @@ def render(kind: str, name: str) -> Mapping[str, str]:
     """The package's files, by their paths in its folder."""
     module = module_name(name)
     environment = Environment(
-        loader=PackageLoader("rnnbench", "scaffold_templates"),
+        loader=PackageLoader("rnnbench.registry", "scaffold_templates"),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,

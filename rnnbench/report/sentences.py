@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rnnbench.attribution import attribute
-from rnnbench.board import Board, Row
+from rnnbench.leaderboard.pairwise import Pair, ReadItems, judge, leader
+from rnnbench.leaderboard.trick_effects import attribute
+from rnnbench.leaderboard.types import Board, Row
 from rnnbench.report import wording
 from rnnbench.stats import Method
-from rnnbench.verdicts import Pair, ReadItems, judge, leader
 
 MOST_NAMES = 6  # of a tie that are named
 
@@ -20,7 +20,7 @@ def headline_claims(board: Board, items: ReadItems | None = None) -> list[str]:
     """The board in one to four sentences, the most important first.
 
     Args:
-        items: see `rnnbench.verdicts.judge`.
+        items: see `rnnbench.leaderboard.pairwise.judge`.
     """
     rows = board.ranked
     if not rows:

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from rnnbench.board import Attribution, Board, Effect, Margin, Row, Verdict
+from rnnbench.leaderboard.types import Attribution, Board, Effect, Margin, Row, Verdict
 from rnnbench.stats import Estimate
 
 NOTHING = "–"

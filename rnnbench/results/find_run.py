@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rnnbench.record import Record
-from rnnbench.store import Store
+from rnnbench.results.record import Record
+from rnnbench.results.store import Store
 
 
 class RunError(ValueError):

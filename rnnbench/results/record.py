@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any
 
-from rnnbench.provenance import provenance, redact
-from rnnbench.spec import RunSpec
+from rnnbench.results.provenance import provenance, redact
+from rnnbench.spec.run_spec import RunSpec
 
 __all__ = ["COSTS", "FAILED", "FINAL", "TESTED", "Record", "Status", "provenance", "redact"]
 
@@ -52,7 +52,7 @@ COSTS = (
     "wall_seconds",
     "device_seconds",
     "peak_memory_bytes",  # of the GPU's tensors; without one, of the whole process
-    "flops",  # of training, see `rnnbench.costs`
+    "flops",  # of training, see `rnnbench.training.costs`
     "latency_seconds",  # of one sequence at evaluation
     "step_latency_seconds",  # of one of its steps
 )
@@ -84,7 +84,7 @@ class Record:
         curve: validations as [step, seconds of training, {metric: value}], "train_loss" and the
             layers' gradient norms (see `FLOW`) among them.
         examples: what the task chose to show a reader, as text.
-        provenance: see `rnnbench.provenance`.
+        provenance: see `rnnbench.results.provenance`.
         study: name of the cell of the sweep.
         started, ended: UTC, ISO 8601.
         attempt: rises with each start of the run; a lower one never replaces a higher one.

@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rnnbench.atomic import replace_file, stamp
-from rnnbench.provenance import redact
+from rnnbench.results.atomic_files import replace_file, stamp
+from rnnbench.results.provenance import redact
 
 Result = TypeVar("Result")
 

@@ -22,8 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from rnnbench.database import EXACT, LONG
-from rnnbench.record import Record, Status
+from rnnbench.results.database import EXACT, LONG
+from rnnbench.results.record import Record, Status
 
 VERSION = 1  # of the table below; raise it when its columns change
 

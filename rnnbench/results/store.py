@@ -1,10 +1,10 @@
 """Where results live: records on disk, which are the truth, and a database that indexes them.
 
-    ROOT/runs/RUN_ID/record.json    written whole, see `rnnbench.atomic`
+    ROOT/runs/RUN_ID/record.json    written whole, see `rnnbench.results.atomic_files`
     ROOT/results.db                 SQLite, or any database that SQLAlchemy knows, by its URL
 
 ROOT may be an address that fsspec knows: then a folder of this machine stands in for it, and
-`rnnbench.remote` keeps the two alike.
+`rnnbench.results.remote` keeps the two alike.
 
 The index is brought up to date before it is read: a run folder that was copied here, changed
 or removed shows at once, and a process killed between the two writes loses nothing.
@@ -24,12 +24,12 @@ from filelock import FileLock
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.exc import DBAPIError
 
-from rnnbench.atomic import stage_file, stamp, sweep_staged
-from rnnbench.database import WAIT_SECONDS, create_tables, open_database, reader
-from rnnbench.index import VERSION, index_rows, metadata, result, row_of
-from rnnbench.record import FINAL, Record, Status
-from rnnbench.remote import RECORD, RESUME, Remote, is_address
-from rnnbench.sharing.origin import stands_in
+from rnnbench.results.atomic_files import stage_file, stamp, sweep_staged
+from rnnbench.results.database import WAIT_SECONDS, create_tables, open_database, reader
+from rnnbench.results.record import FINAL, Record, Status
+from rnnbench.results.remote import RECORD, RESUME, Remote, is_address
+from rnnbench.results.sharing.origin import stands_in
+from rnnbench.results.sql_index import VERSION, index_rows, metadata, result, row_of
 
 __all__ = ["Store", "check_name", "metadata", "open_database", "result"]
 
@@ -72,7 +72,7 @@ class Store:
         index: False: records are written and read, and the database is left to another process.
 
     Attributes:
-        engine: the database, for tables of others (see `rnnbench.database.create_tables`).
+        engine: the database, for tables of others (see `rnnbench.results.database.create_tables`).
         root: the folder on this machine, where the index and what runs write lie.
         problems: what could not be sent to the address, for records.
         damaged: run id -> what is wrong with its record.json, as last seen.
@@ -242,7 +242,7 @@ class Store:
         return self._parse(run_id, path, text)
 
     def finished(self, run_id: str) -> Record | None:
-        """The record of a run that needs no repetition (see `rnnbench.record.FINAL`), or None.
+        """The record of a run that needs no repetition (see `results.record.FINAL`), or None.
 
         What was imported stands in for a run only once it was verified.
         """

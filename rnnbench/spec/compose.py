@@ -17,10 +17,17 @@ from typing import Any, get_args, get_origin
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rnnbench.registry import FieldSchema, PluginError, Schema, create, did_you_mean, schema
-from rnnbench.settings import out_of_range
-from rnnbench.spec import Budget, Optimizer, PluginSpec, RunSpec
-from rnnbench.yamltext import YamlError, parse_yaml
+from rnnbench.contract.settings import out_of_range
+from rnnbench.registry.registry import (
+    FieldSchema,
+    PluginError,
+    Schema,
+    create,
+    did_you_mean,
+    schema,
+)
+from rnnbench.spec.run_spec import Budget, Optimizer, PluginSpec, RunSpec
+from rnnbench.spec.yaml_with_lines import YamlError, parse_yaml
 
 Plugin = str | Mapping[str, Any]  # "zoneout:rate=0.1", or {"name": "zoneout", "rate": 0.1}
 SECTIONS = ("task", "architecture", "tricks", "optimizer", "budget")
@@ -148,7 +155,7 @@ def resolve(spec: RunSpec) -> RunSpec:
     from rnnbench.data import data_version
 
     if spec.budget.parameters is not None:
-        from rnnbench.width import fit_width
+        from rnnbench.spec.parameter_budget import fit_width
 
         spec = fit_width(spec)
     task, _, _ = instantiate(spec)

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rnnbench.compose import (
+from rnnbench.registry.registry import did_you_mean
+from rnnbench.spec.compose import (
     UNITS,
     Plugin,
     SpecError,
@@ -17,9 +18,8 @@ from rnnbench.compose import (
     read_plugin,
     resolve,
 )
-from rnnbench.registry import did_you_mean
-from rnnbench.spec import RunSpec, Trainer
-from rnnbench.yamltext import YamlText, read_yaml
+from rnnbench.spec.run_spec import RunSpec, Trainer
+from rnnbench.spec.yaml_with_lines import YamlText, read_yaml
 
 KEYS = ("task", "architecture", "tricks", "optimizer", "budget", "trainer", "seed", "logger")
 COMMAND = "command line"

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import torch
 
-from rnnbench.compose import SpecError, instantiate
 from rnnbench.contract import Refusal
-from rnnbench.registry import schema
-from rnnbench.spec import PluginSpec, RunSpec
-from rnnbench.step import Tricks, assemble
+from rnnbench.registry.registry import schema
+from rnnbench.spec.compose import SpecError, instantiate
+from rnnbench.spec.run_spec import PluginSpec, RunSpec
+from rnnbench.training.train_step import Tricks, assemble
 
 TOLERANCE = 0.05  # of the number asked for; widths are whole, so it is rarely met exactly
 WIDEST = 1 << 20

@@ -1,6 +1,6 @@
 """What a run is: a frozen, hashable description with a canonical text and an identity.
 
-No torch here. `compose` (in `rnnbench.compose`) makes these from defaults, files and the
+No torch here. `compose` (in `rnnbench.spec.compose`) makes these from defaults, files and the
 command line.
 """
 
@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rnnbench.settings import setting
+from rnnbench.contract.settings import setting
 
 SPEC_FORMAT = 1
 

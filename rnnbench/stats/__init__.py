@@ -10,7 +10,8 @@
 Samples are finite figures of one metric, one a seed.
 """
 
-from rnnbench.stats.differences import (
+from rnnbench.stats.intervals import LEVEL, Estimate, Method, estimate
+from rnnbench.stats.tests import (
     ALPHA,
     Difference,
     compare,
@@ -24,7 +25,6 @@ from rnnbench.stats.differences import (
     superiority,
     welch,
 )
-from rnnbench.stats.intervals import LEVEL, Estimate, Method, estimate
 from rnnbench.stats.tiers import Placing, pairwise, tiers
 
 __all__ = [

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from rnnbench.stats.student import quantile
+from rnnbench.stats.student_t import quantile
 
 LEVEL = 0.95  # of the intervals
 RESAMPLES = 9_999  # of a bootstrap or of a permutation test that is not exact

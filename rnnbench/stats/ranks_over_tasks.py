@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import fdtrc
 
-from rnnbench.stats.differences import ALPHA
+from rnnbench.stats.tests import ALPHA
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnnbench.stats.intervals import RESAMPLES, SEED, STANDARD, Method, estimate, finite
-from rnnbench.stats.student import two_sided
+from rnnbench.stats.student_t import two_sided
 
 ALPHA = 0.05  # of the tests
 AT_ONCE = 4_000_000  # numbers of a batch of permutations, so that memory stays small

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnbench.stats.differences import ALPHA, holm, permutation_p
 from rnnbench.stats.intervals import STANDARD, Method, centre, finite
-from rnnbench.stats.student import two_sided
+from rnnbench.stats.student_t import two_sided
+from rnnbench.stats.tests import ALPHA, holm, permutation_p
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from rnnbench.record import FINAL, Record, Status
-from rnnbench.sharing.origin import stands_in
-from rnnbench.sweep.accounts import Accounts
-from rnnbench.sweep.aims import Front, Gain, Point, complaints, objective_values
-from rnnbench.sweep.engine import Ending
-from rnnbench.sweep.file import Sweep
-from rnnbench.sweep.ledger import Ledger, LostSweepError, Row
-from rnnbench.sweep.making import INFEASIBLE, TELLS, RowMaker, known_trial
-from rnnbench.sweep.past import past_rows
+from rnnbench.results.record import FINAL, Record, Status
+from rnnbench.results.sharing.origin import stands_in
+from rnnbench.sweep.engines.protocol import Ending
+from rnnbench.sweep.file.sweep import Sweep
+from rnnbench.sweep.ledger.ledger import Ledger, LostSweepError, Row
 from rnnbench.sweep.plan import Bench, CellPlan
-from rnnbench.sweep.study import CellStudy, Copies, Known
+from rnnbench.sweep.row_counts import Accounts
+from rnnbench.sweep.rows import INFEASIBLE, TELLS, RowMaker, known_trial
+from rnnbench.sweep.search.earlier_sweep import past_rows
+from rnnbench.sweep.search.objectives import Front, Gain, Point, complaints, objective_values
+from rnnbench.sweep.search.study import CellStudy, Copies, Known
 
 PUT_OFF_SECONDS = 0.5  # until a trial that was not to be had is tried again
 

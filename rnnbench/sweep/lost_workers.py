@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from rnnbench.record import Status
-from rnnbench.sweep.engine import Died
-from rnnbench.sweep.ledger import Row
+from rnnbench.results.record import Status
+from rnnbench.sweep.engines.protocol import Died
+from rnnbench.sweep.ledger.ledger import Row
 
 NODE_LOSSES = 20  # starts of a trial that may be lost with their nodes
 

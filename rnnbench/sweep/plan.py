@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rnnbench.registry import FieldSchema, PluginError, did_you_mean
-from rnnbench.spec import Budget, Optimizer, RunSpec, canonical_json
-from rnnbench.sweep.dimensions import ELEMENT, cell_space, is_switch
-from rnnbench.sweep.file import Cell, Search, Sweep, SweepError
-from rnnbench.sweep.space import Dimension, Params, corners, grid_size
-from rnnbench.sweep.start import check_names, first_points
-from rnnbench.sweep.suitability import unsuitable_space
-from rnnbench.yamltext import Place
+from rnnbench.registry.registry import FieldSchema, PluginError, did_you_mean
+from rnnbench.spec.run_spec import Budget, Optimizer, RunSpec, canonical_json
+from rnnbench.spec.yaml_with_lines import Place
+from rnnbench.sweep.file.compatibility import unsuitable_space
+from rnnbench.sweep.file.sweep import Cell, Search, Sweep, SweepError
+from rnnbench.sweep.search.cell_space import ELEMENT, cell_space, is_switch
+from rnnbench.sweep.search.dimensions import Dimension, Params, corners, grid_size
+from rnnbench.sweep.search.first_points import check_names, first_points
 
 Places = Mapping[str, str]  # dotted name -> "file:line"
 
@@ -47,10 +47,10 @@ class Bench:
 
 def standard_bench() -> Bench:
     """The installed plugins, composed and checked as single runs are. Imports torch."""
-    from rnnbench.check import check_spec
-    from rnnbench.compose import compose, instantiate, resolve
     from rnnbench.contract import Refusal
-    from rnnbench.registry import schema
+    from rnnbench.registry.registry import schema
+    from rnnbench.spec.compose import compose, instantiate, resolve
+    from rnnbench.training.dry_run import check_spec
 
     def fields(kind: str, name: str) -> Mapping[str, FieldSchema]:
         return schema(kind, name).fields

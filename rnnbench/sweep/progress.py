@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
-from rnnbench.stopping import exit_code
-from rnnbench.sweep.cell import CellRun
-from rnnbench.sweep.file import Cell
-from rnnbench.sweep.orders import Busy
+from rnnbench.sweep.cell_search import CellRun
+from rnnbench.sweep.file.sweep import Cell
+from rnnbench.sweep.ledger.requests import Busy
 from rnnbench.sweep.plan import CellPlan
+from rnnbench.training.stopping import exit_code
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class SweepOutcome:
 
     @property
     def refused(self) -> list[dict[str, Any]]:
-        """The combinations that cannot run, for `rnnbench.report.html.write_page`."""
+        """The combinations that cannot run, for `rnnbench.report.page.page.write_page`."""
         return [
             {
                 "task": c.cell.task["name"],
@@ -149,7 +149,7 @@ class SweepOutcome:
 
     @property
     def exit_code(self) -> int:
-        """As `rnnbench.stopping.exit_code` where a signal stopped it; 1 where a cell lacks final
+        """As `training.stopping.exit_code` where a signal stopped it; 1 where a cell lacks final
         runs; 0 otherwise."""
         if self.signal:
             return exit_code(self.signal)

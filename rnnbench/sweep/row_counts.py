@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from rnnbench.sweep.ledger import Row
+from rnnbench.sweep.ledger.ledger import Row
 
 
 class Accounts:

@@ -6,15 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rnnbench.grouping import FRONT
-from rnnbench.spec import PluginSpec, RunSpec
-from rnnbench.sweep.aims import objective_values, violations
-from rnnbench.sweep.file import Sweep
-from rnnbench.sweep.ledger import Row
-from rnnbench.sweep.options import Search
+from rnnbench.leaderboard.grouping import FRONT
+from rnnbench.spec.run_spec import PluginSpec, RunSpec
+from rnnbench.sweep.file.search_options import Search
+from rnnbench.sweep.file.sweep import Sweep
+from rnnbench.sweep.ledger.ledger import Row
 from rnnbench.sweep.plan import Bench, CellPlan
-from rnnbench.sweep.space import Params
-from rnnbench.sweep.study import Known
+from rnnbench.sweep.search.dimensions import Params
+from rnnbench.sweep.search.objectives import objective_values, violations
+from rnnbench.sweep.search.study import Known
 
 INFEASIBLE = "infeasible"  # status of a trial that breaks a constraint before it is run
 TELLS = ("done", "pruned", INFEASIBLE)  # states of an earlier sweep's trials that teach

@@ -18,18 +18,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rnnbench.store import Store, folder_of
-from rnnbench.sweep.cell import CellRun
-from rnnbench.sweep.engines import Choice, engine_of
-from rnnbench.sweep.file import Sweep, SweepError
-from rnnbench.sweep.ledger import Ledger, Row
-from rnnbench.sweep.loop import EngineFactory, Loop
-from rnnbench.sweep.making import cell_of
-from rnnbench.sweep.orders import Order, Orders
-from rnnbench.sweep.owner import identity
+from rnnbench.results.store import Store, folder_of
+from rnnbench.sweep.cell_search import CellRun
+from rnnbench.sweep.engines.choose import Choice, engine_of
+from rnnbench.sweep.file.sweep import Sweep, SweepError
+from rnnbench.sweep.ledger.ledger import Ledger, Row
+from rnnbench.sweep.ledger.process_identity import identity
+from rnnbench.sweep.ledger.requests import Order, Orders
 from rnnbench.sweep.plan import Bench, CellPlan, extended, plan_cells, standard_bench
 from rnnbench.sweep.progress import Progress, Silent, SweepOutcome
-from rnnbench.sweep.study import Copies
+from rnnbench.sweep.rows import cell_of
+from rnnbench.sweep.scheduler import EngineFactory, Loop
+from rnnbench.sweep.search.study import Copies
 
 
 def _nothing(name: str) -> None:
@@ -56,7 +56,7 @@ def run_sweep(
     Args:
         root: of the store.
         database: URL of the results database; None: SQLite in the store.
-        studies: Optuna storage for the copies of studies, see `rnnbench.sweep.study.Copies`;
+        studies: Optuna storage for the copies of studies, see `rnnbench.sweep.search.study.Copies`;
             None: SQLite in the store.
         started: options of this start, for `rnnbench sweep resume`.
         engine: which runs the trials.

@@ -8,18 +8,27 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from rnnbench.record import Record, Status, provenance
-from rnnbench.spec import RunSpec
-from rnnbench.stopping import signals
-from rnnbench.store import Store
-from rnnbench.sweep.cell import CellRun
-from rnnbench.sweep.engine import Alive, Died, Ending, Engine, Finished, Job, Report, Usage
-from rnnbench.sweep.file import Sweep
-from rnnbench.sweep.ledger import Ledger, Row
-from rnnbench.sweep.losses import judge
-from rnnbench.sweep.orders import Busy, Order, Orders
+from rnnbench.results.record import Record, Status, provenance
+from rnnbench.results.store import Store
+from rnnbench.spec.run_spec import RunSpec
+from rnnbench.sweep.cell_search import CellRun
+from rnnbench.sweep.engines.protocol import (
+    Alive,
+    Died,
+    Ending,
+    Engine,
+    Finished,
+    Job,
+    Report,
+    Usage,
+)
+from rnnbench.sweep.file.sweep import Sweep
+from rnnbench.sweep.ledger.ledger import Ledger, Row
+from rnnbench.sweep.ledger.requests import Busy, Order, Orders
+from rnnbench.sweep.lost_workers import judge
 from rnnbench.sweep.plan import CellPlan
 from rnnbench.sweep.progress import Progress, Snapshot, SweepOutcome, failures, tally
+from rnnbench.training.stopping import signals
 
 POLL_SECONDS = 0.5
 OBEY_SECONDS = 1.0  # between looks at the orders

@@ -6,10 +6,10 @@ class TestElman(ArchitectureLaws):
     tiny = Elman(hidden=4)
 """
 
-from rnnbench.testing.architecture import ArchitectureLaws
-from rnnbench.testing.laws import Broken, DoesNotApply, Law, Laws, Verdict, verdict
-from rnnbench.testing.task import TaskLaws
-from rnnbench.testing.trick import TrickLaws
+from rnnbench.testing.architecture_laws import ArchitectureLaws
+from rnnbench.testing.law import Broken, DoesNotApply, Law, Laws, Verdict, verdict
+from rnnbench.testing.task_laws import TaskLaws
+from rnnbench.testing.trick_laws import TrickLaws
 
 __all__ = [
     "ArchitectureLaws", "Broken", "DoesNotApply", "Law", "Laws", "TaskLaws", "TrickLaws",

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rnnbench.testing import built, cell, common, sequence, wired
-from rnnbench.testing.laws import Laws, PluginLaws
+from rnnbench.testing import every_plugin as common
+from rnnbench.testing.architectures import backbone as sequence
+from rnnbench.testing.architectures import build as built
+from rnnbench.testing.architectures import cell
+from rnnbench.testing.architectures import model as wired
+from rnnbench.testing.law import Laws, PluginLaws
 
 
 class ArchitectureLaws(PluginLaws):

@@ -7,12 +7,12 @@ import json
 import pickle
 from typing import Any
 
-from rnnbench.compose import SpecError, fill
 from rnnbench.contract import Architecture, Plugin, Task
-from rnnbench.registry import Entry, read_class
-from rnnbench.source import read_source
-from rnnbench.spec import PluginSpec, canonical_json
-from rnnbench.testing.laws import Broken, Laws
+from rnnbench.registry.registry import Entry, read_class
+from rnnbench.registry.schema_from_source import read_source
+from rnnbench.spec.compose import SpecError, fill
+from rnnbench.spec.run_spec import PluginSpec, canonical_json
+from rnnbench.testing.law import Broken, Laws
 
 LAWS = Laws()
 

@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 import torch
 
 from rnnbench.contract import Architecture, Plugin
-from rnnbench.process import random_state, seed_everything, set_random_state
 from rnnbench.testing.variants import variants
+from rnnbench.training.determinism import random_state, seed_everything, set_random_state
 
 
 class Broken(AssertionError):

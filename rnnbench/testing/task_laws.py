@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rnnbench.testing import baselines, common, task_data, task_measure
-from rnnbench.testing.laws import Laws, PluginLaws
+from rnnbench.testing import every_plugin as common
+from rnnbench.testing.law import Laws, PluginLaws
+from rnnbench.testing.tasks import baselines
+from rnnbench.testing.tasks import data as task_data
+from rnnbench.testing.tasks import metrics as task_measure
 
 
 class TaskLaws(PluginLaws):

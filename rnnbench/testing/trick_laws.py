@@ -9,13 +9,12 @@ from typing import ClassVar
 
 import torch
 
-from rnnbench.check import check
 from rnnbench.contract import Moment, Refusal, Trick
-from rnnbench.process import random_state, set_random_state
-from rnnbench.registry import PluginError, load, scan
-from rnnbench.testing import common, trick_evaluation
-from rnnbench.testing.laws import Broken, DoesNotApply, Laws, PluginLaws, differ, tiny
-from rnnbench.testing.rehearsal import (
+from rnnbench.registry.registry import PluginError, load, scan
+from rnnbench.testing import every_plugin as common
+from rnnbench.testing.law import Broken, DoesNotApply, Laws, PluginLaws, differ, tiny
+from rnnbench.testing.tricks import evaluation as trick_evaluation
+from rnnbench.testing.tricks.short_runs import (
     LATE,
     Place,
     Run,
@@ -29,6 +28,8 @@ from rnnbench.testing.rehearsal import (
     some,
 )
 from rnnbench.testing.variants import neighbours
+from rnnbench.training.determinism import random_state, set_random_state
+from rnnbench.training.dry_run import check
 
 LAWS = Laws()
 EARLY = ((0, 0.0), (1, 0.3), (2, 0.6))

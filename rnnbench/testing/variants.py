@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from rnnbench.contract import Plugin
-from rnnbench.settings import out_of_range
+from rnnbench.contract.settings import out_of_range
 
 MOST = 16
 

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Backbone, Batch, Cell, Kind, State, Task
-from rnnbench.generate import Trained
 from rnnbench.nn import CellWrapper, GatedCell, Model
-from rnnbench.nn.gates import GateWrapper
-from rnnbench.nn.models import IGNORED
-from rnnbench.process import seed_torch
-from rnnbench.step import map_cells
+from rnnbench.nn.cells.gate_wrappers import GateWrapper
+from rnnbench.nn.models.base import IGNORED
+from rnnbench.trained.load import Trained
+from rnnbench.training.determinism import seed_torch
+from rnnbench.training.train_step import map_cells
 
 PROBES = 8  # random directions in which a Jacobian's norm is estimated
 LOST = 0.01  # share of a perturbation that is left when it is called lost

@@ -11,16 +11,16 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from rnnbench.compose import instantiate
 from rnnbench.contract import Batch, Prediction, Task
-from rnnbench.evaluate import evaluating
-from rnnbench.finding import RunError, find_run
 from rnnbench.nn import Model
-from rnnbench.nn.decoding import Decoded, Decoding, decode
-from rnnbench.nn.models import Continuation
-from rnnbench.record import Record
-from rnnbench.step import Tricks, assemble
-from rnnbench.store import Store
+from rnnbench.nn.models.base import Continuation
+from rnnbench.nn.models.decoding import Decoded, Decoding, decode
+from rnnbench.results.find_run import RunError, find_run
+from rnnbench.results.record import Record
+from rnnbench.results.store import Store
+from rnnbench.spec.compose import instantiate
+from rnnbench.training.evaluate import evaluating
+from rnnbench.training.train_step import Tricks, assemble
 
 
 class Trained(NamedTuple):
@@ -55,7 +55,7 @@ def load_run(store: Store, run: str) -> Trained:
 
 def untrained_run(record: Record) -> Trained:
     """The same model as it was before training."""
-    from rnnbench.process import seed_everything
+    from rnnbench.training.determinism import seed_everything
 
     task, architecture, tricks = instantiate(record.spec)
     seed_everything(record.spec.seed)

@@ -11,12 +11,18 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from rnnbench.check import sample
 from rnnbench.contract import Architecture, Data, Moment, Task, Trick
-from rnnbench.evaluate import evaluating
 from rnnbench.nn import Model
-from rnnbench.spec import Optimizer
-from rnnbench.step import Tricks, assemble, count_targets, make_optimizer, training_step
+from rnnbench.spec.run_spec import Optimizer
+from rnnbench.training.dry_run import sample
+from rnnbench.training.evaluate import evaluating
+from rnnbench.training.train_step import (
+    Tricks,
+    assemble,
+    count_targets,
+    make_optimizer,
+    training_step,
+)
 
 LATENCY_SECONDS = 0.5  # of measuring, at most, once one sequence was measured
 LATENCIES = 20  # sequences measured, at most

@@ -15,7 +15,7 @@ import torch
 
 from rnnbench.contract import State
 from rnnbench.nn import scan
-from rnnbench.spec import Budget, Trainer
+from rnnbench.spec.run_spec import Budget, Trainer
 
 # From here on a run earns back the seconds that inductor takes to compile a cell.
 LONG = {"steps": 1_000, "tokens": 1_000_000, "seconds": 120.0}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnnbench.record import Status
+from rnnbench.results.record import Status
 
 
 class Ended(Exception):

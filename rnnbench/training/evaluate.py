@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from rnnbench.contract import Data, Meter, Prediction, Task
-from rnnbench.examples import drawings
 from rnnbench.nn import Model
+from rnnbench.training.examples import drawings
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def evaluate(
         meter: of the task, or None for the loss alone, which needs no decoding.
         examples: how many examples to show at most.
         look: called after each batch; what it raises ends the evaluation.
-        drawn: gets what can be drawn of the first items, see `rnnbench.examples`.
+        drawn: gets what can be drawn of the first items, see `rnnbench.training.examples`.
 
     Raises:
         ValueError: the meter gave other metrics than the task declares.

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from rnnbench.atomic import replace_file
 from rnnbench.contract import Batch, Prediction, Task
+from rnnbench.results.atomic_files import replace_file
 
 if TYPE_CHECKING:
     from rnnbench.nn import Model
@@ -96,9 +96,9 @@ def sample_text(task: Task, model: Model, seed: int, steps: int) -> list[dict[st
     Args:
         steps: of training; a tenth as many are drawn, within limits, so that it costs about 1%.
     """
-    from rnnbench.evaluate import evaluating
-    from rnnbench.nn.decoding import Decoding, decode
-    from rnnbench.nn.models import Continuation
+    from rnnbench.nn.models.base import Continuation
+    from rnnbench.nn.models.decoding import Decoding, decode
+    from rnnbench.training.evaluate import evaluating
 
     if not (task.continues and task.source.classes and task.source.layout == "sequence"):
         return []

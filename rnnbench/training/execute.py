@@ -13,23 +13,23 @@ from pathlib import Path
 
 import torch
 
-from rnnbench import checkpoint, costs
-from rnnbench.atomic import replace_file, sweep_folder
 from rnnbench.contract import Meter, Task
-from rnnbench.ended import Ended
-from rnnbench.examples import sample_text, write_examples
-from rnnbench.group import refuse_devices, train_in_group
-from rnnbench.items import ITEMS
-from rnnbench.loader import split_of
 from rnnbench.nn import scan
-from rnnbench.process import configure, device_name, is_long, on_gpu
-from rnnbench.ranks import Ranks
-from rnnbench.record import FINAL, Figures, Record, Status, provenance
-from rnnbench.spec import RunSpec, Trainer
-from rnnbench.stopping import signals
-from rnnbench.store import Store
-from rnnbench.telemetry import Telemetry
-from rnnbench.training import OnStep, OnValidation, Training, fit
+from rnnbench.results.atomic_files import replace_file, sweep_folder
+from rnnbench.results.item_scores import ITEMS
+from rnnbench.results.record import FINAL, Figures, Record, Status, provenance
+from rnnbench.results.store import Store
+from rnnbench.spec.run_spec import RunSpec, Trainer
+from rnnbench.training import checkpoint, costs
+from rnnbench.training.determinism import configure, device_name, is_long, on_gpu
+from rnnbench.training.devices.data_parallel import Ranks
+from rnnbench.training.devices.supervisor import refuse_devices, train_in_group
+from rnnbench.training.ended import Ended
+from rnnbench.training.examples import sample_text, write_examples
+from rnnbench.training.lightning_module import OnStep, OnValidation, Training, fit
+from rnnbench.training.loader import split_of
+from rnnbench.training.logs import Telemetry
+from rnnbench.training.stopping import signals
 
 # What cuBLAS, cuDNN, the CPU's allocator and the system say where torch has no error of its own.
 NO_MEMORY = (

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from rnnbench.record import FLOW
+from rnnbench.results.record import FLOW
 
 LAYERS = 8  # most layers that are told apart
 

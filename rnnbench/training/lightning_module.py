@@ -19,20 +19,21 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
-from rnnbench import checkpoint, process, resume
-from rnnbench.compose import instantiate
 from rnnbench.contract import Batch, Meter, Moment, State, WrappedOptimizer
-from rnnbench.ended import Ended
-from rnnbench.evaluate import evaluate
-from rnnbench.flow import gradient_flow
-from rnnbench.loader import Loader, Pack, Position, split_of
 from rnnbench.nn import Model
-from rnnbench.ranks import Decision, Ranks
-from rnnbench.record import Status
-from rnnbench.spec import RunSpec, Trainer
-from rnnbench.splitting import try_split
-from rnnbench.step import Tricks, assemble, make_optimizer, training_step
-from rnnbench.telemetry import Telemetry
+from rnnbench.results.record import Status
+from rnnbench.spec.compose import instantiate
+from rnnbench.spec.run_spec import RunSpec, Trainer
+from rnnbench.training import checkpoint, resume
+from rnnbench.training import determinism as process
+from rnnbench.training.devices.data_parallel import Decision, Ranks
+from rnnbench.training.devices.split_check import try_split
+from rnnbench.training.ended import Ended
+from rnnbench.training.evaluate import evaluate
+from rnnbench.training.gradient_norms import gradient_flow
+from rnnbench.training.loader import Loader, Pack, Position, split_of
+from rnnbench.training.logs import Telemetry
+from rnnbench.training.train_step import Tricks, assemble, make_optimizer, training_step
 
 PACK = 25  # optimiser steps in what Lightning sees as one batch
 DIVERGED = 1e4  # a training loss so many times its first value (or 1) is no longer learning

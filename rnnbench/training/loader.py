@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from rnnbench.contract import Batch, Data, Task
-from rnnbench.step import count_targets
+from rnnbench.training.train_step import count_targets
 
 
 class Position(NamedTuple):

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rnnbench.atomic import replace_file
-from rnnbench.loader import Position
-from rnnbench.record import Record, redact
-from rnnbench.spec import RunSpec, Trainer
-from rnnbench.wandb_run import open_wandb
+from rnnbench.results.atomic_files import replace_file
+from rnnbench.results.record import Record, redact
+from rnnbench.spec.run_spec import RunSpec, Trainer
+from rnnbench.training.loader import Position
+from rnnbench.training.wandb_run import open_wandb
 
 COLUMNS = ("step", "epoch", "tokens", "seconds", "name", "value")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.contract import Refusal
-from rnnbench.loader import Position
-from rnnbench.process import random_state, set_random_state, to_device
+from rnnbench.training.determinism import random_state, set_random_state, to_device
+from rnnbench.training.loader import Position
 
 if TYPE_CHECKING:
-    from rnnbench.training import Training
+    from rnnbench.training.lightning_module import Training
 
 
 def state_of(run: Training, shares: list[Any]) -> dict[str, Any]:

@@ -28,12 +28,12 @@ from rnnbench.contract import (
     Trick,
     WrappedOptimizer,
 )
-from rnnbench.model import wire
 from rnnbench.nn import Model
-from rnnbench.spec import Optimizer
+from rnnbench.spec.run_spec import Optimizer
+from rnnbench.training.wiring import wire
 
 if TYPE_CHECKING:
-    from rnnbench.ranks import Whole
+    from rnnbench.training.devices.data_parallel import Whole
 
 
 class Tricks:

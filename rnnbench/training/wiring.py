@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rnnbench.contract import Architecture, Backbone, Batch, Kind, Refusal, Result, State, Task
 from rnnbench.nn import Attention, Decoder, Embed, Model, corners, ends, valid
-from rnnbench.nn.models import Feed
+from rnnbench.nn.models.base import Feed
 
 
 def wire(architecture: Architecture, task: Task) -> Model:

@@ -11,26 +11,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-
-from rnnbench.cli import main
-
-TINY = [
-    "architecture.hidden=8",
-    "budget.steps=20",
-    "budget.validate_every=10",
-    "task.length=10",
-    "task.valid_characters=500",
-    "optimizer.batch=4",
-]
-
-
-def call(*arguments, code=0, env=None):
-    result = CliRunner().invoke(main, [str(a) for a in arguments], env=env)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == code, result.output
-    return result.output
+from support.command_line import TINY, call
 
 
 def test_a_run_prints_its_figures_beside_the_trivial_baseline(tmp_path):
@@ -182,9 +163,9 @@ def test_describe_tells_fields_ranges_source_and_what_combines():
 
 
 def test_the_leaderboard_in_all_forms(tmp_path):
-    from fake_records import fake_records
+    from support.fake_records import fake_records
 
-    from rnnbench.store import Store
+    from rnnbench.results.store import Store
 
     store = Store(tmp_path)
     for record in fake_records():

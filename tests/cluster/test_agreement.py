@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from rnnbench.sweep.agreement import NodeReport, compare, table
+from rnnbench.sweep.cluster.compare_nodes import NodeReport, compare, table
 
 DRIVER = NodeReport(
     "driver",

@@ -13,8 +13,8 @@ import kubernetes_validate
 import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
+from support import ROOT
 
-ROOT = Path(__file__).parent.parent
 CLUSTER = ROOT / "cluster"
 SCHEMAS = Path(__file__).parent / "schemas"
 LAUNCHED = ("onprem", "aws", "gcp")

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from ray_cluster import RayCluster
+from support.ray_cluster import RayCluster
 
 # A job that stands in for `rnnbench`: it lies in the working tree, which is first on the path.
 STAND_IN = """

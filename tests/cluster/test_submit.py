@@ -6,15 +6,15 @@ import os
 import subprocess
 import threading
 import zipfile
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support import ROOT
 
 from rnnbench.cli import main
-from rnnbench.sweep import submit
-from rnnbench.sweep.package import PackageError, pack, secrets_here, tree_files
-from rnnbench.sweep.submit import SubmitError, prepare, refuse_unsafe
+from rnnbench.sweep.cluster import submit
+from rnnbench.sweep.cluster.archive import PackageError, pack, secrets_here, tree_files
+from rnnbench.sweep.cluster.submit import SubmitError, prepare, refuse_unsafe
 
 SWEEP = """
 name: tiny
@@ -23,7 +23,7 @@ architectures: [elman]
 final: {seeds: [1]}
 """
 MIB = 2**20
-EXAMPLE = Path(__file__).parent.parent / "plugins/examples/rnnbench-mgu"
+EXAMPLE = ROOT / "plugins/examples/rnnbench-mgu"
 CANARY = "canary-7f3c9a1e5d2b4860"
 
 

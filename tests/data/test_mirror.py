@@ -14,7 +14,9 @@ from click.testing import CliRunner
 
 from rnnbench.cli import main
 from rnnbench.contract import Source
-from rnnbench.data import DataError, archives, download, fetch, status, store, verify
+from rnnbench.data import DataError, fetch, status, verify
+from rnnbench.data.fetch import archives, download
+from rnnbench.data.fetch import cached_folders as store
 
 TEXT = b"to be or not to be\n" * 100
 SHA = hashlib.sha256(TEXT).hexdigest()
@@ -252,7 +254,7 @@ def test_describe_shows_address_size_checksums_licence_and_citation(mirror):
 
 
 def test_every_source_states_what_a_user_should_know():
-    from rnnbench.report.data import sources_of
+    from rnnbench.cli.actions.data import sources_of
 
     found = sources_of(())
     assert {"ptb", "wikitext-2", "tiny-shakespeare", "text8", "enwik8"} <= found.keys()

@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from rnnbench.data import KneserNey, add_one_nats, ngrams
+from rnnbench.data import KneserNey, add_one_nats
+from rnnbench.data.text import ngrams
 
 
 def naive_kneser_ney(train, text, classes, order):

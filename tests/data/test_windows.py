@@ -6,8 +6,8 @@ import torch
 
 from rnnbench.contract import Prediction
 from rnnbench.data import Series, naive_scores, time_of_year
-from rnnbench.data.naive import naive_forecasts
-from rnnbench.nn.meters import ForecastErrors
+from rnnbench.data.series.naive_forecasts import naive_forecasts
+from rnnbench.metrics.base import ForecastErrors
 
 
 def series(target=0, missing=(), known=None, n=60, season=4):

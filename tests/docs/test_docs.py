@@ -9,7 +9,7 @@ How a page is read, from top to bottom, in a folder and a namespace of its own:
   text; figures that differ from machine to machine are not shown.
 - A command exits with 0, or with 2 where its output is shown to begin with "rnnbench: ".
 - `<!-- file: PATH -->` before a block writes it to PATH as well.
-- `<!-- generated: NAME -->` ... `<!-- end -->` is made by `rnnbench.report.reference`; it
+- `<!-- generated: NAME -->` ... `<!-- end -->` is made by `rnnbench.docs.generate`; it
   is compared with the code and not run.
 """
 
@@ -24,14 +24,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from plugin_site import plugin_site
+from support import ROOT
+from support.plugin_site import plugin_site
 
 from rnnbench.cli import main
-from rnnbench.registry import scan
-from rnnbench.report import reference
-from rnnbench.sweep.file import parse_sweep
+from rnnbench.docs import generate as reference
+from rnnbench.registry.registry import scan
+from rnnbench.sweep.file.sweep import parse_sweep
 
-ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 PAGES = sorted(reference.DOCS.glob("*.md"))
 NOT_RUN = {  # the README's first two blocks, which install and test all of this

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from rnnbench.contract import Architecture, Backbone, Kind, Refusal, Result, setting
 from rnnbench.nn import FusedCell, Stack, valid
-from rnnbench.nn.models import Embed, Model
-from rnnbench.testing.small import RunningMean, ScannedCell, WholeCell
+from rnnbench.nn.models.base import Embed, Model
+from rnnbench.testing.fixtures.small_architectures import RunningMean, ScannedCell, WholeCell
 
 
 @dataclass(frozen=True)

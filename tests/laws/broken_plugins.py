@@ -1,9 +1,9 @@
 """Plugins of every kind with one fault each: (the law that it breaks, the plugin, words of the
 example that is shown)."""
 
-import broken_architectures
-import broken_tasks
-import broken_tricks
+import laws.broken_architectures as broken_architectures
+import laws.broken_tasks as broken_tasks
+import laws.broken_tricks as broken_tricks
 
 from rnnbench.testing import ArchitectureLaws, TaskLaws, TrickLaws
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from rnnbench.contract import Refusal, Trick, setting
 from rnnbench.nn import CellWrapper, GatedCell
-from rnnbench.testing.small import ScannedCell
+from rnnbench.testing.fixtures.small_architectures import ScannedCell
 
 
 class DroppedEmbedding(nn.Module):

@@ -1,10 +1,10 @@
 """Every shipped architecture obeys the laws, and so do right ones that are quite unlike them."""
 
 import pytest
-from unusual_architectures import UNUSUAL
+from laws.unusual_architectures import UNUSUAL
 
 from rnnbench.testing import ArchitectureLaws, verdict
-from rnnbench.testing.small import SMALL
+from rnnbench.testing.fixtures.small_architectures import SMALL
 from rnnbench_architectures.elman import Elman
 from rnnbench_architectures.gru import GRU
 from rnnbench_architectures.lstm import LSTM

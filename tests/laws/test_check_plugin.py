@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from rnnbench.cli import main
-from rnnbench.registry import scan, schema
+from rnnbench.registry.registry import scan, schema
 
 
 def call(*arguments, code=0):

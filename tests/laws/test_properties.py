@@ -7,15 +7,15 @@ import random
 
 import pytest
 import torch
-from fake_records import fake_records
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.fake_records import fake_records
 
 from rnnbench.contract import Moment, Trick
-from rnnbench.leaderboard import build
-from rnnbench.spec import Budget, Optimizer, PluginSpec, RunSpec
-from rnnbench.step import Tricks
-from rnnbench.testing.small import SMALL
+from rnnbench.leaderboard.boards import build
+from rnnbench.spec.run_spec import Budget, Optimizer, PluginSpec, RunSpec
+from rnnbench.testing.fixtures.small_architectures import SMALL
+from rnnbench.training.train_step import Tricks
 from rnnbench_architectures.elman import Elman
 from rnnbench_architectures.gru import GRU
 from rnnbench_architectures.lstm import LSTM

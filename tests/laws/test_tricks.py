@@ -6,10 +6,10 @@ as `rnnbench check-plugin` does.
 
 import pytest
 
-from rnnbench.registry import load, scan
-from rnnbench.testing import TrickLaws, rehearsal, verdict
-from rnnbench.testing import trick as trick_laws
-from rnnbench.testing.laws import tiny
+from rnnbench.registry.registry import load, scan
+from rnnbench.testing import TrickLaws, trick_laws, verdict
+from rnnbench.testing.law import tiny
+from rnnbench.testing.tricks import short_runs as rehearsal
 
 TRICKS = sorted(
     name for name, entry in scan()[0]["tricks"].items() if entry.distribution == "rnnbench"

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from rnnbench.contract import Architecture, Backbone, Kind, Refusal, Result, setting
 from rnnbench.nn import valid
-from rnnbench.nn.models import Embed, Model
-from rnnbench.testing.small import RunningMean, WholeCell
+from rnnbench.nn.models.base import Embed, Model
+from rnnbench.testing.fixtures.small_architectures import RunningMean, WholeCell
 
 
 class Packed(Backbone):

@@ -6,19 +6,19 @@ import math
 import random
 
 import pytest
-from fake_records import fake_records, make_record, make_spec
+from support.fake_records import fake_records, make_record, make_spec
 
-from rnnbench.attribution import attribute
-from rnnbench.leaderboard import build
-from rnnbench.record import Status
-from rnnbench.report.attribution import print_attributions
-from rnnbench.report.command import leaderboard_command
-from rnnbench.report.export import attributions_as_csv, attributions_as_json
+from rnnbench.cli.actions.leaderboard import leaderboard_command
+from rnnbench.cli.actions.sweep import records_of
+from rnnbench.leaderboard.boards import build
+from rnnbench.leaderboard.trick_effects import attribute
+from rnnbench.report.files.boards import attributions_as_csv, attributions_as_json
+from rnnbench.report.terminal.trick_effects import print_attributions
+from rnnbench.results.record import Status
+from rnnbench.results.store import Store
 from rnnbench.stats import holm, paired
-from rnnbench.store import Store
-from rnnbench.sweep.command import records_of
-from rnnbench.sweep.file import parse_sweep
-from rnnbench.sweep.ledger import Ledger, Row
+from rnnbench.sweep.file.sweep import parse_sweep
+from rnnbench.sweep.ledger.ledger import Ledger, Row
 
 REFUSAL = {
     "task": "char-lm",

@@ -2,14 +2,14 @@ import dataclasses
 import random
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from fake_records import ACCURACY, BITS, fake_records, make_record, make_spec
+from support import TESTS
+from support.fake_records import ACCURACY, BITS, fake_records, make_record, make_spec
 
-from rnnbench import spec
-from rnnbench.leaderboard import build, refused_now
-from rnnbench.record import Status
+from rnnbench.leaderboard.boards import build, refused_now
+from rnnbench.results.record import Status
+from rnnbench.spec import run_spec as spec
 from rnnbench.stats import estimate
 
 
@@ -269,15 +269,15 @@ def test_rows_of_plugins_that_are_not_installed_are_readable_without_torch():
 import sys
 import fake_records as fake
 from rnnbench import spec
-from rnnbench.leaderboard import build, refused_now
+from rnnbench.leaderboard.boards import build, refused_now
 from rnnbench.report import export, html, terminal
-from rnnbench.store import Store
+from rnnbench.results.store import Store
 specs = [fake.make_spec("char-lm", "long-gone", seed=k) for k in (0, 1)]
 records = [fake.make_record(spec, 1.5) for spec in specs]
 assert "long-gone" in terminal.render(build(records))
 assert not {"torch", "pytorch_lightning", "optuna", "ray"} & set(sys.modules)
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=TESTS)
 
 
 def test_ten_thousand_records_are_told_apart_without_a_text_of_each(monkeypatch):

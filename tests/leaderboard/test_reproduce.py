@@ -1,17 +1,15 @@
 """`rnnbench reproduce`: recipes, and what is said of how near we came."""
 
-from pathlib import Path
-
 import pytest
-from fake_records import make_record, make_spec
-from test_cli import call
+from support import ROOT
+from support.command_line import call
+from support.fake_records import make_record, make_spec
 
-from rnnbench.leaderboard import build
-from rnnbench.record import Status
-from rnnbench.reproduce import RecipeError, judge, read_recipe, recipes
-from rnnbench.sweep.file import read_sweep
+from rnnbench.leaderboard.boards import build
+from rnnbench.leaderboard.reproduce import RecipeError, judge, read_recipe, recipes
+from rnnbench.results.record import Status
+from rnnbench.sweep.file.sweep import read_sweep
 
-ROOT = Path(__file__).parent.parent
 SWEEP = """
 name: tiny-recipe
 tasks: [{name: adding, length: 12}]

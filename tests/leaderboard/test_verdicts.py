@@ -4,17 +4,17 @@ import dataclasses
 import random
 
 import pytest
-from fake_records import ACCURACY, fake_records, make_record, make_spec
+from support.fake_records import ACCURACY, fake_records, make_record, make_spec
 
-from rnnbench.across import across
-from rnnbench.effort import effort
-from rnnbench.items import ItemTable, compare_items
-from rnnbench.leaderboard import build
-from rnnbench.pareto import fronts
-from rnnbench.record import Status
-from rnnbench.report.claims import claim, headline_claims
+from rnnbench.leaderboard.across_tasks import across
+from rnnbench.leaderboard.best_of_n import effort
+from rnnbench.leaderboard.boards import build
+from rnnbench.leaderboard.pairwise import judge, judge_all
+from rnnbench.leaderboard.pareto import fronts
+from rnnbench.report.sentences import claim, headline_claims
+from rnnbench.results.item_scores import ItemTable, compare_items
+from rnnbench.results.record import Status
 from rnnbench.stats import Method, superiority
-from rnnbench.verdicts import judge, judge_all
 
 
 def runs(architecture, values, trials=(), tricks=(), task="char-lm", cost=None, **spec):

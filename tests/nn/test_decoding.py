@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from rnnbench.contract import Batch, Kind, Port, Refusal
-from rnnbench.nn.decoding import GREEDY, Decoding, decode, narrowed, penalty, select_rows
-from rnnbench.nn.models import Continuation, Decoder
-from rnnbench.registry import load, scan
-from rnnbench.step import Tricks, assemble
-from rnnbench.testing.toys import TOYS
+from rnnbench.nn.models.base import Continuation, Decoder
+from rnnbench.nn.models.decoding import GREEDY, Decoding, decode, narrowed, penalty, select_rows
+from rnnbench.registry.registry import load, scan
+from rnnbench.testing.fixtures.toy_tasks import TOYS
+from rnnbench.training.train_step import Tricks, assemble
 
 STOP = 2
 

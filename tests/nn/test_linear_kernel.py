@@ -14,9 +14,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from rnnbench.nn import linear_kernel, linear_scan, scan
+from rnnbench.nn import scan
+from rnnbench.nn.linear import kernel_choice as linear_kernel
+from rnnbench.nn.linear import scan as linear_scan
 
-module = importlib.import_module("rnnbench.nn.linear_scan")
+module = importlib.import_module("rnnbench.nn.linear.scan")
 plain = module._in_blocks
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None,
@@ -27,7 +29,7 @@ COMPARE = """
 import importlib, sys
 import torch
 from rnnbench.nn import linear_kernel, linear_triton
-plain = importlib.import_module("rnnbench.nn.linear_scan")._in_blocks
+plain = importlib.import_module("rnnbench.nn.linear.scan")._in_blocks
 linear_kernel.STEPS = 37
 linear_triton.LANES, linear_triton.LEAST, linear_triton.BLOCK = int(sys.argv[1]), 4, 2
 for dtype in (torch.float32, torch.complex128):
@@ -70,7 +72,9 @@ def crashing(a, b, start, backwards):
 def test_kernels_that_differ_or_crash_are_named_once_and_the_plain_scan_runs(
     kernel, reason, monkeypatch
 ):
-    monkeypatch.setitem(sys.modules, "rnnbench.nn.linear_triton", SimpleNamespace(scan=kernel))
+    monkeypatch.setitem(
+        sys.modules, "rnnbench.nn.linear.triton_kernels", SimpleNamespace(scan=kernel)
+    )
     linear_kernel.agreed.cache_clear()
     scan.use()
     b = torch.rand(2, 5, 3)
@@ -84,7 +88,9 @@ def test_kernels_that_differ_or_crash_are_named_once_and_the_plain_scan_runs(
 
 
 def test_kernels_that_agree_are_taken_and_reported_and_the_eager_tier_has_none(monkeypatch):
-    monkeypatch.setitem(sys.modules, "rnnbench.nn.linear_triton", SimpleNamespace(scan=plain))
+    monkeypatch.setitem(
+        sys.modules, "rnnbench.nn.linear.triton_kernels", SimpleNamespace(scan=plain)
+    )
     linear_kernel.agreed.cache_clear()
     try:
         for tier, expected, said in (("auto", plain, "triton"), ("eager", None, "eager")):

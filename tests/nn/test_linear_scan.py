@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from rnnbench.benchmarks import linear
-from rnnbench.check import check
 from rnnbench.contract import Refusal
-from rnnbench.nn import linear_scan
+from rnnbench.nn.linear import scan as linear_scan
 from rnnbench.testing import ArchitectureLaws
-from rnnbench.testing.toys import TOYS
+from rnnbench.testing.fixtures.toy_tasks import TOYS
+from rnnbench.training.dry_run import check
 from rnnbench_architectures.hawk import Hawk
 from rnnbench_architectures.mingru import MinGRU, MinGRUCell
 from rnnbench_architectures.minlstm import MinLSTM, MinLSTMCell

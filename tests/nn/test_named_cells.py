@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 import torch
 
-from rnnbench.compose import SpecError, canonical_name, compose, named
 from rnnbench.contract import Architecture, Refusal, setting
 from rnnbench.nn import named_backbone, named_cell
-from rnnbench.registry import FieldSchema, PluginError, Schema, load, read_class
+from rnnbench.registry.registry import FieldSchema, PluginError, Schema, load, read_class
+from rnnbench.spec.compose import SpecError, canonical_name, compose, named
 
 
 def test_a_name_gives_the_cell_that_the_architecture_builds():
@@ -32,7 +32,7 @@ def test_a_canonical_name_holds_only_what_differs_from_the_defaults():
 def test_the_version_of_what_is_named_is_part_of_the_name(monkeypatch):
     found = read_class("architectures", "lstm", load("architectures", "lstm"))
     newer = dataclasses.replace(found, version=3)
-    monkeypatch.setattr("rnnbench.compose.schema", lambda kind, name: newer)
+    monkeypatch.setattr("rnnbench.spec.compose.schema", lambda kind, name: newer)
     assert canonical_name("architectures", "lstm") == "lstm@3"
     assert canonical_name("architectures", "lstm@3") == "lstm@3"
     with pytest.raises(PluginError, match="written for version 2"):
@@ -51,7 +51,7 @@ def test_the_version_of_what_is_named_is_part_of_the_name(monkeypatch):
 def test_a_wrong_name_is_refused_when_the_run_is_composed(text, message, monkeypatch):
     field = FieldSchema("cell", str, "lstm", plugin="architectures")
     host = Schema("architectures", "host", "", {"cell": field})
-    from rnnbench import compose as module
+    from rnnbench.spec import compose as module
 
     real = module.schema
     monkeypatch.setattr(
@@ -84,8 +84,8 @@ def test_a_schema_read_from_source_knows_that_a_setting_names_a_plugin(tmp_path,
     )
     (tmp_path / "host_plugin.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
-    from rnnbench.registry import Entry
-    from rnnbench.source import read_source
+    from rnnbench.registry.registry import Entry
+    from rnnbench.registry.schema_from_source import read_source
 
     found = read_source(Entry("architectures", "host", "host_plugin:Host", "d", "1"))
     assert found is not None

@@ -8,15 +8,19 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
-from rnnbench.compose import compose, resolve
 from rnnbench.contract import Cell
 from rnnbench.nn import CellWrapper, FastCell, GatedCell, scan
-from rnnbench.nn.scan import build, compiled, maps, scalars, tiers
-from rnnbench.process import is_long
-from rnnbench.record import Status
-from rnnbench.runner import execute
-from rnnbench.spec import Budget, Trainer
-from rnnbench.store import Store
+from rnnbench.nn.scan import dispatch as tiers
+from rnnbench.nn.scan import inductor as compiled
+from rnnbench.nn.scan.c import compiler as build
+from rnnbench.nn.scan.c import expressions as scalars
+from rnnbench.nn.scan.c import linear as maps
+from rnnbench.results.record import Status
+from rnnbench.results.store import Store
+from rnnbench.spec.compose import compose, resolve
+from rnnbench.spec.run_spec import Budget, Trainer
+from rnnbench.training.determinism import is_long
+from rnnbench.training.execute import execute
 from rnnbench_architectures.elman import ElmanCell
 from rnnbench_architectures.gru import GRUCell
 from rnnbench_architectures.lstm import LSTMCell

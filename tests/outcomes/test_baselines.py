@@ -1,20 +1,19 @@
 """Published figures of the baselines, one seed each: seconds to a minute or two on a free core."""
 
-from pathlib import Path
-
 import pytest
-from real_data import here
+from support import ROOT
+from support.real_data import here
 
-from rnnbench.compose import compose, instantiate, resolve
-from rnnbench.leaderboard import build
-from rnnbench.reproduce import judge, read_recipe
-from rnnbench.runner import execute
-from rnnbench.store import Store
-from rnnbench.sweep.file import read_sweep
+from rnnbench.leaderboard.boards import build
+from rnnbench.leaderboard.reproduce import judge, read_recipe
+from rnnbench.results.store import Store
+from rnnbench.spec.compose import compose, instantiate, resolve
+from rnnbench.sweep.file.sweep import read_sweep
+from rnnbench.training.execute import execute
 
 pytestmark = pytest.mark.slow
 
-RECIPES = Path(__file__).parent.parent / "sweeps/reproduce"
+RECIPES = ROOT / "sweeps/reproduce"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ A few minutes each on one core. The figures are test accuracies after one seed.
 """
 
 import pytest
-from learning import accuracy_after
+from support.learning import accuracy_after
 
 from rnnbench_architectures.deltanet import DeltaNet
 from rnnbench_architectures.elman import Elman

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from rnnbench.compose import compose, resolve
-from rnnbench.generate import load_run
-from rnnbench.record import Status
-from rnnbench.runner import execute
-from rnnbench.store import Store
+from rnnbench.results.record import Status
+from rnnbench.results.store import Store
+from rnnbench.spec.compose import compose, resolve
+from rnnbench.trained.load import load_run
+from rnnbench.training.execute import execute
 
 pytestmark = pytest.mark.slow
 

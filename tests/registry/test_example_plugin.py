@@ -8,18 +8,18 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from plugin_site import pip_install, plugin_site, run_tests
-from real_data import here
+from support import ROOT
+from support.plugin_site import pip_install, plugin_site, run_tests
+from support.real_data import here
 
 from rnnbench.cli import main
-from rnnbench.registry import load, scan
-from rnnbench.testing.laws import tiny
+from rnnbench.registry.registry import load, scan
+from rnnbench.testing.law import tiny
 
-PROJECT = Path(__file__).parent.parent / "plugins" / "examples" / "rnnbench-mgu"
+PROJECT = ROOT / "plugins" / "examples" / "rnnbench-mgu"
 MINE = {"architectures": "my-mgu", "tasks": "running-parity", "tricks": "gradient-centralisation"}
 TINY = ["architecture.hidden=8", "budget.steps=10", "budget.validate_every=5", "optimizer.batch=4"]
 ITEMS = ["task.train_items=40", "task.held_out_items=20", "task.length=6"]

@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
-from rnnbench import probe, registry
-from rnnbench.registry import KINDS, PluginError, entry, load, read_class, scan, schema
-from rnnbench.source import read_source
+from rnnbench.registry import import_probe as probe
+from rnnbench.registry import registry
+from rnnbench.registry.registry import KINDS, PluginError, entry, load, read_class, scan, schema
+from rnnbench.registry.schema_from_source import read_source
 
 MINE = "rnnbench_thirdparty_for_tests"
 
@@ -137,7 +138,7 @@ def test_an_allow_list_keeps_strangers_out(third_party, monkeypatch):
 
 
 def test_a_spec_of_another_plugin_version_is_not_run_as_this_one():
-    from rnnbench.spec import PluginSpec
+    from rnnbench.spec.run_spec import PluginSpec
 
     with pytest.raises(PluginError, match="made with version 7"):
         registry.create("tricks", PluginSpec("clip", 7))

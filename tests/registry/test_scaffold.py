@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from plugin_site import pip_install, plugin_site, run_tests
+from support.plugin_site import pip_install, plugin_site, run_tests
 
 from rnnbench import testing
 from rnnbench.cli import main
 from rnnbench.contract.plugin import kebab
-from rnnbench.scaffold import LONGEST, ScaffoldError, check_name, class_name
+from rnnbench.registry.scaffold import LONGEST, ScaffoldError, check_name, class_name
 
 NAMES = {"architecture": "fern-cell", "task": "fern-recall", "trick": "fern-decay"}
 
@@ -114,9 +114,9 @@ def test_each_kind_trains_unedited_by_the_printed_command_and_is_ranked(made, ki
 
 
 def test_a_new_cell_gets_every_kind_of_task_and_the_tricks_for_cells(made):
-    from rnnbench.check import check
-    from rnnbench.registry import load
-    from rnnbench.testing.toys import TOYS
+    from rnnbench.registry.registry import load
+    from rnnbench.testing.fixtures.toy_tasks import TOYS
+    from rnnbench.training.dry_run import check
 
     cell, zoneout = load("architectures", NAMES["architecture"]), load("tricks", "zoneout")
     for name in ("lm", "translate", "forecast", "classify", "caption"):

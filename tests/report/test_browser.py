@@ -1,12 +1,12 @@
 """The page in a real browser. Skipped only where Chromium or its driver is missing."""
 
 import pytest
-from browsing import browser, show
-from fake_records import REFUSED, fake_records
-from test_report import HOSTILE, NO_GATE, ablation, hostile_boards
+from support.browsing import browser, show
+from support.fake_records import REFUSED, fake_records
+from support.hostile_boards import HOSTILE, NO_GATE, ablation, hostile_boards
 
-from rnnbench.leaderboard import build
-from rnnbench.report.html import write_page
+from rnnbench.leaderboard.boards import build
+from rnnbench.report.page.page import write_page
 
 __all__ = ["browser"]
 

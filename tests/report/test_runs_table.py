@@ -5,12 +5,12 @@ import json
 
 import pytest
 import wandb
-from fake_records import fake_records, make_record, make_spec
-from test_cli import call
+from support.command_line import call
+from support.fake_records import fake_records, make_record, make_spec
 
-from rnnbench.record import Status
-from rnnbench.report.runs_table import TableError, row_of, to_wandb, write_table
-from rnnbench.store import Store
+from rnnbench.report.files.runs import TableError, row_of, to_wandb, write_table
+from rnnbench.results.record import Status
+from rnnbench.results.store import Store
 
 
 @pytest.fixture

@@ -6,20 +6,20 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from fake_records import fake_records
 from rich.console import Console
+from support.fake_records import fake_records
 
-from rnnbench.across import across
-from rnnbench.board import CellImportance
 from rnnbench.cli import main
-from rnnbench.effort import effort
-from rnnbench.leaderboard import build
-from rnnbench.pareto import fronts
-from rnnbench.report import sections
-from rnnbench.report.terminal import render
+from rnnbench.leaderboard.across_tasks import across
+from rnnbench.leaderboard.best_of_n import effort
+from rnnbench.leaderboard.boards import build
+from rnnbench.leaderboard.pairwise import judge
+from rnnbench.leaderboard.pareto import fronts
+from rnnbench.leaderboard.types import CellImportance
+from rnnbench.report.terminal import sections
+from rnnbench.report.terminal.board import render
+from rnnbench.results.store import Store
 from rnnbench.stats import Method
-from rnnbench.store import Store
-from rnnbench.verdicts import judge
 
 
 @pytest.fixture(scope="module")

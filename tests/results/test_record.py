@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_records import fake_records, make_record, make_spec
+from support.fake_records import fake_records, make_record, make_spec
 
-from rnnbench import atomic
-from rnnbench.provenance import provenance, redact, redact_command
-from rnnbench.record import RECORD_FORMAT, Record, Status
+from rnnbench.results import atomic_files as atomic
+from rnnbench.results.provenance import provenance, redact, redact_command
+from rnnbench.results.record import RECORD_FORMAT, Record, Status
 
 CANARY = "c4n4ry0123456789abcdefABCDEF0123456789ab"
 
@@ -92,7 +92,8 @@ def test_numbers_of_numpy_are_stored_as_plain_ones_and_objects_are_refused():
 
 def test_provenance_knows_versions_and_machine_without_importing_torch():
     code = (
-        "import sys, json; from rnnbench.record import provenance; p = provenance(device='cpu');"
+        "import sys, json; from rnnbench.results.record import provenance;"
+        "p = provenance(device='cpu');"
         "assert 'torch' not in sys.modules; print(json.dumps(p))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,16 +8,18 @@ import fsspec
 import pytest
 import torch
 from click.testing import CliRunner
-from fake_records import make_record, make_spec
 from fsspec.implementations.memory import MemoryFileSystem
-from test_runner import CPU, TRICKS, assert_same_run, run_in, small
+from support.fake_records import make_record, make_spec
+from support.small_runs import CPU, TRICKS, assert_same_run, run_in, small
 
-from rnnbench import checkpoint, remote, training
 from rnnbench.cli import main
-from rnnbench.record import Status
-from rnnbench.runner import execute
-from rnnbench.spec import Trainer
-from rnnbench.store import Store
+from rnnbench.results import remote
+from rnnbench.results.record import Status
+from rnnbench.results.store import Store
+from rnnbench.spec.run_spec import Trainer
+from rnnbench.training import checkpoint
+from rnnbench.training import lightning_module as training
+from rnnbench.training.execute import execute
 
 EVERY_STEP = Trainer(accelerator="cpu", checkpoint_seconds=0.0)
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
-from test_cli import call
+from support.command_line import call
 
-from rnnbench.record import Status
-from rnnbench.sharing.bundle import BundleError, chosen_runs, write_bundle
-from rnnbench.sharing.origin import state_of
-from rnnbench.sharing.unpack import import_bundle
-from rnnbench.sharing.verify import VerificationError, verify
-from rnnbench.spec import RunSpec
-from rnnbench.store import Store
+from rnnbench.results.record import Status
+from rnnbench.results.sharing.bundle import BundleError, chosen_runs, write_bundle
+from rnnbench.results.sharing.origin import state_of
+from rnnbench.results.sharing.unpack import import_bundle
+from rnnbench.results.sharing.verify import VerificationError, verify
+from rnnbench.results.store import Store
+from rnnbench.spec.run_spec import RunSpec
 
 RUN = ["adding", "gru", "task.length=12", "architecture.hidden=6", "budget.steps=4", "-q"]
 
@@ -170,7 +170,7 @@ def test_weights_too_few_for_the_model_are_refused_before_it_is_built(bundle, st
     path = store.run_dir(only(store).run_id) / "weights.safetensors"
     name, smallest = min(load_file(path).items(), key=lambda item: item[1].numel())
     save_file({name: smallest}, path)
-    monkeypatch.setattr("rnnbench.training.Training", None)
+    monkeypatch.setattr("rnnbench.training.lightning_module.Training", None)
     with pytest.raises(VerificationError, match=r"numbers, and its model has \d+"):
         verify(store, only(store))
 
@@ -185,7 +185,7 @@ def test_a_run_that_did_not_end_well_cannot_be_verified(origin, store):
 
 def test_other_data_are_told_before_anything_is_computed(bundle, store, monkeypatch):
     import_bundle(bundle, store)
-    monkeypatch.setattr("rnnbench.sharing.verify.data_version", lambda *_: "0123")
+    monkeypatch.setattr("rnnbench.results.sharing.verify.data_version", lambda *_: "0123")
     with pytest.raises(VerificationError, match="other data than those here"):
         verify(store, only(store))
 

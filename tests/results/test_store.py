@@ -7,15 +7,15 @@ import threading
 from pathlib import Path
 
 import pytest
-from fake_records import fake_records, make_record, make_spec
 from sqlalchemy import Column, Integer, MetaData, Table, insert, select, text, update
+from support.fake_records import fake_records, make_record, make_spec
 
-from rnnbench.database import create_tables, open_database, reader, schema_version
-from rnnbench.leaderboard import build
-from rnnbench.record import Record, Status
-from rnnbench.store import Store, metadata, result
-from rnnbench.sweep.ledger import Ledger
-from rnnbench.sweep.tables import create_sweep_tables, trial
+from rnnbench.leaderboard.boards import build
+from rnnbench.results.database import create_tables, open_database, reader, schema_version
+from rnnbench.results.record import Record, Status
+from rnnbench.results.store import Store, metadata, result
+from rnnbench.sweep.ledger.ledger import Ledger
+from rnnbench.sweep.ledger.tables import create_sweep_tables, trial
 
 
 @pytest.fixture
@@ -352,7 +352,7 @@ def test_boards_from_the_store_are_those_of_the_records(store):
     [("/home/me", "wal"), ("/shared/results", "delete"), ("/shared/disk", "wal"), ("/sh", "wal")],
 )
 def test_a_database_on_a_network_disk_has_no_log_of_one_host(folder, mode):
-    from rnnbench.database import journal_mode
+    from rnnbench.results.database import journal_mode
 
     mounts = (
         "/dev/sda / ext4 rw 0 0\nserver:/x /shared nfs4 rw 0 0\n"

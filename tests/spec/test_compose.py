@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from rnnbench.compose import SpecError, compose, read_assignment, read_plugin, read_value
-from rnnbench.spec import Budget, PluginSpec, RunSpec
+from rnnbench.spec.compose import SpecError, compose, read_assignment, read_plugin, read_value
+from rnnbench.spec.run_spec import Budget, PluginSpec, RunSpec
 
 
 def test_later_layers_win_over_what_the_task_recommends():

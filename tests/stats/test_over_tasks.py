@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from rnnbench.stats.pooling import (
-    improvement,
-    interquartile_estimate,
-    interquartile_mean,
-    profile,
-)
-from rnnbench.stats.ranking import cliques, critical_difference, friedman, rank_methods
-from rnnbench.stats.trials import (
+from rnnbench.stats.best_of_n import (
     better_from,
     chance,
     clearly_better_from,
     expected_best,
     expected_best_interval,
 )
+from rnnbench.stats.normalised_scores import (
+    improvement,
+    interquartile_estimate,
+    interquartile_mean,
+    profile,
+)
+from rnnbench.stats.ranks_over_tasks import cliques, critical_difference, friedman, rank_methods
 
 # Demšar (2006), table 6: AUC of C4.5, with m, with cf, with both, on 14 data sets. "voting" is
 # 0.975 twice in print and no tie in the paper's ranks, which rest on more digits.

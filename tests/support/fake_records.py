@@ -6,8 +6,8 @@ import dataclasses
 import random
 from typing import Any
 
-from rnnbench.record import Record, Status
-from rnnbench.spec import Budget, Optimizer, PluginSpec, RunSpec
+from rnnbench.results.record import Record, Status
+from rnnbench.spec.run_spec import Budget, Optimizer, PluginSpec, RunSpec
 
 BITS = {"name": "bits_per_char", "unit": "bits/char", "higher_is_better": False, "help": ""}
 PERPLEXITY = {"name": "perplexity", "unit": "", "higher_is_better": False, "help": ""}

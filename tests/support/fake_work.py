@@ -14,10 +14,11 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rnnbench.atomic import replace_file
-from rnnbench.registry import FieldSchema, PluginError
-from rnnbench.spec import Budget, Optimizer, PluginSpec, RunSpec
+from rnnbench.registry.registry import FieldSchema, PluginError
+from rnnbench.results.atomic_files import replace_file
+from rnnbench.spec.run_spec import Budget, Optimizer, PluginSpec, RunSpec
 from rnnbench.sweep.plan import Bench
+from support import TESTS
 
 METRIC = {"name": "error", "unit": "", "higher_is_better": False, "help": ""}
 
@@ -139,8 +140,8 @@ def execute(
     on_step: Any = None,
     quiet: bool = True,
 ) -> Any:
-    """As `rnnbench.runner.execute`. Leaves a line in starts.log, before it does anything."""
-    from rnnbench.record import Record, Status
+    """Stand in for `rnnbench.training.execute.execute`: first leave a line in starts.log."""
+    from rnnbench.results.record import Record, Status
 
     with open(store.root / "starts.log", "a") as log:
         log.write(f"{spec.run_id} {attempt} {os.getpid()}\n")
@@ -221,11 +222,11 @@ def starts(root: Path) -> list[tuple[str, int, int]]:
 
 
 def make_engine(
-    root: Path, work: str = "fake_work:execute", beat: float = 0.2, **given: Any
+    root: Path, work: str = "support.fake_work:execute", beat: float = 0.2, **given: Any
 ) -> Any:
-    from rnnbench.sweep.local import LocalEngine
+    from rnnbench.sweep.engines.local import LocalEngine
 
-    folder = str(Path(__file__).parent)
+    folder = str(TESTS)
     if folder not in sys.path:
         sys.path.insert(0, folder)
     logs = root / "logs"
@@ -233,13 +234,13 @@ def make_engine(
 
 
 def make_ray_engine(root: Path, address: str, beat: float = 0.2, **given: Any) -> Any:
-    from rnnbench.sweep.ray import RayEngine
+    from rnnbench.sweep.engines.ray import RayEngine
 
     return lambda n: RayEngine(
         workers=n,
         root=root,
         logs=root / "logs",
-        work="fake_work:execute",
+        work="support.fake_work:execute",
         beat=beat,
         address=address,
         **given,
@@ -248,8 +249,8 @@ def make_ray_engine(root: Path, address: str, beat: float = 0.2, **given: Any) -
 
 def main(file: str, root: str, step: str = "", count: str = "1") -> int:
     """FAKE_ADDRESS in the environment: of the Ray cluster to use."""
-    from rnnbench.sweep.driver import run_sweep
-    from rnnbench.sweep.file import read_sweep
+    from rnnbench.sweep.file.sweep import read_sweep
+    from rnnbench.sweep.run_sweep import run_sweep
 
     seen = 0
 

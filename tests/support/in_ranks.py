@@ -7,7 +7,7 @@ import traceback
 
 import torch.distributed as dist
 
-from rnnbench.ranks import Ranks
+from rnnbench.training.devices.data_parallel import Ranks
 
 SECONDS = 60
 

@@ -3,9 +3,9 @@
 import torch
 
 from rnnbench.contract import Moment
-from rnnbench.evaluate import evaluate
-from rnnbench.process import seed_everything
-from rnnbench.step import Tricks, assemble, training_step
+from rnnbench.training.determinism import seed_everything
+from rnnbench.training.evaluate import evaluate
+from rnnbench.training.train_step import Tricks, assemble, training_step
 from rnnbench_tricks.clip import Clip
 
 

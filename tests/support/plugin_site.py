@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rnnbench import provenance
-from rnnbench.registry import scan, schema
+from rnnbench.registry.registry import scan, schema
+from rnnbench.results import provenance
 
 OURS = ("rnnbench_architectures", "rnnbench_tasks", "rnnbench_tricks")
 

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 
-from trial_cluster import RAY_ALONE
+from support.trial_cluster import RAY_ALONE
 
 TIMEOUT = 300  # where other tests keep the machine busy
 

@@ -5,18 +5,17 @@ import json
 import os
 from pathlib import Path
 
-from fake_work import BENCH, execute
-
-from rnnbench.spec import RunSpec
-from rnnbench.store import Store
-from rnnbench.sweep.cell import CellRun
-from rnnbench.sweep.copies import Copies
-from rnnbench.sweep.engine import Ending
-from rnnbench.sweep.file import parse_sweep
-from rnnbench.sweep.ledger import Ledger
-from rnnbench.sweep.making import cell_of
-from rnnbench.sweep.owner import identity
+from rnnbench.results.store import Store
+from rnnbench.spec.run_spec import RunSpec
+from rnnbench.sweep.cell_search import CellRun
+from rnnbench.sweep.engines.protocol import Ending
+from rnnbench.sweep.file.sweep import parse_sweep
+from rnnbench.sweep.ledger.ledger import Ledger
+from rnnbench.sweep.ledger.process_identity import identity
 from rnnbench.sweep.plan import plan_cells
+from rnnbench.sweep.rows import cell_of
+from rnnbench.sweep.search.optuna_export import Copies
+from support.fake_work import BENCH, execute
 
 
 @contextlib.contextmanager

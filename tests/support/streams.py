@@ -1,11 +1,11 @@
 """Gradients on a short stream with frozen parameters, for the tests of estimators."""
 
 import torch
-from toys import TOYS
 
 from rnnbench.contract import Moment
-from rnnbench.step import Tricks, assemble, training_step
-from rnnbench.testing.backbones import doubled
+from rnnbench.testing.fixtures.backbones import doubled
+from rnnbench.training.train_step import Tricks, assemble, training_step
+from support.toys import TOYS
 
 LM = TOYS["lm"]
 NOW = Moment(0, 0.0)

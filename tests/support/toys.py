@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rnnbench.testing.toys import TOYS
+from rnnbench.testing.fixtures.toy_tasks import TOYS
 from rnnbench_architectures.lstm import LSTM
 
 __all__ = ["TOYS", "TinyLSTM"]

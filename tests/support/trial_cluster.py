@@ -14,6 +14,8 @@ from typing import Any
 
 from filelock import FileLock
 
+from support import TESTS
+
 # Of all test processes of this machine one has a Ray cluster at a time: the agents of heads want
 # the same port, and what a test finds of processes and shared memory is then its own.
 RAY_ALONE = FileLock(Path(tempfile.gettempdir()) / "rnnbench-tests-ray.lock")
@@ -34,7 +36,7 @@ def _cluster_of(folder: Path, nodes: int, cpus: int) -> Iterator[Any]:
     token = folder / "token"
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32))
-    here = str(Path(__file__).parent)
+    here = str(TESTS)
     changed = {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
@@ -47,7 +49,7 @@ def _cluster_of(folder: Path, nodes: int, cpus: int) -> Iterator[Any]:
         warnings.simplefilter("ignore")
         from ray.cluster_utils import Cluster
 
-        from rnnbench.sweep.head import read_environment_again
+        from rnnbench.sweep.cluster.connection import read_environment_again
 
         read_environment_again()
 

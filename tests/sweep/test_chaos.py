@@ -13,13 +13,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from fake_work import starts, units
-from test_sweep_driver import assert_nothing_is_left_behind, rows_of
-from trial_cluster import RAY_ALONE, cluster_of
+from support import TESTS
+from support.fake_work import starts, units
+from support.small_sweeps import assert_nothing_is_left_behind, rows_of
+from support.trial_cluster import RAY_ALONE, cluster_of
 
-from rnnbench.sweep.owner import start_time
+from rnnbench.sweep.ledger.process_identity import start_time
 
-SCRIPT = Path(__file__).with_name("fake_work.py")
+SCRIPT = TESTS / "support" / "fake_work.py"
 UNITS = 4
 TEXT = f"""\
 name: sweep
@@ -46,7 +47,7 @@ class Chaos:
         mine = {pid for _, _, pid in starts(self.root)}
         # A number may belong to a stranger by now: only what leads a group of its own and runs
         # rnnbench's worker is ours.
-        ours = [p for p in mine if b"rnnbench.sweep.worker" in command_of(p)]
+        ours = [p for p in mine if b"rnnbench.sweep.engines.worker" in command_of(p)]
         if ours:
             os.kill(self.random.choice(ours), signal.SIGKILL)
             self.kills["worker"] += 1

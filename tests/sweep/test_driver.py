@@ -13,30 +13,15 @@ from pathlib import Path
 
 import optuna
 import pytest
-from fake_work import BENCH, make_engine, starts
+from support import TESTS
+from support.fake_work import make_engine, starts
+from support.small_sweeps import RUNS, SWEEP, assert_nothing_is_left_behind, params_of, rows_of, run
 
-from rnnbench.database import open_database
-from rnnbench.sharing.origin import VERIFIED, imported, stamp
-from rnnbench.store import Store
-from rnnbench.sweep.driver import run_sweep
-from rnnbench.sweep.file import SweepError, parse_sweep
-from rnnbench.sweep.ledger import Ledger, SweepBusyError, refusals
-from rnnbench.sweep.owner import identity, start_time
-
-SWEEP = """\
-name: sweep
-tasks: [easy]
-architectures: [plain, explodes]
-tricks: [[], [zoneout]]
-search:
-  trials: 3
-  sampler: random
-  space:
-    optimizer.lr: {low: 1e-4, high: 1e-1, log: true}
-final: {seeds: [1, 2]}
-workers: 2
-"""
-RUNS = 4 * (3 + 2)
+from rnnbench.results.database import open_database
+from rnnbench.results.sharing.origin import VERIFIED, imported, stamp
+from rnnbench.results.store import Store
+from rnnbench.sweep.file.sweep import SweepError
+from rnnbench.sweep.ledger.ledger import SweepBusyError, refusals
 
 
 class Notes:
@@ -50,33 +35,6 @@ class Notes:
 
     def note(self, text):
         self.notes.append(text)
-
-
-def run(text, root, **given):
-    given = {"lease": 2.0, "beat": 0.2, "engine_factory": make_engine(root), **given}
-    return run_sweep(parse_sweep(text), root=root, bench=BENCH, **given)
-
-
-def rows_of(root, name="sweep"):
-    engine = open_database(Path(root) / "results.db")
-    try:
-        return Ledger(engine, name, identity(os.getpid())).rows()
-    finally:
-        engine.dispose()
-
-
-def params_of(root):
-    return {r.key: r.params for r in rows_of(root)}
-
-
-def assert_nothing_is_left_behind(root):
-    """No worker that ever ran a trial under this root is alive."""
-    deadline = time.monotonic() + 2
-    alive = {pid for _, _, pid in starts(root)}
-    while alive and time.monotonic() < deadline:
-        alive = {pid for pid in alive if start_time(pid) is not None}
-        time.sleep(0.02)
-    assert not alive
 
 
 def test_every_planned_trial_runs_once_and_a_second_start_runs_nothing(tmp_path):
@@ -312,7 +270,7 @@ def test_a_driver_killed_at_every_step_of_a_trials_way_ends_complete(tmp_path):
     sweep, root = tmp_path / "sweep.yaml", tmp_path / "root"
     sweep.write_text(SWEEP)
     root.mkdir()
-    script = Path(__file__).with_name("fake_work.py")
+    script = TESTS / "support" / "fake_work.py"
     for step in [*WAY, "finals planned"]:
         before = starts(root)
         finished = {p.parent.name for p in root.glob("runs/*/record.json")}
@@ -344,7 +302,7 @@ def test_a_killed_driver_goes_on_to_the_same_configurations(tmp_path):
     run(text, tmp_path / "whole")
     root = tmp_path / "killed"
     root.mkdir()
-    script = Path(__file__).with_name("fake_work.py")
+    script = TESTS / "support" / "fake_work.py"
     subprocess.run([sys.executable, script, sweep, root, "asked", "6"], capture_output=True)
     run(text, root)
     assert params_of(root) == params_of(tmp_path / "whole")
@@ -354,7 +312,7 @@ def test_a_second_driver_is_refused_and_the_first_stops_in_order(tmp_path):
     text = SWEEP.replace("[easy]", "[{name: easy, seconds: 60}]")
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text(text)
-    script = Path(__file__).with_name("fake_work.py")
+    script = TESTS / "support" / "fake_work.py"
     first = subprocess.Popen([sys.executable, script, sweep, tmp_path], stdout=subprocess.PIPE)
     try:
         deadline = time.monotonic() + 10
@@ -379,7 +337,7 @@ def test_a_second_driver_is_refused_and_the_first_stops_in_order(tmp_path):
 def test_a_late_message_of_an_attempt_that_was_given_up_changes_nothing(tmp_path, monkeypatch):
     text = SWEEP.replace("[plain, explodes]", "[frozen]").replace("trials: 3", "trials: 1")
     text = text.replace("tricks: [[], [zoneout]]\n", "").replace("final: {seeds: [1, 2]}\n", "")
-    from rnnbench.sweep.engine import Ending, Finished
+    from rnnbench.sweep.engines.protocol import Ending, Finished
 
     make = make_engine(tmp_path)
 
@@ -409,7 +367,7 @@ def test_a_late_message_of_an_attempt_that_was_given_up_changes_nothing(tmp_path
 
 
 def test_progress_tells_cells_rate_and_time_left(tmp_path, monkeypatch):
-    monkeypatch.setattr("rnnbench.sweep.loop.SHOW_SECONDS", 0.0)
+    monkeypatch.setattr("rnnbench.sweep.scheduler.SHOW_SECONDS", 0.0)
     notes = Notes()
     run(SWEEP, tmp_path, progress=notes)
     first, last = notes.snapshots[0], notes.snapshots[-1]

@@ -1,12 +1,11 @@
 """The sweep file, its complaints, and the cells it makes."""
 
-from pathlib import Path
-
 import pytest
-from fake_work import BENCH
+from support import ROOT
+from support.fake_work import BENCH
 
-from rnnbench.compose import compose
-from rnnbench.sweep.file import SweepError, parse_sweep, read_sweep
+from rnnbench.spec.compose import compose
+from rnnbench.sweep.file.sweep import SweepError, parse_sweep, read_sweep
 from rnnbench.sweep.plan import plan_cells
 
 GOOD = """\
@@ -189,7 +188,7 @@ def test_a_sweep_needs_search_or_final():
         parse_sweep("name: x\ntasks: [easy]\narchitectures: [plain]\n")
 
 
-SHIPPED = sorted(Path(__file__).parent.parent.glob("sweeps/*.yaml"))
+SHIPPED = sorted(ROOT.glob("sweeps/*.yaml"))
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda f: f.stem)

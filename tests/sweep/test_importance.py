@@ -6,12 +6,12 @@ import random
 import pytest
 import sqlalchemy as sa
 
-from rnnbench.database import open_database
 from rnnbench.report.site.gather import gather
-from rnnbench.store import Store
-from rnnbench.sweep.importance import importances
-from rnnbench.sweep.space import Dimension
-from rnnbench.sweep.tables import create_sweep_tables, sweep_cell, trial
+from rnnbench.results.database import open_database
+from rnnbench.results.store import Store
+from rnnbench.sweep.ledger.tables import create_sweep_tables, sweep_cell, trial
+from rnnbench.sweep.search.dimensions import Dimension
+from rnnbench.sweep.search.importance import importances
 
 LR = Dimension("optimizer.lr", "float", 1e-4, 1e-1, log=True)
 HIDDEN = Dimension("architecture.hidden", "int", 16, 256)

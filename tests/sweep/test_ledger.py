@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from rnnbench.database import open_database
-from rnnbench.sweep.ledger import Ledger, LostSweepError, Row, SweepBusyError
-from rnnbench.sweep.owner import describe, identity, is_dead
+from rnnbench.results.database import open_database
+from rnnbench.sweep.ledger.ledger import Ledger, LostSweepError, Row, SweepBusyError
+from rnnbench.sweep.ledger.process_identity import describe, identity, is_dead
 
 ME = identity(os.getpid())
 ELSEWHERE = "other-host-1:17:4711"

@@ -1,6 +1,5 @@
 """The engine of one machine: real processes, killed and frozen."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -8,36 +7,13 @@ import time
 from contextlib import closing
 
 import pytest
-from fake_work import compose, make_engine, starts
+from support import TESTS
+from support.engine_events import make_job, wait_for, wait_idle
+from support.fake_work import make_engine, starts
 
-from rnnbench.sweep.channel import Channel
-from rnnbench.sweep.engine import Alive, Died, EngineError, Finished, Job, Report
-from rnnbench.sweep.file import Cell
-from rnnbench.sweep.owner import is_dead, start_time
-
-
-def make_job(architecture="plain", seed=0, attempt=1, asks=False, **task):
-    cell = Cell({"name": "easy", **task}, {"name": architecture}, ())
-    spec = compose(cell, {}, {}, seed, False)
-    return Job(f"job-{seed}", attempt, spec.as_dict(), "sweep", "study", asks)
-
-
-def wait_for(engine, kind, seconds=10.0):
-    """Events up to and including the first of a kind."""
-    events, deadline = [], time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        events += engine.poll(0.2)
-        if any(isinstance(e, kind) for e in events):
-            return events
-    raise AssertionError(f"no {kind.__name__} within {seconds} s, only {events}")
-
-
-def wait_idle(engine, count=1, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while len(engine.idle()) < count:
-        assert time.monotonic() < deadline, "no worker got ready"
-        engine.poll(0.1)
-    return engine.idle()
+from rnnbench.sweep.engines.channel import Channel
+from rnnbench.sweep.engines.protocol import Alive, Died, EngineError, Finished, Report
+from rnnbench.sweep.ledger.process_identity import is_dead, start_time
 
 
 def is_alive(pid):
@@ -109,7 +85,7 @@ def test_a_fault_of_the_work_function_is_an_ending_and_not_a_death(tmp_path):
 
 def test_work_that_cannot_be_imported_stops_the_engine_with_the_reason(tmp_path):
     with (
-        closing(make_engine(tmp_path, work="fake_work:excute")(1)) as engine,
+        closing(make_engine(tmp_path, work="support.fake_work:excute")(1)) as engine,
         pytest.raises(EngineError, match="has no attribute 'excute'"),
     ):
         wait_idle(engine)
@@ -144,17 +120,15 @@ def test_stopping_ends_running_jobs(tmp_path):
 
 def test_no_worker_outlives_its_driver(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from fake_work import make_engine\n"
-        "from test_sweep_local import make_job, wait_idle\n"
+        "import sys, time; from pathlib import Path; from support.fake_work import make_engine\n"
+        "from support.engine_events import make_job, wait_idle\n"
         f"engine = make_engine(Path({str(tmp_path)!r}))(2)\n"
         "for i, worker in enumerate(wait_idle(engine, 2)):\n"
         "    engine.submit(worker, make_job(seed=i, seconds=60.0))\n"
         "    print(worker.split(':')[1], flush=True)\n"
         "time.sleep(60)"
     )
-    driver = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=os.path.dirname(__file__), stdout=subprocess.PIPE
-    )
+    driver = subprocess.Popen([sys.executable, "-c", code], cwd=TESTS, stdout=subprocess.PIPE)
     workers = [int(driver.stdout.readline()) for _ in range(2)]
     assert all(map(is_alive, workers))
     driver.send_signal(signal.SIGKILL)

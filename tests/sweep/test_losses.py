@@ -1,10 +1,10 @@
 """What follows when a worker is gone."""
 
-from rnnbench.record import Status
-from rnnbench.sweep.engine import Died
-from rnnbench.sweep.ledger import Row
-from rnnbench.sweep.loop import Loop
-from rnnbench.sweep.losses import NODE_LOSSES, judge
+from rnnbench.results.record import Status
+from rnnbench.sweep.engines.protocol import Died
+from rnnbench.sweep.ledger.ledger import Row
+from rnnbench.sweep.lost_workers import NODE_LOSSES, judge
+from rnnbench.sweep.scheduler import Loop
 
 
 def lost(attempt=1, deaths=0, **given):

@@ -7,9 +7,9 @@ import pytest
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from rnnbench.sweep.aims import Front, Gain, Point
-from rnnbench.sweep.memory import Memory
-from rnnbench.sweep.options import Chosen
+from rnnbench.sweep.file.search_options import Chosen
+from rnnbench.sweep.search.bounded_storage import Memory
+from rnnbench.sweep.search.objectives import Front, Gain, Point
 
 
 def filled(order, values, latest=5, best=3):

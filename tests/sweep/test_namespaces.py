@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
-ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 HOSTS = ("rnnbench1", "rnnbench2", "rnnbench3")
 NETWORK = "10.231.77"

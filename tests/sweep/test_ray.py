@@ -7,14 +7,14 @@ from collections import Counter
 from contextlib import closing
 
 import pytest
-from fake_work import make_ray_engine, starts
-from test_sweep_driver import RUNS, SWEEP, assert_nothing_is_left_behind, params_of, rows_of, run
-from test_sweep_local import make_job, wait_for, wait_idle
-from trial_cluster import cluster_of
+from support.engine_events import make_job, wait_for, wait_idle
+from support.fake_work import make_ray_engine, starts
+from support.small_sweeps import RUNS, SWEEP, assert_nothing_is_left_behind, params_of, rows_of, run
+from support.trial_cluster import cluster_of
 
-from rnnbench.sweep.engine import Died, EngineError, Finished, Report
-from rnnbench.sweep.head import Head
-from rnnbench.sweep.resources import Resources
+from rnnbench.sweep.cluster.connection import Head
+from rnnbench.sweep.engines.protocol import Died, EngineError, Finished, Report
+from rnnbench.sweep.file.resources import Resources
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_a_node_that_only_loses_is_set_aside_and_the_others_go_on(make):
 
 
 def test_what_has_no_room_is_said_and_given_up(make, monkeypatch):
-    monkeypatch.setattr("rnnbench.sweep.ray.COMPLAIN_SECONDS", 1.0)
+    monkeypatch.setattr("rnnbench.sweep.engines.ray.COMPLAIN_SECONDS", 1.0)
     said = []
     impossible = Resources(labels={"pool": "none"})
     engine = make(1, resources=impossible, say=said.append, patience=1.0)
@@ -121,7 +121,7 @@ def test_what_has_no_room_is_said_and_given_up(make, monkeypatch):
 
 
 def test_a_cluster_without_a_token_is_refused_unless_it_is_said_to_be_closed(cluster, monkeypatch):
-    from rnnbench.sweep import head
+    from rnnbench.sweep.cluster import connection as head
 
     head.refuse_open(cluster.address)  # it asks for a token
     monkeypatch.setattr(head, "_ASK", "")  # answers whoever asks

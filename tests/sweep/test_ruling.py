@@ -5,19 +5,19 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-from fake_work import starts
-from test_cli import call
-from test_sweep_driver import RUNS, SWEEP, rows_of, run
+from support import TESTS
+from support.command_line import call
+from support.fake_work import starts
+from support.small_sweeps import RUNS, SWEEP, rows_of, run
 
-from rnnbench.spec import Trainer
-from rnnbench.sweep.engines import gpu_shares
-from rnnbench.sweep.file import SweepError
-from rnnbench.sweep.resources import Resources, read_bytes
+from rnnbench.spec.run_spec import Trainer
+from rnnbench.sweep.engines.choose import gpu_shares
+from rnnbench.sweep.file.resources import Resources, read_bytes
+from rnnbench.sweep.file.sweep import SweepError
 
-SCRIPT = Path(__file__).with_name("fake_work.py")
+SCRIPT = TESTS / "support" / "fake_work.py"
 SLOW = SWEEP.replace("[easy]", "[{name: easy, seconds: 0.3}]")
 
 
@@ -203,7 +203,7 @@ def test_memory_is_written_as_people_write_it():
 
 
 def test_a_mistake_in_resources_names_its_line():
-    from rnnbench.sweep.file import parse_sweep
+    from rnnbench.sweep.file.sweep import parse_sweep
 
     for wrong, message in (
         ("resources: {gpu: 1}", "unknown key 'gpu'; did you mean 'gpus' or"),

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import optuna
 import pytest
-from fake_work import BENCH, make_engine
-from searching import cells, search, work
+from support.fake_work import BENCH, make_engine
+from support.searching import cells, search, work
 
-from rnnbench.database import open_database
-from rnnbench.grouping import group
-from rnnbench.store import Store
-from rnnbench.sweep.driver import run_sweep
-from rnnbench.sweep.file import SweepError, parse_sweep
-from rnnbench.sweep.ledger import Ledger
-from rnnbench.sweep.owner import identity
+from rnnbench.leaderboard.grouping import group
+from rnnbench.results.database import open_database
+from rnnbench.results.store import Store
+from rnnbench.sweep.file.sweep import SweepError, parse_sweep
+from rnnbench.sweep.ledger.ledger import Ledger
+from rnnbench.sweep.ledger.process_identity import identity
 from rnnbench.sweep.plan import plan_cells
+from rnnbench.sweep.run_sweep import run_sweep
 
 TEXT = """\
 name: {name}

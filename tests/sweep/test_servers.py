@@ -6,22 +6,22 @@ import sys
 import threading
 import time
 from contextlib import closing
-from pathlib import Path
 
 import optuna
 import pytest
-from database_servers import MariaDB, PostgreSQL, open_server
-from fake_work import BENCH, make_engine, starts
-from test_sweep_driver import RUNS, SWEEP
+from support import TESTS
+from support.database_servers import MariaDB, PostgreSQL, open_server
+from support.fake_work import BENCH, make_engine, starts
+from support.small_sweeps import RUNS, SWEEP
 
-from rnnbench.database import open_database
-from rnnbench.store import Store
-from rnnbench.sweep.driver import LostStorageError, run_sweep
-from rnnbench.sweep.file import parse_sweep
-from rnnbench.sweep.ledger import Ledger, Row, SweepBusyError
-from rnnbench.sweep.owner import identity
+from rnnbench.results.database import open_database
+from rnnbench.results.store import Store
+from rnnbench.sweep.file.sweep import parse_sweep
+from rnnbench.sweep.ledger.ledger import Ledger, Row, SweepBusyError
+from rnnbench.sweep.ledger.process_identity import identity
+from rnnbench.sweep.run_sweep import LostStorageError, run_sweep
 
-SCRIPT = Path(__file__).with_name("fake_work.py")
+SCRIPT = TESTS / "support" / "fake_work.py"
 ME = identity(os.getpid())
 
 
@@ -74,8 +74,8 @@ def test_a_sweep_runs_once_and_its_results_are_in_the_database(tmp_path, url):
 
 @FIRST
 def test_configurations_are_those_of_sqlite(tmp_path, url):
-    from test_sweep_driver import params_of
-    from test_sweep_driver import run as run_on_sqlite
+    from support.small_sweeps import params_of
+    from support.small_sweeps import run as run_on_sqlite
 
     run(SWEEP, tmp_path, url)
     (tmp_path / "sqlite").mkdir()

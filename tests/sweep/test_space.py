@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from rnnbench.sweep.space import dimension, grid_point, grid_size, sobol_point
+from rnnbench.sweep.search.dimensions import dimension, grid_point, grid_size, sobol_point
 
 LR = dimension("lr", {"low": 1e-4, "high": 1e-1, "log": True}, float, None)
 WIDTH = dimension("width", {"low": 8, "high": 32, "step": 8}, int, None)

@@ -6,11 +6,11 @@ import math
 import optuna
 import pytest
 
-from rnnbench.sweep.copies import Copies
-from rnnbench.sweep.options import PRUNERS, REQUIRED, SAMPLERS, Chosen
-from rnnbench.sweep.pruning import make_pruner
-from rnnbench.sweep.space import dimension
-from rnnbench.sweep.study import CellStudy, Known
+from rnnbench.sweep.file.search_options import PRUNERS, REQUIRED, SAMPLERS, Chosen
+from rnnbench.sweep.search.dimensions import dimension
+from rnnbench.sweep.search.optuna_export import Copies
+from rnnbench.sweep.search.pruners import make_pruner
+from rnnbench.sweep.search.study import CellStudy, Known
 
 SPACE = [
     dimension("lr", {"low": 1e-4, "high": 1e-1, "log": True}, float, None),

@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from rnnbench.sweep.file import Cell
+from rnnbench.report.terminal.sweep_progress import View, duration, line
+from rnnbench.sweep.file.sweep import Cell
 from rnnbench.sweep.progress import CellTally, Snapshot, SweepOutcome
-from rnnbench.sweep.view import View, duration, line
 
 
 def cell(name):

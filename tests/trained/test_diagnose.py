@@ -5,15 +5,15 @@ import math
 
 import pytest
 import torch
-from test_cli import TINY, call
+from support.command_line import TINY, call
 
-from rnnbench.diagnose import diagnose
-from rnnbench.generate import Trained
 from rnnbench.nn import GatedCell, Stack
-from rnnbench.registry import load, scan
-from rnnbench.step import Tricks, assemble
-from rnnbench.testing.laws import tiny
-from rnnbench.testing.toys import TOYS, Bigrams
+from rnnbench.registry.registry import load, scan
+from rnnbench.testing.fixtures.toy_tasks import TOYS, Bigrams
+from rnnbench.testing.law import tiny
+from rnnbench.trained.diagnose import diagnose
+from rnnbench.trained.load import Trained
+from rnnbench.training.train_step import Tricks, assemble
 from rnnbench_architectures.elman import Elman
 from rnnbench_architectures.lstm import LSTM
 from rnnbench_architectures.xlstm import XLSTM

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import statsmodels
 import torch
-from real_data import absence
-from test_cli import TINY, call
+from support.command_line import TINY, call
+from support.real_data import absence
 
-from rnnbench.finding import RunError, find_run
-from rnnbench.generate import load_run
-from rnnbench.registry import load, scan
-from rnnbench.store import Store
+from rnnbench.registry.registry import load, scan
+from rnnbench.results.find_run import RunError, find_run
+from rnnbench.results.store import Store
+from rnnbench.trained.load import load_run
 
 SMALL = ["architecture.hidden=8", "budget.steps=3", "optimizer.batch=4", "-q"]
 

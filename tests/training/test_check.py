@@ -2,15 +2,15 @@
 
 import pytest
 import torch
-from real_data import absence
-from toys import TOYS, TinyLSTM
+from support.real_data import absence
+from support.toys import TOYS, TinyLSTM
 
-from rnnbench.check import check, sample
 from rnnbench.contract import Architecture, Backbone, Cell, Refusal, Trick
 from rnnbench.nn import Stack
-from rnnbench.registry import load, scan
-from rnnbench.spec import Optimizer
-from rnnbench.testing.laws import tiny
+from rnnbench.registry.registry import load, scan
+from rnnbench.spec.run_spec import Optimizer
+from rnnbench.testing.law import tiny
+from rnnbench.training.dry_run import check, sample
 from rnnbench_architectures.n_gram import NGram
 from rnnbench_architectures.transformer import Transformer
 from rnnbench_tricks.clip import Clip

@@ -5,16 +5,16 @@ import pytest
 import torch
 from sacrebleu.metrics import BLEU
 
-from rnnbench.compose import SpecError, compose, instantiate, resolve
 from rnnbench.contract import Batch, Prediction, Refusal
-from rnnbench.costs import flops_per_target
-from rnnbench.items import ITEMS, bleu, compare_items, read_items
-from rnnbench.nn.meters import Accuracy, Translation
-from rnnbench.record import TESTED
-from rnnbench.runner import execute
-from rnnbench.spec import Budget, Optimizer, Trainer
-from rnnbench.store import Store
-from rnnbench.width import parameters_of
+from rnnbench.metrics.base import Accuracy, Translation
+from rnnbench.results.item_scores import ITEMS, bleu, compare_items, read_items
+from rnnbench.results.record import TESTED
+from rnnbench.results.store import Store
+from rnnbench.spec.compose import SpecError, compose, instantiate, resolve
+from rnnbench.spec.parameter_budget import parameters_of
+from rnnbench.spec.run_spec import Budget, Optimizer, Trainer
+from rnnbench.training.costs import flops_per_target
+from rnnbench.training.execute import execute
 
 SMALL = {"task.step": "row", "budget.steps": 4, "budget.validate_every": 2}
 GUESSES = ["the cat sat on the mat", "a dog", "hello there my friend", "no match at all here"]

@@ -9,17 +9,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from fake_work import make_engine
-from test_runner import TRICKS, assert_same_run, small
-from test_sweep_local import wait_idle
+from support.engine_events import wait_idle
+from support.fake_work import make_engine
+from support.small_runs import TRICKS, assert_same_run, small
 
 from rnnbench.contract import Refusal
-from rnnbench.record import Status
-from rnnbench.runner import execute
-from rnnbench.spec import Trainer
-from rnnbench.store import Store
-from rnnbench.sweep.engine import Alive, Finished, Job
-from rnnbench.sweep.owner import start_time
+from rnnbench.results.record import Status
+from rnnbench.results.store import Store
+from rnnbench.spec.run_spec import Trainer
+from rnnbench.sweep.engines.protocol import Alive, Finished, Job
+from rnnbench.sweep.ledger.process_identity import start_time
+from rnnbench.training.execute import execute
 
 TWO = Trainer(accelerator="cpu", devices=2)
 LONG = {"budget__steps": 100, "budget__validate_every": 25}
@@ -45,7 +45,10 @@ def ranks_of(pid):
     found = []
     for child in children(pid):
         try:
-            if b"rnnbench.rank" in Path(f"/proc/{child}/cmdline").read_bytes():
+            if (
+                b"rnnbench.training.devices.rank_process"
+                in Path(f"/proc/{child}/cmdline").read_bytes()
+            ):
                 found.append(child)
         except OSError:
             continue
@@ -187,7 +190,7 @@ def test_no_rank_outlives_the_command(tmp_path):
 @pytest.mark.slow
 def test_no_rank_outlives_the_worker_of_a_sweep(tmp_path):
     spec = small(**LONG, budget__patience=None)
-    engine = make_engine(tmp_path, work="rnnbench.runner:execute", trainer=TWO)(1)
+    engine = make_engine(tmp_path, work="rnnbench.training.execute:execute", trainer=TWO)(1)
     with closing(engine):
         (worker,) = wait_idle(engine, seconds=SECONDS)
         pid = int(worker.split(":")[1])

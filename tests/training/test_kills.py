@@ -7,14 +7,16 @@ import warnings
 
 import pytest
 import torch
-from test_runner import CPU, SMALL, TRICKS, assert_same_run, run_in, small
+from support.small_runs import CPU, SMALL, TRICKS, assert_same_run, run_in, small
 
-from rnnbench import checkpoint, launch, training
-from rnnbench.compose import compose, resolve
-from rnnbench.record import Status
-from rnnbench.runner import execute
-from rnnbench.spec import Trainer
-from rnnbench.store import Store
+from rnnbench.cli.actions import run as launch
+from rnnbench.results.record import Status
+from rnnbench.results.store import Store
+from rnnbench.spec.compose import compose, resolve
+from rnnbench.spec.run_spec import Trainer
+from rnnbench.training import checkpoint
+from rnnbench.training import lightning_module as training
+from rnnbench.training.execute import execute
 
 EVERY_STEP = Trainer(accelerator="cpu", checkpoint_seconds=0.0)
 VALIDATIONS_ONLY = Trainer(accelerator="cpu", checkpoint_seconds=None)
@@ -221,7 +223,7 @@ def test_a_signal_before_the_first_step_ends_a_run_at_once(tmp_path, monkeypatch
 
 
 def test_a_warning_that_is_followed_by_another_signal_is_one_request():
-    from rnnbench import stopping
+    from rnnbench.training import stopping
 
     asked, before = [], []
     old = signal.signal(signal.SIGTERM, lambda number, _: before.append(number))

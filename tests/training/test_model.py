@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
+from support.toys import TOYS, TinyLSTM
 from torch.nn import functional as F
-from toys import TOYS, TinyLSTM
 
 from rnnbench.contract import Batch
-from rnnbench.evaluate import evaluate, evaluating
-from rnnbench.model import pooled, wire
+from rnnbench.training.evaluate import evaluate, evaluating
+from rnnbench.training.wiring import pooled, wire
 from rnnbench_architectures.elman import Elman
 from rnnbench_architectures.gru import GRU
 from rnnbench_architectures.transformer import Transformer

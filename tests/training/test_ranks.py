@@ -2,16 +2,16 @@
 
 import pytest
 import torch
-from in_ranks import in_ranks
+from support.in_ranks import in_ranks
 
 from rnnbench.contract import Batch, Moment, Refusal
-from rnnbench.ranks import Whole
-from rnnbench.registry import load
-from rnnbench.spec import Optimizer, PluginSpec, RunSpec
-from rnnbench.splitting import CHECKED, DRAWN, try_split
-from rnnbench.step import Tricks, assemble, make_optimizer, training_step
-from rnnbench.testing.backbones import doubled
-from rnnbench.testing.toys import TOYS
+from rnnbench.registry.registry import load
+from rnnbench.spec.run_spec import Optimizer, PluginSpec, RunSpec
+from rnnbench.testing.fixtures.backbones import doubled
+from rnnbench.testing.fixtures.toy_tasks import TOYS
+from rnnbench.training.devices.data_parallel import Whole
+from rnnbench.training.devices.split_check import CHECKED, DRAWN, try_split
+from rnnbench.training.train_step import Tricks, assemble, make_optimizer, training_step
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 

@@ -8,50 +8,17 @@ import warnings
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from support.small_runs import CPU, SMALL, TRICKS, assert_same_run, run_in, small
 
-from rnnbench import checkpoint, runner, training
-from rnnbench.compose import compose, resolve
 from rnnbench.contract import Trick
-from rnnbench.record import Status
-from rnnbench.runner import execute
-from rnnbench.spec import Trainer
-from rnnbench.store import Store
-
-SMALL = {
-    "task.length": 20,
-    "task.valid_characters": 2000,
-    "architecture.hidden": 12,
-    "optimizer.batch": 4,
-    "budget.steps": 60,
-    "budget.validate_every": 20,
-}
-TRICKS = ["zoneout", "variational-dropout"]  # both draw random numbers at every step
-CPU = Trainer(accelerator="cpu")
-
-
-def small(architecture="lstm", tricks=(), seed=0, test=False, **settings):
-    chosen = {**SMALL, **{k.replace("__", "."): v for k, v in settings.items()}}
-    return resolve(compose("char-lm", architecture, list(tricks), chosen, seed=seed, test=test))
-
-
-def weights_of(store, spec):
-    return load_file(store.run_dir(spec.run_id) / "weights.safetensors")
-
-
-def assert_same_run(a, b):
-    (store_a, record_a), (store_b, record_b) = a, b
-    assert record_a.metrics == record_b.metrics
-    strip = [[step, values] for step, _, values in record_a.curve]
-    assert strip == [[step, values] for step, _, values in record_b.curve]
-    left, right = weights_of(store_a, record_a.spec), weights_of(store_b, record_b.spec)
-    assert left.keys() == right.keys()
-    assert all(torch.equal(left[k], right[k]) for k in left)
-
-
-def run_in(folder, spec, **options):
-    store = Store(folder)
-    return store, execute(spec, store=store, trainer=CPU, **options)
+from rnnbench.results.record import Status
+from rnnbench.results.store import Store
+from rnnbench.spec.compose import compose, resolve
+from rnnbench.spec.run_spec import Trainer
+from rnnbench.training import checkpoint
+from rnnbench.training import execute as runner
+from rnnbench.training import lightning_module as training
+from rnnbench.training.execute import execute
 
 
 def test_two_runs_of_one_spec_are_bitwise_equal(tmp_path):
@@ -331,7 +298,7 @@ def test_a_run_on_a_gpu_is_repeatable_and_near_the_cpu(tmp_path):
 
 
 def test_a_signal_repeated_at_once_is_one_request_and_later_acts_as_before():
-    from rnnbench import stopping
+    from rnnbench.training import stopping
 
     asked, before = [], []
     old = signal.signal(signal.SIGTERM, lambda number, _: before.append(number))

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from support.toys import TOYS, TinyLSTM
 from torch import nn
-from toys import TOYS, TinyLSTM
 
 from rnnbench.contract import Moment, Trick
-from rnnbench.loader import Loader
-from rnnbench.spec import Optimizer
-from rnnbench.step import Tricks, assemble, make_optimizer, training_step
+from rnnbench.spec.run_spec import Optimizer
+from rnnbench.training.loader import Loader
+from rnnbench.training.train_step import Tricks, assemble, make_optimizer, training_step
 from rnnbench_architectures.lstm import LSTM
 from rnnbench_tasks.char_lm import CharLM
 

@@ -10,12 +10,15 @@ import warnings
 from pathlib import Path
 
 import pytest
-from test_runner import CPU, small
+from support import TESTS
+from support.small_runs import CPU, small
 
-from rnnbench import launch, training, wandb_run
-from rnnbench.record import Status
-from rnnbench.runner import execute
-from rnnbench.store import Store
+from rnnbench.cli.actions import run as launch
+from rnnbench.results.record import Status
+from rnnbench.results.store import Store
+from rnnbench.training import lightning_module as training
+from rnnbench.training import wandb_run
+from rnnbench.training.execute import execute
 
 WANDB = dataclasses.replace(CPU, logger="wandb")
 KEY = "0123456789abcdef0123456789abcdefcanary99"
@@ -83,11 +86,11 @@ def run_without_service(folder):
 
 def test_a_service_that_is_killed_harms_no_run_and_the_next_one_gets_another(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from test_runner_telemetry import *\n"
+        "import sys; from pathlib import Path; from training.test_telemetry import *\n"
         "run_without_service(Path(sys.argv[1]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], cwd=Path(__file__).parent,
+        [sys.executable, "-c", code, str(tmp_path)], cwd=TESTS,
         env={**os.environ, "WANDB_MODE": "offline"}, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.registry import KINDS, Entry, PluginError, did_you_mean, load, scan
+from rnnbench.registry.registry import KINDS, Entry, PluginError, did_you_mean, load, scan
 
 if TYPE_CHECKING:
     from rnnbench.testing import Verdict
@@ -46,7 +46,7 @@ def check_plugin(name: str, as_json: bool) -> int:
 def _judge(item: Entry, quiet: bool) -> dict[str, Any]:
     """Judge one plugin, saying each verdict as it falls."""
     from rnnbench.testing import ArchitectureLaws, TaskLaws, TrickLaws
-    from rnnbench.testing.laws import tiny
+    from rnnbench.testing.law import tiny
 
     began = time.perf_counter()
     cls = load(item.kind, item.name)
@@ -58,7 +58,7 @@ def _judge(item: Entry, quiet: bool) -> dict[str, Any]:
             "  Give every field a default, or set `tiny` in the class: ClassVar[...] = {...}"
         ) from error
     if item.kind == "tasks":
-        from rnnbench.testing.elsewhere import fetched
+        from rnnbench.testing.fixtures.other_process import fetched
 
         fetched(plugin)  # what cannot be had is no fault of the plugin's
     laws = {"architectures": ArchitectureLaws, "tasks": TaskLaws, "tricks": TrickLaws}

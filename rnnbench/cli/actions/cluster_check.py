@@ -9,13 +9,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from rnnbench.sweep.agreement import compare, table
+from rnnbench.sweep.cluster.compare_nodes import compare, table
 
 
 def check_command(address: str, root: Path, as_json: bool) -> int:
     """Ask all nodes, print what they say; return the exit code."""
-    from rnnbench.sweep.head import Head
-    from rnnbench.sweep.nodes import ask_nodes
+    from rnnbench.sweep.cluster.ask_nodes import ask_nodes
+    from rnnbench.sweep.cluster.connection import Head
 
     console = Console(stderr=as_json)
 

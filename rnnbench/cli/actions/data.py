@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from rnnbench.data import fetch, status, verify
-from rnnbench.probe import broken_plugins
-from rnnbench.registry import PluginError, entry, load, scan, schema
+from rnnbench.registry.import_probe import broken_plugins
+from rnnbench.registry.registry import PluginError, entry, load, scan, schema
 
 if TYPE_CHECKING:
     from rnnbench.contract import Source

@@ -9,16 +9,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rnnbench.atomic import replace_file
+from rnnbench.results.atomic_files import replace_file
 
 
 def diagnose_command(
     root: Path, runs: tuple[str, ...], folder: Path, rows: int, steps: int, untrained: bool
 ) -> None:
     """Diagnose runs, print a table, and write `diagnosis.json` and `diagnosis.svg`."""
-    from rnnbench.diagnose import diagnose
-    from rnnbench.generate import load_run, untrained_run
-    from rnnbench.store import Store
+    from rnnbench.results.store import Store
+    from rnnbench.trained.diagnose import diagnose
+    from rnnbench.trained.load import load_run, untrained_run
 
     store, found = Store(root), {}
     for run in runs:

@@ -10,22 +10,22 @@ from typing import Any
 
 from rich.console import Console
 
-from rnnbench.across import across
-from rnnbench.attribution import attribute
-from rnnbench.board import Board
-from rnnbench.effort import effort
-from rnnbench.items import ITEMS, ItemTable, read_items
-from rnnbench.leaderboard import build, mark_absent, refused_now
-from rnnbench.pareto import fronts
-from rnnbench.registry import PluginError, did_you_mean, scan
-from rnnbench.report import sections
-from rnnbench.report.attribution import print_attributions
-from rnnbench.report.export import as_csv, as_json, attributions_as_csv, attributions_as_json
-from rnnbench.report.terminal import print_boards
+from rnnbench.leaderboard.across_tasks import across
+from rnnbench.leaderboard.best_of_n import effort
+from rnnbench.leaderboard.boards import build, mark_absent, refused_now
+from rnnbench.leaderboard.pairwise import ReadItems, judge
+from rnnbench.leaderboard.pareto import fronts
+from rnnbench.leaderboard.trick_effects import attribute
+from rnnbench.leaderboard.types import Board
+from rnnbench.registry.registry import PluginError, did_you_mean, scan
+from rnnbench.report.files.boards import as_csv, as_json, attributions_as_csv, attributions_as_json
+from rnnbench.report.terminal import sections
+from rnnbench.report.terminal.board import print_boards
+from rnnbench.report.terminal.trick_effects import print_attributions
+from rnnbench.results.item_scores import ITEMS, ItemTable, read_items
+from rnnbench.results.store import Store
 from rnnbench.stats import Method
-from rnnbench.store import Store
-from rnnbench.sweep.ledger import refusals
-from rnnbench.verdicts import ReadItems, judge
+from rnnbench.sweep.ledger.ledger import refusals
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Asked:
 
     Attributes:
         against: every row against the one of this name.
-        importance: by which evaluator, see `rnnbench.sweep.importance`.
+        importance: by which evaluator, see `rnnbench.sweep.search.importance`.
     """
 
     against: str | None = None
@@ -165,7 +165,7 @@ def _print_sections(
     if asked.across:
         sections.print_across(across(boards), console)
     if asked.importance is not None:
-        from rnnbench.sweep.importance import importances  # it brings Optuna
+        from rnnbench.sweep.search.importance import importances  # it brings Optuna
 
         found = importances(store.engine, task, evaluator=asked.importance)
         sections.print_importances(found, console)
@@ -186,7 +186,7 @@ def _told(boards: Sequence[Board], asked: Asked, store: Store, task: str | None)
     if asked.across:
         told["across"] = across(boards)
     if asked.importance is not None:
-        from rnnbench.sweep.importance import importances
+        from rnnbench.sweep.search.importance import importances
 
         told["importance"] = importances(store.engine, task, evaluator=asked.importance)
     return told
@@ -202,7 +202,7 @@ def _write(
 ) -> None:
     """One page where the name ends in .html, else a site."""
     # Templates take a tenth of a second to import, which a board in the terminal does without.
-    from rnnbench.report.html import write_page
+    from rnnbench.report.page.page import write_page
     from rnnbench.report.site.gather import gather
     from rnnbench.report.site.writer import write_site
 

@@ -9,9 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rnnbench.probe import broken_plugins
-from rnnbench.registry import KINDS, Entry, PluginError, Schema, did_you_mean, scan, schema
-from rnnbench.source import SITES, dedented
+from rnnbench.registry.import_probe import broken_plugins
+from rnnbench.registry.registry import KINDS, Entry, PluginError, Schema, did_you_mean, scan, schema
+from rnnbench.registry.schema_from_source import SITES, dedented
 
 
 def list_plugins(kind: str | None, site: str | None, as_json: bool) -> None:
@@ -80,10 +80,10 @@ def _has_cell(item: Entry) -> bool:
     import torch
 
     from rnnbench.contract import Cell, Refusal
-    from rnnbench.model import wire
-    from rnnbench.registry import load
-    from rnnbench.testing.laws import tiny
-    from rnnbench.testing.toys import MORE_TOYS, TOYS
+    from rnnbench.registry.registry import load
+    from rnnbench.testing.fixtures.toy_tasks import MORE_TOYS, TOYS
+    from rnnbench.testing.law import tiny
+    from rnnbench.training.wiring import wire
 
     architecture = tiny(load(item.kind, item.name))
     for toy in (*TOYS.values(), *MORE_TOYS.values()):

@@ -9,10 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rnnbench.board import Board
-from rnnbench.leaderboard import build
-from rnnbench.reproduce import Recipe, Report, find_recipe, judge, recipes
-from rnnbench.store import Store
+from rnnbench.leaderboard.boards import build
+from rnnbench.leaderboard.reproduce import Recipe, Report, find_recipe, judge, recipes
+from rnnbench.leaderboard.types import Board
+from rnnbench.results.store import Store
 
 GOOD = ("exact", "within tolerance")
 
@@ -36,7 +36,7 @@ def reproduce(
     """Run a recipe's sweep and report; 0 where its figures are exact or within tolerance."""
     recipe = find_recipe(name)
     if not report_only:
-        from rnnbench.sweep.command import run_file
+        from rnnbench.cli.actions.sweep import run_file
 
         code = run_file(
             recipe.sweep, trials=None, timeout=None, root=root, database=database, **given
@@ -50,8 +50,8 @@ def reproduce(
 
 def boards_of(recipe: Recipe, root: Path | str, database: str | None) -> list[Board]:
     """The boards of the results that the recipe's sweep has here; none where it has not run."""
-    from rnnbench.sweep.command import records_of
-    from rnnbench.sweep.file import read_sweep
+    from rnnbench.cli.actions.sweep import records_of
+    from rnnbench.sweep.file.sweep import read_sweep
 
     if "://" not in str(root) and not Path(root).exists():
         return []

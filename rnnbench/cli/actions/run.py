@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from rnnbench.check import check_spec
-from rnnbench.loader import Position
-from rnnbench.record import Record, Status
-from rnnbench.request import describe_spec
-from rnnbench.runner import execute
-from rnnbench.spec import RunSpec, Trainer
-from rnnbench.stopping import exit_code
-from rnnbench.store import Store
+from rnnbench.results.record import Record, Status
+from rnnbench.results.store import Store
+from rnnbench.spec.from_command_line import describe_spec
+from rnnbench.spec.run_spec import RunSpec, Trainer
+from rnnbench.training.dry_run import check_spec
+from rnnbench.training.execute import execute
+from rnnbench.training.loader import Position
+from rnnbench.training.stopping import exit_code
 
 
 def launch(spec: RunSpec, trainer: Trainer, root: Path | str, quiet: bool) -> int:

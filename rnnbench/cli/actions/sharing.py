@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnnbench.record import Record
-from rnnbench.report.runs_table import TABLES, TableError, to_wandb, write_table
-from rnnbench.sharing.bundle import chosen_runs, write_bundle
-from rnnbench.sharing.unpack import import_bundle
-from rnnbench.store import Store
+from rnnbench.report.files.runs import TABLES, TableError, to_wandb, write_table
+from rnnbench.results.record import Record
+from rnnbench.results.sharing.bundle import chosen_runs, write_bundle
+from rnnbench.results.sharing.unpack import import_bundle
+from rnnbench.results.store import Store
 
 
 def export_command(
@@ -66,7 +66,7 @@ def import_command(root: Path, bundles: Sequence[Path]) -> None:
 
 def verify_command(root: Path, runs: Sequence[str], retrain: bool, tolerance: float) -> int:
     """The exit code: 0 where all agree, 1 where one differs."""
-    from rnnbench.sharing.verify import verify
+    from rnnbench.results.sharing.verify import verify
 
     store, code = Store(root), 0
     for record in chosen_runs(store, runs, None):

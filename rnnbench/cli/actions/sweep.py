@@ -11,17 +11,17 @@ from typing import Any
 
 from rich.console import Console
 
-from rnnbench.leaderboard import build
-from rnnbench.record import Record
-from rnnbench.report.command import report_damage
-from rnnbench.report.html import write_page
-from rnnbench.report.terminal import print_boards
-from rnnbench.store import Store
-from rnnbench.sweep.file import Sweep, parse_sweep, read_sweep
-from rnnbench.sweep.ledger import Ledger
-from rnnbench.sweep.owner import describe, identity
-from rnnbench.sweep.ruling import ruled
-from rnnbench.sweep.searching import read_seconds
+from rnnbench.cli.actions.leaderboard import report_damage
+from rnnbench.cli.actions.sweep_control import ruled
+from rnnbench.leaderboard.boards import build
+from rnnbench.report.page.page import write_page
+from rnnbench.report.terminal.board import print_boards
+from rnnbench.results.record import Record
+from rnnbench.results.store import Store
+from rnnbench.sweep.file.read_search import read_seconds
+from rnnbench.sweep.file.sweep import Sweep, parse_sweep, read_sweep
+from rnnbench.sweep.ledger.ledger import Ledger
+from rnnbench.sweep.ledger.process_identity import describe, identity
 
 
 def run_file(file: Path, *, trials: int | None, timeout: str | None, **given: Any) -> int:
@@ -76,9 +76,9 @@ def run(
         sweep = dataclasses.replace(sweep, workers=workers)
     console = Console()
     _fetch(sweep, console)
-    from rnnbench.sweep.driver import run_sweep
-    from rnnbench.sweep.engines import Choice
-    from rnnbench.sweep.view import View
+    from rnnbench.report.terminal.sweep_progress import View
+    from rnnbench.sweep.engines.choose import Choice
+    from rnnbench.sweep.run_sweep import run_sweep
 
     with View(console) as view:
         outcome = run_sweep(
@@ -105,7 +105,7 @@ def run(
 
 def _fetch(sweep: Sweep, console: Console) -> None:
     """Bring the data of all tasks before the first trial, and say what is brought."""
-    from rnnbench.registry import load
+    from rnnbench.registry.registry import load
 
     sources = {
         source.name: source

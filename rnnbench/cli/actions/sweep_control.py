@@ -14,16 +14,16 @@ from typing import Any
 import sqlalchemy as sa
 from rich.console import Console
 
-from rnnbench.database import reader
-from rnnbench.record import Status
-from rnnbench.store import Store
-from rnnbench.sweep.ledger import Ledger, Row
-from rnnbench.sweep.orders import Order, Orders, sweep_order
-from rnnbench.sweep.owner import describe, is_dead
+from rnnbench.report.terminal.sweep_progress import line, table, workers
+from rnnbench.results.database import reader
+from rnnbench.results.record import Status
+from rnnbench.results.store import Store
+from rnnbench.sweep.engines.worker import LOG
+from rnnbench.sweep.ledger.ledger import Ledger, Row
+from rnnbench.sweep.ledger.process_identity import describe, is_dead
+from rnnbench.sweep.ledger.requests import Order, Orders, sweep_order
+from rnnbench.sweep.ledger.tables import Now, sweep_driver
 from rnnbench.sweep.progress import Snapshot
-from rnnbench.sweep.tables import Now, sweep_driver
-from rnnbench.sweep.view import line, table, workers
-from rnnbench.sweep.worker import LOG
 
 WATCH_SECONDS = 1.0
 
@@ -188,7 +188,7 @@ def extend_sweep(
         raise ValueError("extend by what? give --trials N, --seed S, or both")
     with ruled(name, root, database) as sweep:
         order = sweep.orders.read()
-        from rnnbench.sweep.file import parse_sweep
+        from rnnbench.sweep.file.sweep import parse_sweep
 
         file = parse_sweep(order.text, order.file)
         chose = {file.search.seed, *getattr(file.search, "seeds", ())}

@@ -24,7 +24,7 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock, Timeout
 
-from rnnbench.atomic import replace_file, stamp
+from rnnbench.results.atomic_files import replace_file, stamp
 
 __all__ = [
     "DataError",

@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from rnnbench.data.store import DataError, Say, checksum
+from rnnbench.data.fetch.cached_folders import DataError, Say, checksum
 
 __all__ = ["download", "pip_command", "wheel"]
 

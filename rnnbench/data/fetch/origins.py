@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnnbench.data import archives, download, mirror, store
-from rnnbench.data.store import DataError, Say, folder, roots
+from rnnbench.data.fetch import archives, download
+from rnnbench.data.fetch import cached_folders as store
+from rnnbench.data.fetch import user_mirror as mirror
+from rnnbench.data.fetch.cached_folders import DataError, Say, folder, roots
 
 if TYPE_CHECKING:
     from rnnbench.contract import Source

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rnnbench.atomic import stamp
-from rnnbench.data import origins, store
-from rnnbench.data.store import DataError, Say, folder, roots, writable
+from rnnbench.data.fetch import cached_folders as store
+from rnnbench.data.fetch import origins
+from rnnbench.data.fetch.cached_folders import DataError, Say, folder, roots, writable
+from rnnbench.results.atomic_files import stamp
 
 if TYPE_CHECKING:
     from rnnbench.contract import Source

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from rnnbench.data import archives, store
-from rnnbench.data.store import DataError, Say, roots
+from rnnbench.data.fetch import archives
+from rnnbench.data.fetch import cached_folders as store
+from rnnbench.data.fetch.cached_folders import DataError, Say, roots
 
 if TYPE_CHECKING:
     from rnnbench.contract import Source

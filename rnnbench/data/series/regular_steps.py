@@ -11,9 +11,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from rnnbench.data.store import DataError
-from rnnbench.data.tables import Table
-from rnnbench.data.times import TimeReader
+from rnnbench.data.fetch.cached_folders import DataError
+from rnnbench.data.series.tables import Table
+from rnnbench.data.series.time_formats import TimeReader
 
 __all__ = ["Spaced", "Step", "cut_points", "find_step", "spaced"]
 

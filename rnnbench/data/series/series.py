@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from rnnbench.data.windows import Centre, Windows
+from rnnbench.data.series.windows import Centre, Windows
 
 __all__ = ["SPLITS", "Series", "carry_forward"]
 

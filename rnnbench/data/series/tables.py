@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnbench.data.store import DataError
-from rnnbench.data.times import TimeReader
+from rnnbench.data.fetch.cached_folders import DataError
+from rnnbench.data.series.time_formats import TimeReader
 
 __all__ = ["MISSING", "Columns", "Reading", "Table", "is_parquet", "read_table"]
 

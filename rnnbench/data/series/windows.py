@@ -16,7 +16,7 @@ from torch import Tensor
 from rnnbench.contract import Batch, Data
 
 if TYPE_CHECKING:
-    from rnnbench.data.series import Series
+    from rnnbench.data.series.series import Series
 
 __all__ = ["Centre", "Unit", "Windows"]
 

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from rnnbench.contract import Batch, Data, Port, setting
 from rnnbench.data.batches import Pairs
+from rnnbench.data.fetch.cached_folders import DataError
 from rnnbench.data.prepared import prepare
-from rnnbench.data.store import DataError
-from rnnbench.data.text import Subwords, ragged
-from rnnbench.data.tokenisers import Tokeniser, learn, read
-from rnnbench.data.translation import PAD, SPLITS, STOP, Translation
-from rnnbench.nn import meters
+from rnnbench.data.tasks.translation import PAD, SPLITS, STOP, Translation
+from rnnbench.data.text.tokenisers import Tokeniser, learn, read
+from rnnbench.data.text.tokens import Subwords, ragged
+from rnnbench.metrics import base as meters
 
 __all__ = ["Corpus", "TextTranslation"]
 

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Kind, Meter, Metric, Port, Task, setting
-from rnnbench.data.naive import naive_scores
-from rnnbench.data.series import Series
-from rnnbench.data.windows import Windows
+from rnnbench.data.series.naive_forecasts import naive_scores
+from rnnbench.data.series.series import Series
+from rnnbench.data.series.windows import Windows
+from rnnbench.metrics.forecasting import Forecasts
 from rnnbench.nn.distributions import Forecaster, distribution
-from rnnbench.nn.meters_forecasting import Forecasts
 
 __all__ = ["Forecast"]
 
@@ -44,7 +44,7 @@ class Forecast(Task):
     Subclasses are dataclasses that give these fields defaults of their own, and write `series`
     (best cached), `source` and `table` besides what every task writes.
 
-    Metrics are those of `rnnbench.nn.meters_forecasting.Forecasts`. With an `output` other than
+    Metrics are those of `rnnbench.metrics.forecasting.Forecasts`. With an `output` other than
     "point" the model puts out a distribution (`rnnbench.nn.distributions`), whose negative
     log-likelihood (of quantiles: twice the pinball loss) is the loss; decoders read its mean (the
     median of quantiles) as their next input, and CRPS, the headline then, and coverage are of

@@ -27,9 +27,9 @@ from rnnbench.contract import (
 )
 from rnnbench.data.batches import Pairs
 from rnnbench.data.prepared import prepare
-from rnnbench.data.text import Subwords, ragged
-from rnnbench.data.tokenisers import Symbols, commonest
-from rnnbench.nn.meters import Accuracy
+from rnnbench.data.text.tokenisers import Symbols, commonest
+from rnnbench.data.text.tokens import Subwords, ragged
+from rnnbench.metrics.base import Accuracy
 
 __all__ = ["SPLITS", "Answered", "Item", "LabelledText", "tenth_of"]
 

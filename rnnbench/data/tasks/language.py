@@ -13,12 +13,12 @@ from torch import Tensor
 
 from rnnbench.contract import Batch, Data, Kind, Meter, Port, Task, setting
 from rnnbench.data.batches import Stream
-from rnnbench.data.corpus import UNKNOWN, Vocabulary, make_corpus
-from rnnbench.data.ngrams import KneserNey, add_one_nats
 from rnnbench.data.prepared import prepare
-from rnnbench.data.text import Subwords
-from rnnbench.data.textfiles import END, SPLITS, Recipe
-from rnnbench.nn.meters import LanguageModelling
+from rnnbench.data.text.corpus import UNKNOWN, Vocabulary, make_corpus
+from rnnbench.data.text.files import END, SPLITS, Recipe
+from rnnbench.data.text.ngrams import KneserNey, add_one_nats
+from rnnbench.data.text.tokens import Subwords
+from rnnbench.metrics.base import LanguageModelling
 
 __all__ = ["LanguageModel"]
 

@@ -22,8 +22,8 @@ from rnnbench.contract import (
     setting,
 )
 from rnnbench.data.batches import Generated, Items
+from rnnbench.metrics.base import Accuracy, MeanSquaredError
 from rnnbench.nn import Model
-from rnnbench.nn.meters import Accuracy, MeanSquaredError
 
 __all__ = ["Classification", "MarkedNumbers", "Synthetic", "pad", "score"]
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Kind, Metric, Prediction, Task
-from rnnbench.data.text import Subwords
-from rnnbench.data.tokenisers import Tokeniser
-from rnnbench.nn import meters
+from rnnbench.data.text.tokenisers import Tokeniser
+from rnnbench.data.text.tokens import Subwords
+from rnnbench.metrics import base as meters
 
 __all__ = ["PAD", "SPLITS", "STOP", "Translation"]
 

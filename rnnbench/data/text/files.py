@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rnnbench.data.store import DataError
+from rnnbench.data.fetch.cached_folders import DataError
 
 __all__ = ["END", "Recipe", "Text", "Unit", "cut"]
 

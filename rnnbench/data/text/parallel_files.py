@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from rnnbench.data.store import DataError
+from rnnbench.data.fetch.cached_folders import DataError
 
 __all__ = ["aligned_pairs", "column_pairs"]
 

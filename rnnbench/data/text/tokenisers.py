@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, Protocol
 
-from rnnbench.data.store import DataError
-from rnnbench.data.text import Subwords
+from rnnbench.data.fetch.cached_folders import DataError
+from rnnbench.data.text.tokens import Subwords
 
 __all__ = ["Symbols", "TextTokens", "Tokeniser", "learn", "moses", "read"]
 

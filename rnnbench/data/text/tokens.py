@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import sentencepiece
 
-from rnnbench.data.store import DataError
+from rnnbench.data.fetch.cached_folders import DataError
 
 __all__ = ["Characters", "Subwords", "ragged"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from rnnbench.compose import named
 from rnnbench.contract import Backbone, Cell, Refusal
-from rnnbench.nn.cells import Stack
-from rnnbench.registry import load
+from rnnbench.nn.cells.gated import Stack
+from rnnbench.registry.registry import load
+from rnnbench.spec.compose import named
 
 # What the architecture that names a cell decides itself.
 DECIDED = ("hidden", "layers", "dropout", "embedding")

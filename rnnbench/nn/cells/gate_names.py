@@ -19,7 +19,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from rnnbench.contract import Cell, Refusal
-from rnnbench.nn.cells import CellWrapper, GatedCell
+from rnnbench.nn.cells.gated import CellWrapper, GatedCell
 
 
 class Gate(NamedTuple):

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rnnbench.contract import Cell, Refusal, State
-from rnnbench.nn.cells import CellWrapper, FastCell, GatedCell
-from rnnbench.nn.watching import plainly_gated
+from rnnbench.nn.cells.gated import CellWrapper, FastCell, GatedCell
+from rnnbench.nn.estimators.observe_cells import plainly_gated
 
 
 class GateWrapper(CellWrapper):

@@ -20,7 +20,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from rnnbench.contract import Estimator, Kind, Learning, Refusal, State, Task, Trick, setting
-from rnnbench.nn.stepping import Gradients, Step, cut, length_of, stepwise, take_step, targets_of
+from rnnbench.nn.estimators.one_step import (
+    Gradients,
+    Step,
+    cut,
+    length_of,
+    stepwise,
+    take_step,
+    targets_of,
+)
 
 __all__ = ["Gradients", "Online", "Step", "add", "learn_online", "refuse_large",
            "refuse_unless_stepwise"]  # fmt: skip

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Refusal
-from rnnbench.nn.cells import CellWrapper, GatedCell
-from rnnbench.nn.models import Embed
+from rnnbench.nn.cells.gated import CellWrapper, GatedCell
+from rnnbench.nn.models.base import Embed
 
 LINEAR = {"weight_x", "weight_h", "bias_x", "bias_h"}
 

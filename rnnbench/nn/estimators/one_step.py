@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from rnnbench.contract import Batch, Learning, Refusal, Result, State, detach
-from rnnbench.nn.cells import FusedCell
+from rnnbench.nn.cells.gated import FusedCell
 
 Gradients = list[Tensor | None]  # of each parameter, in its shape; None where there is none
 

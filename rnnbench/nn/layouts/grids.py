@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Layout, Refusal, State
-from rnnbench.nn.whole import Whole
+from rnnbench.nn.whole_input import Whole
 
 
 class Diagonals(NamedTuple):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Backbone, State
-from rnnbench.nn.decoding import select_rows
+from rnnbench.nn.models.decoding import select_rows
 
 
 def reversed_rows(x_BTD: Tensor, len_B: Tensor | None) -> Tensor:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from rnnbench.contract import Layout, Refusal, State
 from rnnbench.nn.attention import valid
-from rnnbench.nn.whole import Whole
+from rnnbench.nn.whole_input import Whole
 
 
 class Level(NamedTuple):

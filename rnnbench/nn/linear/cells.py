@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Cell, Layout, Refusal, State
-from rnnbench.nn.linear_scan import linear_scan
+from rnnbench.nn.linear.scan import linear_scan
 
 
 class LinearCell(Cell):

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rnnbench.nn.scan.agreement import TOLERANCE
-from rnnbench.nn.scan.tiers import chosen as tier
-from rnnbench.nn.scan.tiers import note_named
+from rnnbench.nn.scan.dispatch import chosen as tier
+from rnnbench.nn.scan.dispatch import note_named
+from rnnbench.nn.scan.verify_kernel import TOLERANCE
 
 Scan = Callable[[Tensor, Tensor, Tensor, bool], Tensor]  # of a, b, start, backwards
 NAME = "linear scan"
@@ -32,7 +32,7 @@ def chosen(b: Tensor, plain: Scan) -> Scan | None:
 def agreed(device: torch.device, dtype: torch.dtype, plain: Scan) -> tuple[Scan | None, str]:
     """The kernels if they give on random values what `plain` gives, else why there are none."""
     try:
-        from rnnbench.nn.linear_triton import scan
+        from rnnbench.nn.linear.triton_kernels import scan
     except ImportError:
         return None, "triton is not installed"
     try:

@@ -28,7 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnbench.nn import linear_kernel
+from rnnbench.nn.linear import kernel_choice as linear_kernel
 
 WIDE = 8192  # numbers a step from which a call's overhead on the CPU no longer counts
 SHORT = 32  # steps below which there is nothing to gain from blocks

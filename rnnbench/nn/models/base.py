@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from rnnbench.contract import Batch, Port, Refusal, Result, State, detach
 from rnnbench.nn.attention import valid
-from rnnbench.nn.decoding import GREEDY, Decoded, Decoding, decode
+from rnnbench.nn.models.decoding import GREEDY, Decoded, Decoding, decode
 
 IGNORED = -100  # torch's convention for a class that no loss counts
 

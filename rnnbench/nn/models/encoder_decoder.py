@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from rnnbench.contract import Backbone, Batch, Cell, Kind, Refusal, Result, State, Task
 from rnnbench.nn.attention import Additive, Dot, General, Positional, Window, valid, weights
-from rnnbench.nn.models import Decoder, Embed, Feed
-from rnnbench.nn.named import named_backbone, named_cell
-from rnnbench.nn.rows import reversed_rows, run_rows
+from rnnbench.nn.cells.by_name import named_backbone, named_cell
+from rnnbench.nn.layouts.ragged import reversed_rows, run_rows
+from rnnbench.nn.models.base import Decoder, Embed, Feed
 
 AttentionKind = Literal["none", "additive", "position", "dot", "general", "concat", "local"]
 

@@ -6,8 +6,8 @@
   constant matrices and elementwise operators between them.
 """
 
-from rnnbench.nn.scan.agreement import unroll
-from rnnbench.nn.scan.maps import linear
-from rnnbench.nn.scan.tiers import Tier, describe, note, report, run, use
+from rnnbench.nn.scan.c.linear import linear
+from rnnbench.nn.scan.dispatch import Tier, describe, note, report, run, use
+from rnnbench.nn.scan.verify_kernel import unroll
 
 __all__ = ["Tier", "describe", "linear", "note", "report", "run", "unroll", "use"]

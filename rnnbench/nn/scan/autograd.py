@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, fx, nn
 
-from rnnbench.nn.scan.trace import Step
+from rnnbench.nn.scan.trace_step import Step
 
 
 class Scanned(NamedTuple):

@@ -13,11 +13,10 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from rnnbench.contract import Cell, State
-from rnnbench.nn.scan.agreement import check
-from rnnbench.nn.scan.compiled import Compiled
-from rnnbench.nn.scan.native import Native
-from rnnbench.nn.scan.replay import scan_function
-from rnnbench.nn.scan.trace import (
+from rnnbench.nn.scan.autograd import scan_function
+from rnnbench.nn.scan.c.kernel import Native
+from rnnbench.nn.scan.inductor import Compiled
+from rnnbench.nn.scan.trace_step import (
     Failed,
     Inside,
     Step,
@@ -26,6 +25,7 @@ from rnnbench.nn.scan.trace import (
     like,
     look_inside,
 )
+from rnnbench.nn.scan.verify_kernel import check
 
 Tier = Literal["auto", "eager", "inductor", "c"]
 TIERS: dict[str, Callable[[Step, tuple[bool, ...]], Any]] = {"c": Native, "inductor": Compiled}

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from rnnbench.nn.scan.build import compiler
-from rnnbench.nn.scan.replay import Scanned
-from rnnbench.nn.scan.trace import Failed, Step, Unsupported
+from rnnbench.nn.scan.autograd import Scanned
+from rnnbench.nn.scan.c.compiler import compiler
+from rnnbench.nn.scan.trace_step import Failed, Step, Unsupported
 
 Compute = Callable[[list[Tensor]], Sequence[Tensor]]
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from rnnbench.contract import Cell, State
-from rnnbench.nn.scan.trace import Failed, Inside, Step, replaced, tick
+from rnnbench.nn.scan.trace_step import Failed, Inside, Step, replaced, tick
 
 STEPS = 3
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}  # of the greatest value of a tensor

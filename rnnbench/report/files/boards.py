@@ -10,14 +10,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rnnbench.board import Attribution, Board, Comparison, Effect, Row
-from rnnbench.record import COSTS
+from rnnbench.leaderboard.types import Attribution, Board, Comparison, Effect, Row
+from rnnbench.results.record import COSTS
 
 EXPORT_FORMAT = 1
 
 
 def as_json(boards: Sequence[Board], sections: Mapping[str, Any] | None = None) -> str:
-    """All that the boards hold (see `rnnbench.board`), as {"format": 1, "boards": [...]}.
+    """All that the boards hold (see `leaderboard.types`), as {"format": 1, "boards": [...]}.
 
     Args:
         sections: more to tell, by name; dataclasses become objects, and what is not finite null.
@@ -44,7 +44,7 @@ def as_csv(boards: Sequence[Board]) -> str:
 
 
 def attributions_as_json(attributions: Sequence[Attribution]) -> str:
-    """All that they hold (see `rnnbench.board`), as {"format": 1, "attributions": [...]}."""
+    """All that they hold (see `leaderboard.types`), as {"format": 1, "attributions": [...]}."""
     told = [dataclasses.asdict(a) for a in attributions]
     content = {"format": EXPORT_FORMAT, "attributions": told}
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rnnbench.atomic import replace_file
-from rnnbench.record import COSTS, Record
-from rnnbench.report.export import EXPORT_FORMAT, csv_of
-from rnnbench.sharing.origin import state_of
-from rnnbench.wandb_run import NOT_LOGGED_IN, logged_in, open_wandb
+from rnnbench.report.files.boards import EXPORT_FORMAT, csv_of
+from rnnbench.results.atomic_files import replace_file
+from rnnbench.results.record import COSTS, Record
+from rnnbench.results.sharing.origin import state_of
+from rnnbench.training.wandb_run import NOT_LOGGED_IN, logged_in, open_wandb
 
 TABLES = (".csv", ".json", ".parquet")
 

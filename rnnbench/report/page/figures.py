@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rnnbench.board import Attribution, Board, Effect, Row
+from rnnbench.leaderboard.types import Attribution, Board, Effect, Row
 from rnnbench.report.wording import number
 
 STRIP_WIDTH, STRIP_EDGE = 230.0, 10.0

@@ -18,11 +18,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from rnnbench.atomic import replace_file
-from rnnbench.attribution import attribute
-from rnnbench.board import Board
-from rnnbench.provenance import redact
-from rnnbench.report import figures, wording
+from rnnbench.leaderboard.trick_effects import attribute
+from rnnbench.leaderboard.types import Board
+from rnnbench.report import wording
+from rnnbench.report.page import figures
+from rnnbench.results.atomic_files import replace_file
+from rnnbench.results.provenance import redact
 
 REFUSED_FIELDS = {"task", "architecture", "tricks", "reason"}
 

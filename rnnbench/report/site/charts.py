@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rnnbench.report.figures import MOST_CURVES, Tick, ticks
+from rnnbench.report.page.figures import MOST_CURVES, Tick, ticks
 from rnnbench.report.wording import number
 
 WIDTH, HEIGHT = 640.0, 250.0

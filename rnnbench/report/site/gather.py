@@ -14,18 +14,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rnnbench.board import LEAST_TRIALS, Board, CellImportance
-from rnnbench.index import result
-from rnnbench.leaderboard import build, mark_absent, refused_now
-from rnnbench.literature import LiteratureError, Published, published
-from rnnbench.record import Record
-from rnnbench.registry import scan
+from rnnbench.leaderboard.boards import build, mark_absent, refused_now
+from rnnbench.leaderboard.types import LEAST_TRIALS, Board, CellImportance
+from rnnbench.registry.published_results import LiteratureError, Published, published
+from rnnbench.registry.registry import scan
+from rnnbench.registry.schema_from_source import read_source
 from rnnbench.report.site.sweeps import SweepView, read_sweeps
-from rnnbench.source import read_source
-from rnnbench.store import Store
-from rnnbench.sweep import tables
-from rnnbench.sweep.ledger import refusals
-from rnnbench.sweep.tables import trial
+from rnnbench.results.record import Record
+from rnnbench.results.sql_index import result
+from rnnbench.results.store import Store
+from rnnbench.sweep.ledger import tables
+from rnnbench.sweep.ledger.ledger import refusals
+from rnnbench.sweep.ledger.tables import trial
 
 EXAMPLES = "examples.json"
 LARGEST = 400_000  # bytes of an examples.json that is still read
@@ -161,7 +161,7 @@ def read_examples(store: Store, run_id: str) -> Sequence[Mapping[str, Any]]:
 def _mattered(store: Store, sweep: SweepView) -> Sequence[CellImportance]:
     if max((cell.searched for cell in sweep.cells), default=0) < LEAST_TRIALS:
         return ()
-    from rnnbench.sweep.importance import importances  # it brings Optuna, a second
+    from rnnbench.sweep.search.importance import importances  # it brings Optuna, a second
 
     return importances(store.engine, sweep=sweep.name)
 

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from rnnbench.protocol import provenance_in_words
-from rnnbench.provenance import redact
-from rnnbench.record import COSTS, Record
+from rnnbench.leaderboard.protocol_text import provenance_in_words
 from rnnbench.report.site.names import file_name, sweep_page
-from rnnbench.report.site.repeat import command
+from rnnbench.report.site.repeat_command import command
 from rnnbench.report.wording import visible
+from rnnbench.results.provenance import redact
+from rnnbench.results.record import COSTS, Record
 
 CHUNK = 40  # runs in a file of plots
 DIGITS = 6

@@ -10,17 +10,17 @@ from typing import Any
 
 from markupsafe import Markup
 
-from rnnbench.across import across
-from rnnbench.attribution import attribute
-from rnnbench.board import Board, Row
-from rnnbench.literature import Published
-from rnnbench.provenance import redact
-from rnnbench.record import FAILED, Record, Status
-from rnnbench.report import html
+from rnnbench.leaderboard.across_tasks import across
+from rnnbench.leaderboard.trick_effects import attribute
+from rnnbench.leaderboard.types import Board, Row
+from rnnbench.registry.published_results import Published
+from rnnbench.report.page import page as html
 from rnnbench.report.site import names, packing, plots, statistics
 from rnnbench.report.site.charts import Chart
 from rnnbench.report.site.gather import Gathered, by_configuration
 from rnnbench.report.site.sweeps import STATES, SweepView
+from rnnbench.results.provenance import redact
+from rnnbench.results.record import FAILED, Record, Status
 
 SIGNS = {
     "done": "●", "pruned": "◐", "failed": "✕", "running": "◌", "planned": "·", "refused": "⊘",

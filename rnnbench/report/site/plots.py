@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rnnbench.record import FLOW
-from rnnbench.report.figures import Tick
+from rnnbench.report.page.figures import Tick
 from rnnbench.report.site.charts import (
     BOTTOM,
     HEIGHT,
@@ -27,6 +26,7 @@ from rnnbench.report.site.charts import (
     line_chart,
 )
 from rnnbench.report.wording import number
+from rnnbench.results.record import FLOW
 
 SIDE = 130.0  # of a critical-difference diagram, for names
 LABEL = 150.0  # as wide as a label of a point may be
@@ -120,7 +120,7 @@ def attention_map(drawing: Mapping[str, Any]) -> Attention | None:
 
 
 def front_chart(front: Any, quality: str, higher_is_better: bool) -> Chart | None:
-    """Quality against a cost (`rnnbench.pareto.Front`), with the edge of what nothing dominates."""
+    """Quality against a cost (`leaderboard.pareto.Front`) and the edge that nothing dominates."""
     points = [p for p in front.points if math.isfinite(p.cost) and p.cost > 0]
     if len(points) < 2:
         return None
@@ -172,7 +172,7 @@ def _high(found: Any) -> float:
 
 
 def effort_chart(effort: Any, keep: Callable[[str], bool] = lambda row: True) -> Chart | None:
-    """Expected best of n trials of each row (`rnnbench.effort.Effort`)."""
+    """Expected best of n trials of each row (`rnnbench.leaderboard.best_of_n.Effort`)."""
     chosen = [c for c in effort.curves if keep(c.row) and len(c.expected) > 1]
     lines = {c.row: list(enumerate(map(_known, c.expected), 1)) for c in chosen}
     bands = {
@@ -193,7 +193,7 @@ def _known(value: Any) -> float | None:
 
 @dataclass(frozen=True)
 class Ranks:
-    """A critical-difference diagram (`rnnbench.across.Across`): average ranks on one axis.
+    """A critical-difference diagram (`leaderboard.across_tasks.Across`): average ranks on one axis.
 
     Attributes:
         rows: (name, x, y of its name, whether that stands to the left) from the best on.

@@ -9,8 +9,8 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from rnnbench.provenance import redact
-from rnnbench.spec import RunSpec
+from rnnbench.results.provenance import redact
+from rnnbench.spec.run_spec import RunSpec
 
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*", re.ASCII)
 NOT_WORDS = {"null", "true", "false"}  # of YAML

@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from rnnbench.report.site.gather import gather, version
 from rnnbench.report.site.pages import Site
-from rnnbench.store import Store
+from rnnbench.results.store import Store
 
 FRESH_SECONDS = 1.0  # between two looks at whether the results have changed
 FAR_SECONDS = 15.0  # the same where results lie at an address

@@ -7,14 +7,14 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from rnnbench import effort as measures
-from rnnbench.board import Board, Row
-from rnnbench.pareto import fronts
+from rnnbench.leaderboard import best_of_n as measures
+from rnnbench.leaderboard.pairwise import judge
+from rnnbench.leaderboard.pareto import fronts
+from rnnbench.leaderboard.types import Board, Row
 from rnnbench.report import wording
-from rnnbench.report.claims import claim, headline_claims
+from rnnbench.report.sentences import claim, headline_claims
 from rnnbench.report.site.charts import Chart
 from rnnbench.report.site.plots import effort_chart, front_chart
-from rnnbench.verdicts import judge
 
 MOST_PAIRS = 28  # of architectures that are set against each other: eight of them
 VERDICTS = {"beats": ("▲", "better"), "loses": ("▼", "worse"), "ties": ("=", "tie"),

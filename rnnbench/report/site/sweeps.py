@@ -10,11 +10,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rnnbench.database import reader
-from rnnbench.grouping import FRONT
-from rnnbench.sweep import orders, tables
-from rnnbench.sweep.owner import is_dead
-from rnnbench.sweep.tables import Now, sweep_cell, sweep_driver, trial
+from rnnbench.leaderboard.grouping import FRONT
+from rnnbench.results.database import reader
+from rnnbench.sweep.ledger import requests as orders
+from rnnbench.sweep.ledger import tables
+from rnnbench.sweep.ledger.process_identity import is_dead
+from rnnbench.sweep.ledger.tables import Now, sweep_cell, sweep_driver, trial
 
 STATES = ("done", "pruned", "failed", "running", "planned", "refused")  # in the order of the key
 

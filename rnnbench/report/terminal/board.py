@@ -12,12 +12,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from rnnbench.attribution import attribute
-from rnnbench.board import Board, Row
+from rnnbench.leaderboard.pairwise import ReadItems
+from rnnbench.leaderboard.trick_effects import attribute
+from rnnbench.leaderboard.types import Board, Row
 from rnnbench.report import wording
-from rnnbench.report.claims import headline_claims, legend
+from rnnbench.report.sentences import headline_claims, legend
 from rnnbench.report.wording import visible
-from rnnbench.verdicts import ReadItems
 
 GAP = 3  # between columns
 COMFORT = 32  # columns of text that names of rows should have before figures are added
@@ -52,7 +52,7 @@ def print_boards(
     """Print the boards, fitted to the console's width.
 
     Args:
-        items: see `rnnbench.verdicts.judge`.
+        items: see `rnnbench.leaderboard.pairwise.judge`.
     """
     console = console or Console(highlight=False)
     if not boards:

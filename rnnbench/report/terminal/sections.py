@@ -9,15 +9,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rnnbench.across import Across, Profile
-from rnnbench.board import Board, CellImportance
-from rnnbench.effort import Effort
-from rnnbench.pareto import Front
+from rnnbench.leaderboard.across_tasks import Across, Profile
+from rnnbench.leaderboard.best_of_n import Effort
+from rnnbench.leaderboard.pairwise import Pair
+from rnnbench.leaderboard.pareto import Front
+from rnnbench.leaderboard.types import Board, CellImportance
 from rnnbench.report import wording
-from rnnbench.report.claims import claim
-from rnnbench.report.terminal import GAP, print_note
+from rnnbench.report.sentences import claim
+from rnnbench.report.terminal.board import GAP, print_note
 from rnnbench.report.wording import visible
-from rnnbench.verdicts import Pair
 
 LONGEST_NAME = 32  # columns of text; longer names are folded
 TAUS = (0.75, 0.9)  # of a profile that a table shows

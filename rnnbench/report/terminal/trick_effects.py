@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rnnbench.board import Attribution, Effect
+from rnnbench.leaderboard.types import Attribution, Effect
 from rnnbench.report import wording
-from rnnbench.report.terminal import GAP, print_note
+from rnnbench.report.terminal.board import GAP, print_note
 from rnnbench.report.wording import visible
 from rnnbench.stats import Method
 from rnnbench.stats.intervals import STANDARD

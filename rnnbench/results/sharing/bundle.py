@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnnbench import __version__
-from rnnbench.finding import find_run
-from rnnbench.provenance import redact
-from rnnbench.record import Record
-from rnnbench.sharing.origin import now
-from rnnbench.store import Store
+from rnnbench.results.find_run import find_run
+from rnnbench.results.provenance import redact
+from rnnbench.results.record import Record
+from rnnbench.results.sharing.origin import now
+from rnnbench.results.store import Store
 
 BUNDLE_FORMAT = 1
 MANIFEST = "bundle.json"

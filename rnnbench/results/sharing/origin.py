@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from rnnbench.record import Record
+from rnnbench.results.record import Record
 
 UNVERIFIED, VERIFIED, DIFFERS = "unverified", "verified", "differs"
 STATES = (UNVERIFIED, VERIFIED, DIFFERS)

@@ -21,10 +21,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any, NamedTuple
 
-from rnnbench.record import Record
-from rnnbench.sharing.bundle import BUNDLE_FORMAT, FILES, MANIFEST, MIB, WEIGHTS, BundleError
-from rnnbench.sharing.origin import imported
-from rnnbench.store import Store, check_name
+from rnnbench.results.record import Record
+from rnnbench.results.sharing.bundle import (
+    BUNDLE_FORMAT,
+    FILES,
+    MANIFEST,
+    MIB,
+    WEIGHTS,
+    BundleError,
+)
+from rnnbench.results.sharing.origin import imported
+from rnnbench.results.store import Store, check_name
 
 MOST_FILES = 100_000
 MANIFEST_BYTES = 64 * MIB

@@ -10,17 +10,17 @@ from typing import NamedTuple
 
 import torch
 
-from rnnbench.check import check_spec
-from rnnbench.compose import instantiate
 from rnnbench.contract import Refusal
 from rnnbench.data import data_version
-from rnnbench.record import Figures, Record, Status
-from rnnbench.registry import PluginError
-from rnnbench.sharing.bundle import WEIGHTS, BundleError
-from rnnbench.sharing.origin import DIFFERS, VERIFIED, stamp
-from rnnbench.sharing.unpack import check_weights
-from rnnbench.spec import Trainer
-from rnnbench.store import Store
+from rnnbench.registry.registry import PluginError
+from rnnbench.results.record import Figures, Record, Status
+from rnnbench.results.sharing.bundle import WEIGHTS, BundleError
+from rnnbench.results.sharing.origin import DIFFERS, VERIFIED, stamp
+from rnnbench.results.sharing.unpack import check_weights
+from rnnbench.results.store import Store
+from rnnbench.spec.compose import instantiate
+from rnnbench.spec.run_spec import Trainer
+from rnnbench.training.dry_run import check_spec
 
 EVALUATED, TRAINED = "evaluated again", "trained again"
 TOLERANCE = 1e-4
@@ -119,9 +119,9 @@ def _refuse_what_cannot_be_checked(record: Record) -> None:
 def _evaluated(store: Store, record: Record, trainer: Trainer) -> dict[str, Figures]:
     from safetensors.torch import load_file
 
-    from rnnbench.process import configure, on_gpu
-    from rnnbench.telemetry import Telemetry
-    from rnnbench.training import Training
+    from rnnbench.training.determinism import configure, on_gpu
+    from rnnbench.training.lightning_module import Training
+    from rnnbench.training.logs import Telemetry
 
     path = store.fetch(record.run_id, [WEIGHTS]) / WEIGHTS
     if not path.is_file():
@@ -169,7 +169,7 @@ def _refuse_other_weights(record: Record, path: Path) -> None:
 
 
 def _trained(record: Record, trainer: Trainer) -> dict[str, Figures]:
-    from rnnbench.runner import execute
+    from rnnbench.training.execute import execute
 
     with TemporaryDirectory(prefix="rnnbench-verify-") as temporary:
         store = Store(Path(temporary), index=False)

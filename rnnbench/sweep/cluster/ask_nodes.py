@@ -1,4 +1,4 @@
-"""Asks every node of a Ray cluster what it is (`rnnbench.sweep.agreement` compares the answers).
+"""Asks every node of a Ray cluster what it is (`compare_nodes` compares the answers).
 
 One small actor a node, which takes no CPU from trials. Each writes a file to the folder of results
 that all others must read; nothing of it stays.
@@ -23,8 +23,9 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from rnnbench.sweep.agreement import NodeReport, compare
-from rnnbench.sweep.head import Head
+import rnnbench
+from rnnbench.sweep.cluster.compare_nodes import NodeReport, compare
+from rnnbench.sweep.cluster.connection import Head
 
 ANSWER_SECONDS = 90.0  # for all nodes: a first import may come from a slow disk
 SEEN_SECONDS = 10.0  # for a file to appear on another node: NFS keeps listings for a while
@@ -168,7 +169,7 @@ class Witness:
         return NodeReport(
             name="driver",
             versions={"python": platform.python_version(), **_versions()},
-            code=_tree_hash(Path(__file__).parent.parent),
+            code=_tree_hash(Path(rnnbench.__file__).parent),
             plugins=_plugins(),
             gpus=gpus,
             driver=driver,
@@ -250,8 +251,8 @@ def _tree_hash(folder: Path) -> str:
 
 
 def _plugins() -> dict[str, str]:
-    from rnnbench.registry import scan
-    from rnnbench.source import file_of
+    from rnnbench.registry.registry import scan
+    from rnnbench.registry.schema_from_source import file_of
 
     found = {}
     for kind, plugins in scan()[0].items():

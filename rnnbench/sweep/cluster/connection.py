@@ -25,7 +25,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from rnnbench.sweep.engine import EngineError
+from rnnbench.sweep.engines.protocol import EngineError
 
 ASK_SECONDS = 30.0
 REACH_SECONDS = 10.0

@@ -26,15 +26,15 @@ from urllib.parse import urlsplit
 import ray
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from rnnbench.sweep.file import read_sweep
-from rnnbench.sweep.head import OPEN
-from rnnbench.sweep.package import (
+from rnnbench.sweep.cluster.archive import (
     Package,
     PackageError,
     pack,
     refuse_secret_text,
     secrets_here,
 )
+from rnnbench.sweep.cluster.connection import OPEN
+from rnnbench.sweep.file.sweep import read_sweep
 
 ENDED = {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED}
 ASK_SECONDS = 15.0

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rnnbench.spec import Trainer
-from rnnbench.store import folder_of
-from rnnbench.sweep.engine import Engine
-from rnnbench.sweep.file import Sweep, SweepError
-from rnnbench.sweep.loop import EngineFactory
-from rnnbench.sweep.resources import Resources
-from rnnbench.sweep.usage import visible_gpus
-from rnnbench.sweep.worker import WORK
+from rnnbench.results.store import folder_of
+from rnnbench.spec.run_spec import Trainer
+from rnnbench.sweep.engines.protocol import Engine
+from rnnbench.sweep.engines.usage import visible_gpus
+from rnnbench.sweep.engines.worker import WORK
+from rnnbench.sweep.file.resources import Resources
+from rnnbench.sweep.file.sweep import Sweep, SweepError
+from rnnbench.sweep.scheduler import EngineFactory
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def engine_of(
             say(f"{wanted} workers instead of {sweep.workers}: that is what the GPUs have room for")
 
         def local(workers: int) -> Engine:
-            from rnnbench.sweep.local import LocalEngine
+            from rnnbench.sweep.engines.local import LocalEngine
 
             return LocalEngine(
                 workers=min(workers, wanted), root=root, logs=logs, trainer=sweep.trainer,
@@ -60,7 +60,7 @@ def engine_of(
         return local
 
     def ray(workers: int) -> Engine:
-        from rnnbench.sweep.ray import RayEngine
+        from rnnbench.sweep.engines.ray import RayEngine
 
         return RayEngine(
             workers=workers, root=root, logs=logs, trainer=sweep.trainer, work=work,

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnnbench.spec import Trainer
-from rnnbench.store import whole
-from rnnbench.sweep.engine import Alive, Died, EngineError, Event, Finished, Job, Report
-from rnnbench.sweep.process import WorkerProcess
-from rnnbench.sweep.worker import WORK, Broken, Ready, Setup, TooLarge
+from rnnbench.results.store import whole
+from rnnbench.spec.run_spec import Trainer
+from rnnbench.sweep.engines.protocol import Alive, Died, EngineError, Event, Finished, Job, Report
+from rnnbench.sweep.engines.worker import WORK, Broken, Ready, Setup, TooLarge
+from rnnbench.sweep.engines.worker_process import WorkerProcess
 
 LOOK_SECONDS = 0.2  # between looks at whether a worker has died without closing its socket
 FALSE_STARTS = 3  # workers that may die in a row before one gets ready
@@ -41,7 +41,7 @@ class LocalEngine:
     Args:
         root: of the store that the workers write to.
         logs: folder for what the workers print outside of trials.
-        work: "module:function" that runs a job, called as `rnnbench.runner.execute` is.
+        work: "module:function" that runs a job, called as `rnnbench.training.execute.execute` is.
         beat: seconds between signs of life of a busy worker.
         gpus: for each worker the GPUs that it may use, as CUDA_VISIBLE_DEVICES names them; None:
             those that this process sees.

@@ -1,7 +1,7 @@
 """What the driver of a sweep asks of whatever runs its trials: this machine, or a cluster.
 
 An engine places jobs on warm workers and carries messages. It knows nothing of studies, of the
-ledger, or of what is good. `rnnbench.sweep.local` is the engine of one machine.
+ledger, or of what is good. `rnnbench.sweep.engines.local` is the engine of one machine.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from rnnbench.record import Record
+    from rnnbench.results.record import Record
 
 
 class EngineError(RuntimeError):
@@ -55,7 +55,7 @@ class Ending:
         status: of the record ("done", "pruned", "nan", ...), or "refused".
         value: best on validation, by the task's selection; None unless finite.
         curve: (optimiser step, value on validation), finite values only.
-        costs: of `rnnbench.record.COSTS`, finite values only.
+        costs: of `rnnbench.results.record.COSTS`, finite values only.
     """
 
     status: str
@@ -131,7 +131,7 @@ class Engine(Protocol):
     """Runs jobs on workers. All calls come from one thread."""
 
     def idle(self) -> Sequence[str]:
-        """Identities (`rnnbench.sweep.owner`) of the workers that wait for a job."""
+        """Identities (`sweep.ledger.process_identity`) of the workers that wait for a job."""
         ...
 
     def node(self, worker: str) -> str:

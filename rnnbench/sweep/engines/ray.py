@@ -1,4 +1,4 @@
-"""The engine of a cluster: Ray places seats (`rnnbench.sweep.seat`) on its nodes, one a worker.
+"""The engine of a cluster: Ray places seats (`ray_actor`) on its nodes, one a worker.
 
 Ray does the distributing and the accounting of resources, and asks for more nodes where it can. It
 decides nothing about trials: an actor that is lost is replaced, and its job reported as died.
@@ -18,14 +18,14 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError
 
-from rnnbench.spec import Trainer
-from rnnbench.store import whole
-from rnnbench.sweep.engine import Alive, Died, EngineError, Event, Finished, Job, Report
-from rnnbench.sweep.head import Head
-from rnnbench.sweep.nodes import check_cluster
-from rnnbench.sweep.resources import Resources
-from rnnbench.sweep.seat import Arrived, Gone, Seat
-from rnnbench.sweep.worker import WORK, Broken, Setup, TooLarge
+from rnnbench.results.store import whole
+from rnnbench.spec.run_spec import Trainer
+from rnnbench.sweep.cluster.ask_nodes import check_cluster
+from rnnbench.sweep.cluster.connection import Head
+from rnnbench.sweep.engines.protocol import Alive, Died, EngineError, Event, Finished, Job, Report
+from rnnbench.sweep.engines.ray_actor import Arrived, Gone, Seat
+from rnnbench.sweep.engines.worker import WORK, Broken, Setup, TooLarge
+from rnnbench.sweep.file.resources import Resources
 
 LISTEN_SECONDS = 5.0  # a seat that has nothing to say says so
 KILL_SECONDS = 5.0  # for a worker to be gone when it is killed, before its seat is

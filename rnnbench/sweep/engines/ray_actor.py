@@ -14,12 +14,12 @@ import socket
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rnnbench.sweep.process import WorkerProcess
-from rnnbench.sweep.worker import Broken, Ready, Setup
+from rnnbench.sweep.engines.worker import Broken, Ready, Setup
+from rnnbench.sweep.engines.worker_process import WorkerProcess
 
 
 class Arrived(NamedTuple):
-    """The worker is ready; its identity (`rnnbench.sweep.owner`)."""
+    """The worker is ready; its identity (`rnnbench.sweep.ledger.process_identity`)."""
 
     identity: str
 

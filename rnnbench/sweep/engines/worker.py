@@ -23,14 +23,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rnnbench.provenance import redact
-from rnnbench.spec import RunSpec, Trainer
-from rnnbench.sweep.channel import Channel
-from rnnbench.sweep.engine import Alive, Ending, Finished, Job, Report, Usage
-from rnnbench.sweep.owner import place
-from rnnbench.sweep.usage import gpus_in_use, memory_held
+from rnnbench.results.provenance import redact
+from rnnbench.spec.run_spec import RunSpec, Trainer
+from rnnbench.sweep.engines.channel import Channel
+from rnnbench.sweep.engines.protocol import Alive, Ending, Finished, Job, Report, Usage
+from rnnbench.sweep.engines.usage import gpus_in_use, memory_held
+from rnnbench.sweep.ledger.process_identity import place
 
-WORK = "rnnbench.runner:execute"
+WORK = "rnnbench.training.execute:execute"
 LOG = "log.txt"  # in the folder of a run: what its attempts printed
 WATCH_SECONDS = 0.5  # between looks at whether the driver still lives
 
@@ -40,7 +40,7 @@ class Setup:
     """The first message to a worker.
 
     Attributes:
-        work: "module:function", called as `rnnbench.runner.execute` is.
+        work: "module:function", called as `rnnbench.training.execute.execute` is.
         root: of the store.
         driver: number of the process that started the worker.
         beat: seconds between signs of life.
@@ -108,7 +108,7 @@ class Worker:
             self._send(Finished(job.key, job.attempt, ending))
 
     def _load(self) -> tuple[Callable[..., Any], Any]:
-        from rnnbench.store import Store
+        from rnnbench.results.store import Store
 
         module, _, function = self._setup.work.partition(":")
         # The driver alone writes to the database: workers may be on other machines.

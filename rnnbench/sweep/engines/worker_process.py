@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from rnnbench.sweep.channel import Channel
-from rnnbench.sweep.owner import identity
-from rnnbench.sweep.worker import Setup
+from rnnbench.sweep.engines.channel import Channel
+from rnnbench.sweep.engines.worker import Setup
+from rnnbench.sweep.ledger.process_identity import identity
 
 # Not `-m`: what is defined in a module run that way is pickled as a member of `__main__`.
-WORKER = "import sys; from rnnbench.sweep.worker import main; main(int(sys.argv[1]))"
+WORKER = "import sys; from rnnbench.sweep.engines.worker import main; main(int(sys.argv[1]))"
 
 
 class WorkerProcess:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rnnbench.sweep.options import Search
-from rnnbench.sweep.space import Dimension, grid_size
+from rnnbench.sweep.file.search_options import Search
+from rnnbench.sweep.search.dimensions import Dimension, grid_size
 
 GENETIC = ("nsga2", "nsga3")
 LEARN_FROM_HISTORY = ("tpe", "gp")

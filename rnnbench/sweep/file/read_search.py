@@ -6,8 +6,11 @@ import math
 import re
 from typing import Any
 
-from rnnbench.registry import did_you_mean
-from rnnbench.sweep.options import (
+from rnnbench.registry.registry import did_you_mean
+from rnnbench.spec.yaml_with_lines import Place
+from rnnbench.sweep.file.compatibility import unsuitable
+from rnnbench.sweep.file.reader import Reader
+from rnnbench.sweep.file.search_options import (
     AUTO_TRIALS,
     OBJECTIVES,
     PRUNERS,
@@ -17,9 +20,6 @@ from rnnbench.sweep.options import (
     Chosen,
     Search,
 )
-from rnnbench.sweep.reading import Reader
-from rnnbench.sweep.suitability import unsuitable
-from rnnbench.yamltext import Place
 
 RANGE_KEYS = ("low", "high", "log", "step", "choices", "when")
 KEYS = (

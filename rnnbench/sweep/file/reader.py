@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from rnnbench.compose import SpecError, fill
-from rnnbench.registry import did_you_mean
-from rnnbench.spec import Trainer
-from rnnbench.sweep.options import REQUIRED, Chosen, Option, Search
-from rnnbench.yamltext import Place, YamlText
+from rnnbench.registry.registry import did_you_mean
+from rnnbench.spec.compose import SpecError, fill
+from rnnbench.spec.run_spec import Trainer
+from rnnbench.spec.yaml_with_lines import Place, YamlText
+from rnnbench.sweep.file.search_options import REQUIRED, Chosen, Option, Search
 
 ROOTS = ("optimizer", "budget", "task", "architecture", "tricks")
 

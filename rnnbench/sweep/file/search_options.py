@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from rnnbench.record import COSTS, TESTED
+from rnnbench.results.record import COSTS, TESTED
 
 REQUIRED = object()
 AUTO_TRIALS = 30  # of each cell, where the file says `search: auto`

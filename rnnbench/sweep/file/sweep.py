@@ -22,7 +22,7 @@
     final: {seeds: [1, 2, 3]}     # the best configuration of each cell again, on test
     workers: 2                    # trials that run at once
     trainer: {threads: 1}
-    resources: {cpus: 1, gpus: 0.5, memory: 4GB}  # of one trial, see `rnnbench.sweep.resources`
+    resources: {cpus: 1, gpus: 0.5, memory: 4GB}  # of one trial, see `sweep.file.resources`
     retries: 1                    # of a trial that killed its worker
 
 A cell is a (task, architecture, set of tricks). Every cell is searched by itself; adding an
@@ -39,12 +39,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rnnbench.spec import Trainer
-from rnnbench.sweep.options import Search
-from rnnbench.sweep.reading import Reader, SweepError
-from rnnbench.sweep.resources import Resources, read_resources
-from rnnbench.sweep.searching import read_search
-from rnnbench.yamltext import Place, YamlError, YamlText, parse_yaml, read_yaml
+from rnnbench.spec.run_spec import Trainer
+from rnnbench.spec.yaml_with_lines import Place, YamlError, YamlText, parse_yaml, read_yaml
+from rnnbench.sweep.file.read_search import read_search
+from rnnbench.sweep.file.reader import Reader, SweepError
+from rnnbench.sweep.file.resources import Resources, read_resources
+from rnnbench.sweep.file.search_options import Search
 
 __all__ = ["Cell", "Search", "Sweep", "SweepError", "parse_sweep", "read_sweep"]
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rnnbench.database import reader
-from rnnbench.sweep.owner import describe, is_dead, is_here
-from rnnbench.sweep.tables import Now, create_sweep_tables, sweep_cell, sweep_driver, trial
+from rnnbench.results.database import reader
+from rnnbench.sweep.ledger.process_identity import describe, is_dead, is_here
+from rnnbench.sweep.ledger.tables import Now, create_sweep_tables, sweep_cell, sweep_driver, trial
 
 ENDED = ("done", "pruned", "failed")
 
@@ -65,7 +65,7 @@ class Ledger:
     """The trials of one sweep, as the process that drives it sees them.
 
     Args:
-        engine: of the results database, see `rnnbench.database`.
+        engine: of the results database, see `rnnbench.results.database`.
         owner: identity of this driver.
         lease: seconds that a claim holds without a sign of life; three beats or more.
     """
@@ -286,7 +286,7 @@ def past_trials(engine: sa.Engine, sweep: str) -> list[tuple[dict[str, Any], lis
 
 
 def refusals(engine: sa.Engine) -> list[dict[str, Any]]:
-    """The refused combinations of all sweeps, for `rnnbench.report.html.write_page`."""
+    """The refused combinations of all sweeps, for `rnnbench.report.page.page.write_page`."""
     create_sweep_tables(engine)
     c = sweep_cell.c
     query = (

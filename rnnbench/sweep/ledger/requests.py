@@ -13,9 +13,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rnnbench.database import EXACT, LONG, create_tables, reader
-from rnnbench.sweep.ledger import Ledger
-from rnnbench.sweep.tables import Now, trial
+from rnnbench.results.database import EXACT, LONG, create_tables, reader
+from rnnbench.sweep.ledger.ledger import Ledger
+from rnnbench.sweep.ledger.tables import Now, trial
 
 VERSION = 1
 RETRIED = ("crashed", "oom", "timeout")  # the others would end in the same way again

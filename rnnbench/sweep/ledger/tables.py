@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from rnnbench.database import EXACT, LONG, create_tables
+from rnnbench.results.database import EXACT, LONG, create_tables
 
 VERSION = 2  # raise it when columns change
 
@@ -30,7 +30,7 @@ trial = sa.Table(
     sa.Column("reason", LONG),
     sa.Column("attempt", sa.Integer, nullable=False),  # starts so far
     sa.Column("deaths", sa.Integer, nullable=False),  # workers that died of it
-    sa.Column("owner", sa.String(255)),  # see `rnnbench.sweep.owner`
+    sa.Column("owner", sa.String(255)),  # see `rnnbench.sweep.ledger.process_identity`
     sa.Column("lease_until", sa.Double),  # seconds since 1970, of the database's clock
     sa.Column("value", sa.Double),  # best on validation
     sa.Column("curve", LONG, nullable=False),  # JSON: [[step, value], ...]

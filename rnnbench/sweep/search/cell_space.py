@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rnnbench.registry import FieldSchema, did_you_mean
-from rnnbench.sweep.file import Cell, Sweep
-from rnnbench.sweep.space import Dimension, Params, dimension, in_order
-from rnnbench.yamltext import Place
+from rnnbench.registry.registry import FieldSchema, did_you_mean
+from rnnbench.spec.yaml_with_lines import Place
+from rnnbench.sweep.file.sweep import Cell, Sweep
+from rnnbench.sweep.search.dimensions import Dimension, Params, dimension, in_order
 
 ELEMENT = re.compile(r"(.+)\[(\d+)\]")  # of a list: architecture.periods[1]
 

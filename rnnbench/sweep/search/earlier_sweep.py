@@ -8,8 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rnnbench.sweep.file import Sweep
-from rnnbench.sweep.ledger import Row, past_trials
+from rnnbench.sweep.file.sweep import Sweep
+from rnnbench.sweep.ledger.ledger import Row, past_trials
 from rnnbench.sweep.plan import CellPlan
 
 ALIKE = ("space", "objectives", "constraints", "seeds", "run")  # of a definition

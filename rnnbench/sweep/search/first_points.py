@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rnnbench.registry import FieldSchema, did_you_mean
-from rnnbench.sweep.file import Cell, Sweep
-from rnnbench.sweep.space import Dimension, Params, is_active
+from rnnbench.registry.registry import FieldSchema, did_you_mean
+from rnnbench.sweep.file.sweep import Cell, Sweep
+from rnnbench.sweep.search.dimensions import Dimension, Params, is_active
 
 
 def first_points(

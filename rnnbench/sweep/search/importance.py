@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from optuna.importance import BaseImportanceEvaluator
 from optuna.trial import TrialState, create_trial
 
-from rnnbench.board import LEAST_TRIALS, CellImportance
-from rnnbench.database import reader
-from rnnbench.sweep.sampling import distribution
-from rnnbench.sweep.space import Dimension
-from rnnbench.sweep.tables import create_sweep_tables, sweep_cell, trial
+from rnnbench.leaderboard.types import LEAST_TRIALS, CellImportance
+from rnnbench.results.database import reader
+from rnnbench.sweep.ledger.tables import create_sweep_tables, sweep_cell, trial
+from rnnbench.sweep.search.dimensions import Dimension
+from rnnbench.sweep.search.samplers import distribution
 
 Evaluator = Literal["ped-anova", "fanova"]
 SEED = 0  # of the forest

@@ -9,9 +9,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rnnbench.sweep.options import Bound, Chosen
+from rnnbench.sweep.file.search_options import Bound, Chosen
 
-Costs = Mapping[str, float]  # of `rnnbench.record.COSTS`, finite
+Costs = Mapping[str, float]  # of `rnnbench.results.record.COSTS`, finite
 
 
 def objective_values(

@@ -23,7 +23,7 @@ from optuna.distributions import distribution_to_json
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from rnnbench.database import WAIT_SECONDS, journal_mode
+from rnnbench.results.database import WAIT_SECONDS, journal_mode
 
 EVERY_SECONDS = 3.0  # between copies
 

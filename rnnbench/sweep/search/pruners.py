@@ -6,7 +6,7 @@ import warnings
 
 import optuna
 
-from rnnbench.sweep.options import PRUNERS, Chosen
+from rnnbench.sweep.file.search_options import PRUNERS, Chosen
 
 
 def make_pruner(chosen: Chosen) -> optuna.pruners.BasePruner:

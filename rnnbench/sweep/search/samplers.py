@@ -15,8 +15,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from rnnbench.sweep.options import Chosen
-from rnnbench.sweep.space import Dimension, Params
+from rnnbench.sweep.file.search_options import Chosen
+from rnnbench.sweep.search.dimensions import Dimension, Params
 
 PLAIN_HISTORY = 1000  # ended trials remembered for pruners, and by genetic samplers
 

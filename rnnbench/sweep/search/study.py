@@ -6,7 +6,7 @@ The sampler of a proposal is seeded by (seed, study, trial number), and has no m
 driver that died before it noted a proposal makes the same one again. What a sampler or a pruner
 has to remember of a trial (its generation, its rung) are the trial's notes, in the ledger.
 
-The time of a proposal does not grow with the number of trials, see `rnnbench.sweep.memory`.
+The time of a proposal does not grow with the number of trials, see `search.bounded_storage`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,18 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from rnnbench.sweep.copies import Copies
-from rnnbench.sweep.memory import PARENTS, Memory
-from rnnbench.sweep.options import Chosen
-from rnnbench.sweep.pruning import make_pruner
-from rnnbench.sweep.sampling import Evolution, distribution, make_sampler, remembered, suggest
-from rnnbench.sweep.space import Dimension, Params, grid_point, is_active, sobol_point
+from rnnbench.sweep.file.search_options import Chosen
+from rnnbench.sweep.search.bounded_storage import PARENTS, Memory
+from rnnbench.sweep.search.dimensions import Dimension, Params, grid_point, is_active, sobol_point
+from rnnbench.sweep.search.optuna_export import Copies
+from rnnbench.sweep.search.pruners import make_pruner
+from rnnbench.sweep.search.samplers import (
+    Evolution,
+    distribution,
+    make_sampler,
+    remembered,
+    suggest,
+)
 
 Curve = Sequence[tuple[int, float]]  # (optimiser step, value on validation)
 

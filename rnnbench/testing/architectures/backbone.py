@@ -7,8 +7,7 @@ import copy
 import torch
 
 from rnnbench.contract import Architecture, Layout
-from rnnbench.process import seed_torch
-from rnnbench.testing.backbones import (
+from rnnbench.testing.fixtures.backbones import (
     EXACT,
     ROWS,
     STEPS,
@@ -21,7 +20,8 @@ from rnnbench.testing.backbones import (
     row_of,
     run,
 )
-from rnnbench.testing.laws import Broken, Laws, differ
+from rnnbench.testing.law import Broken, Laws, differ
+from rnnbench.training.determinism import seed_torch
 
 LAWS = Laws()
 LONG = 65  # beyond the blocks of 16, 32 or 64 steps in which a scan may be cut

@@ -9,11 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnnbench.check import check
 from rnnbench.contract import Architecture, Layout, Moment, Refusal
-from rnnbench.process import seed_torch
-from rnnbench.step import Tricks, assemble, training_step
-from rnnbench.testing.backbones import (
+from rnnbench.testing.architectures.model import first_accepted, predicted
+from rnnbench.testing.fixtures.backbones import (
     STEPS,
     both_backbones,
     doubled,
@@ -22,9 +20,11 @@ from rnnbench.testing.backbones import (
     models_of,
     run,
 )
-from rnnbench.testing.laws import Broken, DoesNotApply, Laws, differ
-from rnnbench.testing.toys import MORE_TOYS, TOYS
-from rnnbench.testing.wired import first_accepted, predicted
+from rnnbench.testing.fixtures.toy_tasks import MORE_TOYS, TOYS
+from rnnbench.testing.law import Broken, DoesNotApply, Laws, differ
+from rnnbench.training.determinism import seed_torch
+from rnnbench.training.dry_run import check
+from rnnbench.training.train_step import Tricks, assemble, training_step
 
 LAWS = Laws()
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Architecture, Cell, Refusal, State
-from rnnbench.process import seed_torch
-from rnnbench.testing.backbones import EXACT, ROWS, STEPS, WIDTH, either_backbone, leaves
-from rnnbench.testing.laws import Broken, DoesNotApply, Laws, differ
+from rnnbench.testing.fixtures.backbones import EXACT, ROWS, STEPS, WIDTH, either_backbone, leaves
+from rnnbench.testing.law import Broken, DoesNotApply, Laws, differ
+from rnnbench.training.determinism import seed_torch
 
 LAWS = Laws()
 

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from rnnbench.contract import Architecture, Batch, Kind, Moment, Refusal
 from rnnbench.nn import Decoder, Model
-from rnnbench.process import seed_torch
-from rnnbench.spec import Optimizer
-from rnnbench.step import Tricks, assemble, make_optimizer, training_step
-from rnnbench.testing.backbones import EXACT, doubled, leaves, models_of, rows_of
-from rnnbench.testing.laws import Broken, DoesNotApply, Laws, differ
-from rnnbench.testing.toys import TOYS, Toy
+from rnnbench.spec.run_spec import Optimizer
+from rnnbench.testing.fixtures.backbones import EXACT, doubled, leaves, models_of, rows_of
+from rnnbench.testing.fixtures.toy_tasks import TOYS, Toy
+from rnnbench.testing.law import Broken, DoesNotApply, Laws, differ
+from rnnbench.training.determinism import seed_torch
+from rnnbench.training.train_step import Tricks, assemble, make_optimizer, training_step
 
 LAWS = Laws()
 

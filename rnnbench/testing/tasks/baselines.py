@@ -9,10 +9,10 @@ from torch import Tensor
 
 from rnnbench.contract import Batch, Kind, Prediction, Task
 from rnnbench.nn import Model
-from rnnbench.process import seed_torch
-from rnnbench.testing.common import fresh
-from rnnbench.testing.laws import Broken, DoesNotApply, Laws
-from rnnbench.testing.reading import batches
+from rnnbench.testing.every_plugin import fresh
+from rnnbench.testing.law import Broken, DoesNotApply, Laws
+from rnnbench.testing.tasks.read_splits import batches
+from rnnbench.training.determinism import seed_torch
 
 LAWS = Laws()
 CLOSE = 0.02  # how near a stated baseline has to come to the best constant answer

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from rnnbench.contract import Task
-from rnnbench.testing.elsewhere import IN_PLACE, ask, digest, fetched, importable
-from rnnbench.testing.laws import Broken, DoesNotApply, Laws
-from rnnbench.testing.ports import fault
-from rnnbench.testing.reading import (
+from rnnbench.testing.fixtures.other_process import IN_PLACE, ask, digest, fetched, importable
+from rnnbench.testing.law import Broken, DoesNotApply, Laws
+from rnnbench.testing.tasks.ports import fault
+from rnnbench.testing.tasks.read_splits import (
     SPLITS,
     WINDOW,
     batches,

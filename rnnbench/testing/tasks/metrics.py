@@ -9,18 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnbench.check import check, sample
-from rnnbench.compose import UNITS, SpecError, fill
 from rnnbench.contract import Batch, Data, Moment, Prediction, Refusal, Task
-from rnnbench.evaluate import evaluate
 from rnnbench.nn import Model
-from rnnbench.process import seed_torch
-from rnnbench.spec import Budget, Optimizer
-from rnnbench.step import Tricks, assemble, training_step
-from rnnbench.testing.backbones import doubled, rows_of
-from rnnbench.testing.laws import Broken, DoesNotApply, Laws
-from rnnbench.testing.reading import SPLITS, batches
-from rnnbench.testing.small import Scanned
+from rnnbench.spec.compose import UNITS, SpecError, fill
+from rnnbench.spec.run_spec import Budget, Optimizer
+from rnnbench.testing.fixtures.backbones import doubled, rows_of
+from rnnbench.testing.fixtures.small_architectures import Scanned
+from rnnbench.testing.law import Broken, DoesNotApply, Laws
+from rnnbench.testing.tasks.read_splits import SPLITS, batches
+from rnnbench.training.determinism import seed_torch
+from rnnbench.training.dry_run import check, sample
+from rnnbench.training.evaluate import evaluate
+from rnnbench.training.train_step import Tricks, assemble, training_step
 
 LAWS = Laws()
 SEVERAL = 64  # rows of a batch whose figures are compared

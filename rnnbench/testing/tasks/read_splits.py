@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Data, Task
-from rnnbench.loader import keyed_generator
-from rnnbench.process import seed_everything
-from rnnbench.testing.common import fresh
-from rnnbench.testing.laws import Broken
+from rnnbench.testing.every_plugin import fresh
+from rnnbench.testing.law import Broken
+from rnnbench.training.determinism import seed_everything
+from rnnbench.training.loader import keyed_generator
 
 SPLITS = ("train", "valid", "test")
 WINDOW = 64  # steps of a stream that are compared at once

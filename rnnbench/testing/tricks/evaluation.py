@@ -7,9 +7,9 @@ import copy
 import torch
 
 from rnnbench.contract import Trick
-from rnnbench.testing.laws import Broken, Laws, differ
-from rnnbench.testing.rehearsal import LATE, Run, some
-from rnnbench.testing.wired import broken_promise
+from rnnbench.testing.architectures.model import broken_promise
+from rnnbench.testing.law import Broken, Laws, differ
+from rnnbench.testing.tricks.short_runs import LATE, Run, some
 
 LAWS = Laws()
 

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 import rnnbench
-from rnnbench.check import check
 from rnnbench.contract import (
     Architecture,
     Batch,
@@ -26,15 +25,16 @@ from rnnbench.contract import (
     WrappedOptimizer,
 )
 from rnnbench.nn import Model
-from rnnbench.process import seed_everything
-from rnnbench.registry import PluginError, load, scan
-from rnnbench.spec import Optimizer
-from rnnbench.step import Tricks, assemble, make_optimizer, training_step
-from rnnbench.testing.backbones import doubled
-from rnnbench.testing.common import fresh
-from rnnbench.testing.laws import Broken, differ, tiny
-from rnnbench.testing.small import SMALL
-from rnnbench.testing.toys import TOYS, Toy
+from rnnbench.registry.registry import PluginError, load, scan
+from rnnbench.spec.run_spec import Optimizer
+from rnnbench.testing.every_plugin import fresh
+from rnnbench.testing.fixtures.backbones import doubled
+from rnnbench.testing.fixtures.small_architectures import SMALL
+from rnnbench.testing.fixtures.toy_tasks import TOYS, Toy
+from rnnbench.testing.law import Broken, differ, tiny
+from rnnbench.training.determinism import seed_everything
+from rnnbench.training.dry_run import check
+from rnnbench.training.train_step import Tricks, assemble, make_optimizer, training_step
 
 LATE = ((1000, 0.5), (1500, 0.75), (1999, 1.0))  # moments at which a schedule has an effect
 INSTALLED_ON = ("lm", "translate")  # the small ones are on every toy

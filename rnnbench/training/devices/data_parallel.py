@@ -22,8 +22,8 @@ from torch import Tensor
 
 from rnnbench.contract import Batch
 from rnnbench.nn import Model
-from rnnbench.nn.models import IGNORED
-from rnnbench.process import seed_everything
+from rnnbench.nn.models.base import IGNORED
+from rnnbench.training.determinism import seed_everything
 
 # Ranks wait for validations of any length; a rank that dies is seen by the process above them.
 PATIENCE = datetime.timedelta(days=30)

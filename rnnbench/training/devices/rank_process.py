@@ -1,4 +1,4 @@
-"""One of the processes of a run on several devices, started by `rnnbench.group`."""
+"""One of the processes of a run on several devices, started by `devices.supervisor`."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ import torch
 import torch.distributed as dist
 
 from rnnbench.contract import Refusal
-from rnnbench.group import Asked, Failed, Left, Setup, Stepped
-from rnnbench.loader import Position
-from rnnbench.process import on_gpu
-from rnnbench.ranks import PATIENCE, Ranks
-from rnnbench.record import Status, redact
-from rnnbench.runner import out_of_memory, train
-from rnnbench.stopping import SIGNALS
-from rnnbench.store import Store
-from rnnbench.telemetry import NoTelemetry, Telemetry
-from rnnbench.training import Training
+from rnnbench.results.record import Status, redact
+from rnnbench.results.store import Store
+from rnnbench.training.determinism import on_gpu
+from rnnbench.training.devices.data_parallel import PATIENCE, Ranks
+from rnnbench.training.devices.supervisor import Asked, Failed, Left, Setup, Stepped
+from rnnbench.training.execute import out_of_memory, train
+from rnnbench.training.lightning_module import Training
+from rnnbench.training.loader import Position
+from rnnbench.training.logs import NoTelemetry, Telemetry
+from rnnbench.training.stopping import SIGNALS
 
 PR_SET_PDEATHSIG = 1  # Linux: the kernel kills this process when its parent is gone
 

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Architecture, Batch, Data, Moment, Refusal, State, Task, Trick
-from rnnbench.loader import keyed_generator
-from rnnbench.process import seed_everything
-from rnnbench.ranks import Ranks, Whole
-from rnnbench.spec import RunSpec
-from rnnbench.step import Tricks, assemble, make_optimizer, training_step
+from rnnbench.spec.run_spec import RunSpec
+from rnnbench.training.determinism import seed_everything
+from rnnbench.training.devices.data_parallel import Ranks, Whole
+from rnnbench.training.loader import keyed_generator
+from rnnbench.training.train_step import Tricks, assemble, make_optimizer, training_step
 
 TOLERANCE = 1e-3  # of a gradient's norm; float32 rounds to about 1e-6, a wrong share is over 1e-2
 

@@ -23,13 +23,13 @@ from typing import NamedTuple
 import torch
 
 from rnnbench.contract import Refusal
-from rnnbench.ended import Ended
-from rnnbench.loader import Position
-from rnnbench.record import Record, Status
-from rnnbench.spec import Trainer
-from rnnbench.store import Store
+from rnnbench.results.record import Record, Status
+from rnnbench.results.store import Store
+from rnnbench.spec.run_spec import Trainer
+from rnnbench.training.ended import Ended
+from rnnbench.training.loader import Position
 
-RANK = "import sys\nfrom rnnbench.rank import main\nmain(int(sys.argv[1]))"
+RANK = "import sys\nfrom rnnbench.training.devices.rank_process import main\nmain(int(sys.argv[1]))"
 HEAR_SECONDS = 3.0  # after a rank failed, for the others to say what they know
 POLL_SECONDS = 0.2
 INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")

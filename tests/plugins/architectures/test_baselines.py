@@ -8,19 +8,19 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from real_data import here
-from test_architectures_forecasting import built
-from test_cli import call
+from support.command_line import call
+from support.forecasting_models import built
+from support.real_data import here
 
-from rnnbench.check import check
-from rnnbench.compose import compose, resolve
 from rnnbench.contract import Batch, Port, Refusal, Task
 from rnnbench.data import KneserNey
-from rnnbench.evaluate import evaluate
 from rnnbench.nn.distributions import distribution
-from rnnbench.runner import execute
-from rnnbench.store import Store
-from rnnbench.testing.toys import MORE_TOYS, TOYS, Toy
+from rnnbench.results.store import Store
+from rnnbench.spec.compose import compose, resolve
+from rnnbench.testing.fixtures.toy_tasks import MORE_TOYS, TOYS, Toy
+from rnnbench.training.dry_run import check
+from rnnbench.training.evaluate import evaluate
+from rnnbench.training.execute import execute
 from rnnbench_architectures.bag_of_words import BagOfWords
 from rnnbench_architectures.n_gram import NGram
 from rnnbench_architectures.patchtst import PatchTST

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from rnnbench.check import check
 from rnnbench.contract import Layout, Refusal
 from rnnbench.nn import Attention, Decoder, ends
-from rnnbench.step import Tricks, assemble
 from rnnbench.testing import ArchitectureLaws
-from rnnbench.testing.toys import MORE_TOYS, TOYS
+from rnnbench.testing.fixtures.toy_tasks import MORE_TOYS, TOYS
+from rnnbench.training.dry_run import check
+from rnnbench.training.train_step import Tricks, assemble
 from rnnbench_architectures.bidirectional import Bidirectional, reversed_rows
 from rnnbench_architectures.transformer import Transformer
 from rnnbench_tricks.zoneout import Zoneout

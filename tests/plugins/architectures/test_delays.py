@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from rnnbench.contract import Layout, Refusal
-from rnnbench.nn.delays import DelayCell
-from rnnbench.step import Tricks, assemble
 from rnnbench.testing import ArchitectureLaws
-from rnnbench.testing.toys import TOYS
+from rnnbench.testing.fixtures.toy_tasks import TOYS
+from rnnbench.training.train_step import Tricks, assemble
+from rnnbench_architectures._delays import DelayCell
 from rnnbench_architectures.dilated import Dilated, DilatedRNN, Fuse
 from rnnbench_architectures.elman import ElmanCell
 from rnnbench_architectures.gru import GRUCell

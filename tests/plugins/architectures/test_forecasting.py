@@ -2,36 +2,17 @@
 
 import pytest
 import torch
-from test_architecture_seq2seq import read, torch_cell
+from support.forecasting_models import CONTEXT, HORIZON, SERIES, H, built, windows
+from support.torch_cells import read, torch_cell
 
-from rnnbench.check import check
 from rnnbench.contract import Batch, Port, Refusal
-from rnnbench.step import Tricks, assemble
-from rnnbench.testing.toys import TOYS, Toy
+from rnnbench.testing.fixtures.toy_tasks import TOYS, Toy
+from rnnbench.training.dry_run import check
+from rnnbench.training.train_step import Tricks, assemble
 from rnnbench_architectures.da_rnn import DaRNN
 from rnnbench_architectures.dlinear import DLinear
 from rnnbench_architectures.lstnet import LSTNet
 from rnnbench_architectures.temporal_attention import TemporalAttention
-
-H, CONTEXT, HORIZON = 4, 9, 3
-SERIES = Toy(
-    "UNALIGNED", (Port(width=3, longest=CONTEXT), Port(width=1, longest=HORIZON)), column=1
-)
-
-
-def windows(rows=2):
-    g = torch.Generator().manual_seed(1)
-    x = torch.randn(rows, CONTEXT, 3, generator=g).double()
-    return Batch(x, torch.randn(rows, HORIZON, 1, generator=g).double())
-
-
-def built(plugin, task=SERIES):
-    torch.manual_seed(3)
-    model = assemble(plugin, task, Tricks()).double().eval()
-    with torch.no_grad():
-        for p in model.parameters():
-            p.add_(0.3 * torch.randn_like(p))
-    return model
 
 
 @torch.no_grad()

@@ -6,12 +6,12 @@ import math
 import pytest
 import torch
 
-from rnnbench.check import check
 from rnnbench.contract import Layout, Port, Refusal
-from rnnbench.nn.grids import corners, diagonals
-from rnnbench.step import Tricks, assemble
+from rnnbench.nn.layouts.grids import corners, diagonals
 from rnnbench.testing import ArchitectureLaws
-from rnnbench.testing.toys import MORE_TOYS, TOYS, LookAhead, Toy
+from rnnbench.testing.fixtures.toy_tasks import MORE_TOYS, TOYS, LookAhead, Toy
+from rnnbench.training.dry_run import check
+from rnnbench.training.train_step import Tricks, assemble
 from rnnbench_architectures.lstm import LSTM
 from rnnbench_architectures.mdlstm import MDLSTM
 from rnnbench_architectures.mdrnn import MDRNN
@@ -309,7 +309,7 @@ def test_peepholes_of_a_convex_memory_are_refused():
 @pytest.mark.slow
 def test_mdlstm_beats_a_flat_lstm_of_equal_size_on_the_grid_task():
     """The setting of sweeps/trees-and-grids.yaml at its middle rate, on one seed."""
-    from learning import accuracy_after
+    from support.learning import accuracy_after
 
     task = DigitsGrid()
     flat, flat_size = accuracy_after(task, LSTM(hidden=48), steps=600, rate=5e-3, batch=32)

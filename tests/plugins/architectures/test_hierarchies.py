@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from rnnbench.contract import Moment, Refusal
-from rnnbench.step import Tricks, assemble
 from rnnbench.testing import ArchitectureLaws
-from rnnbench.testing.toys import TOYS
+from rnnbench.testing.fixtures.toy_tasks import TOYS
+from rnnbench.training.train_step import Tricks, assemble
 from rnnbench_architectures.clockwork import Clockwork, ClockworkCell
 from rnnbench_architectures.hierarchical import Hierarchical
 from rnnbench_architectures.hm_lstm import HMLSTM, HMLSTMCell

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rnnbench.contract import Refusal
-from rnnbench.registry import load
+from rnnbench.registry.registry import load
 from rnnbench.testing import ArchitectureLaws
 from rnnbench_architectures.deltanet import DeltaMixer, DeltaNet
 from rnnbench_architectures.retnet import Retention, RetNet

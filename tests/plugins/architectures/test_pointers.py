@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from test_architecture_seq2seq import read, torch_cell
+from support.torch_cells import read, torch_cell
 
-from rnnbench.check import check
 from rnnbench.contract import Batch, Moment, Port, Refusal
-from rnnbench.nn.decoding import Decoding
-from rnnbench.step import Tricks, assemble, training_step
-from rnnbench.testing.toys import MORE_TOYS, TOYS, Toy
+from rnnbench.nn.models.decoding import Decoding
+from rnnbench.testing.fixtures.toy_tasks import MORE_TOYS, TOYS, Toy
+from rnnbench.training.dry_run import check
+from rnnbench.training.train_step import Tricks, assemble, training_step
 from rnnbench_architectures.pointer_generator import PointerGenerator
 from rnnbench_architectures.pointer_network import PointerNetwork
 from rnnbench_architectures.pointer_sentinel import PointerSentinel

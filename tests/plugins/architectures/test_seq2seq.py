@@ -4,14 +4,14 @@ import itertools
 
 import pytest
 import torch
-from torch import nn
+from support.torch_cells import read, torch_cell
 
-from rnnbench.check import check
 from rnnbench.contract import Batch, Kind, Moment, Port, Refusal
-from rnnbench.nn.rows import reversed_rows, run_rows
-from rnnbench.registry import load
-from rnnbench.step import Tricks, assemble, training_step
-from rnnbench.testing.toys import TOYS, Toy
+from rnnbench.nn.layouts.ragged import reversed_rows, run_rows
+from rnnbench.registry.registry import load
+from rnnbench.testing.fixtures.toy_tasks import TOYS, Toy
+from rnnbench.training.dry_run import check
+from rnnbench.training.train_step import Tricks, assemble, training_step
 from rnnbench_architectures.seq2seq import Seq2Seq
 from rnnbench_tricks.variational_dropout import VariationalDropout
 from rnnbench_tricks.zoneout import Zoneout
@@ -27,27 +27,6 @@ def built(task=TRANSLATE, **settings):
         for p in model.parameters():
             p.add_(0.3 * torch.randn_like(p))
     return model
-
-
-def torch_cell(cell):
-    """torch's own cell with the weights of ours."""
-    kind = {"GRUCell": nn.GRUCell, "LSTMCell": nn.LSTMCell}[type(cell).__name__]
-    theirs = kind(cell.weight_x.shape[1], cell.width).double()
-    with torch.no_grad():
-        theirs.weight_ih.copy_(cell.weight_x)
-        theirs.weight_hh.copy_(cell.weight_h)
-        theirs.bias_ih.copy_(cell.bias_x)
-        theirs.bias_hh.copy_(cell.bias_h)
-    return theirs
-
-
-def read(cell, xs):
-    """Outputs and last state of torch's cell over a list of vectors."""
-    state, outputs = None, []
-    for x in xs:
-        state = cell(x[None], state)
-        outputs.append((state[0] if isinstance(state, tuple) else state)[0])
-    return outputs, state
 
 
 def naive(model, x, y_in, **s):

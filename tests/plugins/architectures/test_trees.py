@@ -7,11 +7,11 @@ import random
 import pytest
 import torch
 
-from rnnbench.check import check
 from rnnbench.contract import Layout, Port, Refusal
-from rnnbench.nn.trees import forest
+from rnnbench.nn.layouts.trees import forest
 from rnnbench.testing import ArchitectureLaws
-from rnnbench.testing.toys import MORE_TOYS, TOYS
+from rnnbench.testing.fixtures.toy_tasks import MORE_TOYS, TOYS
+from rnnbench.training.dry_run import check
 from rnnbench_architectures.lstm import LSTM
 from rnnbench_architectures.recursive import Recursive
 from rnnbench_architectures.tree_lstm import TreeLSTM
@@ -297,7 +297,7 @@ def test_only_trees_are_read():
 
 
 def test_the_root_is_what_a_task_of_one_vector_reads():
-    from rnnbench.step import Tricks, assemble
+    from rnnbench.training.train_step import Tricks, assemble
 
     toy = MORE_TOYS["tree"]
     model = assemble(TreeLSTM(hidden=4), toy, Tricks()).eval()
@@ -309,7 +309,7 @@ def test_the_root_is_what_a_task_of_one_vector_reads():
 @pytest.mark.slow
 def test_tree_lstm_beats_a_flat_lstm_of_equal_size_on_listops():
     """The setting of sweeps/trees-and-grids.yaml at its middle rate, on one seed."""
-    from learning import accuracy_after
+    from support.learning import accuracy_after
 
     task = ListOps()
     flat, flat_size = accuracy_after(task, LSTM(hidden=48), steps=2000, rate=5e-3, batch=64)

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from streams import LM, NOW, last_gradients, model_of, stream
-from toys import TOYS
+from support.streams import LM, NOW, last_gradients, model_of, stream
+from support.toys import TOYS
 
 from rnnbench.contract import Batch, Refusal
-from rnnbench.registry import load, scan
-from rnnbench.step import Tricks, assemble, training_step
-from rnnbench.testing.backbones import doubled
-from rnnbench.testing.laws import tiny
+from rnnbench.registry.registry import load, scan
+from rnnbench.testing.fixtures.backbones import doubled
+from rnnbench.testing.law import tiny
+from rnnbench.training.train_step import Tricks, assemble, training_step
 from rnnbench_architectures.elman import Elman
 from rnnbench_architectures.gru import GRU
 from rnnbench_architectures.lstm import LSTM
@@ -277,7 +277,7 @@ def test_tbptt_traces_the_last_batchs_errors_back_through_k2_steps(k2, reach):
 
 
 def test_tbptt_that_leaves_steps_out_or_outlasts_its_batch_is_refused():
-    from rnnbench.check import check
+    from rnnbench.training.dry_run import check
 
     with pytest.raises(Refusal, match="never be learnt from"):
         TBPTT(k1=5, k2=3)
@@ -288,7 +288,7 @@ def test_tbptt_that_leaves_steps_out_or_outlasts_its_batch_is_refused():
 
 
 def test_what_cannot_be_followed_is_refused_with_its_reason():
-    from rnnbench.check import check
+    from rnnbench.training.dry_run import check
     from rnnbench_architectures.transformer import Transformer
     from rnnbench_tricks.kf_rtrl import KFRTRL
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from streams import LM, NOW, last_gradients, model_of, stream
+from support.streams import LM, NOW, last_gradients, model_of, stream
 
 from rnnbench.contract import Batch
-from rnnbench.step import Tricks, assemble, training_step
+from rnnbench.training.train_step import Tricks, assemble, training_step
 from rnnbench_architectures.elman import Elman
 from rnnbench_architectures.gru import GRU
 from rnnbench_architectures.lstm import LSTM

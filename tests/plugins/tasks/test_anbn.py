@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from rnnbench.compose import compose, resolve
-from rnnbench.record import Status
-from rnnbench.runner import execute
-from rnnbench.store import Store
+from rnnbench.results.record import Status
+from rnnbench.results.store import Store
+from rnnbench.spec.compose import compose, resolve
+from rnnbench.training.execute import execute
 from rnnbench_tasks.anbn import SYMBOLS, AnBn
 
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from support import TESTS
 
 from rnnbench.contract import Kind, Prediction
 from rnnbench.data import fetch, status
@@ -144,7 +145,7 @@ def test_batches_are_the_same_in_another_process_that_prepares_them_afresh(tmp_p
             **os.environ,
             "RNNBENCH_DATA": str(tmp_path),
             "XDG_CACHE_HOME": str(tmp_path / "home"),
-            "PYTHONPATH": os.path.dirname(__file__),
+            "PYTHONPATH": str(TESTS),
         },
         capture_output=True,
         text=True,

@@ -9,9 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from rnnbench.cli import main
-from rnnbench.data import DataError, data_version, tables
-from rnnbench.data.tables import Reading, read_table
-from rnnbench.data.timeline import find_step, spaced
+from rnnbench.data import DataError, data_version
+from rnnbench.data.series import tables
+from rnnbench.data.series.regular_steps import find_step, spaced
+from rnnbench.data.series.tables import Reading, read_table
 from rnnbench.testing import TaskLaws
 from rnnbench_tasks.csv_forecast import CSVForecast
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from rnnbench.data import DataError, fetch, status
-from rnnbench.data.sources import roots
-from rnnbench.data.tsf import read_tsf
+from rnnbench.data.fetch.sources import roots
 from rnnbench.testing import TaskLaws
+from rnnbench_tasks._tsf import read_tsf
 from rnnbench_tasks.ett_h1 import ETTh1
 from rnnbench_tasks.ett_h2 import ETTh2
 from rnnbench_tasks.ett_m1 import ETTm1

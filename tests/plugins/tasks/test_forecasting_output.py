@@ -10,15 +10,15 @@ import torch
 from scipy.integrate import quad
 from torch import nn
 
-from rnnbench.check import check
 from rnnbench.contract import Batch, Port, Prediction
-from rnnbench.evaluate import evaluate
+from rnnbench.metrics.forecasting import Forecasts
 from rnnbench.nn import Model
 from rnnbench.nn.distributions import LEVELS, Gaussian, Quantiles, StudentT, distribution
-from rnnbench.nn.meters_forecasting import Forecasts
-from rnnbench.step import Tricks, assemble
 from rnnbench.testing import TaskLaws
-from rnnbench.testing.small import Scanned
+from rnnbench.testing.fixtures.small_architectures import Scanned
+from rnnbench.training.dry_run import check
+from rnnbench.training.evaluate import evaluate
+from rnnbench.training.train_step import Tricks, assemble
 from rnnbench_architectures.da_rnn import DaRNN
 from rnnbench_architectures.lstnet import LSTNet
 from rnnbench_architectures.seq2seq import Seq2Seq

@@ -9,8 +9,8 @@ import torch
 
 from rnnbench.contract import Prediction
 from rnnbench.data import Series
-from rnnbench.data.naive import naive_forecasts, naive_scores
-from rnnbench.nn.meters_forecasting import Forecasts
+from rnnbench.data.series.naive_forecasts import naive_forecasts, naive_scores
+from rnnbench.metrics.forecasting import Forecasts
 from rnnbench_tasks.ett_h1 import ETTh1
 from rnnbench_tasks.sunspots import Sunspots
 

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 import torch
-from learning import figures_after
-from synthetic_laws import broken_laws, whole
+from laws.synthetic_laws import broken_laws, whole
+from support.learning import figures_after
 
 from rnnbench.contract import Prediction
 from rnnbench_architectures.lstm import LSTM

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from rnnbench.compose import compose, resolve
 from rnnbench.contract import Moment, Refusal
-from rnnbench.generate import load_run
-from rnnbench.record import Status
-from rnnbench.runner import execute
-from rnnbench.spec import Optimizer
-from rnnbench.step import Tricks, assemble, make_optimizer, training_step
-from rnnbench.store import Store
+from rnnbench.results.record import Status
+from rnnbench.results.store import Store
+from rnnbench.spec.compose import compose, resolve
+from rnnbench.spec.run_spec import Optimizer
+from rnnbench.trained.load import load_run
+from rnnbench.training.execute import execute
+from rnnbench.training.train_step import Tricks, assemble, make_optimizer, training_step
 from rnnbench_architectures import influence_balancing as architecture
 from rnnbench_architectures.lstm import LSTM
 from rnnbench_tasks.influence_balancing import InfluenceBalancing

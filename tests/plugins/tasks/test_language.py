@@ -9,7 +9,7 @@ import torch
 
 from rnnbench.contract import Prediction
 from rnnbench.data import status
-from rnnbench.registry import schema
+from rnnbench.registry.registry import schema
 from rnnbench.testing import TaskLaws
 from rnnbench_tasks.enwik8 import Enwik8
 from rnnbench_tasks.ptb import PTB

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from rnnbench.check import check
 from rnnbench.contract import Refusal
-from rnnbench.data import DataError, mnist, status
-from rnnbench.data.mnist import read_idx
+from rnnbench.data import DataError, status
 from rnnbench.testing import TaskLaws, verdict
+from rnnbench.training.dry_run import check
 from rnnbench_architectures.gru import GRU
 from rnnbench_architectures.mdlstm import MDLSTM
+from rnnbench_tasks import _mnist as mnist
+from rnnbench_tasks._mnist import read_idx
 from rnnbench_tasks.mnist_grid import MnistGrid
 from rnnbench_tasks.permuted_mnist import PermutedMnist
 from rnnbench_tasks.sequential_mnist import SequentialMnist

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from learning import figures_after
-from synthetic_laws import broken_laws, whole
+from laws.synthetic_laws import broken_laws, whole
+from support.learning import figures_after
 
 from rnnbench.contract import Batch, Prediction
 from rnnbench_architectures.pointer_network import PointerNetwork

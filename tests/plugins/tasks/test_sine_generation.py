@@ -2,24 +2,24 @@
 
 import dataclasses
 import math
-from pathlib import Path
 
 import pytest
 import torch
+from support import ROOT
 
-from rnnbench.check import check
 from rnnbench.contract import Moment, Prediction
-from rnnbench.spec import Optimizer
-from rnnbench.step import Tricks, assemble, make_optimizer, training_step
-from rnnbench.sweep.file import read_sweep
+from rnnbench.spec.run_spec import Optimizer
+from rnnbench.sweep.file.sweep import read_sweep
 from rnnbench.testing import TaskLaws
+from rnnbench.training.dry_run import check
+from rnnbench.training.train_step import Tricks, assemble, make_optimizer, training_step
 from rnnbench_architectures.clockwork import Clockwork
 from rnnbench_architectures.elman import Elman
 from rnnbench_architectures.lstm import LSTM
 from rnnbench_tasks.sine_generation import SineGeneration
 from rnnbench_tricks.clip import Clip
 
-SWEEP = Path(__file__).parent.parent / "sweeps" / "clockwork-sine.yaml"
+SWEEP = ROOT / "sweeps" / "clockwork-sine.yaml"
 BY_NAME = {"clockwork": Clockwork, "lstm": LSTM, "elman": Elman}
 
 

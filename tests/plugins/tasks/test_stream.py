@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from rnnbench.check import check
 from rnnbench.contract import Batch, Kind, Refusal
-from rnnbench.data import Items, streams
-from rnnbench.registry import load
+from rnnbench.data import Items
+from rnnbench.data import online_stream as streams
+from rnnbench.registry.registry import load
 from rnnbench.testing import TaskLaws
-from rnnbench.testing.small import Scanned
+from rnnbench.testing.fixtures.small_architectures import Scanned
+from rnnbench.training.dry_run import check
 from rnnbench_tasks.stream import Stream
 from rnnbench_tricks.rtrl import RTRL
 

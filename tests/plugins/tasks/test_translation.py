@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import sacrebleu
 import torch
-from real_data import here
+from support.real_data import here
 
 from rnnbench.benchmarks.padding import row_lengths, waste
-from rnnbench.compose import compose, resolve
 from rnnbench.contract import Batch, Prediction
 from rnnbench.data import DataError, Pairs, Subwords, ragged
-from rnnbench.data.tokenisers import Symbols, learn, read
-from rnnbench.nn.meters import Translation
+from rnnbench.data.text.tokenisers import Symbols, learn, read
+from rnnbench.metrics.base import Translation
+from rnnbench.spec.compose import compose, resolve
 from rnnbench.testing import TaskLaws
 from rnnbench_tasks import parallel_text
 from rnnbench_tasks.multi30k import Multi30K
@@ -301,7 +301,7 @@ def test_files_of_unequal_length_missing_ones_and_broken_archives_are_refused(fi
 
 
 def test_what_memory_cannot_hold_is_refused_before_it_is_read(files, monkeypatch):
-    from rnnbench.data import parallel
+    from rnnbench.data.text import parallel_files as parallel
 
     monkeypatch.setattr(parallel.os, "sysconf", lambda name: 1)
     with pytest.raises(DataError, match="pairs are prepared in memory"):

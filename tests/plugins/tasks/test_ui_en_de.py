@@ -5,7 +5,7 @@ import pytest
 import sacrebleu
 
 from rnnbench.data import DataError, Subwords, fetch
-from rnnbench.data.interface_strings import fold, is_short, short_pairs
+from rnnbench_tasks._interface_strings import fold, is_short, short_pairs
 from rnnbench_tasks.ui_en_de import _STRINGS, UiEnDe
 
 SIZES = {"train": 9495, "valid": 768, "test": 1003}

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 from gensim.models import KeyedVectors
-from toys import TOYS, TinyLSTM
+from support.toys import TOYS, TinyLSTM
 
-from rnnbench.check import check
 from rnnbench.contract import Batch, Moment, Port, Refusal
 from rnnbench.data import DataError, Subwords
-from rnnbench.data.vectors import learn_vectors, read_vectors, sha256_of
-from rnnbench.process import seed_everything
-from rnnbench.step import Tricks, assemble, training_step
-from rnnbench.testing.toys import Rows, Toy
+from rnnbench.data.text.word_vectors import learn_vectors, read_vectors, sha256_of
+from rnnbench.testing.fixtures.toy_tasks import Rows, Toy
+from rnnbench.training.determinism import seed_everything
+from rnnbench.training.dry_run import check
+from rnnbench.training.train_step import Tricks, assemble, training_step
 from rnnbench_architectures.lstm import LSTM
 from rnnbench_architectures.seq2seq import Seq2Seq
 from rnnbench_tasks.char_lm import CharLM
@@ -133,7 +133,7 @@ def test_a_binary_file_as_the_word2vec_tool_writes_it_is_read(tmp_path, vectors)
 
 
 def test_entries_longer_than_a_block_of_reading_are_whole(files, vectors, monkeypatch):
-    monkeypatch.setattr("rnnbench.data.vectors._BLOCK", 7)
+    monkeypatch.setattr("rnnbench.data.text.word_vectors._BLOCK", 7)
     _, found = read_vectors(files["word2vec-binary"], "word2vec-binary", IN_FILE)
     np.testing.assert_array_equal(np.stack([found[w] for w in IN_FILE]), vectors)
 

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from rnnbench.compose import compose, resolve
 from rnnbench.contract import Batch, Refusal
-from rnnbench.registry import load
-from rnnbench.runner import execute
-from rnnbench.step import Tricks, assemble
-from rnnbench.store import Store
-from rnnbench.testing.toys import TOYS
+from rnnbench.registry.registry import load
+from rnnbench.results.store import Store
+from rnnbench.spec.compose import compose, resolve
+from rnnbench.testing.fixtures.toy_tasks import TOYS
+from rnnbench.training.execute import execute
+from rnnbench.training.train_step import Tricks, assemble
 from rnnbench_tricks.dynamic_evaluation import DynamicEvaluation
 from rnnbench_tricks.neural_cache import NeuralCache
 

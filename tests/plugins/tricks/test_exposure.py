@@ -6,15 +6,15 @@ from typing import ClassVar
 
 import pytest
 import torch
+from support.toys import TOYS, TinyLSTM
 from torch import nn
-from toys import TOYS, TinyLSTM
 
-from rnnbench.check import check
 from rnnbench.contract import Batch, Moment, Port, Refusal
 from rnnbench.nn import reversed_rows
-from rnnbench.spec import Optimizer
-from rnnbench.step import Tricks, assemble, make_optimizer, training_step
-from rnnbench.testing.toys import MORE_TOYS, Toy
+from rnnbench.spec.run_spec import Optimizer
+from rnnbench.testing.fixtures.toy_tasks import MORE_TOYS, Toy
+from rnnbench.training.dry_run import check
+from rnnbench.training.train_step import Tricks, assemble, make_optimizer, training_step
 from rnnbench_architectures.bidirectional import Bidirectional
 from rnnbench_architectures.lstm import LSTM
 from rnnbench_architectures.pointer_network import PointerNetwork

@@ -5,13 +5,13 @@ import math
 
 import pytest
 import torch
+from support.toys import TOYS, TinyLSTM
 from torch import nn
-from toys import TOYS, TinyLSTM
 
-from rnnbench.check import check
 from rnnbench.contract import Batch, Moment, Port, Refusal
 from rnnbench.nn import CellWrapper, GatedCell, Model
-from rnnbench.step import Tricks, assemble, training_step
+from rnnbench.training.dry_run import check
+from rnnbench.training.train_step import Tricks, assemble, training_step
 from rnnbench_architectures.elman import Elman, ElmanCell
 from rnnbench_architectures.gru import GRU, GRUCell
 from rnnbench_architectures.lstm import LSTM, LSTMCell
@@ -415,7 +415,7 @@ def test_sam_takes_the_gradient_at_the_worst_point_of_the_ball():
             self.register_buffer("passes", torch.zeros(()))
 
     from rnnbench.contract import Learning, Result
-    from rnnbench.step import backpropagate
+    from rnnbench.training.train_step import backpropagate
 
     model, a, reports = Quadratic(), torch.tensor([3.0, 1.0], dtype=torch.float64), []
 

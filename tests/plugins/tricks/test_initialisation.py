@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
-from toys import TOYS, TinyLSTM
+from support.toys import TOYS, TinyLSTM
 
 from rnnbench.contract import Refusal
-from rnnbench.step import Tricks, assemble
+from rnnbench.training.train_step import Tricks, assemble
 from rnnbench_architectures.clockwork import Clockwork
 from rnnbench_architectures.elman import Elman
 from rnnbench_architectures.gru import GRU

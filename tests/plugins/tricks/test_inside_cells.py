@@ -4,15 +4,15 @@ import math
 
 import pytest
 import torch
+from support.toys import TOYS, TinyLSTM
 from torch import nn
 from torch.nn import functional as F
-from toys import TOYS, TinyLSTM
 
-from rnnbench.check import check
 from rnnbench.contract import Refusal
 from rnnbench.nn import Stack, scan
-from rnnbench.step import Tricks, assemble
-from rnnbench.testing.small import Whole
+from rnnbench.testing.fixtures.small_architectures import Whole
+from rnnbench.training.dry_run import check
+from rnnbench.training.train_step import Tricks, assemble
 from rnnbench_architectures.elman import ElmanCell
 from rnnbench_architectures.gru import GRU, GRUCell
 from rnnbench_architectures.lstm import LSTM, LSTMCell

@@ -8,19 +8,19 @@ import signal
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.toys import TOYS, TinyLSTM
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from toys import TOYS, TinyLSTM
 
-from rnnbench import training
-from rnnbench.check import check
-from rnnbench.compose import compose, resolve
 from rnnbench.contract import Moment, Refusal, WrappedOptimizer
-from rnnbench.record import Status
-from rnnbench.runner import execute
-from rnnbench.spec import Optimizer, Trainer
-from rnnbench.step import Tricks, assemble, make_optimizer
-from rnnbench.store import Store
+from rnnbench.results.record import Status
+from rnnbench.results.store import Store
+from rnnbench.spec.compose import compose, resolve
+from rnnbench.spec.run_spec import Optimizer, Trainer
+from rnnbench.training import lightning_module as training
+from rnnbench.training.dry_run import check
+from rnnbench.training.execute import execute
+from rnnbench.training.train_step import Tricks, assemble, make_optimizer
 from rnnbench_architectures.lstm import LSTM
 from rnnbench_architectures.transformer import Transformer
 from rnnbench_tricks.ema import EMA

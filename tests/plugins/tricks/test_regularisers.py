@@ -5,15 +5,15 @@ import math
 
 import pytest
 import torch
+from support.toys import TOYS, TinyLSTM
 from torch import nn
 from torch.nn import functional as F
-from toys import TOYS, TinyLSTM
 
-from rnnbench.check import check
 from rnnbench.contract import Batch, Moment, Refusal, Result
 from rnnbench.nn import scan
-from rnnbench.spec import Optimizer
-from rnnbench.step import Tricks, assemble, make_optimizer, training_step
+from rnnbench.spec.run_spec import Optimizer
+from rnnbench.training.dry_run import check
+from rnnbench.training.train_step import Tricks, assemble, make_optimizer, training_step
 from rnnbench_architectures.elman import Elman, ElmanCell
 from rnnbench_architectures.gru import GRU, GRUCell
 from rnnbench_architectures.lstm import LSTM, LSTMCell

@@ -4,25 +4,25 @@ import math
 
 import pytest
 import torch
-from streams import LM, NOW, model_of, stream
+from support.streams import LM, NOW, model_of, stream
+from support.toys import TOYS, TinyLSTM
 from torch.nn import functional as F
-from toys import TOYS, TinyLSTM
 
-from rnnbench.check import check
-from rnnbench.compose import compose, resolve
 from rnnbench.contract import Batch, Refusal
 from rnnbench.nn import scan
-from rnnbench.nn.reminded import RemindedCell, sparse, truncating
-from rnnbench.record import Status
-from rnnbench.runner import execute
-from rnnbench.step import Tricks, training_step
-from rnnbench.store import Store
-from rnnbench.testing.small import Averaging
+from rnnbench.results.record import Status
+from rnnbench.results.store import Store
+from rnnbench.spec.compose import compose, resolve
+from rnnbench.testing.fixtures.small_architectures import Averaging
+from rnnbench.training.dry_run import check
+from rnnbench.training.execute import execute
+from rnnbench.training.train_step import Tricks, training_step
 from rnnbench_architectures.dilated import DilatedRNN
 from rnnbench_architectures.elman import Elman, ElmanCell
 from rnnbench_architectures.gru import GRU, GRUCell
 from rnnbench_architectures.hm_lstm import HMLSTM
 from rnnbench_architectures.lstm import LSTM, LSTMCell
+from rnnbench_tricks._sparse_attentive_cell import RemindedCell, sparse, truncating
 from rnnbench_tricks.highway import Highway
 from rnnbench_tricks.residual import Residual
 from rnnbench_tricks.rtrl import RTRL

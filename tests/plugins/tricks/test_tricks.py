@@ -5,15 +5,15 @@ import math
 
 import pytest
 import torch
+from support.toys import TOYS, TinyLSTM
 from torch import nn
-from toys import TOYS, TinyLSTM
 
 from rnnbench.contract import Cell, Moment, Port, Refusal
 from rnnbench.nn import Embed
-from rnnbench.nn.words import WordDropout
-from rnnbench.step import Tricks, assemble, training_step
+from rnnbench.training.train_step import Tricks, assemble, training_step
 from rnnbench_architectures.gru import GRU, GRUCell
 from rnnbench_architectures.lstm import LSTMCell
+from rnnbench_tricks._word_dropout import WordDropout
 from rnnbench_tricks.clip import Clip
 from rnnbench_tricks.scheduled_sampling import ScheduledSampling
 from rnnbench_tricks.tied_weights import TiedWeights
@@ -258,7 +258,7 @@ def test_tied_weights_are_refused_where_there_is_nothing_to_tie(task, architectu
 
 
 def test_zoneout_mixes_units_only_and_leaves_clocks_boundaries_and_histories_alone():
-    from rnnbench.registry import load
+    from rnnbench.registry.registry import load
 
     for name, settings in (
         ("clockwork", {"hidden": 6, "modules": 2}), ("narx", {"hidden": 5, "delays": 3}),

@@ -3,13 +3,13 @@
 import dataclasses
 
 import pytest
-from browsing import browser, show
-from fake_records import make_record, make_spec
-from site_of import good, hostile, serving
+from support.browsing import browser, show
+from support.fake_records import make_record, make_spec
+from support.site_of import good, hostile, serving
 
 from rnnbench.report.site import names
 from rnnbench.report.site.writer import write_site
-from rnnbench.store import Store
+from rnnbench.results.store import Store
 
 __all__ = ["browser"]
 

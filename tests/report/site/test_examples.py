@@ -5,19 +5,19 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from test_runner import small
+from support.small_runs import small
 from torch import nn
 
-from rnnbench.compose import compose, resolve
 from rnnbench.contract import Batch, Port, Prediction
-from rnnbench.examples import ITEMS, PAST, TOKENS, drawings, write_examples
-from rnnbench.flow import LAYERS, gradient_flow, layers_of
-from rnnbench.record import FLOW, Status
 from rnnbench.report.site.plots import attention_map, run_curves, series_chart
-from rnnbench.runner import execute
-from rnnbench.spec import Trainer
-from rnnbench.store import Store
-from rnnbench.telemetry import Telemetry
+from rnnbench.results.record import FLOW, Status
+from rnnbench.results.store import Store
+from rnnbench.spec.compose import compose, resolve
+from rnnbench.spec.run_spec import Trainer
+from rnnbench.training.examples import ITEMS, PAST, TOKENS, drawings, write_examples
+from rnnbench.training.execute import execute
+from rnnbench.training.gradient_norms import LAYERS, gradient_flow, layers_of
+from rnnbench.training.logs import Telemetry
 
 CPU = Trainer(accelerator="cpu")
 

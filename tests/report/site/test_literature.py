@@ -1,9 +1,9 @@
 """Published results: those of our own tasks, and those of somebody else's package."""
 
 import pytest
-from plugin_site import plugin_site
+from support.plugin_site import plugin_site
 
-from rnnbench.literature import (
+from rnnbench.registry.published_results import (
     KNOWN,
     LiteratureError,
     Published,
@@ -11,7 +11,7 @@ from rnnbench.literature import (
     published,
     read_published,
 )
-from rnnbench.registry import load, scan, schema
+from rnnbench.registry.registry import load, scan, schema
 
 OURS = sorted(n for n, e in scan()[0]["tasks"].items() if e.distribution == "rnnbench")
 LISTED = [n for n in OURS if file_of(scan()[0]["tasks"][n])]

@@ -10,20 +10,20 @@ import time
 from html.parser import HTMLParser
 
 import pytest
-from fake_records import make_record, make_spec
-from site_of import EVIL, EVIL_TASK, good, hostile, trial
+from support.fake_records import make_record, make_spec
+from support.site_of import EVIL, EVIL_TASK, good, hostile, trial
 
-from rnnbench.leaderboard import build
-from rnnbench.record import Status
+from rnnbench.leaderboard.boards import build
 from rnnbench.report.site import names
 from rnnbench.report.site.gather import Gathered, gather, latest, read_examples, version
 from rnnbench.report.site.packing import pack_runs
 from rnnbench.report.site.pages import Site
-from rnnbench.report.site.repeat import command
+from rnnbench.report.site.repeat_command import command
 from rnnbench.report.site.sweeps import SweepCell
 from rnnbench.report.site.writer import SiteError, write_site
-from rnnbench.request import read_request
-from rnnbench.store import Store
+from rnnbench.results.record import Status
+from rnnbench.results.store import Store
+from rnnbench.spec.from_command_line import read_request
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ import socket
 
 import pytest
 from click.testing import CliRunner
-from fake_records import make_record, make_spec
-from site_of import serving
+from support.fake_records import make_record, make_spec
+from support.site_of import serving
 
 from rnnbench.cli import main
-from rnnbench.serve import Pages, ServeError, Server, is_loopback, serve
-from rnnbench.store import Store
+from rnnbench.report.site.server import Pages, ServeError, Server, is_loopback, serve
+from rnnbench.results.store import Store
 
 
 @pytest.fixture(scope="module")

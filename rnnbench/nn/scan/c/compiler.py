@@ -19,7 +19,7 @@ from pathlib import Path
 
 import platformdirs
 
-from rnnbench.nn.scan.trace import Failed, Unsupported
+from rnnbench.nn.scan.trace_step import Failed, Unsupported
 
 # No -ffast-math: NaN and infinities must come through, or a diverged run would not be seen.
 FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rnnbench.nn.scan.plan import Loop, Plan
-from rnnbench.nn.scan.scalars import Expr, adjoints, ordered
-from rnnbench.nn.scan.trace import Unsupported
-from rnnbench.nn.scan.writer import Writer, states
+from rnnbench.nn.scan.c.expressions import Expr, adjoints, ordered
+from rnnbench.nn.scan.c.loops import Loop, Plan
+from rnnbench.nn.scan.c.syntax import Writer, states
+from rnnbench.nn.scan.trace_step import Unsupported
 
 
 def backward(w: Writer) -> tuple[list[str], list[str], dict[str, int]]:

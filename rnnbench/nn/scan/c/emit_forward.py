@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rnnbench.nn.scan.back import backward
-from rnnbench.nn.scan.maths import MATHS
-from rnnbench.nn.scan.plan import Loop, Plan
-from rnnbench.nn.scan.scalars import Expr
-from rnnbench.nn.scan.writer import Writer, states
+from rnnbench.nn.scan.c.emit_backward import backward
+from rnnbench.nn.scan.c.expressions import Expr
+from rnnbench.nn.scan.c.loops import Loop, Plan
+from rnnbench.nn.scan.c.math_functions import MATHS
+from rnnbench.nn.scan.c.syntax import Writer, states
 
 
 @dataclass

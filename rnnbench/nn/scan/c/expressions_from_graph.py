@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from rnnbench.nn.scan.scalars import OPERATORS, Expr, Pool
-from rnnbench.nn.scan.trace import Step, Unsupported
+from rnnbench.nn.scan.c.expressions import OPERATORS, Expr, Pool
+from rnnbench.nn.scan.trace_step import Step, Unsupported
 
 aten = torch.ops.aten
 

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnbench.nn.scan.build import library
-from rnnbench.nn.scan.emit import emit
-from rnnbench.nn.scan.maps import kernels, outer, packed
-from rnnbench.nn.scan.plan import Product, make_plan
-from rnnbench.nn.scan.replay import Scanned
-from rnnbench.nn.scan.trace import Step, Unsupported
+from rnnbench.nn.scan.autograd import Scanned
+from rnnbench.nn.scan.c.compiler import library
+from rnnbench.nn.scan.c.emit_forward import emit
+from rnnbench.nn.scan.c.linear import kernels, outer, packed
+from rnnbench.nn.scan.c.loops import Product, make_plan
+from rnnbench.nn.scan.trace_step import Step, Unsupported
 
 
 class Native:

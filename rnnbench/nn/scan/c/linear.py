@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnnbench.nn.scan import products
-from rnnbench.nn.scan.build import library
-from rnnbench.nn.scan.trace import Unsupported
+from rnnbench.nn.scan.c import matmul_source as products
+from rnnbench.nn.scan.c.compiler import library
+from rnnbench.nn.scan.trace_step import Unsupported
 
 PANEL = 64  # no tile is wider
 
@@ -28,7 +28,7 @@ def linear(x_BTD: Tensor, weight_GD: Tensor, bias_G: Tensor | None) -> Tensor:
 
 
 def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    from rnnbench.nn.scan.tiers import chosen, watched
+    from rnnbench.nn.scan.dispatch import chosen, watched
 
     return (
         x.device.type == "cpu"

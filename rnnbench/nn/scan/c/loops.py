@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, fx
 
-from rnnbench.nn.scan.elements import Elements, batched, width_of
-from rnnbench.nn.scan.scalars import Expr, Pool, ordered
-from rnnbench.nn.scan.trace import Step, Unsupported
+from rnnbench.nn.scan.c.expressions import Expr, Pool, ordered
+from rnnbench.nn.scan.c.expressions_from_graph import Elements, batched, width_of
+from rnnbench.nn.scan.trace_step import Step, Unsupported
 
 
 @dataclass(frozen=True)

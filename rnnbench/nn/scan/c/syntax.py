@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from rnnbench.nn.scan.plan import Plan
-from rnnbench.nn.scan.scalars import OPERATORS, Expr, Leaf, ordered
-from rnnbench.nn.scan.trace import Unsupported
+from rnnbench.nn.scan.c.expressions import OPERATORS, Expr, Leaf, ordered
+from rnnbench.nn.scan.c.loops import Plan
+from rnnbench.nn.scan.trace_step import Unsupported
 
 
 class Writer:

@@ -1,0 +1,54 @@
+"""A small sweep over fake work, and what it left behind."""
+
+import os
+import time
+from pathlib import Path
+
+from rnnbench.results.database import open_database
+from rnnbench.sweep.file.sweep import parse_sweep
+from rnnbench.sweep.ledger.ledger import Ledger
+from rnnbench.sweep.ledger.process_identity import identity, start_time
+from rnnbench.sweep.run_sweep import run_sweep
+from support.fake_work import BENCH, make_engine, starts
+
+SWEEP = """\
+name: sweep
+tasks: [easy]
+architectures: [plain, explodes]
+tricks: [[], [zoneout]]
+search:
+  trials: 3
+  sampler: random
+  space:
+    optimizer.lr: {low: 1e-4, high: 1e-1, log: true}
+final: {seeds: [1, 2]}
+workers: 2
+"""
+RUNS = 4 * (3 + 2)
+
+
+def run(text, root, **given):
+    given = {"lease": 2.0, "beat": 0.2, "engine_factory": make_engine(root), **given}
+    return run_sweep(parse_sweep(text), root=root, bench=BENCH, **given)
+
+
+def rows_of(root, name="sweep"):
+    engine = open_database(Path(root) / "results.db")
+    try:
+        return Ledger(engine, name, identity(os.getpid())).rows()
+    finally:
+        engine.dispose()
+
+
+def params_of(root):
+    return {r.key: r.params for r in rows_of(root)}
+
+
+def assert_nothing_is_left_behind(root):
+    """No worker that ever ran a trial under this root is alive."""
+    deadline = time.monotonic() + 2
+    alive = {pid for _, _, pid in starts(root)}
+    while alive and time.monotonic() < deadline:
+        alive = {pid for pid in alive if start_time(pid) is not None}
+        time.sleep(0.02)
+    assert not alive
