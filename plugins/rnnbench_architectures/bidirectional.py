@@ -12,7 +12,7 @@ from torch import Tensor
 from rnnbench.contract import Architecture, Backbone, Layout, State, setting
 from rnnbench.nn import (
     Stack,
-    Whole,
+    WholeInputBackbone,
     named_backbone,
     refuse_idle_dropout,
     refuse_looking_ahead,
@@ -20,7 +20,7 @@ from rnnbench.nn import (
 )
 
 
-class BothDirections(Whole):
+class BothDirections(WholeInputBackbone):
     """Two layers over a row, one of them over the row reversed; padding stays where it is."""
 
     def __init__(self, owner: str, forwards: Backbone, backwards: Backbone, together: bool):

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from rnnbench.contract import Architecture, Batch, Refusal, State, Task, setting
 from rnnbench.nn import refuse_idle_dropout
-from rnnbench.nn.models.encoder_decoder import Covering, Plan
+from rnnbench.nn.models.encoder_decoder import Covering, EncoderDecoderChoices
 
 
 class Copying(Covering):
     """The state is (that of the decoder, the source's tokens)."""
 
-    def __init__(self, task: Task, plan: Plan, weight: float):
+    def __init__(self, task: Task, plan: EncoderDecoderChoices, weight: float):
         source, target = task.source, task.target
         if not source.vocabulary or source.vocabulary != target.vocabulary:
             raise Refusal(
@@ -87,7 +87,7 @@ class PointerGenerator(Architecture):
             )
 
     def model(self, task: Task) -> nn.Module:
-        plan = Plan(
+        plan = EncoderDecoderChoices(
             owner=self.name,
             cell=self.cell,
             hidden=self.hidden,

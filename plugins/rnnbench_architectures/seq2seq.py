@@ -10,7 +10,7 @@ from torch import nn
 
 from rnnbench.contract import Architecture, Refusal, Task, setting
 from rnnbench.nn import refuse_idle_dropout
-from rnnbench.nn.models.encoder_decoder import Covering, Plan
+from rnnbench.nn.models.encoder_decoder import Covering, EncoderDecoderChoices
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Seq2Seq(Architecture):
 
     def model(self, task: Task) -> nn.Module:
         luong = self.attention in ("dot", "general", "concat", "local")
-        plan = Plan(
+        plan = EncoderDecoderChoices(
             owner=self.name,
             cell=self.cell,
             hidden=self.hidden,

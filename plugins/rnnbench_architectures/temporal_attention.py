@@ -10,7 +10,7 @@ from torch import nn
 
 from rnnbench.contract import Architecture, Refusal, Task, setting
 from rnnbench.nn import refuse_idle_dropout
-from rnnbench.nn.models.encoder_decoder import EncoderDecoder, Plan
+from rnnbench.nn.models.encoder_decoder import EncoderDecoder, EncoderDecoderChoices
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class TemporalAttention(Architecture):
                 "does not say how long its source and its target are.\n"
                 "  Set attention=content, or state `longest` in the task's ports."
             )
-        plan = Plan(
+        plan = EncoderDecoderChoices(
             owner=self.name,
             cell=self.cell,
             hidden=self.hidden,

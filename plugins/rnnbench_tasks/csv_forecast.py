@@ -19,8 +19,8 @@ from rnnbench.contract import Batch, Source, setting
 from rnnbench.data import DataError, Series, calendar_features, prepare
 from rnnbench.data.fetch.sources import own_file
 from rnnbench.data.series.calendar_features import CALENDAR
-from rnnbench.data.series.regular_steps import Step, cut_points, find_step, spaced
-from rnnbench.data.series.tables import Reading, is_parquet, read_table
+from rnnbench.data.series.regular_steps import TimeStep, cut_points, find_step, spaced
+from rnnbench.data.series.tables import TableFormat, is_parquet, read_table
 from rnnbench.data.tasks.forecasting import Forecast
 
 _TABLE = "statsmodels/datasets/sunspots/sunspots.csv"
@@ -100,8 +100,8 @@ class CSVForecast(Forecast):
         return (own_file(self.path, "path"),)
 
     @property
-    def _reading(self) -> Reading:
-        return Reading(
+    def _reading(self) -> TableFormat:
+        return TableFormat(
             self.time, self.series_column, self.targets, self.covariates + self.ahead,
             self.time_format, self.delimiter, self.decimal, self.encoding,
         )  # fmt: skip
@@ -121,7 +121,7 @@ class CSVForecast(Forecast):
         file = folder / Path(self.path).name
         table = read_table(file, self._reading)
         place = "row" if is_parquet(file) else "line"
-        step = Step("row", 1) if self.steps == "rows" else find_step(table, str(file), place)
+        step = TimeStep("row", 1) if self.steps == "rows" else find_step(table, str(file), place)
         rows = spaced(table, step, str(file), place)
         if self.calendar and not isinstance(rows.times[0], datetime):
             raise DataError(f"{file}: times are plain numbers, so there is no calendar to read")
@@ -134,8 +134,8 @@ class CSVForecast(Forecast):
         }  # fmt: skip
 
     @property
-    def step(self) -> Step:
-        return Step(*self._prepared["step"])
+    def step(self) -> TimeStep:
+        return TimeStep(*self._prepared["step"])
 
     @cached_property
     def series(self) -> Series:
@@ -173,7 +173,7 @@ class CSVForecast(Forecast):
         targets = tuple(made["columns"][: made["targets"]])
         try:
             how = self._reading
-            table = read_table(text, Reading(
+            table = read_table(text, TableFormat(
                 how.time, how.series, targets, how.besides, how.time_format, how.delimiter,
                 how.decimal,
             ))  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from rnnbench.contract import Metric, Source, setting
 from rnnbench.data.tasks.language import LanguageModel
-from rnnbench.data.text.files import Recipe
+from rnnbench.data.text.files import TokenRecipe
 
 _ENWIK8 = Source(
     name="enwik8",
@@ -59,5 +59,5 @@ class Enwik8(LanguageModel):
     def sources(self) -> tuple[Source, ...]:
         return (_ENWIK8,)
 
-    def recipe(self) -> Recipe:
-        return Recipe(("enwik8",), "byte", shares=(0.05, 0.05))
+    def recipe(self) -> TokenRecipe:
+        return TokenRecipe(("enwik8",), "byte", shares=(0.05, 0.05))

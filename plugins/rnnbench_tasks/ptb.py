@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from rnnbench.contract import Metric, Source
 from rnnbench.data.tasks.language import LanguageModel
-from rnnbench.data.text.files import Recipe
+from rnnbench.data.text.files import TokenRecipe
 from rnnbench_tasks._treebank import FILES, TREEBANK
 
 
@@ -44,5 +44,5 @@ class PTB(LanguageModel):
     def sources(self) -> tuple[Source, ...]:
         return (TREEBANK,)
 
-    def recipe(self) -> Recipe:
-        return Recipe(FILES, "word")
+    def recipe(self) -> TokenRecipe:
+        return TokenRecipe(FILES, "word")

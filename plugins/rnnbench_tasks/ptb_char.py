@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from rnnbench.contract import Metric, Source, setting
 from rnnbench.data.tasks.language import LanguageModel
-from rnnbench.data.text.files import Recipe
+from rnnbench.data.text.files import TokenRecipe
 from rnnbench_tasks._treebank import FILES, TREEBANK
 
 
@@ -49,5 +49,5 @@ class PTBChar(LanguageModel):
     def sources(self) -> tuple[Source, ...]:
         return (TREEBANK,)
 
-    def recipe(self) -> Recipe:
-        return Recipe(FILES, "character", strip=True)
+    def recipe(self) -> TokenRecipe:
+        return TokenRecipe(FILES, "character", strip=True)

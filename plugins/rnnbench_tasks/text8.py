@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from rnnbench.contract import Metric, Source, setting
 from rnnbench.data.tasks.language import LanguageModel
-from rnnbench.data.text.files import Recipe
+from rnnbench.data.text.files import TokenRecipe
 
 _TEXT8 = Source(
     name="text8",
@@ -58,5 +58,5 @@ class Text8(LanguageModel):
     def sources(self) -> tuple[Source, ...]:
         return (_TEXT8,)
 
-    def recipe(self) -> Recipe:
-        return Recipe(("text8",), "character", shares=(0.05, 0.05))
+    def recipe(self) -> TokenRecipe:
+        return TokenRecipe(("text8",), "character", shares=(0.05, 0.05))

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from rnnbench.contract import Metric, Source, setting
 from rnnbench.data import own_file
 from rnnbench.data.tasks.language import LanguageModel
-from rnnbench.data.text.files import Recipe
+from rnnbench.data.text.files import TokenRecipe
 from rnnbench.data.text.tokens import Subwords
 
 
@@ -113,9 +113,9 @@ class TextLM(LanguageModel):
     def sources(self) -> tuple[Source, ...]:
         return self._files
 
-    def recipe(self) -> Recipe:
+    def recipe(self) -> TokenRecipe:
         names = tuple(name for source in self._files for name in source.files)
-        return Recipe(
+        return TokenRecipe(
             names,
             self.unit,
             shares=(0.0, 0.0) if self.valid else (self.valid_share, self.test_share),

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from rnnbench.contract import Metric, Source, setting
 from rnnbench.data.tasks.language import LanguageModel
-from rnnbench.data.text.files import Recipe
+from rnnbench.data.text.files import TokenRecipe
 
 _SHAKESPEARE = Source(
     name="tiny-shakespeare",
@@ -57,5 +57,5 @@ class TinyShakespeare(LanguageModel):
     def sources(self) -> tuple[Source, ...]:
         return (_SHAKESPEARE,)
 
-    def recipe(self) -> Recipe:
-        return Recipe(("input.txt",), "character", shares=(0.05, 0.05))
+    def recipe(self) -> TokenRecipe:
+        return TokenRecipe(("input.txt",), "character", shares=(0.05, 0.05))

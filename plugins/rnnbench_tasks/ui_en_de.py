@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnbench.contract import Data, Port, Source, setting
 from rnnbench.data import DataError, Pairs, Subwords, prepare, ragged
-from rnnbench.data.tasks.translation import SPLITS, Translation
+from rnnbench.data.tasks.translation import SPLITS, TranslationTask
 from rnnbench_tasks._interface_strings import short_pairs, strings_of
 
 _STRINGS = strings_of("homeassistant", "en", "de")
@@ -19,7 +19,7 @@ _LANGUAGES = ("en", "de")
 
 
 @dataclass(frozen=True)
-class UiEnDe(Translation):
+class UiEnDe(TranslationTask):
     """Translate short user-interface strings from English to German, or back.
 
     Strings of Home Assistant's integrations that have the same key in both languages, on one

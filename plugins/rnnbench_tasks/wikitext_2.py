@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from rnnbench.contract import Metric, Source
 from rnnbench.data.tasks.language import LanguageModel
-from rnnbench.data.text.files import Recipe
+from rnnbench.data.text.files import TokenRecipe
 
 _FILES = ("train.txt", "valid.txt", "test.txt")
 _WIKITEXT = Source(
@@ -58,5 +58,5 @@ class WikiText2(LanguageModel):
     def sources(self) -> tuple[Source, ...]:
         return (_WIKITEXT,)
 
-    def recipe(self) -> Recipe:
-        return Recipe(_FILES, "word")
+    def recipe(self) -> TokenRecipe:
+        return TokenRecipe(_FILES, "word")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rnnbench.contract import Batch, Data, Kind, Metric, Port, Prediction, Source, Task, setting
 from rnnbench.data import DataError, Pairs, Subwords, prepare, ragged
-from rnnbench.data.tasks.translation import SPLITS, Translation
+from rnnbench.data.tasks.translation import SPLITS, TranslationTask
 from rnnbench.metrics import base as meters
 from rnnbench_tasks._interface_strings import short_pairs, strings_of
 
@@ -39,7 +39,7 @@ class WordOrdering(Task):
     """
 
     kind: ClassVar[Kind] = Kind.VEC_TO_SEQ
-    metrics: ClassVar[tuple[Metric, ...]] = Translation.metrics
+    metrics: ClassVar[tuple[Metric, ...]] = TranslationTask.metrics
     selection: ClassVar[str] = "bleu"
     recommended: ClassVar[Mapping[str, Any]] = {
         "optimizer.batch": 64,

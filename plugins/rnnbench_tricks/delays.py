@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Cell, State, Trick, setting
-from rnnbench.nn.cells.gate_wrappers import GateWrapper, Remembering, wrap_gates
+from rnnbench.nn.cells.gate_wrappers import GateWrapper, StatefulGateWrapper, wrap_gates
 
 
-class DelaysCell(Remembering):
+class DelaysCell(StatefulGateWrapper):
     """Adds W_d h_{t-d}; it remembers h_{t-d} … h_{t-2} side by side, oldest first."""
 
     def __init__(self, inner: Cell, delay: int):

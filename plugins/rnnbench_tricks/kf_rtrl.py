@@ -14,8 +14,8 @@ from rnnbench.nn import Embed
 from rnnbench.nn.cells.gated import GatedCell
 from rnnbench.nn.estimators.forward_mode import Gradients, Online, Step, add
 from rnnbench.nn.estimators.observe_cells import (
-    Glimpse,
-    Reading,
+    CellObservation,
+    EmbeddingObservation,
     gated_cells,
     has_own_weights,
     sums_its_products,
@@ -108,10 +108,10 @@ class KFRTRL(Online):
 
 
 def factors(
-    part: nn.Module, saw: Glimpse | Reading
+    part: nn.Module, saw: CellObservation | EmbeddingObservation
 ) -> tuple[list[tuple[nn.Parameter, slice]], Tensor, Tensor]:
     """Parameters with their columns of W, ĥ (B, M), and the activation W ĥ (B, 1, G)."""
-    if isinstance(saw, Reading):
+    if isinstance(saw, EmbeddingObservation):
         assert isinstance(part, Embed)
         wide = saw.x_BV.shape[1]
         columns: list[tuple[Any, slice]] = [(part.map.weight, slice(0, wide))]

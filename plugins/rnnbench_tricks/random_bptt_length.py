@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from rnnbench.contract import (
     Estimator,
-    Learning,
+    EstimatorInput,
     Refusal,
     State,
     Task,
@@ -78,7 +78,7 @@ class RandomBpttLength(Trick):
         return max(self.shortest, round(mean + self.deviation * float(normal)))
 
 
-def learn(trick: RandomBpttLength, learning: Learning) -> State:
+def learn(trick: RandomBpttLength, learning: EstimatorInput) -> State:
     """Learn from a batch in pieces; see `RandomBpttLength`.
 
     Raises:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract import Cell, State, Trick, setting
-from rnnbench.nn.cells.gate_wrappers import GateWrapper, Remembering, wrap_gates
+from rnnbench.nn.cells.gate_wrappers import GateWrapper, StatefulGateWrapper, wrap_gates
 
 
-class BatchNormCell(Remembering):
+class BatchNormCell(StatefulGateWrapper):
     """Normalises both products over the rows of a batch; it remembers how many steps were made.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from rnnbench.contract import Batch, Estimator, Learning, Result, State, Trick, setting
+from rnnbench.contract import Batch, Estimator, EstimatorInput, Result, State, Trick, setting
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class SAM(Trick):
         return () if self.rho == 0 else super().sites()
 
     def estimator(self, inner: Estimator) -> Estimator:
-        def ascend_then_descend(learning: Learning) -> State:
+        def ascend_then_descend(learning: EstimatorInput) -> State:
             model = learning.model
             with torch.random.fork_rng(_devices(model)):  # puts the generators back afterwards
                 final = inner(learning)
@@ -65,7 +65,7 @@ class SAM(Trick):
         return ascend_then_descend
 
 
-def _unreported(learning: Learning) -> Any:
+def _unreported(learning: EstimatorInput) -> Any:
     """`learning.forward` for another look at the same targets."""
 
     def forward(

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
-from rnnbench.contract import Cell, Estimator, Learning, Refusal, State, Task, Trick, setting
+from rnnbench.contract import Cell, Estimator, EstimatorInput, Refusal, State, Task, Trick, setting
 from rnnbench.nn import Stack
 from rnnbench.nn.cells.gate_names import innermost_cells
 from rnnbench_tricks._shortcuts import ShortcutCell
@@ -118,7 +118,7 @@ class SparseAttentiveBacktracking(Trick):
         return partial(learn, self, inner)
 
 
-def learn(trick: SparseAttentiveBacktracking, inner: Estimator, learning: Learning) -> State:
+def learn(trick: SparseAttentiveBacktracking, inner: Estimator, learning: EstimatorInput) -> State:
     """Back-propagation that stops every k_trunc steps.
 
     Raises:

@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 from rnnbench.contract import (
     Batch,
     Estimator,
-    Learning,
+    EstimatorInput,
     Refusal,
     State,
     Task,
@@ -77,7 +77,7 @@ class TBPTT(Trick):
         return partial(learn, self.name, self.k1, self.k2 or self.k1, inner)
 
 
-def learn(name: str, k1: int, k2: int, inner: Estimator, learning: Learning) -> State:
+def learn(name: str, k1: int, k2: int, inner: Estimator, learning: EstimatorInput) -> State:
     """Learn from a batch in stretches of k1 steps; see `TBPTT`.
 
     Raises:
@@ -118,7 +118,7 @@ def remember(memory: dict[str, Any], part: Batch) -> None:
         memory[name] = torch.cat([memory[name], new], 1) if name in memory else new
 
 
-def reread(learning: Learning, state: State, steps: int) -> State:
+def reread(learning: EstimatorInput, state: State, steps: int) -> State:
     """The present state, as the present weights make it of so many steps of the past.
 
     Args:

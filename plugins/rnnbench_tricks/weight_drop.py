@@ -11,7 +11,12 @@ from torch.nn import functional as F
 
 from rnnbench.contract import Refusal, Task, Trick, setting
 from rnnbench.nn.cells.gate_names import innermost_cells
-from rnnbench.nn.temporary_weights import Stand, in_training_passes, refuse_watched, weights
+from rnnbench.nn.temporary_weights import (
+    TemporaryWeight,
+    in_training_passes,
+    refuse_watched,
+    weights,
+)
 
 MATRIX = "weight_h"
 
@@ -51,7 +56,7 @@ class WeightDrop(Trick):
         in_training_passes(model, self.dropped)
         return model
 
-    def dropped(self, model: nn.Module) -> Iterator[Stand]:
+    def dropped(self, model: nn.Module) -> Iterator[TemporaryWeight]:
         refuse_watched(self.name, model)
         for module, name, value in weights(model, MATRIX):
-            yield Stand(module, name, F.dropout(value, self.rate))
+            yield TemporaryWeight(module, name, F.dropout(value, self.rate))

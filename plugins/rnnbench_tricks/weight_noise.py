@@ -10,7 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract import Task, Trick, setting
-from rnnbench.nn.temporary_weights import Stand, in_training_passes, refuse_watched, weights
+from rnnbench.nn.temporary_weights import (
+    TemporaryWeight,
+    in_training_passes,
+    refuse_watched,
+    weights,
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class WeightNoise(Trick):
         in_training_passes(model, self.noisy)
         return model
 
-    def noisy(self, model: nn.Module) -> Iterator[Stand]:
+    def noisy(self, model: nn.Module) -> Iterator[TemporaryWeight]:
         refuse_watched(self.name, model)
         drawn: dict[Tensor, Tensor] = {}  # a parameter in two places has one noise
         for module, name, value in weights(model):
@@ -50,4 +55,4 @@ class WeightNoise(Trick):
                 continue
             if p not in drawn:
                 drawn[p] = self.deviation * torch.randn_like(p)
-            yield Stand(module, name, value + drawn[p])
+            yield TemporaryWeight(module, name, value + drawn[p])

@@ -17,7 +17,7 @@ import torch
 
 from rnnbench.contract import Data, Task
 from rnnbench.data import status
-from rnnbench.registry.registry import load, scan
+from rnnbench.registry.registry import discover, load
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     print(f"{'task':<20}{'batch':>7}{'rows':>9}{'padding':>10}{'shuffled':>10}")
-    for name in arguments.task or sorted(scan()[0]["tasks"]):
+    for name in arguments.task or sorted(discover()[0]["tasks"]):
         cls = load("tasks", name)
         if not arguments.task and _needs_settings(cls):
             continue

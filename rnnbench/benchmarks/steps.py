@@ -21,7 +21,7 @@ from rnnbench.training.determinism import configure
 from rnnbench.training.lightning_module import PACK, Training, fit
 from rnnbench.training.loader import Position
 from rnnbench.training.logs import Telemetry
-from rnnbench.training.train_step import Tricks, assemble, make_optimizer
+from rnnbench.training.train_step import TrickFold, assemble, make_optimizer
 
 SIZES = {"small": 32, "medium": 96, "large": 192}  # hidden units
 
@@ -82,8 +82,8 @@ def plain(spec: RunSpec, trainer: Trainer) -> float:
     with tempfile.TemporaryDirectory() as folder:
         source = Training(spec, trainer, Path(folder), Telemetry(spec, trainer, Path(folder), None))
     device = torch.device("cuda" if trainer.accelerator == "gpu" else "cpu")
-    model = assemble(source.architecture, source.task, Tricks()).to(device)
-    optimizer = make_optimizer(spec.optimizer, model.parameters(), Tricks())
+    model = assemble(source.architecture, source.task, TrickFold()).to(device)
+    optimizer = make_optimizer(spec.optimizer, model.parameters(), TrickFold())
     at, state, began = Position(), None, 0.0
     assert spec.budget.steps is not None
     for step in range(spec.budget.steps):

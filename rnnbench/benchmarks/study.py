@@ -17,12 +17,12 @@ from pathlib import Path
 from rnnbench.registry.registry import FieldSchema
 from rnnbench.results.database import open_database
 from rnnbench.spec.run_spec import Budget, Optimizer, PluginSpec, RunSpec
-from rnnbench.sweep.cell_search import CellRun
+from rnnbench.sweep.cell_search import CellSearch
 from rnnbench.sweep.engines.protocol import Ending
-from rnnbench.sweep.file.sweep import Cell, parse_sweep
+from rnnbench.sweep.file.sweep import GridCell, parse_sweep
 from rnnbench.sweep.ledger.ledger import Ledger
 from rnnbench.sweep.ledger.process_identity import identity
-from rnnbench.sweep.plan import Bench, Places, plan_cells
+from rnnbench.sweep.plan import Places, PluginAccess, plan_cells
 from rnnbench.sweep.search.dimensions import Params
 from rnnbench.sweep.search.optuna_export import Copies
 
@@ -55,8 +55,8 @@ def text_of(sampler: str, trials: int) -> str:
     return SWEEP.format(trials=trials, sampler=sampler, space=", ".join(entries))
 
 
-def bench_of_nothing() -> Bench:
-    return Bench(_fields, _compose, lambda s: None, ValueError, _lower)
+def bench_of_nothing() -> PluginAccess:
+    return PluginAccess(_fields, _compose, lambda s: None, ValueError, _lower)
 
 
 def measure(sampler: str, trials: int, root: Path) -> None:
@@ -68,7 +68,7 @@ def measure(sampler: str, trials: int, root: Path) -> None:
     spent = {"ask": 0.0, "end": 0.0, "ledger": 0.0}
     done = 0
     with ledger.driving(), closing(Copies(root / "studies.db")) as copies:
-        cell = CellRun(
+        cell = CellSearch(
             plan, sweep, [], ledger=ledger, bench=bench, copies=copies, at=lambda _: None
         )
         for mark in [m for m in MARKS if m < trials] + [trials]:
@@ -115,7 +115,7 @@ def _fields(kind: str, name: str) -> dict[str, FieldSchema]:
     return {k: FieldSchema(k, type_, type_(1)) for k, type_ in SETTINGS.items()}
 
 
-def _compose(cell: Cell, settings: Params, places: Places, seed: int, test: bool) -> RunSpec:
+def _compose(cell: GridCell, settings: Params, places: Places, seed: int, test: bool) -> RunSpec:
     own = {k.rpartition(".")[2]: v for k, v in settings.items()}
     architecture = PluginSpec("nothing", 1, tuple(own.items()))
     task = PluginSpec("nothing", 1)

@@ -70,10 +70,10 @@ def leaderboard(task: str | None, root: Path, attribution: bool, as_json: bool, 
                 page: Path | None, centre: Any, interval: Any, test: Any,
                 **sections: Any) -> None:  # fmt: skip
     """Who wins, who ties, at what cost: every task's table, or TASK's."""
-    from rnnbench.cli.actions.leaderboard import Asked, leaderboard_command
+    from rnnbench.cli.actions.leaderboard import BoardRequest, leaderboard_command
     from rnnbench.stats import Method
 
-    asked = Asked(**sections, method=Method(centre, interval, test))
+    asked = BoardRequest(**sections, method=Method(centre, interval, test))
     leaderboard_command(task, root, as_json, as_csv, page, attribution, asked)
 
 

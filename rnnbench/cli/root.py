@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 
-class Place(click.Path):
+class FolderOrAddress(click.Path):
     """A folder as a Path, or an address as text."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
@@ -19,8 +19,9 @@ class Place(click.Path):
 
 
 RESULTS = click.option(
-    "--out", "root", type=Place(path_type=Path, file_okay=False), envvar="RNNBENCH_RESULTS",
-    default=Path("rnnbench-results"), show_default=True, show_envvar=True,
+    "--out", "root", type=FolderOrAddress(path_type=Path, file_okay=False),
+    envvar="RNNBENCH_RESULTS", show_envvar=True,
+    default=Path("rnnbench-results"), show_default=True,
     help="Folder of results, or an address such as s3://bucket/results.",
 )  # fmt: skip
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnnbench.contract.architecture import Architecture, Backbone, Cell, detach
-    from rnnbench.contract.estimation import Learning, WrappedOptimizer
+    from rnnbench.contract.estimation import EstimatorInput, WrappedOptimizer
     from rnnbench.contract.plugin import Plugin
     from rnnbench.contract.settings import setting
-    from rnnbench.contract.task import Data, Items, Meter, Metric, Source, Task
+    from rnnbench.contract.task import Data, ItemScores, Meter, Metric, Source, Task
     from rnnbench.contract.trick import SITES, Estimator, Trick
     from rnnbench.contract.types import (
         Batch,
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 _HOME = {
     "architecture": ("Architecture", "Backbone", "Cell", "detach"),
-    "estimation": ("Learning", "WrappedOptimizer"),
+    "estimation": ("EstimatorInput", "WrappedOptimizer"),
     "plugin": ("Plugin",),
     "settings": ("setting",),
-    "task": ("Data", "Items", "Meter", "Metric", "Source", "Task"),
+    "task": ("Data", "ItemScores", "Meter", "Metric", "Source", "Task"),
     "trick": ("SITES", "Estimator", "Trick"),
     "types": (
         "Batch", "Distribution", "Kind", "Layout", "Moment", "Port", "Prediction", "Refusal",
@@ -46,10 +46,33 @@ _HOME = {
 }  # fmt: skip
 
 __all__ = [
-    "Architecture", "Backbone", "Batch", "Cell", "Data", "Distribution", "Estimator", "Kind",
-    "Items", "Layout", "Learning", "Meter", "Metric", "Moment", "Plugin", "Port", "Prediction",
-    "Refusal", "Result", "SITES", "Source", "State", "Task", "Trick", "WrappedOptimizer",
-    "detach", "setting",
+    "SITES",
+    "Architecture",
+    "Backbone",
+    "Batch",
+    "Cell",
+    "Data",
+    "Distribution",
+    "Estimator",
+    "EstimatorInput",
+    "ItemScores",
+    "Kind",
+    "Layout",
+    "Meter",
+    "Metric",
+    "Moment",
+    "Plugin",
+    "Port",
+    "Prediction",
+    "Refusal",
+    "Result",
+    "Source",
+    "State",
+    "Task",
+    "Trick",
+    "WrappedOptimizer",
+    "detach",
+    "setting",
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from rnnbench.contract.types import Batch, Moment, Result, State
 
 
 @dataclass
-class Learning:
+class EstimatorInput:
     """One training batch, as an estimator of the gradient sees it.
 
     An estimator leaves gradients in `.grad` of the model's parameters and returns the model's

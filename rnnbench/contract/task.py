@@ -76,7 +76,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Items:
+class ItemScores:
     """What each item of a split adds to a metric, so that two runs can be compared item by item.
 
     Attributes:
@@ -111,7 +111,7 @@ class Meter:
         """Every metric that the task declares, by name."""
         raise NotImplementedError
 
-    def items(self, metric: str) -> Items | None:
+    def items(self, metric: str) -> ItemScores | None:
         """What each item added to a metric; None (the default): it is no sum over items.
 
         Items are independent of each other, such as sentences. Windows that overlap are not.

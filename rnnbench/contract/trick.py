@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract.architecture import Cell
-from rnnbench.contract.estimation import Learning
+from rnnbench.contract.estimation import EstimatorInput
 from rnnbench.contract.plugin import Plugin
 from rnnbench.contract.types import Batch, Moment, Result, State
 
@@ -20,7 +20,7 @@ SITES = (
     "cell", "model", "batch", "feed", "loss", "gradient", "estimator", "optimizer", "evaluation",
 )  # fmt: skip
 
-Estimator = Callable[[Learning], State]
+Estimator = Callable[[EstimatorInput], State]
 
 
 class Trick(Plugin):

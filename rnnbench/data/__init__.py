@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rnnbench.data.batches import Generated, Items, Pairs, Stream
     from rnnbench.data.fetch.cached_folders import DataError
     from rnnbench.data.fetch.sources import (
-        Status,
+        SourceStatus,
         data_version,
         fetch,
         folder,
@@ -35,17 +35,45 @@ _HOME = {
     "text.ngrams": ("KneserNey", "add_one_nats"),
     "prepared": ("Streamed", "prepare"),
     "series.series": ("Series",),
-    "fetch.sources": ("Status", "data_version", "fetch", "folder", "own_file", "status", "verify"),
+    "fetch.sources": (
+        "SourceStatus",
+        "data_version",
+        "fetch",
+        "folder",
+        "own_file",
+        "status",
+        "verify",
+    ),
     "fetch.cached_folders": ("DataError",),
     "text.tokens": ("Characters", "Subwords", "ragged"),
     "series.windows": ("Windows",),
 }
 
 __all__ = [
-    "Characters", "DataError", "Generated", "Items", "Pairs", "Series", "Status", "Stream",
-    "Streamed", "Subwords", "Windows", "add_one_nats", "calendar_features", "data_version",
-    "fetch", "folder", "KneserNey", "naive_scores", "own_file", "prepare", "ragged",
-    "status", "time_of_year", "verify",
+    "Characters",
+    "DataError",
+    "Generated",
+    "Items",
+    "KneserNey",
+    "Pairs",
+    "Series",
+    "SourceStatus",
+    "Stream",
+    "Streamed",
+    "Subwords",
+    "Windows",
+    "add_one_nats",
+    "calendar_features",
+    "data_version",
+    "fetch",
+    "folder",
+    "naive_scores",
+    "own_file",
+    "prepare",
+    "ragged",
+    "status",
+    "time_of_year",
+    "verify",
 ]  # fmt: skip
 
 

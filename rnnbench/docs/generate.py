@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import rnnbench
-from rnnbench.registry.registry import KINDS, FieldSchema, scan, schema
+from rnnbench.registry.registry import KINDS, FieldSchema, discover, schema
 from rnnbench.results.record import FAILED, FINAL, Status
 from rnnbench.spec.run_spec import Budget, Optimizer, Trainer
 
@@ -53,7 +53,7 @@ def plugins() -> str:
     parts = []
     for kind in KINDS:
         parts.append(f"## {kind.capitalize()}")
-        for item in scan()[0][kind].values():
+        for item in discover()[0][kind].values():
             if item.distribution != "rnnbench":
                 continue
             found = schema(kind, item.name)
@@ -111,7 +111,7 @@ def sites() -> str:
     from rnnbench.contract import SITES, Trick
 
     users: dict[str, list[str]] = {site: [] for site in SITES}
-    for item in scan()[0]["tricks"].values():
+    for item in discover()[0]["tricks"].values():
         for site in schema("tricks", item.name).sites if item.distribution == "rnnbench" else ():
             users[site].append(f"`{item.name}`")
     rows = []

@@ -23,7 +23,7 @@ from rnnbench.leaderboard.protocol_text import (
     provenance_in_words,
     why_apart,
 )
-from rnnbench.leaderboard.row import curve_metric_of, row_of
+from rnnbench.leaderboard.row import curve_metric_of, make_row
 from rnnbench.leaderboard.types import Board, Row
 from rnnbench.results.record import Record, Status
 from rnnbench.spec.run_spec import RunSpec
@@ -146,7 +146,7 @@ def _board(records: list[Record], divided: bool, method: Method) -> Board:
     made: list[tuple[Row, list[float]]] = []
     used: list[Record] = []
     for found in group(records):
-        row, chosen = row_of(found, headline, baselines, curve_metric, method)
+        row, chosen = make_row(found, headline, baselines, curve_metric, method)
         made.append((row, list(row.values)))
         used.extend(chosen)
     rows = _ranked([(row, sample) for row, sample in made if row.kind == "ranked"], higher, method)

@@ -32,7 +32,7 @@ FRONT = ".front-"  # in the study of a compromise, between its cell and its tria
 Setting = tuple[int, str]  # place of the plugin (0: the architecture), name of the setting
 
 
-class Told(Enum):
+class SettingStatus(Enum):
     """What a record says of a setting, where it says no value."""
 
     SEARCHED = "searched"
@@ -71,9 +71,9 @@ def group(records: Iterable[Record]) -> list[Group]:
         name, version = plugin
         words = [f"version {version}"] if len(versions[name]) > 1 else []
         words += [
-            f"{setting} searched" if value is Told.SEARCHED else f"{setting}={value}"
+            f"{setting} searched" if value is SettingStatus.SEARCHED else f"{setting}={value}"
             for (at, setting), value in told
-            if at == place and value is not Told.NOT
+            if at == place and value is not SettingStatus.NOT
         ]
         return f"{name} ({', '.join(words)})" if words else name
 
@@ -123,7 +123,9 @@ def _divided(
         own = [dict(p.settings) for p in _plugins(record.spec)]
         searched = varied.get(record.study or "", set())
         told = tuple(
-            Told.SEARCHED if (place, name) in searched else own[place].get(name, Told.NOT)
+            SettingStatus.SEARCHED
+            if (place, name) in searched
+            else own[place].get(name, SettingStatus.NOT)
             for place, name in divide
         )
         rows[told].append(record)

@@ -43,7 +43,7 @@ class FrontPoint:
 
 
 @dataclass(frozen=True)
-class Front:
+class ParetoFront:
     """Quality against one cost.
 
     Attributes:
@@ -58,7 +58,7 @@ class Front:
     points: tuple[FrontPoint, ...]
 
 
-def fronts(board: Board) -> tuple[Front, ...]:
+def fronts(board: Board) -> tuple[ParetoFront, ...]:
     """Quality against each cost that two rows or more know, and that is not the same for all."""
     found = []
     for cost, (label, unit) in COST_NAMES.items():
@@ -69,7 +69,9 @@ def fronts(board: Board) -> tuple[Front, ...]:
         if len(rows) < 2 or max(values) - min(values) <= ALIKE * max(values):
             continue
         points = [_point(row, rows, cost, board.higher_is_better) for row in rows]
-        found.append(Front(cost, label, unit, tuple(sorted(points, key=lambda p: (p.cost, p.row)))))
+        found.append(
+            ParetoFront(cost, label, unit, tuple(sorted(points, key=lambda p: (p.cost, p.row))))
+        )
     return tuple(found)
 
 

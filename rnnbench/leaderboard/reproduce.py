@@ -87,7 +87,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Report:
+class ReproductionReport:
     """What came of a recipe."""
 
     recipe: Recipe
@@ -177,7 +177,7 @@ def _expected(text: YamlText, index: int, given: Any) -> Expected:
     )  # fmt: skip
 
 
-def judge(recipe: Recipe, boards: Sequence[Board]) -> Report:
+def judge(recipe: Recipe, boards: Sequence[Board]) -> ReproductionReport:
     """Set the published figures beside the boards of the recipe's sweep.
 
     Raises:
@@ -197,7 +197,7 @@ def judge(recipe: Recipe, boards: Sequence[Board]) -> Report:
         outcome = "qualitative"
     else:
         outcome = "missed"
-    return Report(recipe, outcome, found, order)
+    return ReproductionReport(recipe, outcome, found, order)
 
 
 def _beside(recipe: Recipe, expected: Expected, boards: Sequence[Board]) -> Found:

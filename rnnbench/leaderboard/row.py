@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from rnnbench.leaderboard.grouping import Group
-from rnnbench.leaderboard.types import Failure, Margin, Point, Row
+from rnnbench.leaderboard.types import CurvePoint, Failure, Margin, Row
 from rnnbench.results.record import COSTS, FAILED, Record, Status
 from rnnbench.results.sharing.origin import DIFFERS, UNVERIFIED, state_of
 from rnnbench.spec.run_spec import RunSpec
@@ -21,7 +21,7 @@ REASONS = 3  # of a row's failures of one kind that are told
 CONFIGURATION = ("architecture", "tricks", "optimizer")  # what a row's settings tell of its spec
 
 
-def row_of(
+def make_row(
     group: Group,
     headline: dict[str, Any],
     baselines: dict[str, float],
@@ -197,14 +197,14 @@ def _failures(failed: list[Record]) -> tuple[Failure, ...]:
     return tuple(told)
 
 
-def _curve(runs: Sequence[Record], metric: str) -> tuple[Point, ...]:
+def _curve(runs: Sequence[Record], metric: str) -> tuple[CurvePoint, ...]:
     by_step: dict[int, list[float]] = defaultdict(list)
     for record in runs:
         for step, _seconds, values in record.curve:
             if values.get(metric) is not None:
                 by_step[step].append(values[metric])
     return tuple(
-        Point(step, math.fsum(values) / len(values), min(values), max(values))
+        CurvePoint(step, math.fsum(values) / len(values), min(values), max(values))
         for step, values in sorted(by_step.items())
         if len(values) == len(runs)  # else a mean would be over those that lasted
     )

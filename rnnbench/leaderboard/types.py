@@ -38,7 +38,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """A validation: mean, least and greatest over the seeds."""
 
     step: int
@@ -106,7 +106,7 @@ class Row:
     pruned: int = 0
     config_id: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
-    curve: tuple[Point, ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
     examples: tuple[dict[str, str], ...] = ()
     marks: tuple[str, ...] = ()
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from rnnbench.contract import Batch, Items, Meter, Prediction
+from rnnbench.contract import Batch, ItemScores, Meter, Prediction
 
 __all__ = ["Accuracy", "ForecastErrors", "LanguageModelling", "MeanSquaredError", "Translation"]
 
@@ -83,8 +83,8 @@ class Accuracy(_Sums):
     def compute(self) -> dict[str, float]:
         return {"accuracy": self.right / self.counted()}
 
-    def items(self, metric: str) -> Items | None:
-        return Items("row", "ratio", self.rows) if metric == "accuracy" else None
+    def items(self, metric: str) -> ItemScores | None:
+        return ItemScores("row", "ratio", self.rows) if metric == "accuracy" else None
 
 
 class MeanSquaredError(_Sums):
@@ -203,7 +203,7 @@ class Translation(_Sums):
         self.signature = f"BLEU|{bleu.get_signature()} chrF2|{chrf.get_signature()}"
         return values
 
-    def items(self, metric: str) -> Items | None:
+    def items(self, metric: str) -> ItemScores | None:
         if metric != "bleu":
             return None
         from sacrebleu.metrics import BLEU
@@ -213,7 +213,7 @@ class Translation(_Sums):
             bleu.sentence_score(guess, [reference])
             for guess, reference in zip(self.guesses, self.references, strict=True)
         ]
-        return Items(
+        return ItemScores(
             "sentence", "bleu", [[f.sys_len, f.ref_len, *f.counts, *f.totals] for f in found]
         )
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from rnnbench.contract import Batch, Items, Meter, Prediction
+from rnnbench.contract import Batch, ItemScores, Meter, Prediction
 from rnnbench.nn.distributions import Forecaster
 
 __all__ = ["INTERVALS", "Forecasts"]
@@ -17,7 +17,7 @@ __all__ = ["INTERVALS", "Forecasts"]
 INTERVALS = (80, 90)  # per cent
 
 
-class Unit(Protocol):
+class WindowUnit(Protocol):
     """What the values of a batch mean; see `rnnbench.data.series.windows.Unit`."""
 
     @property
@@ -64,7 +64,7 @@ class Forecasts(Meter):
 
     def __init__(
         self,
-        unit: Callable[[Tensor], Unit],
+        unit: Callable[[Tensor], WindowUnit],
         series: int = 1,
         distribution: Forecaster | None = None,
         as_points: bool = False,
@@ -151,7 +151,7 @@ class Forecasts(Meter):
         extra = ("crps", *(f"coverage_{percent}" for percent in INTERVALS))
         return found | {name: self.totals[name] / count for name in extra if name in self.totals}
 
-    def items(self, metric: str) -> Items | None:
+    def items(self, metric: str) -> ItemScores | None:
         """Of several series; the windows of one overlap, so they are no items."""
         sums = {"mse": "squares", "mae": "absolutes", "mase": "scaled", "smape": "shares"}
         name = sums.get(metric, metric)
@@ -159,7 +159,7 @@ class Forecasts(Meter):
             return None
         table = torch.stack([self.of_series[name], self.of_series["count"]], 1)
         scale = 200.0 if metric == "smape" else 1.0
-        return Items("series", "ratio", table[table[:, 1] > 0].tolist(), scale)
+        return ItemScores("series", "ratio", table[table[:, 1] > 0].tolist(), scale)
 
     @staticmethod
     def _correlation(moments_6PV: Tensor) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from rnnbench.contract import Batch, Items, Meter, Prediction
+from rnnbench.contract import Batch, ItemScores, Meter, Prediction
 
 __all__ = ["Chunks", "ErrorRates", "Relatedness", "chunks", "edit_distance"]
 
@@ -58,10 +58,10 @@ class ErrorRates(Meter):
             "word_error_rate": self.wrong / self.words,
         }
 
-    def items(self, metric: str) -> Items | None:
+    def items(self, metric: str) -> ItemScores | None:
         if metric == "phoneme_error_rate":
-            return Items("word", "ratio", self.found)
-        return Items("word", "ratio", [(int(errors > 0), 1) for errors, _ in self.found])
+            return ItemScores("word", "ratio", self.found)
+        return ItemScores("word", "ratio", [(int(errors > 0), 1) for errors, _ in self.found])
 
 
 def edit_distance(one: Sequence[int], other: Sequence[int]) -> int:
@@ -118,8 +118,8 @@ class Chunks(Meter):
             "accuracy": self.right / self.count,
         }
 
-    def items(self, metric: str) -> Items | None:
-        return Items("sentence", "ratio", self.found) if metric == "f1" else None
+    def items(self, metric: str) -> ItemScores | None:
+        return ItemScores("sentence", "ratio", self.found) if metric == "f1" else None
 
 
 def chunks(tags: Sequence[str]) -> set[tuple[int, int, str]]:

@@ -11,7 +11,7 @@ from rnnbench.contract import Refusal
 from rnnbench.nn.cells.gated import GatedCell
 
 
-class Stand(NamedTuple):
+class TemporaryWeight(NamedTuple):
     """A tensor that stands in for a parameter of a module: `module.name`."""
 
     module: nn.Module
@@ -19,7 +19,7 @@ class Stand(NamedTuple):
     value: Tensor
 
 
-Stands = Callable[[nn.Module], Iterator[Stand]]
+Stands = Callable[[nn.Module], Iterator[TemporaryWeight]]
 
 
 def weights(model: nn.Module, name: str | None = None) -> Iterator[tuple[nn.Module, str, Tensor]]:

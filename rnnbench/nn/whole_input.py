@@ -10,7 +10,7 @@ from torch import Tensor
 from rnnbench.contract import Backbone, Refusal, State
 
 
-class Whole(Backbone):
+class WholeInputBackbone(Backbone):
     """A backbone that reads all of its input before it can say anything of some of it.
 
     Its state is None. `forward` of a subclass calls `refuse_state` first.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import platformdirs
 
-from rnnbench.registry.registry import Broken, Entry, scan
+from rnnbench.registry.registry import BrokenPlugin, Entry, discover
 from rnnbench.registry.schema_from_source import file_of
 from rnnbench.results.atomic_files import replace_file
 
@@ -22,9 +22,9 @@ LIMIT_SECONDS = 60
 MARK = "rnnbench probe: "
 
 
-def broken_plugins() -> tuple[Broken, ...]:
+def broken_plugins() -> tuple[BrokenPlugin, ...]:
     """What is broken: clashes and bad metadata at once, imports of others' plugins by trying."""
-    plugins, broken = scan()
+    plugins, broken = discover()
     others = [e for of in plugins.values() for e in of.values() if e.distribution != "rnnbench"]
     if not others:
         return broken
@@ -38,7 +38,9 @@ def broken_plugins() -> tuple[Broken, ...]:
         except OSError as error:
             print(f"rnnbench: not remembered which plugins import: {error}", file=sys.stderr)
     failed = [
-        Broken(e.kind, e.name, e.distribution, answers[_key(e)]) for e in others if answers[_key(e)]
+        BrokenPlugin(e.kind, e.name, e.distribution, answers[_key(e)])
+        for e in others
+        if answers[_key(e)]
     ]
     return (*broken, *failed)
 

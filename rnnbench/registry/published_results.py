@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rnnbench.registry.registry import Entry, scan
+from rnnbench.registry.registry import Entry, discover
 from rnnbench.spec.yaml_with_lines import YamlError, YamlText, read_yaml
 
 KNOWN = (
@@ -91,7 +91,7 @@ def published(task: str) -> tuple[Published, ...]:
     Raises:
         LiteratureError: the list cannot be read.
     """
-    entry = scan()[0]["tasks"].get(task)
+    entry = discover()[0]["tasks"].get(task)
     path = None if entry is None else file_of(entry)
     return () if path is None else read_published(path)
 

@@ -103,7 +103,7 @@ class Schema:
 
 
 @dataclass(frozen=True)
-class Broken:
+class BrokenPlugin:
     """An entry point or a whole distribution that cannot be used, and why."""
 
     kind: str
@@ -113,7 +113,7 @@ class Broken:
 
 
 @functools.cache
-def scan() -> tuple[dict[str, dict[str, Entry]], tuple[Broken, ...]]:
+def discover() -> tuple[dict[str, dict[str, Entry]], tuple[BrokenPlugin, ...]]:
     """All plugins by kind and name, and what is broken. Reads metadata only.
 
     A malformed distribution anywhere makes `importlib.metadata.entry_points` raise for all, so
@@ -123,7 +123,7 @@ def scan() -> tuple[dict[str, dict[str, Entry]], tuple[Broken, ...]]:
     """
     disabled, allowed = _names("RNNBENCH_DISABLE_PLUGINS"), _names("RNNBENCH_ALLOW_PLUGINS")
     found: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
-    broken: list[Broken] = []
+    broken: list[BrokenPlugin] = []
     seen: set[str] = set()
     for dist in metadata.distributions():
         name = "?"
@@ -139,7 +139,7 @@ def scan() -> tuple[dict[str, dict[str, Entry]], tuple[Broken, ...]]:
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
-            broken.append(Broken("", "", name, f"its metadata cannot be read: {error}"))
+            broken.append(BrokenPlugin("", "", name, f"its metadata cannot be read: {error}"))
             continue
         if name.lower() in disabled or (allowed and name.lower() not in {*allowed, "rnnbench"}):
             continue
@@ -149,7 +149,7 @@ def scan() -> tuple[dict[str, dict[str, Entry]], tuple[Broken, ...]]:
                 continue
             if kind not in KINDS:
                 reason = f"unknown group {point.group}; known: {', '.join(KINDS)}"
-                broken.append(Broken(kind, point.name, name, reason))
+                broken.append(BrokenPlugin(kind, point.name, name, reason))
                 continue
             entry = Entry(kind, point.name, point.value, name, version)
             rival = found[kind].get(entry.name)
@@ -162,7 +162,7 @@ def scan() -> tuple[dict[str, dict[str, Entry]], tuple[Broken, ...]]:
             )
             found[kind][entry.name] = first
             reason = f"the name is taken by {first.distribution}; rename its entry point"
-            broken.append(Broken(kind, entry.name, second.distribution, reason))
+            broken.append(BrokenPlugin(kind, entry.name, second.distribution, reason))
     return {k: dict(sorted(v.items())) for k, v in found.items()}, tuple(broken)
 
 
@@ -176,7 +176,7 @@ def entry(kind: str, name: str) -> Entry:
     Raises:
         PluginError: there is none; names the closest.
     """
-    plugins, broken = scan()
+    plugins, broken = discover()
     if name in plugins[kind]:
         return plugins[kind][name]
     singular = kind[:-1]

@@ -14,7 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rnnbench import __version__
-from rnnbench.registry.registry import KINDS, scan
+from rnnbench.registry.registry import KINDS, discover
 
 LONGEST = 32  # characters of a name: with more, lines of the generated code would be too long
 PART = re.compile(r"[a-z][a-z0-9]*")
@@ -93,7 +93,7 @@ def check_name(name: str) -> None:
             "test": "pytest would take its class for a test",
         }[parts[0]]
         raise ScaffoldError(f"{name!r}: {why}; leave {parts[0]!r} out")
-    plugins, broken = scan()
+    plugins, broken = discover()
     for kind in KINDS:
         if name in plugins[kind]:
             item = plugins[kind][name]

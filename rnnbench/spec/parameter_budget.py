@@ -12,7 +12,7 @@ from rnnbench.contract import Refusal
 from rnnbench.registry.registry import schema
 from rnnbench.spec.compose import SpecError, instantiate
 from rnnbench.spec.run_spec import PluginSpec, RunSpec
-from rnnbench.training.train_step import Tricks, assemble
+from rnnbench.training.train_step import TrickFold, assemble
 
 TOLERANCE = 0.05  # of the number asked for; widths are whole, so it is rarely met exactly
 WIDEST = 1 << 20
@@ -82,9 +82,9 @@ def parameters_of(spec: RunSpec) -> int:
     with torch.random.fork_rng(devices=[]):
         try:
             with torch.device("meta"):
-                model = assemble(architecture, task, Tricks(tricks))
+                model = assemble(architecture, task, TrickFold(tricks))
         except NotImplementedError:  # an initialisation that has no meta kernel
-            model = assemble(architecture, task, Tricks(tricks))
+            model = assemble(architecture, task, TrickFold(tricks))
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 

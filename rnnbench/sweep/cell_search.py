@@ -12,18 +12,24 @@ from rnnbench.results.record import FINAL, Record, Status
 from rnnbench.results.sharing.origin import stands_in
 from rnnbench.sweep.engines.protocol import Ending
 from rnnbench.sweep.file.sweep import Sweep
-from rnnbench.sweep.ledger.ledger import Ledger, LostSweepError, Row
-from rnnbench.sweep.plan import Bench, CellPlan
+from rnnbench.sweep.ledger.ledger import Ledger, LostSweepError, TrialRow
+from rnnbench.sweep.plan import CellPlan, PluginAccess
 from rnnbench.sweep.row_counts import Accounts
-from rnnbench.sweep.rows import INFEASIBLE, TELLS, RowMaker, known_trial
+from rnnbench.sweep.rows import INFEASIBLE, TELLS, TrialRows, known_trial
 from rnnbench.sweep.search.earlier_sweep import past_rows
-from rnnbench.sweep.search.objectives import Front, Gain, Point, complaints, objective_values
+from rnnbench.sweep.search.objectives import (
+    BestTrials,
+    Gain,
+    TrialPoint,
+    complaints,
+    objective_values,
+)
 from rnnbench.sweep.search.study import CellStudy, Copies, Known
 
 PUT_OFF_SECONDS = 0.5  # until a trial that was not to be had is tried again
 
 
-class CellRun:
+class CellSearch:
     """A cell that is not refused.
 
     Args:
@@ -42,10 +48,10 @@ class CellRun:
         self,
         plan: CellPlan,
         sweep: Sweep,
-        rows: Sequence[Row],
+        rows: Sequence[TrialRow],
         *,
         ledger: Ledger,
-        bench: Bench,
+        bench: PluginAccess,
         copies: Copies,
         at: Callable[[str], None],
     ) -> None:
@@ -54,14 +60,14 @@ class CellRun:
         self.trials = plan.trials
         self.ended_early: str | None = None
         self._seeds = sweep.search.seeds or (sweep.search.seed,)
-        self._maker = RowMaker(plan, sweep, bench)
+        self._maker = TrialRows(plan, sweep, bench)
         self._accounts = Accounts(len(self._seeds))
-        self._front, self._gain = Front(), Gain(sweep.search.stop)
+        self._front, self._gain = BestTrials(), Gain(sweep.search.stop)
         self._put_off: dict[str, float] = {}
         self._finals_planned = False
         self.in_flight: set[str] = set()  # keys that this driver's workers run
         self.started = 0  # by this driver; for fairness between cells
-        all_of: dict[int, list[Row]] = {}
+        all_of: dict[int, list[TrialRow]] = {}
         for row in sorted(rows, key=lambda r: (r.number, self._maker.place(r))):
             if row.stage == "search":
                 all_of.setdefault(row.number, []).append(row)
@@ -69,7 +75,7 @@ class CellRun:
             if row.stage == "final" or row.number < plan.trials:
                 self._accounts.enter(row)
         self._proposed = len(all_of)
-        past: dict[int, list[Row]] = {}
+        past: dict[int, list[TrialRow]] = {}
         for row in past_rows(sweep, plan, ledger.engine):
             past.setdefault(row.number, []).append(row)
         self.study = CellStudy(
@@ -101,7 +107,7 @@ class CellRun:
     # ------------------------------------------------------------------------- what there is
 
     @property
-    def rows(self) -> dict[str, Row]:
+    def rows(self) -> dict[str, TrialRow]:
         """By key, those that the sweep asks for."""
         return self._accounts.rows
 
@@ -111,17 +117,17 @@ class CellRun:
         return self._accounts.counts
 
     @property
-    def failed_rows(self) -> list[Row]:
+    def failed_rows(self) -> list[TrialRow]:
         return list(self._accounts.failed.values())
 
-    def search_rows(self) -> list[Row]:
+    def search_rows(self) -> list[TrialRow]:
         return [r for r in self.rows.values() if r.stage == "search"]
 
-    def counted_rows(self) -> list[Row]:
+    def counted_rows(self) -> list[TrialRow]:
         """The trials within the budget."""
         return self.search_rows()
 
-    def final_rows(self) -> list[Row]:
+    def final_rows(self) -> list[TrialRow]:
         return [r for r in self.rows.values() if r.stage == "final"]
 
     @property
@@ -155,7 +161,7 @@ class CellRun:
             return True
         return self._finals_planned and self._accounts.ended("final") == self.finals
 
-    def best(self) -> Row | None:
+    def best(self) -> TrialRow | None:
         """The finished trial with the best value, of those that break no constraint.
 
         Of equal ones the first; its value is the mean over the seeds of the search.
@@ -163,7 +169,7 @@ class CellRun:
         best = self._front.best
         return None if best is None else self._summary(best.number)
 
-    def front(self) -> list[Row]:
+    def front(self) -> list[TrialRow]:
         """The best, and, with several objectives, the other compromises that get final runs."""
         count = self.sweep.front if len(self._objectives) > 1 else 1
         return [self._summary(point.number) for point in self._front.spread(count)]
@@ -178,7 +184,7 @@ class CellRun:
 
     # ------------------------------------------------------------------------- what is next
 
-    def next(self) -> Row | None:
+    def next(self) -> TrialRow | None:
         """A trial to start: one that waits, or a new one; None: there is none for now.
 
         A new one can have ended already, where its configuration is refused or infeasible.
@@ -206,11 +212,11 @@ class CellRun:
         self._accounts.leave(idle)
         self.trials, self.ended_early = self._accounts.total("search"), reason
 
-    def put_off(self, row: Row) -> None:
+    def put_off(self, row: TrialRow) -> None:
         """It is not to be had now: its folder is in use, or its last owner may still live."""
         self._put_off[row.key] = time.monotonic() + PUT_OFF_SECONDS
 
-    def claim(self, row: Row, owner: str, above: int = 0) -> bool:
+    def claim(self, row: TrialRow, owner: str, above: int = 0) -> bool:
         """Take a trial for a worker, with an attempt above that of a record which is there."""
         if not self._ledger.claim(row, owner, above):
             self.put_off(row)
@@ -222,14 +228,14 @@ class CellRun:
         self._at("claimed")
         return True
 
-    def take_over(self, key: str) -> Row:
+    def take_over(self, key: str) -> TrialRow:
         """The row of a trial that a worker runs already, since before this object was made."""
         row = self.rows[key]
         self.in_flight.add(key)
         self._accounts.changed(row, flying=True)
         return row
 
-    def takes(self, record: Record, row: Row) -> bool:
+    def takes(self, record: Record, row: TrialRow) -> bool:
         """Whether the record that is there is the result of this trial, so that none is run.
 
         A run that another search pruned might have been let go on by this one; one that was
@@ -242,7 +248,7 @@ class CellRun:
             return ours and row.stage == "search"
         return record.status in FINAL
 
-    def report(self, row: Row, step: int, value: float) -> bool:
+    def report(self, row: TrialRow, step: int, value: float) -> bool:
         """A validation of a running trial; True: it is to be stopped."""
         if row.stage != "search" or len(self._seeds) > 1:
             return False
@@ -250,7 +256,7 @@ class CellRun:
 
     # ------------------------------------------------------------------------- how it ended
 
-    def end(self, row: Row, ending: Ending) -> None:
+    def end(self, row: TrialRow, ending: Ending) -> None:
         """Commit how a run ended, and only then tell the study.
 
         Raises:
@@ -295,7 +301,7 @@ class CellRun:
                 self._plan_seed(row)
         self._slim(row)
 
-    def give_back(self, row: Row, reason: str, died: bool = False) -> None:
+    def give_back(self, row: TrialRow, reason: str, died: bool = False) -> None:
         """The run did not end: it waits to be started again."""
         status = Status.CRASHED if died else Status.INTERRUPTED
         written = self._ledger.give_back(row, status=status, reason=reason, died=died)
@@ -325,32 +331,32 @@ class CellRun:
         if known.state == "done" and not any(v > 0 for v in known.violations.values()):
             first, *others = known.values
             losses = (-first if self.plan.higher_is_better else first, *others)
-            self._front.add(Point(number, losses))
+            self._front.add(TrialPoint(number, losses))
             loss = losses[0]
         self._gain.end(number, loss)
         if self._gain.verdict is not None:
             self.end_search(self._gain.verdict)
 
-    def _known(self, rows: Sequence[Row]) -> Known:
+    def _known(self, rows: Sequence[TrialRow]) -> Known:
         return known_trial(rows, self.sweep.search)
 
-    def _summary(self, number: int) -> Row:
+    def _summary(self, number: int) -> TrialRow:
         rows = self._accounts.of(number)
         if len(rows) == 1:
             return rows[0]
         return dataclasses.replace(rows[0], value=self._known(rows).values[0])
 
-    def _slim(self, row: Row) -> None:
+    def _slim(self, row: TrialRow) -> None:
         """Forget of a finished trial what only the ledger and the study need."""
         if row.stage == "search" and row.state in ("done", "pruned"):
             row.spec, row.curve, row.notes = "", [], {}
 
-    def _asked_for(self, row: Row) -> bool:
+    def _asked_for(self, row: TrialRow) -> bool:
         return row.stage == "search" or self._finals_planned
 
     # ------------------------------------------------------------------------- new rows
 
-    def _propose(self) -> Row:
+    def _propose(self) -> TrialRow:
         number, params = self.study.propose()
         self._proposed += 1
         self._at("asked")
@@ -371,7 +377,7 @@ class CellRun:
             self._tell(number)
         return row
 
-    def _plan_seed(self, before: Row) -> None:
+    def _plan_seed(self, before: TrialRow) -> None:
         """The next seed of a trial."""
         seed = self._seeds[len(self._accounts.of(before.number))]
         spec = self._maker.spec(before.params, seed, test=False)

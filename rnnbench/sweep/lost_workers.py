@@ -6,19 +6,19 @@ from typing import NamedTuple
 
 from rnnbench.results.record import Status
 from rnnbench.sweep.engines.protocol import Died
-from rnnbench.sweep.ledger.ledger import Row
+from rnnbench.sweep.ledger.ledger import TrialRow
 
 NODE_LOSSES = 20  # starts of a trial that may be lost with their nodes
 
 
-class Verdict(NamedTuple):
+class LostTrial(NamedTuple):
     """How the trial failed and why; status None: it is run again, and `text` says so."""
 
     status: Status | None
     text: str
 
 
-def judge(row: Row, event: Died, reason: str, retries: int) -> Verdict:
+def judge(row: TrialRow, event: Died, reason: str, retries: int) -> LostTrial:
     """Whether a trial that lost its worker is run again.
 
     A node that is lost is no fault of the trial, however often; but not without end. Memory would
@@ -30,14 +30,14 @@ def judge(row: Row, event: Died, reason: str, retries: int) -> Verdict:
     """
     deaths = row.deaths + (not event.lost)
     if event.too_large:
-        return Verdict(Status.OOM, reason)
+        return LostTrial(Status.OOM, reason)
     if event.lost and row.attempt < NODE_LOSSES:
-        return Verdict(None, f"node lost, {row.key} goes on elsewhere: its worker {reason}")
+        return LostTrial(None, f"node lost, {row.key} goes on elsewhere: its worker {reason}")
     if not event.lost and deaths <= retries:
-        return Verdict(None, f"worker lost, {row.key} is run again: its worker {reason}")
+        return LostTrial(None, f"worker lost, {row.key} is run again: its worker {reason}")
     if event.lost:
         what = f"was started {row.attempt} times and always lost with its node"
     else:
         times = {1: "once", 2: "twice"}.get(deaths, f"{deaths} times")
         what = f"killed its worker {times}"
-    return Verdict(Status.CRASHED, f"{what}; the last one {reason}")
+    return LostTrial(Status.CRASHED, f"{what}; the last one {reason}")

@@ -14,7 +14,7 @@ from rnnbench.registry.registry import FieldSchema, PluginError, did_you_mean
 from rnnbench.spec.run_spec import Budget, Optimizer, RunSpec, canonical_json
 from rnnbench.spec.yaml_with_lines import Place
 from rnnbench.sweep.file.compatibility import unsuitable_space
-from rnnbench.sweep.file.sweep import Cell, Search, Sweep, SweepError
+from rnnbench.sweep.file.sweep import GridCell, Search, Sweep, SweepError
 from rnnbench.sweep.search.cell_space import ELEMENT, cell_space, is_switch
 from rnnbench.sweep.search.dimensions import Dimension, Params, corners, grid_size
 from rnnbench.sweep.search.first_points import check_names, first_points
@@ -23,7 +23,7 @@ Places = Mapping[str, str]  # dotted name -> "file:line"
 
 
 @dataclass(frozen=True)
-class Bench:
+class PluginAccess:
     """What a sweep needs from the rest of rnnbench.
 
     Attributes:
@@ -38,14 +38,14 @@ class Bench:
     """
 
     fields: Callable[[str, str], Mapping[str, FieldSchema]]
-    compose: Callable[[Cell, Params, Places, int, bool], RunSpec]
+    compose: Callable[[GridCell, Params, Places, int, bool], RunSpec]
     check: Callable[[RunSpec], object]
     refusal: type[ValueError]
     higher_is_better: Callable[[RunSpec], bool]
     recommended: Callable[[str], Params] = lambda task: {}
 
 
-def standard_bench() -> Bench:
+def standard_bench() -> PluginAccess:
     """The installed plugins, composed and checked as single runs are. Imports torch."""
     from rnnbench.contract import Refusal
     from rnnbench.registry.registry import schema
@@ -55,7 +55,9 @@ def standard_bench() -> Bench:
     def fields(kind: str, name: str) -> Mapping[str, FieldSchema]:
         return schema(kind, name).fields
 
-    def composed(cell: Cell, settings: Params, places: Places, seed: int, test: bool) -> RunSpec:
+    def composed(
+        cell: GridCell, settings: Params, places: Places, seed: int, test: bool
+    ) -> RunSpec:
         parts = cell.task, cell.architecture, cell.tricks
         return resolve(compose(*parts, settings, seed=seed, test=test, places=places))
 
@@ -67,7 +69,7 @@ def standard_bench() -> Bench:
     def recommended(task: str) -> Params:
         return dict(schema("tasks", task).recommended)
 
-    return Bench(fields, composed, check_spec, Refusal, higher_is_better, recommended)
+    return PluginAccess(fields, composed, check_spec, Refusal, higher_is_better, recommended)
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class CellPlan:
         refused: why the combination cannot run; None: it can.
     """
 
-    cell: Cell
+    cell: GridCell
     study: str
     definition: dict[str, Any]
     fixed: Params
@@ -99,7 +101,7 @@ class CellPlan:
     lists: Params = dataclasses.field(default_factory=dict)
     start: tuple[Params, ...] = ()
 
-    def composed(self, bench: Bench, params: Params, seed: int, *, test: bool) -> RunSpec:
+    def composed(self, bench: PluginAccess, params: Params, seed: int, *, test: bool) -> RunSpec:
         """The run of a configuration.
 
         Raises:
@@ -109,7 +111,9 @@ class CellPlan:
         return bench.compose(cell, settings, self.places, seed, test)
 
 
-def arrange(cell: Cell, fixed: Params, lists: Params, params: Params) -> tuple[Cell, Params]:
+def arrange(
+    cell: GridCell, fixed: Params, lists: Params, params: Params
+) -> tuple[GridCell, Params]:
     """The cell and the settings of a configuration.
 
     Tricks that the search switched off are gone, with their settings, and elements of lists are
@@ -131,7 +135,7 @@ def arrange(cell: Cell, fixed: Params, lists: Params, params: Params) -> tuple[C
     return dataclasses.replace(cell, tricks=tricks), settings
 
 
-def plan_cells(sweep: Sweep, bench: Bench) -> list[CellPlan]:
+def plan_cells(sweep: Sweep, bench: PluginAccess) -> list[CellPlan]:
     """Compose and check every cell.
 
     Raises:
@@ -153,7 +157,7 @@ def plan_cells(sweep: Sweep, bench: Bench) -> list[CellPlan]:
     return plans
 
 
-def _fields(sweep: Sweep, cell: Cell, bench: Bench) -> dict[str, FieldSchema]:
+def _fields(sweep: Sweep, cell: GridCell, bench: PluginAccess) -> dict[str, FieldSchema]:
     """Every setting of a cell by its dotted name."""
     found: dict[str, FieldSchema] = {}
     for section, cls in (("optimizer", Optimizer), ("budget", Budget)):
@@ -173,7 +177,7 @@ def _fields(sweep: Sweep, cell: Cell, bench: Bench) -> dict[str, FieldSchema]:
 
 
 def _check_names(
-    sweep: Sweep, cells: Sequence[Cell], fields: Sequence[Mapping[str, FieldSchema]]
+    sweep: Sweep, cells: Sequence[GridCell], fields: Sequence[Mapping[str, FieldSchema]]
 ) -> None:
     """Refuse settings and entries of the space that no cell has."""
     wanted: list[tuple[Place, str, str | None]] = [
@@ -204,7 +208,9 @@ def _check_names(
             )  # fmt: skip
 
 
-def _plan(sweep: Sweep, cell: Cell, fields: Mapping[str, FieldSchema], bench: Bench) -> CellPlan:
+def _plan(
+    sweep: Sweep, cell: GridCell, fields: Mapping[str, FieldSchema], bench: PluginAccess
+) -> CellPlan:
     text, search = sweep.text, sweep.search
     fixed = {n: (v, place) for n, (v, place) in sweep.fixed(cell).items() if n in fields}
     space, lists = cell_space(sweep, cell, fields, fixed)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
-from rnnbench.sweep.cell_search import CellRun
-from rnnbench.sweep.file.sweep import Cell
+from rnnbench.sweep.cell_search import CellSearch
+from rnnbench.sweep.file.sweep import GridCell
 from rnnbench.sweep.ledger.requests import Busy
 from rnnbench.sweep.plan import CellPlan
 from rnnbench.training.stopping import exit_code
@@ -25,7 +25,7 @@ class CellTally:
         problem: why there are no final runs, where that is so.
     """
 
-    cell: Cell
+    cell: GridCell
     study: str
     trials: int = 0
     done: int = 0
@@ -54,7 +54,7 @@ class CellTally:
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedTrial:
     """A trial or final run that failed."""
 
     key: str
@@ -96,7 +96,7 @@ class Snapshot:
         cells = []
         for own in d["cells"]:
             rest = {k: v for k, v in own.items() if k not in ("task", "architecture", "tricks")}
-            cell = Cell(own["task"], own["architecture"], tuple(own["tricks"]))
+            cell = GridCell(own["task"], own["architecture"], tuple(own["tricks"]))
             cells.append(CellTally(cell=cell, **rest))
         rest = {n: d[n] for n in ("seconds", "per_minute", "seconds_left")}
         return cls(tuple(cells), **rest, busy=tuple(busy), paused=paused)
@@ -128,7 +128,7 @@ class SweepOutcome:
     taken: int
     lost_workers: int
     signal: int = 0
-    failures: tuple[Failure, ...] = field(default=())
+    failures: tuple[FailedTrial, ...] = field(default=())
 
     @property
     def refused(self) -> list[dict[str, Any]]:
@@ -196,7 +196,7 @@ class Silent:
         pass
 
 
-def tally(plan: CellPlan, run: CellRun | None, seeds: Sequence[int]) -> CellTally:
+def tally(plan: CellPlan, run: CellSearch | None, seeds: Sequence[int]) -> CellTally:
     """Count a cell; `run` is None where it is refused."""
     if run is None:
         return CellTally(plan.cell, plan.study, refused=plan.refused)
@@ -224,10 +224,10 @@ def tally(plan: CellPlan, run: CellRun | None, seeds: Sequence[int]) -> CellTall
     )
 
 
-def failures(runs: Sequence[CellRun]) -> tuple[Failure, ...]:
+def failures(runs: Sequence[CellSearch]) -> tuple[FailedTrial, ...]:
     """Every failed trial and final run, in order."""
     return tuple(
-        Failure(r.key, str(r.status), r.reason or "no reason was recorded")
+        FailedTrial(r.key, str(r.status), r.reason or "no reason was recorded")
         for run in runs
         for r in run.failed_rows
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from rnnbench.sweep.ledger.ledger import Row
+from rnnbench.sweep.ledger.ledger import TrialRow
 
 
 class Accounts:
@@ -24,21 +24,21 @@ class Accounts:
 
     def __init__(self, seeds: int) -> None:
         self.seeds = seeds
-        self.rows: dict[str, Row] = {}
+        self.rows: dict[str, TrialRow] = {}
         self.counts: Counter[tuple[str, str]] = Counter()
-        self.waiting: dict[str, Row] = {}
-        self.failed: dict[str, Row] = {}
-        self._trials: dict[int, list[Row]] = {}
+        self.waiting: dict[str, TrialRow] = {}
+        self.failed: dict[str, TrialRow] = {}
+        self._trials: dict[int, list[TrialRow]] = {}
         self._states: dict[tuple[str, str | int], str] = {}
 
-    def enter(self, row: Row) -> None:
+    def enter(self, row: TrialRow) -> None:
         """A row that is new here."""
         self.rows[row.key] = row
         if row.stage == "search":
             self._trials.setdefault(row.number, []).append(row)
         self.changed(row)
 
-    def changed(self, row: Row, *, flying: bool = False) -> None:
+    def changed(self, row: TrialRow, *, flying: bool = False) -> None:
         """The state of a row may be another than it was."""
         if row.ended or flying:
             self.waiting.pop(row.key, None)
@@ -52,7 +52,7 @@ class Accounts:
         state = self.state(row.number) if row.stage == "search" else row.state
         self._count(row.stage, unit, state)
 
-    def leave(self, rows: Iterable[Row]) -> None:
+    def leave(self, rows: Iterable[TrialRow]) -> None:
         """Rows that the sweep does not ask for any more."""
         for row in list(rows):
             self.rows.pop(row.key)
@@ -62,7 +62,7 @@ class Accounts:
                 self._trials.pop(row.number, None)
             self._count(row.stage, row.number if row.stage == "search" else row.key, None)
 
-    def of(self, number: int) -> list[Row]:
+    def of(self, number: int) -> list[TrialRow]:
         """The rows of a trial, in the order of its seeds."""
         return self._trials.get(number, [])
 

@@ -10,8 +10,8 @@ from rnnbench.leaderboard.grouping import FRONT
 from rnnbench.spec.run_spec import PluginSpec, RunSpec
 from rnnbench.sweep.file.search_options import Search
 from rnnbench.sweep.file.sweep import Sweep
-from rnnbench.sweep.ledger.ledger import Row
-from rnnbench.sweep.plan import Bench, CellPlan
+from rnnbench.sweep.ledger.ledger import TrialRow
+from rnnbench.sweep.plan import CellPlan, PluginAccess
 from rnnbench.sweep.search.dimensions import Params
 from rnnbench.sweep.search.objectives import objective_values, violations
 from rnnbench.sweep.search.study import Known
@@ -26,10 +26,10 @@ def cell_of(study: str) -> str:
     return study.partition(FRONT)[0]
 
 
-class RowMaker:
+class TrialRows:
     """Makes the rows of one cell."""
 
-    def __init__(self, plan: CellPlan, sweep: Sweep, bench: Bench) -> None:
+    def __init__(self, plan: CellPlan, sweep: Sweep, bench: PluginAccess) -> None:
         self.plan, self.sweep, self._bench = plan, sweep, bench
         self._seeds = sweep.search.seeds or (sweep.search.seed,)
         self._parameters: dict[tuple[PluginSpec, ...], float | None] = {}
@@ -51,7 +51,7 @@ class RowMaker:
         """The end of the key of a trial's run."""
         return f"{number}/{seed}" if len(self._seeds) > 1 else f"{number}"
 
-    def place(self, row: Row) -> int:
+    def place(self, row: TrialRow) -> int:
         """Of the seed of a row, among those of the search."""
         if row.stage != "search" or len(self._seeds) == 1:
             return 0
@@ -67,8 +67,8 @@ class RowMaker:
         stage: str = "search",
         study: str | None = None,
         notes: Mapping[str, Any] | None = None,
-    ) -> Row:
-        return Row(
+    ) -> TrialRow:
+        return TrialRow(
             key=f"{self.sweep.name}/{self.plan.study}/{last}",
             sweep=self.sweep.name,
             study=study or self.plan.study,
@@ -80,7 +80,7 @@ class RowMaker:
             notes=dict(notes or {}),
         )
 
-    def finals(self, chosen: Sequence[Row | None]) -> list[Row]:
+    def finals(self, chosen: Sequence[TrialRow | None]) -> list[TrialRow]:
         """The runs on fresh seeds of the chosen trials, the best first; None: of the only
         configuration."""
         rows = []
@@ -95,7 +95,7 @@ class RowMaker:
         return rows
 
 
-def known_trial(rows: Sequence[Row], search: Search) -> Known:
+def known_trial(rows: Sequence[TrialRow], search: Search) -> Known:
     """A trial from its rows, one for each seed that was begun, in the order of the seeds."""
     first, count = rows[0], len(search.seeds or (search.seed,))
     states = [r.state for r in rows]

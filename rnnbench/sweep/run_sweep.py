@@ -19,16 +19,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from rnnbench.results.store import Store, folder_of
-from rnnbench.sweep.cell_search import CellRun
+from rnnbench.sweep.cell_search import CellSearch
 from rnnbench.sweep.engines.choose import Choice, engine_of
 from rnnbench.sweep.file.sweep import Sweep, SweepError
-from rnnbench.sweep.ledger.ledger import Ledger, Row
+from rnnbench.sweep.ledger.ledger import Ledger, TrialRow
 from rnnbench.sweep.ledger.process_identity import identity
-from rnnbench.sweep.ledger.requests import Order, Orders
-from rnnbench.sweep.plan import Bench, CellPlan, extended, plan_cells, standard_bench
+from rnnbench.sweep.ledger.requests import Order, SweepRequests
+from rnnbench.sweep.plan import CellPlan, PluginAccess, extended, plan_cells, standard_bench
 from rnnbench.sweep.progress import Progress, Silent, SweepOutcome
 from rnnbench.sweep.rows import cell_of
-from rnnbench.sweep.scheduler import EngineFactory, Loop
+from rnnbench.sweep.scheduler import EngineFactory, Scheduler
 from rnnbench.sweep.search.study import Copies
 
 
@@ -46,7 +46,7 @@ def run_sweep(
     engine: Choice = Choice(),
     engine_factory: EngineFactory | None = None,
     progress: Progress | None = None,
-    bench: Bench | None = None,
+    bench: PluginAccess | None = None,
     lease: float = 30.0,
     beat: float = 5.0,
     at: Callable[[str], None] = _nothing,
@@ -90,14 +90,14 @@ def run_sweep(
     try:
         with closing(Store(root, database)) as store:
             ledger = Ledger(store.engine, sweep.name, identity(os.getpid()), lease)
-            orders = Orders(store.engine, sweep.name)
+            orders = SweepRequests(store.engine, sweep.name)
             where = studies or store.root / "studies.db"
             with ledger.driving(), closing(Copies(where)) as copies:
                 orders.begin(sweep.text.text, sweep.text.file, dict(started or {}))
                 make_cells = partial(
                     _cells, plans, sweep, ledger=ledger, bench=bench, copies=copies, at=at
                 )
-                return Loop(
+                return Scheduler(
                     sweep,
                     make_cells,
                     store=store,
@@ -133,21 +133,21 @@ def _cells(
     order: Order,
     *,
     ledger: Ledger,
-    bench: Bench,
+    bench: PluginAccess,
     copies: Copies,
     at: Callable[[str], None],
-) -> tuple[list[CellPlan], dict[str, CellRun]]:
+) -> tuple[list[CellPlan], dict[str, CellSearch]]:
     """The cells as the ledger has them, with what was asked for beside the file."""
     if order.trials is not None:
         plans = [extended(plan, sweep, order.trials) for plan in plans]
     if order.seeds:
         sweep = dataclasses.replace(sweep, seeds=tuple(dict.fromkeys(sweep.seeds + order.seeds)))
     ledger.note_cells([(p.study, p.definition, p.refused) for p in plans])
-    rows: dict[str, list[Row]] = {}
+    rows: dict[str, list[TrialRow]] = {}
     for row in ledger.rows():
         rows.setdefault(cell_of(row.study), []).append(row)
     runs = {
-        plan.study: CellRun(
+        plan.study: CellSearch(
             plan,
             sweep,
             rows.get(plan.study, []),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from rnnbench.results.record import Record, Status, provenance
 from rnnbench.results.store import Store
 from rnnbench.spec.run_spec import RunSpec
-from rnnbench.sweep.cell_search import CellRun
+from rnnbench.sweep.cell_search import CellSearch
 from rnnbench.sweep.engines.protocol import (
     Alive,
     Died,
@@ -19,12 +19,12 @@ from rnnbench.sweep.engines.protocol import (
     Engine,
     Finished,
     Job,
-    Report,
     Usage,
+    ValidationReport,
 )
 from rnnbench.sweep.file.sweep import Sweep
-from rnnbench.sweep.ledger.ledger import Ledger, Row
-from rnnbench.sweep.ledger.requests import Busy, Order, Orders
+from rnnbench.sweep.ledger.ledger import Ledger, TrialRow
+from rnnbench.sweep.ledger.requests import Busy, Order, SweepRequests
 from rnnbench.sweep.lost_workers import judge
 from rnnbench.sweep.plan import CellPlan
 from rnnbench.sweep.progress import Progress, Snapshot, SweepOutcome, failures, tally
@@ -37,10 +37,10 @@ STOP_SECONDS = 10.0  # for running trials to save what they have
 RATE_WINDOW = 50  # trials over which the rate is taken
 
 EngineFactory = Callable[[int], Engine]  # number of workers -> engine
-Cells = Callable[[Order], tuple[list[CellPlan], dict[str, CellRun]]]  # from the ledger, anew
+Cells = Callable[[Order], tuple[list[CellPlan], dict[str, CellSearch]]]  # from the ledger, anew
 
 
-class Loop:
+class Scheduler:
     """One start of a sweep. Everything happens in one thread."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Loop:
         *,
         store: Store,
         ledger: Ledger,
-        orders: Orders,
+        orders: SweepRequests,
         engine_factory: EngineFactory,
         progress: Progress,
         beat: float,
@@ -62,8 +62,8 @@ class Loop:
         self.store, self.ledger, self.progress, self.at = store, ledger, progress, at
         self._make_engine, self._beat = engine_factory, beat
         self._engine: Engine | None = None
-        self._held: tuple[CellRun, Row, int] | None = None  # chosen, and waits for a worker
-        self._flying: dict[str, tuple[CellRun, Row]] = {}
+        self._held: tuple[CellSearch, TrialRow, int] | None = None  # chosen, and waits for a worker
+        self._flying: dict[str, tuple[CellSearch, TrialRow]] = {}
         self._seen: dict[str, float] = {}  # key -> time of the last sign of life
         self._alive: dict[str, int] = {}  # key -> attempt, heard of since the last beat
         self._frozen: set[str] = set()
@@ -130,13 +130,13 @@ class Loop:
             if cell.claim(row, worker, above):
                 self._submit(worker, cell, row)
 
-    def _worker_for(self, row: Row, idle: Sequence[str]) -> str:
+    def _worker_for(self, row: TrialRow, idle: Sequence[str]) -> str:
         """The first that is idle, if possible not where this trial killed its worker."""
         assert self._engine is not None
         shunned = self._shunned.get(row.key, set())
         return next((w for w in idle if self._engine.node(w) not in shunned), idle[0])
 
-    def _choose(self) -> tuple[CellRun, Row, int] | None:
+    def _choose(self) -> tuple[CellSearch, TrialRow, int] | None:
         """The next trial that needs a run, and the attempt of an earlier record of it, or 0."""
         while True:
             found = self._next()
@@ -157,7 +157,7 @@ class Loop:
                 continue
             return cell, row, 0 if record is None else record.attempt
 
-    def _next(self) -> tuple[CellRun, Row] | None:
+    def _next(self) -> tuple[CellSearch, TrialRow] | None:
         # Final runs first, since they complete a row of the leaderboard; then the cell that has
         # the fewest trials under way, so that each proposal knows the results of those before.
         order = sorted(self._open, key=lambda r: (not r.searched, len(r.in_flight), r.started))
@@ -167,13 +167,13 @@ class Loop:
                 return cell, row
         return None
 
-    def _take(self, cell: CellRun, row: Row, ending: Ending, above: int) -> None:
+    def _take(self, cell: CellSearch, row: TrialRow, ending: Ending, above: int) -> None:
         """End a trial whose run is finished already."""
         if cell.claim(row, self.ledger.owner, above):
             self._taken += 1
             self._end(cell, row, ending)
 
-    def _submit(self, worker: str, cell: CellRun, row: Row) -> None:
+    def _submit(self, worker: str, cell: CellSearch, row: TrialRow) -> None:
         assert self._engine is not None
         self._flying[row.key] = (cell, row)
         self._seen[row.key] = time.monotonic()
@@ -199,7 +199,7 @@ class Loop:
             if isinstance(event, Alive):
                 self._doing[row.key] = *self._doing[row.key][:2], event.usage
                 continue
-            if isinstance(event, Report):
+            if isinstance(event, ValidationReport):
                 prune = not self._signal and cell.report(row, event.step, event.value)
                 self._engine.reply(row.key, prune)
                 continue
@@ -214,14 +214,14 @@ class Loop:
             elif isinstance(event, Died):
                 self._died(cell, row, event)
 
-    def _index(self, row: Row, ending: Ending) -> None:
+    def _index(self, row: TrialRow, ending: Ending) -> None:
         """Enter the record that a worker left on disk; workers do not write to the database."""
         try:
             self.store.index(row.run_id)
         except FileNotFoundError:  # the fault lies outside of the run
             self._write_failure(row, Status(ending.status), ending.reason or "no reason is known")
 
-    def _write_failure(self, row: Row, status: Status, reason: str) -> Ending:
+    def _write_failure(self, row: TrialRow, status: Status, reason: str) -> Ending:
         """Leave a record of a run that could not leave its own."""
         record = Record(
             spec=RunSpec.from_dict(json.loads(row.spec)),
@@ -235,14 +235,14 @@ class Loop:
         self.store.write(record)
         return Ending.of(record)
 
-    def _end(self, cell: CellRun, row: Row, ending: Ending) -> None:
+    def _end(self, cell: CellSearch, row: TrialRow, ending: Ending) -> None:
         cell.end(row, ending)
         if row.ended:
             self._ends.append(time.monotonic())
         if row.state == "failed":
             self._note_failure(row)
 
-    def _died(self, cell: CellRun, row: Row, event: Died) -> None:
+    def _died(self, cell: CellSearch, row: TrialRow, event: Died) -> None:
         """A worker is gone: its trial is run again, unless it has cost too many of them."""
         reason = event.reason
         if row.key in self._frozen:
@@ -340,7 +340,7 @@ class Loop:
 
     # --------------------------------------------------------------------------------- telling
 
-    def _note_failure(self, row: Row) -> None:
+    def _note_failure(self, row: TrialRow) -> None:
         self.progress.note(f"{row.status}: {row.key}: {row.reason}")
 
     def _show(self, force: bool = False) -> None:

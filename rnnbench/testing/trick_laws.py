@@ -10,13 +10,13 @@ from typing import ClassVar
 import torch
 
 from rnnbench.contract import Moment, Refusal, Trick
-from rnnbench.registry.registry import PluginError, load, scan
+from rnnbench.registry.registry import PluginError, discover, load
 from rnnbench.testing import every_plugin as common
 from rnnbench.testing.law import Broken, DoesNotApply, Laws, PluginLaws, differ, tiny
 from rnnbench.testing.tricks import evaluation as trick_evaluation
 from rnnbench.testing.tricks.short_runs import (
     LATE,
-    Place,
+    RehearsalPlace,
     Run,
     accepted,
     bare,
@@ -196,7 +196,7 @@ def resumes_bitwise(trick: Trick) -> None:
 )
 def composes(trick: Trick) -> None:
     others = []
-    for name in scan()[0]["tricks"]:
+    for name in discover()[0]["tricks"]:
         try:
             cls = load("tricks", name)
             others += [tiny(cls)] if not isinstance(trick, cls) else []
@@ -212,7 +212,7 @@ def composes(trick: Trick) -> None:
                 _compose(place, order, trick, other)
 
 
-def _compose(place: Place, order: tuple[Trick, ...], trick: Trick, other: Trick) -> None:
+def _compose(place: RehearsalPlace, order: tuple[Trick, ...], trick: Trick, other: Trick) -> None:
     names = " then ".join(t.name for t in order)
     try:
         check(

@@ -20,7 +20,7 @@ from rnnbench.results.record import Record
 from rnnbench.results.store import Store
 from rnnbench.spec.compose import instantiate
 from rnnbench.training.evaluate import evaluating
-from rnnbench.training.train_step import Tricks, assemble
+from rnnbench.training.train_step import TrickFold, assemble
 
 
 class Trained(NamedTuple):
@@ -48,7 +48,7 @@ def load_run(store: Store, run: str) -> Trained:
             "  Run it to its end, then ask again."
         )
     task, architecture, tricks = instantiate(record.spec)
-    model = assemble(architecture, task, Tricks(tricks))
+    model = assemble(architecture, task, TrickFold(tricks))
     model.load_state_dict(load_file(path))
     return Trained(record, task, model.eval())
 
@@ -59,7 +59,7 @@ def untrained_run(record: Record) -> Trained:
 
     task, architecture, tricks = instantiate(record.spec)
     seed_everything(record.spec.seed)
-    return Trained(record, task, assemble(architecture, task, Tricks(tricks)).eval())
+    return Trained(record, task, assemble(architecture, task, TrickFold(tricks)).eval())
 
 
 def read_decoding(default: Literal["greedy", "sample"], chosen: Mapping[str, Any]) -> Decoding:

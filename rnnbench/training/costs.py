@@ -17,7 +17,7 @@ from rnnbench.spec.run_spec import Optimizer
 from rnnbench.training.dry_run import sample
 from rnnbench.training.evaluate import evaluating
 from rnnbench.training.train_step import (
-    Tricks,
+    TrickFold,
     assemble,
     count_targets,
     make_optimizer,
@@ -42,7 +42,7 @@ def flops_per_target(
     Raises:
         Whatever the meta device cannot do, such as control flow that reads a value.
     """
-    folded = Tricks(tricks)
+    folded = TrickFold(tricks)
     data, batch = task.data("train", 0), sample(task)
     targets = count_targets(batch)
     with torch.random.fork_rng(devices=[]), torch.device("meta"):

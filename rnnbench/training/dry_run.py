@@ -17,7 +17,7 @@ import rnnbench
 from rnnbench.contract import Architecture, Batch, Moment, Refusal, Task, Trick
 from rnnbench.spec.compose import instantiate
 from rnnbench.spec.run_spec import Optimizer, RunSpec
-from rnnbench.training.train_step import Tricks, assemble, make_optimizer, training_step
+from rnnbench.training.train_step import TrickFold, assemble, make_optimizer, training_step
 
 ACTS_ON = {
     "cell": ("a recurrent cell", "has none"),
@@ -61,7 +61,7 @@ def check(
     Raises:
         Refusal: the combination makes no sense; the message says why and what to do.
     """
-    folded = Tricks(tricks)
+    folded = TrickFold(tricks)
     batch = sample(task) if batch is None else batch
     try:
         parameters = _dry_run(architecture, task, folded, optimizer or Optimizer(), batch, device)
@@ -73,7 +73,7 @@ def check(
         if device != "meta" or "meta" not in str(error).lower():
             raise _failed(architecture, task, tricks, error) from error
         # An operator that has no meta kernel, or control flow that reads a value.
-        folded, device = Tricks(tricks), "cpu"
+        folded, device = TrickFold(tricks), "cpu"
         try:
             parameters = _dry_run(
                 architecture, task, folded, optimizer or Optimizer(), batch, device
@@ -126,7 +126,7 @@ def sample(task: Task, rows: int = 2) -> Batch:
 def _dry_run(
     architecture: Architecture,
     task: Task,
-    tricks: Tricks,
+    tricks: TrickFold,
     optimizer: Optimizer,
     batch: Batch,
     device: str,

@@ -33,7 +33,7 @@ from rnnbench.training.evaluate import evaluate
 from rnnbench.training.gradient_norms import gradient_flow
 from rnnbench.training.loader import Loader, Pack, Position, split_of
 from rnnbench.training.logs import Telemetry
-from rnnbench.training.train_step import Tricks, assemble, make_optimizer, training_step
+from rnnbench.training.train_step import TrickFold, assemble, make_optimizer, training_step
 
 PACK = 25  # optimiser steps in what Lightning sees as one batch
 DIVERGED = 1e4  # a training loss so many times its first value (or 1) is no longer learning
@@ -64,7 +64,7 @@ class Training(pl.LightningModule):
         self.split = ""  # how the run was found to split over devices
         if ranks is not None:
             self.split = try_split(spec, self.task, self.architecture, tricks, self.data, ranks)
-        self.tricks = Tricks(tricks)
+        self.tricks = TrickFold(tricks)
         process.seed_everything(spec.seed)
         self.model: Model = assemble(self.architecture, self.task, self.tricks)
         self.optimizer = make_optimizer(spec.optimizer, self.model.parameters(), self.tricks)

@@ -19,7 +19,7 @@ from rnnbench.contract import (
     Backbone,
     Batch,
     Cell,
-    Learning,
+    EstimatorInput,
     Moment,
     Refusal,
     Result,
@@ -33,10 +33,10 @@ from rnnbench.spec.run_spec import Optimizer
 from rnnbench.training.wiring import wire
 
 if TYPE_CHECKING:
-    from rnnbench.training.devices.data_parallel import Whole
+    from rnnbench.training.devices.data_parallel import OneProcess
 
 
-class Tricks:
+class TrickFold:
     """Tricks in the order given. Folding over a site remembers who was reached."""
 
     def __init__(self, tricks: Iterable[Trick] = ()):
@@ -84,7 +84,7 @@ def map_cells(module: nn.Module, wrap: Callable[[Cell], Cell]) -> None:
             map_cells(child, wrap)
 
 
-def assemble(architecture: Architecture, task: Task, tricks: Tricks) -> Model:
+def assemble(architecture: Architecture, task: Task, tricks: TrickFold) -> Model:
     """Build the model and let the tricks change its cells and then the whole."""
     model = wire(architecture, task)
     map_cells(model, lambda cell: tricks.fold("cell", cell))
@@ -92,7 +92,7 @@ def assemble(architecture: Architecture, task: Task, tricks: Tricks) -> Model:
 
 
 def make_optimizer(
-    settings: Optimizer, parameters: Iterable[nn.Parameter], tricks: Tricks
+    settings: Optimizer, parameters: Iterable[nn.Parameter], tricks: TrickFold
 ) -> torch.optim.Optimizer:
     """An optimiser of torch.optim by name, changed by the tricks.
 
@@ -123,14 +123,14 @@ def make_optimizer(
 UNUSABLE = {"optimizer", "lbfgs", "sparseadam", "muon"}
 
 
-class Step(NamedTuple):
+class StepOutcome(NamedTuple):
     """What a training step leaves besides gradients."""
 
     loss: Tensor  # the bare loss: mean over target elements, detached
     state: State  # carried to the next batch, detached
 
 
-def backpropagate(learning: Learning) -> State:
+def backpropagate(learning: EstimatorInput) -> State:
     """The default estimator: back-propagation through the batch (Werbos 1990)."""
     loss, result = learning.forward(learning.state)
     loss.backward()
@@ -139,7 +139,7 @@ def backpropagate(learning: Learning) -> State:
 
 def training_step(
     model: Model,
-    tricks: Tricks,
+    tricks: TrickFold,
     batch: Batch,
     state: State,
     at: Moment,
@@ -147,8 +147,8 @@ def training_step(
     *,
     optimizer: torch.optim.Optimizer | None = None,
     memory: dict[str, Any] | None = None,
-    ranks: Whole | None = None,
-) -> Step:
+    ranks: OneProcess | None = None,
+) -> StepOutcome:
     """Leave gradients in `.grad` of the model's parameters.
 
     Args:
@@ -203,15 +203,15 @@ def training_step(
         if ranks is not None:
             ranks.own()
 
-    learning = Learning(
+    learning = EstimatorInput(
         model, batch, state, at, carried, forward, update, {} if memory is None else memory
     )
     final = tricks.fold("estimator", backpropagate)(learning)
     fold_gradients()
     if ranks is None:
-        return Step(_mean(bare), model.carry(final) if carried else None)
+        return StepOutcome(_mean(bare), model.carry(final) if carried else None)
     ranks.own()  # a carried state has noise in it that lasts for its rows
-    left = Step(_mean(bare), model.carry(final) if carried else None)
+    left = StepOutcome(_mean(bare), model.carry(final) if carried else None)
     ranks.common()
     return left
 

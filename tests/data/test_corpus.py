@@ -12,7 +12,7 @@ from rnnbench.data import DataError, own_file
 from rnnbench.data.prepared import Streamed, load, save
 from rnnbench.data.text import files as textfiles
 from rnnbench.data.text.corpus import Vocabulary, make_corpus
-from rnnbench.data.text.files import Recipe
+from rnnbench.data.text.files import TokenRecipe
 from rnnbench_tasks.text_lm import TextLM
 
 LINES = "".join(f"line {i % 9} of the text , which is {i % 7} long\n" for i in range(200))
@@ -32,7 +32,7 @@ def made(tmp_path, content, **settings):
     for name, text in zip(names, contents, strict=True):
         (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     shares = (0.0, 0.0) if len(names) == 3 else (0.1, 0.1)
-    recipe = Recipe(tuple(names), **{"unit": "word", "shares": shares, **settings})
+    recipe = TokenRecipe(tuple(names), **{"unit": "word", "shares": shares, **settings})
     folder = tmp_path / "made"
     folder.mkdir(exist_ok=True)
     save(folder, make_corpus(recipe, tmp_path))

@@ -29,7 +29,7 @@ from support.plugin_site import plugin_site
 
 from rnnbench.cli import main
 from rnnbench.docs import generate as reference
-from rnnbench.registry.registry import scan
+from rnnbench.registry.registry import discover
 from rnnbench.sweep.file.sweep import parse_sweep
 
 README = ROOT / "README.md"
@@ -186,7 +186,7 @@ def test_every_generated_part_stands_on_some_page():
 
 def test_the_reference_has_every_plugin_and_the_command_page_every_command():
     page = (reference.DOCS / "reference.md").read_text("utf-8")
-    for plugins in scan()[0].values():
+    for plugins in discover()[0].values():
         for item in plugins.values():
             assert (f"\n### {item.name}\n" in page) == (item.distribution == "rnnbench")
     page = (reference.DOCS / "cli.md").read_text("utf-8")

@@ -97,7 +97,7 @@ GRAPH = {
 
 
 def room(module):
-    return (module.split(".") + [""])[1]
+    return f"{module}.".split(".")[1]
 
 
 def circles(graph):

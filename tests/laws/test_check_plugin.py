@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from rnnbench.cli import main
-from rnnbench.registry.registry import scan, schema
+from rnnbench.registry.registry import discover, schema
 
 
 def call(*arguments, code=0):
@@ -29,12 +29,12 @@ def third_party(tmp_path, monkeypatch):
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.2\n")
         (info / "entry_points.txt").write_text(f"[rnnbench.{kind}]\n{name} = {target}\n")
         monkeypatch.syspath_prepend(tmp_path)
-        scan.cache_clear()
+        discover.cache_clear()
         schema.cache_clear()
 
     yield install
     monkeypatch.undo()
-    scan.cache_clear()
+    discover.cache_clear()
     schema.cache_clear()
 
 

@@ -15,7 +15,7 @@ from rnnbench.contract import Moment, Trick
 from rnnbench.leaderboard.boards import build
 from rnnbench.spec.run_spec import Budget, Optimizer, PluginSpec, RunSpec
 from rnnbench.testing.fixtures.small_architectures import SMALL
-from rnnbench.training.train_step import Tricks
+from rnnbench.training.train_step import TrickFold
 from rnnbench_architectures.elman import Elman
 from rnnbench_architectures.gru import GRU
 from rnnbench_architectures.lstm import LSTM
@@ -65,7 +65,7 @@ def affine(factor, term):
 @quick
 @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), max_size=5), st.integers(-9, 9))
 def test_tricks_at_a_site_are_folded_in_the_order_given(maps, value):
-    tricks = Tricks([affine(*m) for m in maps])
+    tricks = TrickFold([affine(*m) for m in maps])
     expected = value
     for factor, term in maps:
         expected = factor * expected + term

@@ -6,13 +6,13 @@ as `rnnbench check-plugin` does.
 
 import pytest
 
-from rnnbench.registry.registry import load, scan
+from rnnbench.registry.registry import discover, load
 from rnnbench.testing import TrickLaws, trick_laws, verdict
 from rnnbench.testing.law import tiny
 from rnnbench.testing.tricks import short_runs as rehearsal
 
 TRICKS = sorted(
-    name for name, entry in scan()[0]["tricks"].items() if entry.distribution == "rnnbench"
+    name for name, entry in discover()[0]["tricks"].items() if entry.distribution == "rnnbench"
 )
 EVERY = rehearsal.places
 FEW = (

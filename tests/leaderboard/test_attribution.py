@@ -18,7 +18,7 @@ from rnnbench.results.record import Status
 from rnnbench.results.store import Store
 from rnnbench.stats import holm, paired
 from rnnbench.sweep.file.sweep import parse_sweep
-from rnnbench.sweep.ledger.ledger import Ledger, Row
+from rnnbench.sweep.ledger.ledger import Ledger, TrialRow
 
 REFUSAL = {
     "task": "char-lm",
@@ -447,7 +447,7 @@ final: {seeds: [1]}
         store.write(record)
         study = f"lstm+tbptt.{k1}"
         key, spec = f"both/{study}/final/1", record.spec.canonical()
-        ledger.plan([Row(key, "both", study, "final", 1, spec, record.run_id)])
+        ledger.plan([TrialRow(key, "both", study, "final", 1, spec, record.run_id)])
     assert len([r for r in build(store.records())[0].rows if r.kind == "ranked"]) == 1
     (board,) = build(records_of(store, sweep))
     names = {r.name for r in board.rows if r.kind == "ranked"}

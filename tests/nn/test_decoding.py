@@ -9,9 +9,9 @@ import torch
 from rnnbench.contract import Batch, Kind, Port, Refusal
 from rnnbench.nn.models.base import Continuation, Decoder
 from rnnbench.nn.models.decoding import GREEDY, Decoding, decode, narrowed, penalty, select_rows
-from rnnbench.registry.registry import load, scan
+from rnnbench.registry.registry import discover, load
 from rnnbench.testing.fixtures.toy_tasks import TOYS
-from rnnbench.training.train_step import Tricks, assemble
+from rnnbench.training.train_step import TrickFold, assemble
 
 STOP = 2
 
@@ -170,14 +170,14 @@ def test_rows_of_a_nested_state_are_selected_in_every_leaf():
 
 def decoders():
     """Every architecture on every toy that decodes or continues, where it is not refused."""
-    for name in scan()[0]["architectures"]:
+    for name in discover()[0]["architectures"]:
         cls = load("architectures", name)
         tiny = dict(cls.tiny) or {"hidden": 8}
         for toy_name in ("lm", "caption", "translate", "forecast"):
             torch.manual_seed(0)
             toy = TOYS[toy_name]
             try:
-                model = assemble(cls(**tiny), toy, Tricks()).eval()
+                model = assemble(cls(**tiny), toy, TrickFold()).eval()
                 with torch.no_grad():
                     model(toy.example())
             except Refusal:
@@ -215,7 +215,7 @@ def test_every_architecture_generates_on_every_decoding_task_in_every_way():
 def test_a_beam_scores_what_teacher_forcing_scores():
     toy = TOYS["translate"]
     torch.manual_seed(1)
-    model = assemble(load("architectures", "gru")(hidden=8), toy, Tricks()).double().eval()
+    model = assemble(load("architectures", "gru")(hidden=8), toy, TrickFold()).double().eval()
     batch = toy.example()
     for how in (GREEDY, Decoding("beam", beam=4)):
         found = decode(model, batch, how)
@@ -231,14 +231,14 @@ def test_a_beam_scores_what_teacher_forcing_scores():
 
 def test_values_are_neither_sampled_nor_searched():
     toy = TOYS["forecast"]
-    model = assemble(load("architectures", "gru")(hidden=8), toy, Tricks())
+    model = assemble(load("architectures", "gru")(hidden=8), toy, TrickFold())
     with pytest.raises(Refusal, match="values"):
         decode(model, toy.example(), Decoding("sample"))
 
 
 def test_a_continuation_reads_the_whole_prompt():
     toy = TOYS["lm"]
-    model = assemble(load("architectures", "gru")(hidden=8), toy, Tricks()).double().eval()
+    model = assemble(load("architectures", "gru")(hidden=8), toy, TrickFold()).double().eval()
     x = toy.example().x
     found = decode(Continuation(model), Batch(x, x), steps=3)
     with torch.no_grad():
@@ -254,7 +254,7 @@ def test_distinct_positions_are_each_named_once_and_then_the_end(architecture, h
     task = load("tasks", "tsp")(points_min=3, points_max=6)
     batch = task.draw(32, torch.Generator().manual_seed(0))
     torch.manual_seed(1)
-    model = assemble(load("architectures", architecture)(hidden=8), task, Tricks()).eval()
+    model = assemble(load("architectures", architecture)(hidden=8), task, TrickFold()).eval()
     found = decode(model, batch, how)
     for tokens, n in zip(found.y.tolist(), batch.x_len.tolist(), strict=True):
         assert sorted(tokens[:n]) == list(range(1, n + 1))

@@ -16,7 +16,7 @@ from support.plugin_site import pip_install, plugin_site, run_tests
 from support.real_data import here
 
 from rnnbench.cli import main
-from rnnbench.registry.registry import load, scan
+from rnnbench.registry.registry import discover, load
 from rnnbench.testing.law import tiny
 
 PROJECT = ROOT / "plugins" / "examples" / "rnnbench-mgu"
@@ -84,7 +84,7 @@ def test_it_is_described_with_its_fields_and_its_source(installed):
 
 
 @pytest.mark.parametrize(
-    "task", [n for n, e in scan()[0]["tasks"].items() if e.distribution == "rnnbench"]
+    "task", [n for n, e in discover()[0]["tasks"].items() if e.distribution == "rnnbench"]
 )
 def test_the_cell_is_possible_on_every_task_of_core_with_a_trick_of_core_and_its_own(
     installed, task
@@ -106,7 +106,7 @@ def test_the_cell_is_possible_on_every_task_of_core_with_a_trick_of_core_and_its
 
 def test_its_task_takes_every_architecture_of_core_that_reads_forwards_or_says_why_not(installed):
     taken = set()
-    for name, item in scan()[0]["architectures"].items():
+    for name, item in discover()[0]["architectures"].items():
         if item.distribution == "rnnbench":
             result = CliRunner().invoke(main, ["check", "running-parity", name])
             if result.exit_code == 0:

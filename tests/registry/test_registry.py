@@ -7,7 +7,7 @@ import pytest
 
 from rnnbench.registry import import_probe as probe
 from rnnbench.registry import registry
-from rnnbench.registry.registry import KINDS, PluginError, entry, load, read_class, scan, schema
+from rnnbench.registry.registry import KINDS, PluginError, discover, entry, load, read_class, schema
 from rnnbench.registry.schema_from_source import read_source
 
 MINE = "rnnbench_thirdparty_for_tests"
@@ -28,13 +28,13 @@ def third_party(tmp_path, monkeypatch):
         monkeypatch.syspath_prepend(site)
         monkeypatch.setenv("PYTHONPATH", str(site))
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-        scan.cache_clear()
+        discover.cache_clear()
         schema.cache_clear()
 
     yield install
     sys.modules.pop(MINE, None)
     monkeypatch.undo()
-    scan.cache_clear()
+    discover.cache_clear()
     schema.cache_clear()
 
 
@@ -110,13 +110,13 @@ def test_what_was_probed_is_remembered_until_the_file_changes(third_party, monke
 
 def test_malformed_metadata_anywhere_does_not_stop_discovery(third_party):
     third_party(None, "[rnnbench.tricks\nhalve == = broken\n")
-    plugins, _ = scan()
+    plugins, _ = discover()
     assert "lstm" in plugins["architectures"]
 
 
 def test_a_name_clash_is_reported_and_ours_wins(third_party):
     third_party(GOOD, f"[rnnbench.tricks]\nclip = {MINE}:Halve\n")
-    _, broken = scan()
+    _, broken = discover()
     assert entry("tricks", "clip").distribution == "rnnbench"
     assert [(b.name, b.distribution) for b in broken] == [("clip", "thirdparty")]
     assert "taken by rnnbench" in broken[0].reason
@@ -125,16 +125,16 @@ def test_a_name_clash_is_reported_and_ours_wins(third_party):
 def test_plugins_can_be_left_out_by_name_and_by_distribution(third_party, monkeypatch):
     third_party(GOOD, POINT)
     monkeypatch.setenv("RNNBENCH_DISABLE_PLUGINS", "zoneout,thirdparty")
-    scan.cache_clear()
-    assert not {"zoneout", "halve"} & set(scan()[0]["tricks"])
+    discover.cache_clear()
+    assert not {"zoneout", "halve"} & set(discover()[0]["tricks"])
 
 
 def test_an_allow_list_keeps_strangers_out(third_party, monkeypatch):
     third_party(GOOD, POINT)
     monkeypatch.setenv("RNNBENCH_ALLOW_PLUGINS", "somebody-else")
-    scan.cache_clear()
-    assert "halve" not in scan()[0]["tricks"]
-    assert "zoneout" in scan()[0]["tricks"]
+    discover.cache_clear()
+    assert "halve" not in discover()[0]["tricks"]
+    assert "zoneout" in discover()[0]["tricks"]
 
 
 def test_a_spec_of_another_plugin_version_is_not_run_as_this_one():
@@ -145,7 +145,7 @@ def test_a_spec_of_another_plugin_version_is_not_run_as_this_one():
 
 
 def test_what_is_read_from_source_is_what_the_classes_say():
-    plugins, _ = scan()
+    plugins, _ = discover()
     for kind in KINDS:
         for item in plugins[kind].values():
             from_source = read_source(item)
@@ -154,7 +154,7 @@ def test_what_is_read_from_source_is_what_the_classes_say():
 
 
 def test_every_plugin_has_help_for_itself_and_for_its_fields_and_a_source():
-    plugins, _ = scan()
+    plugins, _ = discover()
     for kind in KINDS:
         for name in plugins[kind]:
             found = schema(kind, name)

@@ -3,12 +3,12 @@
 import time
 
 from rnnbench.sweep.engines.protocol import Job
-from rnnbench.sweep.file.sweep import Cell
+from rnnbench.sweep.file.sweep import GridCell
 from support.fake_work import compose
 
 
 def make_job(architecture="plain", seed=0, attempt=1, asks=False, **task):
-    cell = Cell({"name": "easy", **task}, {"name": architecture}, ())
+    cell = GridCell({"name": "easy", **task}, {"name": architecture}, ())
     spec = compose(cell, {}, {}, seed, False)
     return Job(f"job-{seed}", attempt, spec.as_dict(), "sweep", "study", asks)
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from rnnbench.registry.registry import FieldSchema, PluginError
 from rnnbench.results.atomic_files import replace_file
 from rnnbench.spec.run_spec import Budget, Optimizer, PluginSpec, RunSpec
-from rnnbench.sweep.plan import Bench
+from rnnbench.sweep.plan import PluginAccess
 from support import TESTS
 
 METRIC = {"name": "error", "unit": "", "higher_is_better": False, "help": ""}
@@ -125,7 +125,7 @@ def recommended(task: str) -> dict[str, Any]:
     return {"optimizer.lr": 0.01} if task == "easy" else {}
 
 
-BENCH = Bench(fields, compose, check, FakeRefusal, lambda spec: False, recommended)
+BENCH = PluginAccess(fields, compose, check, FakeRefusal, lambda spec: False, recommended)
 
 
 def execute(

@@ -4,7 +4,7 @@ import torch
 
 from rnnbench.contract import Batch, Port
 from rnnbench.testing.fixtures.toy_tasks import Toy
-from rnnbench.training.train_step import Tricks, assemble
+from rnnbench.training.train_step import TrickFold, assemble
 
 H, CONTEXT, HORIZON = 4, 9, 3
 SERIES = Toy(
@@ -20,7 +20,7 @@ def windows(rows=2):
 
 def built(plugin, task=SERIES):
     torch.manual_seed(3)
-    model = assemble(plugin, task, Tricks()).double().eval()
+    model = assemble(plugin, task, TrickFold()).double().eval()
     with torch.no_grad():
         for p in model.parameters():
             p.add_(0.3 * torch.randn_like(p))

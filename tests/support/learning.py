@@ -5,7 +5,7 @@ import torch
 from rnnbench.contract import Moment
 from rnnbench.training.determinism import seed_everything
 from rnnbench.training.evaluate import evaluate
-from rnnbench.training.train_step import Tricks, assemble, training_step
+from rnnbench.training.train_step import TrickFold, assemble, training_step
 from rnnbench_tricks.clip import Clip
 
 
@@ -15,7 +15,7 @@ def figures_after(task, architecture, *, steps, rate, batch, seed=1, one_cycle=F
     `one_cycle`: the learning rate rises to `rate` in the first tenth, and falls to nothing.
     """
     seed_everything(seed)
-    tricks = Tricks([Clip(limit=1.0)])
+    tricks = TrickFold([Clip(limit=1.0)])
     model = assemble(architecture, task, tricks)
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
     if one_cycle:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnbench.registry.registry import scan, schema
+from rnnbench.registry.registry import discover, schema
 from rnnbench.results import provenance
 
 OURS = ("rnnbench_architectures", "rnnbench_tasks", "rnnbench_tricks")
@@ -70,7 +70,7 @@ class PluginSite:
 
     def forget(self):
         """Let plugins and their versions be looked for anew."""
-        for remembered in (scan, schema, provenance._distributions):
+        for remembered in (discover, schema, provenance._distributions):
             remembered.cache_clear()
 
 

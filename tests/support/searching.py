@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rnnbench.results.store import Store
 from rnnbench.spec.run_spec import RunSpec
-from rnnbench.sweep.cell_search import CellRun
+from rnnbench.sweep.cell_search import CellSearch
 from rnnbench.sweep.engines.protocol import Ending
 from rnnbench.sweep.file.sweep import parse_sweep
 from rnnbench.sweep.ledger.ledger import Ledger
@@ -32,7 +32,7 @@ def cells(text, root):
             for row in ledger.rows():
                 rows.setdefault(cell_of(row.study), []).append(row)
             yield [
-                CellRun(
+                CellSearch(
                     plan, sweep, rows.get(plan.study, []), ledger=ledger, bench=BENCH,
                     copies=copies, at=lambda name: None,
                 )

@@ -4,7 +4,7 @@ import torch
 
 from rnnbench.contract import Moment
 from rnnbench.testing.fixtures.backbones import doubled
-from rnnbench.training.train_step import Tricks, assemble, training_step
+from rnnbench.training.train_step import TrickFold, assemble, training_step
 from support.toys import TOYS
 
 LM = TOYS["lm"]
@@ -13,7 +13,7 @@ NOW = Moment(0, 0.0)
 
 def model_of(architecture, *tricks):
     torch.manual_seed(0)
-    return assemble(architecture, LM, Tricks(tricks)).double()
+    return assemble(architecture, LM, TrickFold(tricks)).double()
 
 
 def stream(batches=3):
@@ -22,7 +22,7 @@ def stream(batches=3):
 
 def last_gradients(model, trick, batches):
     """Of the last batch's loss, after the others were read with frozen parameters."""
-    tricks, state, memory = Tricks([trick]), None, {}
+    tricks, state, memory = TrickFold([trick]), None, {}
     for batch in batches:
         model.zero_grad()
         done = training_step(model, tricks, batch, state, NOW, carried=True, memory=memory)

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from rnnbench.results.database import open_database
-from rnnbench.sweep.ledger.ledger import Ledger, LostSweepError, Row, SweepBusyError
+from rnnbench.sweep.ledger.ledger import Ledger, LostSweepError, SweepBusyError, TrialRow
 from rnnbench.sweep.ledger.process_identity import describe, identity, is_dead
 
 ME = identity(os.getpid())
@@ -36,7 +36,9 @@ def ledger(tmp_path):
 
 def make_row(number=0, run_id="", **fields):
     key = f"sweep/cell/{number}"
-    return Row(key, "sweep", "cell", "search", number, "{}", run_id or f"run-{number}", **fields)
+    return TrialRow(
+        key, "sweep", "cell", "search", number, "{}", run_id or f"run-{number}", **fields
+    )
 
 
 def shift_clock(ledger, seconds):

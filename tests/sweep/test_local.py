@@ -12,7 +12,7 @@ from support.engine_events import make_job, wait_for, wait_idle
 from support.fake_work import make_engine, starts
 
 from rnnbench.sweep.engines.channel import Channel
-from rnnbench.sweep.engines.protocol import Alive, Died, EngineError, Finished, Report
+from rnnbench.sweep.engines.protocol import Alive, Died, EngineError, Finished, ValidationReport
 from rnnbench.sweep.ledger.process_identity import is_dead, start_time
 
 
@@ -37,7 +37,7 @@ def test_a_worker_asks_and_is_told_to_prune(tmp_path):
     with closing(make_engine(tmp_path)(1)) as engine:
         engine.submit(wait_idle(engine)[0], make_job(asks=True))
         for step in (50, 100):
-            report = wait_for(engine, Report)[-1]
+            report = wait_for(engine, ValidationReport)[-1]
             assert report[:3] == ("job-0", 1, step)
             engine.reply("job-0", step == 100)
         ending = wait_for(engine, Finished)[-1].ending

@@ -2,13 +2,13 @@
 
 from rnnbench.results.record import Status
 from rnnbench.sweep.engines.protocol import Died
-from rnnbench.sweep.ledger.ledger import Row
+from rnnbench.sweep.ledger.ledger import TrialRow
 from rnnbench.sweep.lost_workers import NODE_LOSSES, judge
-from rnnbench.sweep.scheduler import Loop
+from rnnbench.sweep.scheduler import Scheduler
 
 
 def lost(attempt=1, deaths=0, **given):
-    row = Row("s/c/0", "s", "c", "search", 0, "{}", "run", attempt=attempt, deaths=deaths)
+    row = TrialRow("s/c/0", "s", "c", "search", 0, "{}", "run", attempt=attempt, deaths=deaths)
     return judge(row, Died("s/c/0", attempt, "was killed", "node", **given), "was killed", 1)
 
 
@@ -39,10 +39,10 @@ class Nodes:
 
 
 def test_a_trial_is_tried_again_on_another_node_where_there_is_one():
-    loop = object.__new__(Loop)
+    loop = object.__new__(Scheduler)
     loop._engine, loop._shunned = Nodes(w1="bad", w2="good"), {"s/c/0": {"bad"}}
-    row = Row("s/c/0", "s", "c", "search", 0, "{}", "run")
+    row = TrialRow("s/c/0", "s", "c", "search", 0, "{}", "run")
     assert loop._worker_for(row, ["w1", "w2"]) == "w2"
     assert loop._worker_for(row, ["w1"]) == "w1"
-    other = Row("s/c/1", "s", "c", "search", 1, "{}", "run")
+    other = TrialRow("s/c/1", "s", "c", "search", 1, "{}", "run")
     assert loop._worker_for(other, ["w1", "w2"]) == "w1"

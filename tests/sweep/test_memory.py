@@ -9,7 +9,7 @@ from optuna.trial import TrialState, create_trial
 
 from rnnbench.sweep.file.search_options import Chosen
 from rnnbench.sweep.search.bounded_storage import Memory
-from rnnbench.sweep.search.objectives import Front, Gain, Point
+from rnnbench.sweep.search.objectives import BestTrials, Gain, TrialPoint
 
 
 def filled(order, values, latest=5, best=3):
@@ -81,18 +81,18 @@ POINTS = [(1.0, 9.0), (2.0, 8.0), (3.0, 3.0), (3.0, 3.0), (8.0, 2.0), (9.0, 1.0)
 def test_the_front_does_not_depend_on_the_order_and_keeps_the_first_of_equals():
     fronts = set()
     for order in itertools.islice(itertools.permutations(range(len(POINTS))), 0, 5040, 97):
-        front = Front()
+        front = BestTrials()
         for i in order:
-            front.add(Point(i, POINTS[i]))
+            front.add(TrialPoint(i, POINTS[i]))
         fronts.add(tuple(sorted(p.number for p in front.points)))
         assert [p.number for p in front.spread(3)] == [0, 5, 2]
     assert fronts == {(0, 1, 2, 4, 5)}
 
 
 def test_of_a_small_front_all_are_chosen_and_of_an_empty_one_none():
-    front = Front()
+    front = BestTrials()
     assert front.spread(3) == []
-    front.add(Point(4, (1.0, 2.0)))
+    front.add(TrialPoint(4, (1.0, 2.0)))
     assert [p.number for p in front.spread(3)] == [4]
 
 

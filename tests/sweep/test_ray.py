@@ -13,7 +13,7 @@ from support.small_sweeps import RUNS, SWEEP, assert_nothing_is_left_behind, par
 from support.trial_cluster import cluster_of
 
 from rnnbench.sweep.cluster.connection import Head
-from rnnbench.sweep.engines.protocol import Died, EngineError, Finished, Report
+from rnnbench.sweep.engines.protocol import Died, EngineError, Finished, ValidationReport
 from rnnbench.sweep.file.resources import Resources
 
 
@@ -53,7 +53,9 @@ def test_a_worker_asks_and_is_told_to_prune(make):
     with closing(make(1)) as engine:
         (worker,) = wait_idle(engine, seconds=30)
         engine.submit(worker, make_job(asks=True))
-        (report,) = [e for e in wait_for(engine, Report) if isinstance(e, Report)]
+        (report,) = [
+            e for e in wait_for(engine, ValidationReport) if isinstance(e, ValidationReport)
+        ]
         engine.reply(report.key, True)
         ending = wait_for(engine, Finished)[-1].ending
         assert ending.status == "pruned"

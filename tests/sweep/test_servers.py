@@ -17,7 +17,7 @@ from support.small_sweeps import RUNS, SWEEP
 from rnnbench.results.database import open_database
 from rnnbench.results.store import Store
 from rnnbench.sweep.file.sweep import parse_sweep
-from rnnbench.sweep.ledger.ledger import Ledger, Row, SweepBusyError
+from rnnbench.sweep.ledger.ledger import Ledger, SweepBusyError, TrialRow
 from rnnbench.sweep.ledger.process_identity import identity
 from rnnbench.sweep.run_sweep import LostStorageError, run_sweep
 
@@ -105,7 +105,9 @@ def test_a_trial_is_claimed_by_one_of_sixteen(url):
     owner = Ledger(engine, "sweep", ME)
     with owner.driving():
         for number in range(5):
-            row = Row(f"sweep/c/{number}", "sweep", "c", "search", number, "{}", f"run-{number}")
+            row = TrialRow(
+                f"sweep/c/{number}", "sweep", "c", "search", number, "{}", f"run-{number}"
+            )
             owner.plan([row])
             barrier, taken = threading.Barrier(16), []
 

@@ -6,12 +6,12 @@ import pytest
 from rich.console import Console
 
 from rnnbench.report.terminal.sweep_progress import View, duration, line
-from rnnbench.sweep.file.sweep import Cell
+from rnnbench.sweep.file.sweep import GridCell
 from rnnbench.sweep.progress import CellTally, Snapshot, SweepOutcome
 
 
 def cell(name):
-    return Cell({"name": "task"}, {"name": name}, ())
+    return GridCell({"name": "task"}, {"name": name}, ())
 
 
 RUNNING = CellTally(

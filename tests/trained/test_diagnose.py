@@ -8,12 +8,12 @@ import torch
 from support.command_line import TINY, call
 
 from rnnbench.nn import GatedCell, Stack
-from rnnbench.registry.registry import load, scan
+from rnnbench.registry.registry import discover, load
 from rnnbench.testing.fixtures.toy_tasks import TOYS, Bigrams
 from rnnbench.testing.law import tiny
 from rnnbench.trained.diagnose import diagnose
 from rnnbench.trained.load import Trained
-from rnnbench.training.train_step import Tricks, assemble
+from rnnbench.training.train_step import TrickFold, assemble
 from rnnbench_architectures.elman import Elman
 from rnnbench_architectures.lstm import LSTM
 from rnnbench_architectures.xlstm import XLSTM
@@ -47,7 +47,7 @@ class Long(Bigrams):
 def linear(decay):
     torch.manual_seed(0)
     task = Long()
-    model = assemble(LinearNet(hidden=6), task, Tricks())
+    model = assemble(LinearNet(hidden=6), task, TrickFold())
     with torch.no_grad():
         model.backbone.layers[0].weight_h.copy_(decay * torch.eye(6))
     return Trained(None, task, model)
@@ -78,7 +78,7 @@ def test_the_horizon_is_where_a_hundredth_is_left():
 
 def gates_of(architecture, *tricks):
     torch.manual_seed(0)
-    model = assemble(architecture, LM, Tricks(tricks))
+    model = assemble(architecture, LM, TrickFold(tricks))
     with torch.no_grad():
         for name, p in model.backbone.named_parameters():
             if "weight" in name:
@@ -110,14 +110,14 @@ def test_gates_that_see_more_than_the_products_are_not_told():
     assert gates_of(LSTM(hidden=3), LayerNorm()) == {}
 
 
-@pytest.mark.parametrize("name", sorted(scan()[0]["architectures"]))
+@pytest.mark.parametrize("name", sorted(discover()[0]["architectures"]))
 def test_every_architecture_can_be_diagnosed(name):
     plugin = tiny(load("architectures", name))
     seen = 0
     for toy in (TOYS["lm"], TOYS["classify"], TOYS["translate"], TOYS["forecast"]):
         torch.manual_seed(0)
         try:
-            model = assemble(plugin, toy, Tricks())
+            model = assemble(plugin, toy, TrickFold())
         except ValueError:  # refused
             continue
         before = {k: v.clone() for k, v in model.state_dict().items()}

@@ -9,7 +9,7 @@ import torch
 from support.command_line import TINY, call
 from support.real_data import absence
 
-from rnnbench.registry.registry import load, scan
+from rnnbench.registry.registry import discover, load
 from rnnbench.results.find_run import RunError, find_run
 from rnnbench.results.store import Store
 from rnnbench.trained.load import load_run
@@ -131,7 +131,7 @@ def test_a_run_without_weights_says_so(results, tmp_path):
 
 def test_a_task_that_continues_reads_what_it_predicts():
     found = []
-    for name in scan()[0]["tasks"]:
+    for name in discover()[0]["tasks"]:
         cls = load("tasks", name)
         if cls.continues:
             task = cls(**cls.tiny)

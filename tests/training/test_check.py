@@ -7,7 +7,7 @@ from support.toys import TOYS, TinyLSTM
 
 from rnnbench.contract import Architecture, Backbone, Cell, Refusal, Trick
 from rnnbench.nn import Stack
-from rnnbench.registry.registry import load, scan
+from rnnbench.registry.registry import discover, load
 from rnnbench.spec.run_spec import Optimizer
 from rnnbench.testing.law import tiny
 from rnnbench.training.dry_run import check, sample
@@ -170,7 +170,7 @@ UNLIKE = (
 
 def test_every_architecture_trains_a_step_on_a_task_of_some_make():
     """On the others it may or may not: the slow matrix below visits all."""
-    left = set(scan()[0]["architectures"])
+    left = set(discover()[0]["architectures"])
     for task in UNLIKE:  # the next for those that this one refuses
         lines, crashed = table([task], sorted(left), [None])
         assert not crashed, "\n".join(crashed)
@@ -179,7 +179,7 @@ def test_every_architecture_trains_a_step_on_a_task_of_some_make():
 
 
 def test_every_trick_trains_a_step_on_some_task_and_is_refused_elsewhere():
-    left = set(scan()[0]["tricks"])
+    left = set(discover()[0]["tricks"])
     for task in ("char-lm", "ui-en-de", "digits"):  # the next for those that this one refuses
         # Made, not without memory, in which exact estimators take minutes; their laws try both.
         lines, crashed = table([task], ["lstm"], sorted(left), device="cpu")
@@ -191,7 +191,7 @@ def test_every_trick_trains_a_step_on_some_task_and_is_refused_elsewhere():
 @pytest.mark.slow
 def test_every_architecture_task_and_single_trick_trains_a_step_or_is_refused(capsys):
     """The whole matrix of what is installed, on the real tasks."""
-    plugins, _ = scan()
+    plugins, _ = discover()
     lines, crashed = table(plugins["tasks"], plugins["architectures"], [None, *plugins["tricks"]])
     with capsys.disabled():
         print("\n" + "\n".join(lines))

@@ -9,9 +9,9 @@ from rnnbench.registry.registry import load
 from rnnbench.spec.run_spec import Optimizer, PluginSpec, RunSpec
 from rnnbench.testing.fixtures.backbones import doubled
 from rnnbench.testing.fixtures.toy_tasks import TOYS
-from rnnbench.training.devices.data_parallel import Whole
+from rnnbench.training.devices.data_parallel import OneProcess
 from rnnbench.training.devices.split_check import CHECKED, DRAWN, try_split
-from rnnbench.training.train_step import Tricks, assemble, make_optimizer, training_step
+from rnnbench.training.train_step import TrickFold, assemble, make_optimizer, training_step
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 
@@ -41,7 +41,7 @@ def uneven(task):
 def learn(by, task, arch, tricks, batch, steps=3):
     torch.set_default_dtype(torch.float64)
     torch.manual_seed(0)
-    folded = Tricks(tricks)
+    folded = TrickFold(tricks)
     model = assemble(arch, task, folded)
     optimizer = make_optimizer(Optimizer("sgd", lr=0.1), model.parameters(), folded)
     state, losses, weights, memory = None, [], [], {}
@@ -63,7 +63,7 @@ def learn(by, task, arch, tricks, batch, steps=3):
 def assert_like_one(folder, task, arch, tricks, batch, world):
     dtype = torch.get_default_dtype()
     try:
-        losses, weights = learn(Whole(0), task, arch, tricks, batch)
+        losses, weights = learn(OneProcess(0), task, arch, tricks, batch)
     finally:
         torch.set_default_dtype(dtype)
     for told, found in in_ranks(world, learn, task, arch, tricks, batch, folder=folder):
@@ -114,7 +114,7 @@ def test_noise_in_the_forward_pass_is_each_ranks_own(tmp_path):
         ranks.common()
         return shared, own, torch.rand(2).tolist()
 
-    (a, b), again = in_ranks(2, draw, folder=tmp_path), Whole(0)
+    (a, b), again = in_ranks(2, draw, folder=tmp_path), OneProcess(0)
     assert a[0] == b[0]
     assert a[1] != b[1]
     assert a[2] == b[2]

@@ -8,7 +8,7 @@ from torch import nn
 from rnnbench.contract import Moment, Trick
 from rnnbench.spec.run_spec import Optimizer
 from rnnbench.training.loader import Loader
-from rnnbench.training.train_step import Tricks, assemble, make_optimizer, training_step
+from rnnbench.training.train_step import TrickFold, assemble, make_optimizer, training_step
 from rnnbench_architectures.lstm import LSTM
 from rnnbench_tasks.char_lm import CharLM
 
@@ -18,7 +18,7 @@ def test_twenty_steps_equal_a_plain_loop_bit_for_bit():
     task, hidden, rows = CharLM(length=35), 32, 8
     classes = task.source.classes
     torch.manual_seed(0)
-    model = assemble(LSTM(hidden=hidden), task, Tricks())
+    model = assemble(LSTM(hidden=hidden), task, TrickFold())
     torch.manual_seed(0)
     embed, lstm, readout = (
         nn.Embedding(classes, hidden),
@@ -28,13 +28,13 @@ def test_twenty_steps_equal_a_plain_loop_bit_for_bit():
     theirs = torch.optim.Adam(
         [*embed.parameters(), *lstm.parameters(), *readout.parameters()], lr=3e-3
     )
-    ours = make_optimizer(Optimizer(lr=3e-3), model.parameters(), Tricks())
+    ours = make_optimizer(Optimizer(lr=3e-3), model.parameters(), TrickFold())
     loader = Loader(task.data("train", 0), rows, 0, pack=20, round_steps=20, steps=20)
     (pack,) = list(loader)
     losses, state, carried, plain = [], None, None, []
     for i, batch in enumerate(pack.batches):
         ours.zero_grad(set_to_none=True)
-        step = training_step(model, Tricks(), batch, state, Moment(i, i / 20), carried=True)
+        step = training_step(model, TrickFold(), batch, state, Moment(i, i / 20), carried=True)
         ours.step()
         state = step.state
         losses.append(step.loss.item())
@@ -92,7 +92,7 @@ class Recorder(Trick):
 
 def test_sites_are_reached_in_the_order_of_a_step():
     Recorder.seen.clear()
-    tricks = Tricks([Recorder()])
+    tricks = TrickFold([Recorder()])
     model = assemble(TinyLSTM(), TOYS["translate"], tricks)
     make_optimizer(Optimizer(), model.parameters(), tricks)
     training_step(model, tricks, TOYS["translate"].example(), None, Moment(0, 0.0))
@@ -111,13 +111,13 @@ def test_tricks_fold_in_the_order_listed():
             return loss * 2
 
     for tricks, expected in (((Add(), Double()), 8.0), ((Double(), Add()), 7.0)):
-        assert Tricks(tricks).fold("loss", torch.tensor(3.0), None, None) == expected
+        assert TrickFold(tricks).fold("loss", torch.tensor(3.0), None, None) == expected
 
 
 def test_the_reported_loss_is_the_bare_one_and_the_gradient_the_changed_one():
     task = TOYS["lm"]
     found = []
-    for tricks in (Tricks(), Tricks([Recorder()])):
+    for tricks in (TrickFold(), TrickFold([Recorder()])):
         torch.manual_seed(0)
         model = assemble(TinyLSTM(), task, tricks)
         step = training_step(model, tricks, task.example(), None, Moment(0, 0.0))
@@ -128,10 +128,10 @@ def test_the_reported_loss_is_the_bare_one_and_the_gradient_the_changed_one():
 
 def test_state_is_carried_only_where_the_data_are():
     task = TOYS["lm"]
-    model = assemble(TinyLSTM(), task, Tricks())
+    model = assemble(TinyLSTM(), task, TrickFold())
     at = Moment(0, 0.0)
-    assert training_step(model, Tricks(), task.example(), None, at).state is None
-    step = training_step(model, Tricks(), task.example(), None, at, carried=True)
+    assert training_step(model, TrickFold(), task.example(), None, at).state is None
+    step = training_step(model, TrickFold(), task.example(), None, at, carried=True)
     leaves = [t for layer in step.state for t in layer]
     assert not any(t.requires_grad for t in leaves)
     assert all(t.shape == (4, 6) for t in leaves)
@@ -140,6 +140,6 @@ def test_state_is_carried_only_where_the_data_are():
 @pytest.mark.parametrize("name", ["adam", "AdamW", "sgd", "rmsprop", "radam"])
 def test_any_optimiser_of_torch_by_name(name):
     model = nn.Linear(2, 2)
-    optimizer = make_optimizer(Optimizer(name=name, lr=0.5), model.parameters(), Tricks())
+    optimizer = make_optimizer(Optimizer(name=name, lr=0.5), model.parameters(), TrickFold())
     assert type(optimizer).__name__.lower() == name.lower()
     assert optimizer.param_groups[0]["lr"] == 0.5

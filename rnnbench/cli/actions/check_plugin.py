@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.registry.registry import KINDS, Entry, PluginError, did_you_mean, load, scan
+from rnnbench.registry.registry import KINDS, Entry, PluginError, did_you_mean, discover, load
 
 if TYPE_CHECKING:
     from rnnbench.testing import Verdict
@@ -26,7 +26,7 @@ def check_plugin(name: str, as_json: bool) -> int:
     Raises:
         PluginError: there is none, it cannot be imported, or it has no small instance.
     """
-    plugins, _ = scan()
+    plugins, _ = discover()
     found = [plugins[kind][name] for kind in KINDS if name in plugins[kind]]
     if not found:
         everything = [n for kind in KINDS for n in plugins[kind]]

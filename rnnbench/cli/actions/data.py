@@ -12,7 +12,7 @@ from rich.table import Table
 
 from rnnbench.data import fetch, status, verify
 from rnnbench.registry.import_probe import broken_plugins
-from rnnbench.registry.registry import PluginError, entry, load, scan, schema
+from rnnbench.registry.registry import PluginError, discover, entry, load, schema
 
 if TYPE_CHECKING:
     from rnnbench.contract import Source
@@ -36,7 +36,7 @@ def sources_of(tasks: Sequence[str]) -> dict[str, tuple[Source, list[str]]]:
             )
     broken = {b.name for b in broken_plugins() if b.kind == "tasks"}
     found: dict[str, tuple[Source, list[str]]] = {}
-    every = [n for n in scan()[0]["tasks"] if n not in broken and not _needed(n)]
+    every = [n for n in discover()[0]["tasks"] if n not in broken and not _needed(n)]
     for name in tasks or every:
         for source in load("tasks", name)().sources():
             found.setdefault(source.name, (source, []))[1].append(name)

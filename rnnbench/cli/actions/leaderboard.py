@@ -17,7 +17,7 @@ from rnnbench.leaderboard.pairwise import ReadItems, judge
 from rnnbench.leaderboard.pareto import fronts
 from rnnbench.leaderboard.trick_effects import attribute
 from rnnbench.leaderboard.types import Board
-from rnnbench.registry.registry import PluginError, did_you_mean, scan
+from rnnbench.registry.registry import PluginError, did_you_mean, discover
 from rnnbench.report.files.boards import as_csv, as_json, attributions_as_csv, attributions_as_json
 from rnnbench.report.terminal import sections
 from rnnbench.report.terminal.board import print_boards
@@ -29,7 +29,7 @@ from rnnbench.sweep.ledger.ledger import refusals
 
 
 @dataclass(frozen=True)
-class Asked:
+class BoardRequest:
     """What `rnnbench leaderboard` is to tell besides the boards.
 
     Attributes:
@@ -57,7 +57,7 @@ def leaderboard_command(
     want_csv: bool,
     page: Path | None,
     attribution: bool = False,
-    asked: Asked | None = None,
+    asked: BoardRequest | None = None,
 ) -> None:
     """Print the boards of all tasks or of one, or write them as a page.
 
@@ -68,10 +68,10 @@ def leaderboard_command(
         PluginError: there is no such task.
         ValueError: options that contradict each other, or a row that no board has.
     """
-    asked = asked or Asked()
+    asked = asked or BoardRequest()
     _refuse(asked, task, want_json, want_csv, page is not None, attribution)
     store = Store(root)
-    installed = scan()[0]
+    installed = discover()[0]
     boards = mark_absent(build(store.records(task=task), task, method=asked.method), installed)
     report_damage(store)
     if task is not None and not boards:
@@ -115,7 +115,12 @@ def items_of(store: Store) -> ReadItems:
 
 
 def _refuse(
-    asked: Asked, task: str | None, want_json: bool, want_csv: bool, page: bool, attribution: bool
+    asked: BoardRequest,
+    task: str | None,
+    want_json: bool,
+    want_csv: bool,
+    page: bool,
+    attribution: bool,
 ) -> None:
     """Refuse options of which one would be ignored."""
     options = [f"--{name}" for name in asked.sections]
@@ -151,7 +156,7 @@ def _against(boards: Sequence[Board], name: str) -> list[Board]:
 
 
 def _print_sections(
-    boards: Sequence[Board], asked: Asked, store: Store, task: str | None, console: Console
+    boards: Sequence[Board], asked: BoardRequest, store: Store, task: str | None, console: Console
 ) -> None:
     if asked.against is not None:
         for board in _against(boards, asked.against):
@@ -171,7 +176,9 @@ def _print_sections(
         sections.print_importances(found, console)
 
 
-def _told(boards: Sequence[Board], asked: Asked, store: Store, task: str | None) -> dict[str, Any]:
+def _told(
+    boards: Sequence[Board], asked: BoardRequest, store: Store, task: str | None
+) -> dict[str, Any]:
     """The sections as data, those of boards in the boards' order."""
     told: dict[str, Any] = {}
     if asked.against is not None:

@@ -10,7 +10,15 @@ from rich.console import Console
 from rich.table import Table
 
 from rnnbench.registry.import_probe import broken_plugins
-from rnnbench.registry.registry import KINDS, Entry, PluginError, Schema, did_you_mean, scan, schema
+from rnnbench.registry.registry import (
+    KINDS,
+    Entry,
+    PluginError,
+    Schema,
+    did_you_mean,
+    discover,
+    schema,
+)
 from rnnbench.registry.schema_from_source import SITES, dedented
 
 
@@ -20,7 +28,7 @@ def list_plugins(kind: str | None, site: str | None, as_json: bool) -> None:
         raise PluginError(
             f"there is no site {site!r}{did_you_mean(site, SITES)}\n  Sites: {', '.join(SITES)}"
         )
-    plugins, _ = scan()
+    plugins, _ = discover()
     broken = [b for b in broken_plugins() if kind in (None, b.kind, "")]
     rows = []
     for item in (e for k in KINDS if kind in (None, k) for e in plugins[k].values()):
@@ -98,7 +106,7 @@ def _has_cell(item: Entry) -> bool:
 
 def describe_plugin(name: str, as_json: bool) -> None:
     """Print all that is known of a plugin of this name, of whatever kind."""
-    plugins, _ = scan()
+    plugins, _ = discover()
     found = [plugins[kind][name] for kind in KINDS if name in plugins[kind]]
     if not found:
         everything = [n for kind in KINDS for n in plugins[kind]]

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rnnbench.leaderboard.boards import build
-from rnnbench.leaderboard.reproduce import Recipe, Report, find_recipe, judge, recipes
+from rnnbench.leaderboard.reproduce import Recipe, ReproductionReport, find_recipe, judge, recipes
 from rnnbench.leaderboard.types import Board
 from rnnbench.results.store import Store
 
@@ -59,7 +59,7 @@ def boards_of(recipe: Recipe, root: Path | str, database: str | None) -> list[Bo
         return build(records_of(store, read_sweep(recipe.sweep)))
 
 
-def print_report(report: Report, console: Console | None = None) -> None:
+def print_report(report: ReproductionReport, console: Console | None = None) -> None:
     console = console or Console()
     recipe = report.recipe
     _say(console, f"\n{recipe.claim}\n {recipe.paper}, {recipe.where}")

@@ -19,9 +19,9 @@ from rnnbench.results.database import reader
 from rnnbench.results.record import Status
 from rnnbench.results.store import Store
 from rnnbench.sweep.engines.worker import LOG
-from rnnbench.sweep.ledger.ledger import Ledger, Row
+from rnnbench.sweep.ledger.ledger import Ledger, TrialRow
 from rnnbench.sweep.ledger.process_identity import describe, is_dead
-from rnnbench.sweep.ledger.requests import Order, Orders, sweep_order
+from rnnbench.sweep.ledger.requests import Order, SweepRequests, sweep_order
 from rnnbench.sweep.ledger.tables import Now, sweep_driver
 from rnnbench.sweep.progress import Snapshot
 
@@ -29,12 +29,12 @@ WATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Ruled:
+class SweepHandle:
     """A sweep as it is seen from another process."""
 
     name: str
     store: Store
-    orders: Orders
+    orders: SweepRequests
     ledger: Ledger
 
     def holder(self) -> str | None:
@@ -59,16 +59,16 @@ class Ruled:
 
 
 @contextmanager
-def ruled(name: str, root: Path | str, database: str | None) -> Iterator[Ruled]:
+def ruled(name: str, root: Path | str, database: str | None) -> Iterator[SweepHandle]:
     """A sweep that was started under this root.
 
     Raises:
         UnknownSweepError: there is none of this name.
     """
     with closing(Store(root, database)) as store:
-        orders = Orders(store.engine, name)
+        orders = SweepRequests(store.engine, name)
         orders.read()
-        yield Ruled(name, store, orders, Ledger(store.engine, name, "nobody:0:0"))
+        yield SweepHandle(name, store, orders, Ledger(store.engine, name, "nobody:0:0"))
 
 
 def show_status(
@@ -105,7 +105,7 @@ def show_status(
 
 
 def _as_dict(
-    sweep: Ruled, now: Snapshot, order: Order, holder: str | None, failed: Sequence[Row]
+    sweep: SweepHandle, now: Snapshot, order: Order, holder: str | None, failed: Sequence[TrialRow]
 ) -> dict[str, Any]:
     told = now.as_dict()
     busy = [
@@ -122,14 +122,16 @@ def _as_dict(
 
 def _list(root: Path | str, database: str | None, as_json: bool) -> None:
     with closing(Store(root, database)) as store:
-        Orders(store.engine, "")  # makes its tables where they are missing
+        SweepRequests(store.engine, "")  # makes its tables where they are missing
         Ledger(store.engine, "", "nobody:0:0")
         query = sa.select(sweep_order.c.sweep).order_by(sweep_order.c.sweep)
         with reader(store.engine).begin() as connection:
             names = list(connection.execute(query).scalars())
         found = []
         for name in names:
-            sweep = Ruled(name, store, Orders(store.engine, name), Ledger(store.engine, name, ""))
+            sweep = SweepHandle(
+                name, store, SweepRequests(store.engine, name), Ledger(store.engine, name, "")
+            )
             now, order = sweep.snapshot(), sweep.orders.read()
             found.append({"sweep": name, "state": sweep.state(now, order), "now": line(now)})
     if as_json:

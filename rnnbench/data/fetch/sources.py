@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from rnnbench.contract import Source
 
 __all__ = [
-    "Status", "data_version", "fetch", "folder", "own_file", "roots", "status", "to_stderr",
+    "SourceStatus", "data_version", "fetch", "folder", "own_file", "roots", "status", "to_stderr",
     "verify",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Status:
+class SourceStatus:
     """Where a source stands.
 
     Attributes:
@@ -51,12 +51,12 @@ class Status:
     problems: tuple[str, ...] = ()
 
 
-def status(source: Source) -> Status:
+def status(source: Source) -> SourceStatus:
     """Where a source stands, at a glance: files are hashed only where size or time changed."""
     return _find(source, thorough=False)
 
 
-def verify(source: Source) -> Status:
+def verify(source: Source) -> SourceStatus:
     """Where a source stands, with every file hashed again."""
     return _find(source, thorough=True)
 
@@ -93,7 +93,7 @@ def fetch(source: Source, on_progress: Say | None = None) -> Path:
     return target
 
 
-def _target(source: Source, found: Status) -> Path:
+def _target(source: Source, found: SourceStatus) -> Path:
     """Where a source is to be put: not over a folder of its name that holds something else."""
     for root in writable():
         path = root / source.name
@@ -151,7 +151,7 @@ def _about(source: Source) -> dict[str, str]:
     return {"origin": source.origin, "version": data_version([source], 0)}
 
 
-def _find(source: Source, thorough: bool) -> Status:
+def _find(source: Source, thorough: bool) -> SourceStatus:
     state: Literal["present", "damaged"]
     if source.origin.startswith("package:"):
         return _find_package(source)
@@ -159,7 +159,7 @@ def _find(source: Source, thorough: bool) -> Status:
         path = Path(source.origin.removeprefix("file:")).parent
         kept = origins.compare(path, source.files)
         state = "damaged" if kept.problems else "present"
-        return Status(source.name, state, path, "its own place", kept.size, kept.problems)
+        return SourceStatus(source.name, state, path, "its own place", kept.size, kept.problems)
     damaged = None
     for place, root in roots().items():
         path = root / source.name
@@ -174,24 +174,24 @@ def _find(source: Source, thorough: bool) -> Status:
             was = "no manifest" if about is None else f"a manifest of {about['origin']}"
             kept = store.Kept(0, (f"{path} has {was}, expected {source.origin}",))
         state = "damaged" if kept.problems else "present"
-        here = Status(source.name, state, path, place, kept.size, kept.problems)
+        here = SourceStatus(source.name, state, path, place, kept.size, kept.problems)
         if state == "present":
             return here
         damaged = damaged or here
-    return damaged or Status(source.name, "missing")
+    return damaged or SourceStatus(source.name, "missing")
 
 
-def _find_package(source: Source) -> Status:
+def _find_package(source: Source) -> SourceStatus:
     """Find files of an installed distribution by its metadata, without importing it."""
     name = source.origin.removeprefix("package:")
     try:
         distribution = importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:
-        return Status(source.name, "missing", problems=(f"{name} is not installed",))
+        return SourceStatus(source.name, "missing", problems=(f"{name} is not installed",))
     path = Path(str(distribution.locate_file(".")))
     kept = origins.compare(path, source.files)
     place = f"the installed {name} {distribution.version}"
-    return Status(
+    return SourceStatus(
         source.name,
         "damaged" if kept.problems else "present",
         path,

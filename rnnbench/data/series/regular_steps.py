@@ -15,13 +15,13 @@ from rnnbench.data.fetch.cached_folders import DataError
 from rnnbench.data.series.tables import Table
 from rnnbench.data.series.time_formats import TimeReader
 
-__all__ = ["Spaced", "Step", "cut_points", "find_step", "spaced"]
+__all__ = ["Spaced", "TimeStep", "cut_points", "find_step", "spaced"]
 
 MOST_FILLED = 10  # times as many rows as were given
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400}
 
 
-class Step(NamedTuple):
+class TimeStep(NamedTuple):
     """The time from a row to the next, on average over months where the unit is "month".
 
     Attributes:
@@ -103,7 +103,7 @@ class Spaced(NamedTuple):
     gaps: int
 
 
-def find_step(table: Table, name: str, place: str = "line") -> Step:
+def find_step(table: Table, name: str, place: str = "line") -> TimeStep:
     """The step that most rows are apart.
 
     Raises:
@@ -121,7 +121,7 @@ def find_step(table: Table, name: str, place: str = "line") -> Step:
                 if b > a
             )
             if apart:
-                return Step("month", _commonest(apart))
+                return TimeStep("month", _commonest(apart))
     seconds = Counter(
         (b - a).total_seconds() if isinstance(a, datetime) else round(b - a, 9)
         for at in rows.values()
@@ -133,10 +133,10 @@ def find_step(table: Table, name: str, place: str = "line") -> Step:
     unit: Literal["second", "number"] = (
         "second" if isinstance(table.times[0], datetime) else "number"
     )
-    return Step(unit, _commonest(seconds))
+    return TimeStep(unit, _commonest(seconds))
 
 
-def spaced(table: Table, step: Step, name: str, place: str = "line") -> Spaced:
+def spaced(table: Table, step: TimeStep, name: str, place: str = "line") -> Spaced:
     """One row a step for each series, in the order of their first rows; gaps are missing values.
 
     Raises:

@@ -21,7 +21,7 @@ import numpy as np
 from rnnbench.data.fetch.cached_folders import DataError
 from rnnbench.data.series.time_formats import TimeReader
 
-__all__ = ["MISSING", "Columns", "Reading", "Table", "is_parquet", "read_table"]
+__all__ = ["MISSING", "Columns", "Table", "TableFormat", "is_parquet", "read_table"]
 
 MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "nat", "null", "none", "?", "-"})
 DELIMITERS = ",;\t|"
@@ -29,7 +29,7 @@ _IN_MEMORY = 8  # times its size on the disk, measured on a CSV of times and thr
 
 
 @dataclass(frozen=True)
-class Reading:
+class TableFormat:
     """How a table is to be read.
 
     Attributes:
@@ -76,7 +76,7 @@ class Table(NamedTuple):
     lines: list[int]
 
 
-def read_table(source: Path | str, how: Reading) -> Table:
+def read_table(source: Path | str, how: TableFormat) -> Table:
     """Read a file, or a text that is a CSV.
 
     Raises:
@@ -135,7 +135,7 @@ def _not_in(path: Path, encoding: str, read: int, e: UnicodeDecodeError) -> Data
     )
 
 
-def _from_csv(name: str, lines: Iterator[str], how: Reading) -> Table:
+def _from_csv(name: str, lines: Iterator[str], how: TableFormat) -> Table:
     first = next(lines, "")
     if "\0" in first:
         raise DataError(f"{name}, line 1: holds a zero byte, so it is no CSV")
@@ -171,7 +171,7 @@ def _from_csv(name: str, lines: Iterator[str], how: Reading) -> Table:
         raise DataError(f"{name}, line {reader.line_num}: {e}") from e
 
 
-def _chosen(name: str, header: list[str], how: Reading, delimiter: str = "") -> Columns:
+def _chosen(name: str, header: list[str], how: TableFormat, delimiter: str = "") -> Columns:
     """Which columns are which."""
     twice = next((c for c in header if header.count(c) > 1), None)
     if twice is not None:
@@ -194,7 +194,7 @@ def _chosen(name: str, header: list[str], how: Reading, delimiter: str = "") -> 
 
 def _collected(
     name: str, place: str, header: list[str], columns: Columns,
-    rows: Iterable[tuple[int, Sequence[Any]]], how: Reading,
+    rows: Iterable[tuple[int, Sequence[Any]]], how: TableFormat,
 ) -> Table:  # fmt: skip
     at = [header.index(c) for c in columns.numbers]
     time_at = header.index(columns.time)
@@ -257,7 +257,7 @@ def _is_number(cell: Any, decimal: str) -> bool:
     return True
 
 
-def _from_parquet(path: Path, how: Reading) -> Table:
+def _from_parquet(path: Path, how: TableFormat) -> Table:
     try:
         import pyarrow.parquet as parquet
         from pyarrow import ArrowException

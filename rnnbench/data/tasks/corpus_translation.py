@@ -18,7 +18,7 @@ from rnnbench.contract import Batch, Data, Port, setting
 from rnnbench.data.batches import Pairs
 from rnnbench.data.fetch.cached_folders import DataError
 from rnnbench.data.prepared import prepare
-from rnnbench.data.tasks.translation import PAD, SPLITS, STOP, Translation
+from rnnbench.data.tasks.translation import PAD, SPLITS, STOP, TranslationTask
 from rnnbench.data.text.tokenisers import Tokeniser, learn, read
 from rnnbench.data.text.tokens import Subwords, ragged
 from rnnbench.metrics import base as meters
@@ -29,7 +29,7 @@ Corpus = Mapping[str, Sequence[tuple[str, str]]]  # (source, target) texts of ea
 
 
 @dataclass(frozen=True)
-class TextTranslation(Translation):
+class TextTranslation(TranslationTask):
     """A translation task whose texts become tokens by its settings.
 
     Subclasses write `languages`, `sources`, `choice` and `corpus`. Vocabularies are learnt on the

@@ -15,7 +15,7 @@ from rnnbench.contract import Batch, Data, Kind, Meter, Port, Task, setting
 from rnnbench.data.batches import Stream
 from rnnbench.data.prepared import prepare
 from rnnbench.data.text.corpus import UNKNOWN, Vocabulary, make_corpus
-from rnnbench.data.text.files import END, SPLITS, Recipe
+from rnnbench.data.text.files import END, SPLITS, TokenRecipe
 from rnnbench.data.text.ngrams import KneserNey, add_one_nats
 from rnnbench.data.text.tokens import Subwords
 from rnnbench.metrics.base import LanguageModelling
@@ -57,7 +57,7 @@ class LanguageModel(Task):
                 "which is the most rows of any evaluation"
             )
 
-    def recipe(self) -> Recipe:
+    def recipe(self) -> TokenRecipe:
         """How its text becomes tokens."""
         raise NotImplementedError
 

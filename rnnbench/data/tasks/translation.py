@@ -14,13 +14,13 @@ from rnnbench.data.text.tokenisers import Tokeniser
 from rnnbench.data.text.tokens import Subwords
 from rnnbench.metrics import base as meters
 
-__all__ = ["PAD", "SPLITS", "STOP", "Translation"]
+__all__ = ["PAD", "SPLITS", "STOP", "TranslationTask"]
 
 SPLITS = ("train", "valid", "test")
 PAD, STOP = Subwords.PAD, Subwords.STOP  # as every tokeniser has them
 
 
-class Translation(Task):
+class TranslationTask(Task):
     """A task that turns a text into another, told by BLEU, chrF and length ratio.
 
     Subclasses are dataclasses and write the ports, `sources`, `data`, `commonest` and `tokeniser`.

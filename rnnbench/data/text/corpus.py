@@ -13,7 +13,7 @@ import numpy as np
 
 from rnnbench.data.fetch.cached_folders import DataError
 from rnnbench.data.prepared import Streamed
-from rnnbench.data.text.files import END, SPLITS, Recipe, Text, Unit, cut
+from rnnbench.data.text.files import END, SPLITS, Text, TokenRecipe, Unit, cut
 from rnnbench.data.text.tokens import Subwords
 
 __all__ = ["UNKNOWN", "Vocabulary", "make_corpus"]
@@ -80,7 +80,7 @@ class Vocabulary:
         return text.encode("latin-1").decode("utf-8", "replace") if self.unit == "byte" else text
 
 
-def make_corpus(recipe: Recipe, *folders: Path) -> dict[str, Any]:
+def make_corpus(recipe: TokenRecipe, *folders: Path) -> dict[str, Any]:
     """Tokens of each split, the vocabulary, and how many characters each split has.
 
     Args:
@@ -117,7 +117,7 @@ def _codes(text: str) -> np.ndarray:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
-def _vocabulary(text: Text, recipe: Recipe) -> Vocabulary:
+def _vocabulary(text: Text, recipe: TokenRecipe) -> Vocabulary:
     """Words, the commonest first, or characters, by their code points."""
     if recipe.unit == "byte":
         return Vocabulary("byte", [chr(i) for i in range(256)], None)
@@ -146,7 +146,7 @@ def _tokens(text: Text, vocabulary: Vocabulary) -> Streamed:
     return Streamed(vocabulary.dtype, chunks)
 
 
-def _learn(text: Text, recipe: Recipe) -> bytes:
+def _learn(text: Text, recipe: TokenRecipe) -> bytes:
     def lines() -> Iterator[str]:
         seen = 0
         for block in text.blocks():

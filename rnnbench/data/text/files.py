@@ -12,7 +12,7 @@ from typing import Literal
 
 from rnnbench.data.fetch.cached_folders import DataError
 
-__all__ = ["END", "Recipe", "Text", "Unit", "cut"]
+__all__ = ["END", "Text", "TokenRecipe", "Unit", "cut"]
 
 Unit = Literal["word", "character", "byte", "subword"]
 SPLITS = ("train", "valid", "test")
@@ -22,7 +22,7 @@ LONGEST = 1 << 24  # characters of a line (or word) that has to be read whole
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TokenRecipe:
     """How text becomes tokens.
 
     Attributes:
@@ -55,7 +55,7 @@ class Text:
     """A stretch of a file's characters, before blanks at the edges of lines are taken off."""
 
     path: Path
-    recipe: Recipe
+    recipe: TokenRecipe
     start: int = 0
     end: int | None = None
 
@@ -104,7 +104,7 @@ class Text:
         return "".join(line.strip() + "\n" for line in text[:-1].split("\n"))
 
 
-def _decoded(path: Path, recipe: Recipe) -> Iterator[str]:
+def _decoded(path: Path, recipe: TokenRecipe) -> Iterator[str]:
     """The characters of a file; bytes as latin-1 has them."""
     encoding = "latin-1" if recipe.unit == "byte" else recipe.encoding
     try:

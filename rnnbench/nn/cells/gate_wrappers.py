@@ -65,7 +65,7 @@ def gated_of(cell: Cell) -> GatedCell:
     return cell
 
 
-class Remembering(GateWrapper):
+class StatefulGateWrapper(GateWrapper):
     """One that appends one tensor to the state, which is no unit."""
 
     def __init__(self, inner: Cell):

@@ -19,10 +19,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from rnnbench.contract import Estimator, Kind, Learning, Refusal, State, Task, Trick, setting
+from rnnbench.contract import Estimator, EstimatorInput, Kind, Refusal, State, Task, Trick, setting
 from rnnbench.nn.estimators.one_step import (
+    DifferentiableStep,
     Gradients,
-    Step,
     cut,
     length_of,
     stepwise,
@@ -30,8 +30,15 @@ from rnnbench.nn.estimators.one_step import (
     targets_of,
 )
 
-__all__ = ["Gradients", "Online", "Step", "add", "learn_online", "refuse_large",
-           "refuse_unless_stepwise"]  # fmt: skip
+__all__ = [
+    "DifferentiableStep",
+    "Gradients",
+    "Online",
+    "add",
+    "learn_online",
+    "refuse_large",
+    "refuse_unless_stepwise",
+]  # fmt: skip
 
 
 def refuse_unless_stepwise(name: str, task: Task) -> None:
@@ -62,7 +69,7 @@ class Online(Trick):
         1, "steps from one update to the next; null: one update a batch", unit="steps", low=1
     )
 
-    def follow(self, step: Step, memory: dict[str, Any]) -> Gradients:
+    def follow(self, step: DifferentiableStep, memory: dict[str, Any]) -> Gradients:
         """The gradient of this step's loss; `memory` goes from s_{t-1} to s_t.
 
         What is put into `memory` replaces what was there and is never changed in place.
@@ -81,7 +88,7 @@ class Online(Trick):
         return partial(learn_online, self)
 
 
-def learn_online(trick: Online, learning: Learning) -> State:
+def learn_online(trick: Online, learning: EstimatorInput) -> State:
     """Read a batch step by step; update every few steps, and leave the last gradient to core.
 
     The gradient of an update is that of the mean loss over the targets since the one before.
@@ -118,7 +125,7 @@ def learn_online(trick: Online, learning: Learning) -> State:
     return state
 
 
-def refuse_large(name: str, step: Step, largest: int) -> None:
+def refuse_large(name: str, step: DifferentiableStep, largest: int) -> None:
     """Refuse an influence of too many numbers; called before the first is made.
 
     Raises:

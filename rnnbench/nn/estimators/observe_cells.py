@@ -18,7 +18,7 @@ from rnnbench.nn.models.base import Embed
 LINEAR = {"weight_x", "weight_h", "bias_x", "bias_h"}
 
 
-class Glimpse(NamedTuple):
+class CellObservation(NamedTuple):
     """What a cell read at this step, and the pre-activations that its input gave."""
 
     x_BD: Tensor
@@ -26,7 +26,7 @@ class Glimpse(NamedTuple):
     p_B1G: Tensor  # part of the graph
 
 
-class Reading(NamedTuple):
+class EmbeddingObservation(NamedTuple):
     """What an embedding read at this step, with its output, which is part of the graph."""
 
     x_BV: Tensor  # one-hot tokens, or values
@@ -43,7 +43,7 @@ def watched(name: str, model: nn.Module) -> Iterator[dict[nn.Module, Any]]:
     seen: dict[nn.Module, Any] = {}
     cells = [m for m in model.modules() if isinstance(m, GatedCell)]
 
-    def keep(part: nn.Module, saw: Glimpse | Reading) -> None:
+    def keep(part: nn.Module, saw: CellObservation | EmbeddingObservation) -> None:
         if part in seen:
             raise Refusal(
                 f"{name} follows what enters each cell once a step, and {type(part).__name__} is "
@@ -55,12 +55,12 @@ def watched(name: str, model: nn.Module) -> Iterator[dict[nn.Module, Any]]:
         x = arguments[0][:, 0]
         if isinstance(embed.map, nn.Embedding):
             x = F.one_hot(x, embed.map.num_embeddings).to(out.dtype)
-        keep(embed, Reading(x, out))
+        keep(embed, EmbeddingObservation(x, out))
 
     def noting(cell: GatedCell) -> Any:
         def project(x_BTD: Tensor, state: tuple[Tensor, ...]) -> Tensor:
             p_BTG = type(cell).project(cell, x_BTD, state)
-            keep(cell, Glimpse(x_BTD[:, 0], state, p_BTG))
+            keep(cell, CellObservation(x_BTD[:, 0], state, p_BTG))
             return p_BTG
 
         return project

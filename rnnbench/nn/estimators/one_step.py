@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from rnnbench.contract import Batch, Learning, Refusal, Result, State, detach
+from rnnbench.contract import Batch, EstimatorInput, Refusal, Result, State, detach
 from rnnbench.nn.cells.gated import FusedCell
 
 Gradients = list[Tensor | None]  # of each parameter, in its shape; None where there is none
@@ -59,7 +59,7 @@ def stepwise(model: nn.Module) -> Iterator[None]:
             cell.kernel = kernel
 
 
-class Step(NamedTuple):
+class DifferentiableStep(NamedTuple):
     """One step of the model as autograd sees it.
 
     Attributes:
@@ -162,12 +162,12 @@ def _numbers(state: State) -> list[Tensor]:
 
 def take_step(
     name: str,
-    learning: Learning,
+    learning: EstimatorInput,
     state: State,
     part: Batch,
     report: bool = True,
     seen: Any = None,
-) -> tuple[Step, State]:
+) -> tuple[DifferentiableStep, State]:
     """One step from a state, and the state after it, cut off from the graph.
 
     Raises:
@@ -199,5 +199,5 @@ def take_step(
         )
     new_BS = torch.cat([leaf.flatten(1) for leaf in numbers], 1)
     learnt = [p for p in learning.model.parameters() if p.requires_grad]
-    step = Step(loss, learnt, old_BS, new_BS, result, seen)
+    step = DifferentiableStep(loss, learnt, old_BS, new_BS, result, seen)
     return step, detach(result.state)

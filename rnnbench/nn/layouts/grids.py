@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Layout, Refusal, State
-from rnnbench.nn.whole_input import Whole
+from rnnbench.nn.whole_input import WholeInputBackbone
 
 
 class Diagonals(NamedTuple):
@@ -76,7 +76,7 @@ def corners(y_BTH: Tensor, grid: tuple[int, ...]) -> Tensor:
     return torch.cat([part[:, at] for part, at in zip(parts, last_R, strict=True)], -1)
 
 
-class GridLayer(Whole):
+class GridLayer(WholeInputBackbone):
     """A layer whose cells read their neighbours one step back along each dimension.
 
         a_p = W x_p + Σ_d U_d h_{p - e_d} + b,   s_p = update(a_p, s_{p - e_1}, …, s_{p - e_n})

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from rnnbench.contract import Layout, Refusal, State
 from rnnbench.nn.attention import valid
-from rnnbench.nn.whole_input import Whole
+from rnnbench.nn.whole_input import WholeInputBackbone
 
 
 class Level(NamedTuple):
@@ -122,7 +122,7 @@ def _places(parent_N: Tensor) -> Tensor:
     return place_N
 
 
-class TreeLayer(Whole):
+class TreeLayer(WholeInputBackbone):
     """A layer that composes each node from its children, level by level. Write `compose`.
 
     y_BTH has a node's hidden state at the node's step, and 0 on padding.

@@ -23,7 +23,7 @@ AttentionKind = Literal["none", "additive", "position", "dot", "general", "conca
 
 
 @dataclass(frozen=True)
-class Plan:
+class EncoderDecoderChoices:
     """What an architecture of this wiring chooses.
 
     Attributes:
@@ -60,7 +60,7 @@ class Plan:
 class Encoder(nn.Module):
     """Layers of one cell, in one direction or both."""
 
-    def __init__(self, plan: Plan, d_in: int):
+    def __init__(self, plan: EncoderDecoderChoices, d_in: int):
         super().__init__()
         self.dropout = plan.dropout
         self.forwards, self.backwards = nn.ModuleList(), nn.ModuleList()
@@ -118,7 +118,7 @@ class EncoderDecoder(Decoder):
         Refusal: the task asks for no decoder that reads a sequence.
     """
 
-    def __init__(self, task: Task, plan: Plan):
+    def __init__(self, task: Task, plan: EncoderDecoderChoices):
         super().__init__(task.target)
         if task.kind is not Kind.UNALIGNED:
             raise Refusal(
@@ -280,7 +280,7 @@ class Covering(EncoderDecoder):
     Source: See, Liu & Manning (2017), arXiv:1704.04368, eqs. 12-13.
     """
 
-    def __init__(self, task: Task, plan: Plan, weight: float):
+    def __init__(self, task: Task, plan: EncoderDecoderChoices, weight: float):
         super().__init__(task, plan)
         self.weight = weight
 
@@ -306,7 +306,9 @@ def _last(y_BTH: Tensor, len_B: Tensor | None) -> Tensor:
     return y_BTH.gather(1, at_B1H)[:, 0]
 
 
-def _scores(plan: Plan, query: int, memory: int) -> tuple[Dot | None, Window | None]:
+def _scores(
+    plan: EncoderDecoderChoices, query: int, memory: int
+) -> tuple[Dot | None, Window | None]:
     """How the memory is scored, and the window over it."""
     if plan.attention == "none":
         return None, None

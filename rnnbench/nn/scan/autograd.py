@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, fx, nn
 
-from rnnbench.nn.scan.trace_step import Step
+from rnnbench.nn.scan.trace_step import TracedStep
 
 
-class Scanned(NamedTuple):
+class ScanOutput(NamedTuple):
     """All steps: outputs (T, B, H), the last state, and what backward needs besides the inputs."""
 
     y: Tensor
@@ -22,13 +22,13 @@ class Scanned(NamedTuple):
 class Kernel(Protocol):
     """What a tier builds of a step."""
 
-    step: Step
+    step: TracedStep
     tier: str
 
     def forward(
         self, p: Tensor, states: Sequence[Tensor], noise: Sequence[Tensor],
         consts: Sequence[Tensor],
-    ) -> Scanned: ...  # fmt: skip
+    ) -> ScanOutput: ...  # fmt: skip
 
     def backward(
         self, p: Tensor, states: Sequence[Tensor], noise: Sequence[Tensor],
@@ -86,7 +86,7 @@ class _Scan(torch.autograd.Function):
 
 
 def _again(
-    step: Step, wanted: Sequence[bool], p: Tensor, states: Sequence[Tensor],
+    step: TracedStep, wanted: Sequence[bool], p: Tensor, states: Sequence[Tensor],
     noise: Sequence[Tensor], consts: Sequence[Tensor], dy: Tensor, dfinals: Sequence[Tensor],
 ) -> list[Tensor | None]:  # fmt: skip
     """The gradients by the eager loop, so that autograd can follow them."""
@@ -107,7 +107,7 @@ def _again(
 
 
 def unrolled(
-    step: Step, p: Tensor, states: Sequence[Tensor], noise: Sequence[Tensor],
+    step: TracedStep, p: Tensor, states: Sequence[Tensor], noise: Sequence[Tensor],
     consts: Sequence[Tensor],
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """The traced step in a loop of torch operators: outputs and last state."""

@@ -17,9 +17,9 @@ from rnnbench.nn.scan.autograd import scan_function
 from rnnbench.nn.scan.c.kernel import Native
 from rnnbench.nn.scan.inductor import Compiled
 from rnnbench.nn.scan.trace_step import (
-    Failed,
-    Inside,
-    Step,
+    CellSnapshot,
+    KernelFailed,
+    TracedStep,
     Unsupported,
     capture,
     like,
@@ -28,7 +28,10 @@ from rnnbench.nn.scan.trace_step import (
 from rnnbench.nn.scan.verify_kernel import check
 
 Tier = Literal["auto", "eager", "inductor", "c"]
-TIERS: dict[str, Callable[[Step, tuple[bool, ...]], Any]] = {"c": Native, "inductor": Compiled}
+TIERS: dict[str, Callable[[TracedStep, tuple[bool, ...]], Any]] = {
+    "c": Native,
+    "inductor": Compiled,
+}
 
 
 @dataclass
@@ -36,7 +39,7 @@ class _Made:
     """What a key led to: a kernel, or the reason why there is none."""
 
     kernel: Any
-    step: Step | None
+    step: TracedStep | None
     reason: str
 
 
@@ -126,7 +129,7 @@ def run(cell: Cell, p_BTG: Tensor, state: State, noise: Any) -> tuple[Tensor, St
 
 
 def _apply(
-    kernel: Any, step: Step, inside: Inside, p_BTG: Tensor, state: State, noise: Any
+    kernel: Any, step: TracedStep, inside: CellSnapshot, p_BTG: Tensor, state: State, noise: Any
 ) -> tuple[Tensor, State]:
     leaves, form = pytree.tree_flatten(state)
     fixed = [s for s, v in zip(leaves, step.varying, strict=True) if not v]
@@ -152,7 +155,9 @@ def watched(p: Tensor) -> bool:
     )
 
 
-def _kernel(cell: Cell, inside: Inside, p: Tensor, state: State, noise: Any) -> tuple[_Made, float]:
+def _kernel(
+    cell: Cell, inside: CellSnapshot, p: Tensor, state: State, noise: Any
+) -> tuple[_Made, float]:
     """The kernel of a key and the seconds that were spent on it now."""
     leaves, draws = pytree.tree_leaves(state), pytree.tree_leaves(noise)
     reason = inside.problem
@@ -184,7 +189,7 @@ def _order(device: torch.device) -> list[str]:
     return [*first, "inductor"] if _use.long else first
 
 
-def _make(cell: Cell, inside: Inside, p: Tensor, state: State, noise: Any) -> _Made:
+def _make(cell: Cell, inside: CellSnapshot, p: Tensor, state: State, noise: Any) -> _Made:
     """Try the tiers in their order; the first that agrees with the eager loop is taken."""
     reasons: list[str] = []
     try:
@@ -200,7 +205,7 @@ def _make(cell: Cell, inside: Inside, p: Tensor, state: State, noise: Any) -> _M
             return _Made(kernel, step, "; ".join(reasons))
         except Unsupported as why:
             reasons.append(f"{tier}: {why}")
-            if isinstance(why, Failed):
+            if isinstance(why, KernelFailed):
                 _tell(f"{describe(cell)} does not run in the {tier} tier of the scan: {why}")
     if not reasons:
         reasons.append("no faster tier on this device" if _use.long else "a short run")

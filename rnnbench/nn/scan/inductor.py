@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from rnnbench.nn.scan.autograd import Scanned
+from rnnbench.nn.scan.autograd import ScanOutput
 from rnnbench.nn.scan.c.compiler import compiler
-from rnnbench.nn.scan.trace_step import Failed, Step, Unsupported
+from rnnbench.nn.scan.trace_step import KernelFailed, TracedStep, Unsupported
 
 Compute = Callable[[list[Tensor]], Sequence[Tensor]]
 
@@ -51,7 +51,7 @@ class Compiled:
 
     tier = "inductor"
 
-    def __init__(self, step: Step, wanted: tuple[bool, ...]):
+    def __init__(self, step: TracedStep, wanted: tuple[bool, ...]):
         value = step.p.meta["val"]
         reason = available(value.device.type)
         if reason:
@@ -75,7 +75,7 @@ class Compiled:
             raise
         except Exception as error:
             first = (str(error).splitlines() or [""])[0]
-            raise Failed(f"inductor refuses it: {type(error).__name__}: {first}") from error
+            raise KernelFailed(f"inductor refuses it: {type(error).__name__}: {first}") from error
 
     # ------------------------------------------------------------------------- what is compiled
 
@@ -117,7 +117,7 @@ class Compiled:
     def forward(
         self, p: Tensor, states: Sequence[Tensor], noise: Sequence[Tensor],
         consts: Sequence[Tensor],
-    ) -> Scanned:  # fmt: skip
+    ) -> ScanOutput:  # fmt: skip
         """Run all steps; what backward needs is in `kept`, step after step."""
         n_states, sites = len(states), self.step.sites
         state, fixed = [s.contiguous() for s in states], [c.contiguous() for c in consts]
@@ -131,7 +131,7 @@ class Compiled:
             # A product that reads a state reads what was kept of it.
             kept += [next(own) for s in sites if s.u not in self.step.states]
             state = list(rest[:n_states])
-        return Scanned(torch.stack(outputs), tuple(s.clone() for s in state), kept)
+        return ScanOutput(torch.stack(outputs), tuple(s.clone() for s in state), kept)
 
     def backward(
         self, p: Tensor, states: Sequence[Tensor], noise: Sequence[Tensor],
@@ -224,7 +224,7 @@ def _above(nodes: Sequence[fx.Node], stop: set[fx.Node]) -> set[fx.Node]:
     return seen & stop
 
 
-def _depths(step: Step) -> dict[fx.Node, int]:
+def _depths(step: TracedStep) -> dict[fx.Node, int]:
     depth: dict[fx.Node, int] = {}
     sites = {site.node for site in step.sites}
     for node in step.graph.nodes:
@@ -232,7 +232,7 @@ def _depths(step: Step) -> dict[fx.Node, int]:
     return depth
 
 
-def _read(step: Step, const: fx.Node) -> bool:
+def _read(step: TracedStep, const: fx.Node) -> bool:
     """Whether a matrix of a product is read elsewhere too."""
     sites = {site.node for site in step.sites}
     return any(user not in sites for user in const.users)

@@ -33,7 +33,7 @@ class Unsupported(Exception):
     """This step cannot be made fast in the tier that was asked; the message says why."""
 
 
-class Failed(Unsupported):
+class KernelFailed(Unsupported):
     """What should have worked did not: a build, or a check against the eager loop."""
 
 
@@ -44,7 +44,7 @@ class Slot(NamedTuple):
     name: str
 
 
-class Inside(NamedTuple):
+class CellSnapshot(NamedTuple):
     """What a cell holds: a key of all but the values of its tensors, and where those are.
 
     Raises nothing; `problem` says why the cell cannot be keyed, "" if it can.
@@ -59,7 +59,7 @@ class Inside(NamedTuple):
         return [slot.holder[slot.name] for slot in self.slots]
 
 
-def look_inside(cell: nn.Module) -> Inside:
+def look_inside(cell: nn.Module) -> CellSnapshot:
     """Classes, settings and tensors of a cell and of all that is in it."""
     key: list[Any] = []
     slots: list[Slot] = []
@@ -93,7 +93,7 @@ def look_inside(cell: nn.Module) -> Inside:
                 visit(child, f"{path}{name}.")
 
     visit(cell, "")
-    return Inside(tuple(key), slots, "; ".join(problems))
+    return CellSnapshot(tuple(key), slots, "; ".join(problems))
 
 
 def like(tensor: Tensor) -> tuple[Any, ...]:
@@ -180,7 +180,7 @@ def tick(cell: Cell, p_BG: Tensor, state: State, noise: Any) -> tuple[Tensor, St
 
 
 @dataclasses.dataclass(frozen=True)
-class Site:
+class ConstantProduct:
     """A product u @ w with a matrix that time does not change; `weight` is its place in consts."""
 
     node: fx.Node
@@ -189,7 +189,7 @@ class Site:
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
+class TracedStep:
     """One step of a cell.
 
     Attributes:
@@ -206,7 +206,7 @@ class Step:
     states: tuple[fx.Node, ...]
     noise: tuple[fx.Node, ...]
     consts: tuple[fx.Node, ...]
-    sites: tuple[Site, ...]
+    sites: tuple[ConstantProduct, ...]
     outputs: tuple[fx.Node, ...]
     varying: tuple[bool, ...]
 
@@ -230,7 +230,7 @@ def _is_real(node: fx.Node) -> bool:
     return isinstance(value, Tensor) and value.is_floating_point()
 
 
-def capture(cell: Cell, inside: Inside, p_BG: Tensor, state: State, noise: Any) -> Step:
+def capture(cell: Cell, inside: CellSnapshot, p_BG: Tensor, state: State, noise: Any) -> TracedStep:
     """Trace one step.
 
     Raises:
@@ -279,7 +279,7 @@ def _decompositions() -> dict[Any, Callable[..., Any]]:
     return {k: v for k, v in core_aten_decompositions().items() if k not in whole}
 
 
-def _split(graph: fx.Graph, n_states: int, n_noise: int, device: torch.device) -> Step:
+def _split(graph: fx.Graph, n_states: int, n_noise: int, device: torch.device) -> TracedStep:
     graph.eliminate_dead_code()
     holes = [n for n in graph.nodes if n.op == "placeholder"]
     p, states, noise = holes[0], holes[1 : 1 + n_states], holes[1 + n_states :][:n_noise]
@@ -322,7 +322,7 @@ def _split(graph: fx.Graph, n_states: int, n_noise: int, device: torch.device) -
     ended = main.output([here[o] for o in (y, *(a for a in after if a not in fixed))])
     const_nodes = tuple(here[c] for c in consts)
     sites = tuple(_sites(main, const_nodes))
-    return Step(
+    return TracedStep(
         graph=main,
         prologue=fx.GraphModule(nn.Module(), prologue),
         p=here[p],
@@ -356,7 +356,7 @@ def _refuse_impure(node: fx.Node, device: torch.device) -> None:
         raise Unsupported(f"its step makes a tensor on {value.device}, not on {device}")
 
 
-def _sites(graph: fx.Graph, consts: tuple[fx.Node, ...]) -> Iterator[Site]:
+def _sites(graph: fx.Graph, consts: tuple[fx.Node, ...]) -> Iterator[ConstantProduct]:
     """The products with a constant matrix; `addmm` becomes `mm` and a sum first."""
     aten = torch.ops.aten
     places = {node: i for i, node in enumerate(consts)}
@@ -374,4 +374,4 @@ def _sites(graph: fx.Graph, consts: tuple[fx.Node, ...]) -> Iterator[Site]:
         if node.target is aten.mm.default and node.args[1] in places:
             u = node.args[0]
             if u not in places:
-                yield Site(node, u, places[node.args[1]])
+                yield ConstantProduct(node, u, places[node.args[1]])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from rnnbench.contract import Cell, State
-from rnnbench.nn.scan.trace_step import Failed, Inside, Step, replaced, tick
+from rnnbench.nn.scan.trace_step import CellSnapshot, KernelFailed, TracedStep, replaced, tick
 
 STEPS = 3
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}  # of the greatest value of a tensor
@@ -20,7 +20,7 @@ Apply = Callable[..., tuple[Tensor, State]]
 
 
 def check(
-    apply: Apply, cell: Cell, inside: Inside, kernel: Any, step: Step, p_BTG: Tensor,
+    apply: Apply, cell: Cell, inside: CellSnapshot, kernel: Any, step: TracedStep, p_BTG: Tensor,
     state: State, noise: Any,
 ) -> None:  # fmt: skip
     """Compare a kernel with the loop over the cell's own steps.
@@ -38,11 +38,11 @@ def check(
             )
             if all(bool(e.isfinite().all()) for _, e in expected):
                 return _compare(expected, found, p_BTG.dtype)
-        raise Failed("its values are not finite, so that it cannot be checked")
+        raise KernelFailed("its values are not finite, so that it cannot be checked")
 
 
 def _outcome(
-    apply: Apply, cell: Cell, inside: Inside, kernel: Any, step: Step, p_BTG: Tensor,
+    apply: Apply, cell: Cell, inside: CellSnapshot, kernel: Any, step: TracedStep, p_BTG: Tensor,
     state: State, noise: Any, spread: float, fast: bool,
 ) -> list[tuple[str, Tensor]]:  # fmt: skip
     """Outputs and gradients of one path; the same random values for either."""
@@ -110,6 +110,6 @@ def _compare(
         scale = max(float(e.abs().max()), 1e-3)
         worst = float((e - f).abs().max())
         if not worst <= limit * scale:  # also where it is NaN
-            raise Failed(
+            raise KernelFailed(
                 f"{name} differs from the eager loop by {worst:.2g}, of values up to {scale:.2g}"
             )

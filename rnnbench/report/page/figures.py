@@ -117,7 +117,7 @@ def _core(values: Iterable[float]) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Line:
+class CurveLine:
     """One row's validation curve; `band` runs around the least and greatest over seeds."""
 
     name: str
@@ -136,7 +136,7 @@ class Curves:
         left_out: number of rows that are not drawn.
     """
 
-    lines: tuple[Line, ...]
+    lines: tuple[CurveLine, ...]
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     beyond: tuple[str, ...]
@@ -178,7 +178,7 @@ def curves(board: Board) -> Curves | None:
         middle = " ".join(f"{x(p.step)},{y(p.mean)}" for p in row.curve)
         several = len(row.seeds) > 1
         lines.append(
-            Line(row.name, len(row.seeds), middle, " ".join(above + below) if several else "")
+            CurveLine(row.name, len(row.seeds), middle, " ".join(above + below) if several else "")
         )
     return Curves(
         lines=tuple(lines),

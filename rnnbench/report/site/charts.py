@@ -16,7 +16,7 @@ POINTS = 160  # most points of a line; more are thinned out
 
 
 @dataclass(frozen=True)
-class Line:
+class ChartLine:
     """A line of a chart, with a band around it where there is one; as SVG's `points`."""
 
     name: str
@@ -52,7 +52,7 @@ class Chart:
     says: str
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
-    lines: tuple[Line, ...] = ()
+    lines: tuple[ChartLine, ...] = ()
     marks: tuple[Mark, ...] = ()
     rules: tuple[Tick, ...] = ()
     steps: str = ""  # the edge of a Pareto front, as SVG's `points`
@@ -134,7 +134,7 @@ def line_chart(
     x = Axis((x for p in shown.values() for x, _ in p), LEFT, WIDTH - RIGHT, 6, whole=whole)
     y = Axis([*values, *reach], HEIGHT - BOTTOM, TOP, 5, log=log)
     drawn = tuple(
-        Line(name, tuple(_stretches(points, x, y)), _band(around.get(name, ()), x, y))
+        ChartLine(name, tuple(_stretches(points, x, y)), _band(around.get(name, ()), x, y))
         for name, points in shown.items()
     )
     return Chart(

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from rnnbench.leaderboard.boards import build, mark_absent, refused_now
 from rnnbench.leaderboard.types import LEAST_TRIALS, Board, CellImportance
 from rnnbench.registry.published_results import LiteratureError, Published, published
-from rnnbench.registry.registry import scan
+from rnnbench.registry.registry import discover
 from rnnbench.registry.schema_from_source import read_source
 from rnnbench.report.site.sweeps import SweepView, read_sweeps
 from rnnbench.results.record import Record
@@ -88,7 +88,7 @@ def gather(
     """
     records = latest(store.records(task=task))
     if boards is None:
-        boards = mark_absent(build(records), scan()[0])
+        boards = mark_absent(build(records), discover()[0])
     names = sorted({board.task for board in boards})
     sweeps = read_sweeps(store.engine)
     if task is not None:
@@ -175,7 +175,7 @@ def _published(task: str) -> tuple[Published, ...] | str:
 
 def _about(task: str) -> str:
     """The first line of what its source says of it; "" where only running it would tell."""
-    entry = scan()[0]["tasks"].get(task)
+    entry = discover()[0]["tasks"].get(task)
     told = None if entry is None else read_source(entry)
     return "" if told is None else told.help
 

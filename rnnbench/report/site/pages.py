@@ -48,7 +48,7 @@ class Extra:
     more_references: int
     duels: statistics.Duels | None
     fronts: Sequence[Chart]
-    effort: statistics.Effort | None
+    effort: statistics.EffortChart | None
     drawn: Mapping[str, Sequence[Mapping[str, Any]]]
 
 

@@ -74,7 +74,7 @@ def _numbers(found: Any) -> list[float | None]:
 
 
 @dataclass(frozen=True)
-class Attention:
+class AttentionPicture:
     """Which source token each output token looked at.
 
     Attributes:
@@ -93,7 +93,7 @@ class Attention:
     cell: float = CELL
 
 
-def attention_map(drawing: Mapping[str, Any]) -> Attention | None:
+def attention_map(drawing: Mapping[str, Any]) -> AttentionPicture | None:
     """None where the map is none: rows and labels that do not fit."""
     source, output, percent = (drawing.get(k) for k in ("source", "output", "percent"))
     if not (isinstance(source, list) and isinstance(output, list) and isinstance(percent, list)):
@@ -111,7 +111,7 @@ def attention_map(drawing: Mapping[str, Any]) -> Attention | None:
         if 2 <= v <= 100
     )
     looks = [f"{o} at {source[r.index(max(r))]}" for o, r in zip(output, rows, strict=True) if r]
-    return Attention(
+    return AttentionPicture(
         tuple(Tick(left + CELL * (j + 0.5), s) for j, s in enumerate(source)),
         tuple(Tick(top + CELL * (i + 0.5), s) for i, s in enumerate(output)),
         squares, f"Looks most: {'; '.join(looks)}.",
@@ -192,7 +192,7 @@ def _known(value: Any) -> float | None:
 
 
 @dataclass(frozen=True)
-class Ranks:
+class RankDiagram:
     """A critical-difference diagram (`leaderboard.across_tasks.Across`): average ranks on one axis.
 
     Attributes:
@@ -211,7 +211,7 @@ class Ranks:
     axis: float = 54.0
 
 
-def rank_diagram(across: Any) -> Ranks:
+def rank_diagram(across: Any) -> RankDiagram:
     """Demšar (2006), JMLR 7, figure 1."""
     count = len(across.rows)
 
@@ -223,8 +223,8 @@ def rank_diagram(across: Any) -> Ranks:
     bars = []
     for place, clique in enumerate(c for c in across.cliques if len(c) > 1):
         ranks = [average[name] for name in clique]
-        bars.append((x(min(ranks)) - 4, x(max(ranks)) + 4, Ranks.axis + 12 + 7 * place))
-    below = Ranks.axis + 24 + 7 * len(bars)
+        bars.append((x(min(ranks)) - 4, x(max(ranks)) + 4, RankDiagram.axis + 12 + 7 * place))
+    below = RankDiagram.axis + 24 + 7 * len(bars)
     # The better half is named from the right one down, so that no line crosses a name.
     half = (count + 1) // 2
     names = [
@@ -233,7 +233,7 @@ def rank_diagram(across: Any) -> Ranks:
     ]
     wide = x(1 + min(across.critical_difference, count - 1))
     told = "; ".join(f"{name} {number(rank, 3)}" for name, rank in ranked)
-    return Ranks(
+    return RankDiagram(
         tuple(names),
         tuple(Tick(x(r), str(r)) for r in range(1, count + 1)),
         tuple(bars),

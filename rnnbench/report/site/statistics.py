@@ -22,7 +22,7 @@ VERDICTS = {"beats": ("▲", "better"), "loses": ("▼", "worse"), "ties": ("=",
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PairVerdict:
     """One architecture against another with the same tricks.
 
     Attributes:
@@ -38,7 +38,7 @@ class Verdict:
     told: str
 
 
-NOT_RUN = Verdict("none", "", "", "not run", "")
+NOT_RUN = PairVerdict("none", "", "", "not run", "")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Duels:
     """
 
     stacks: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Verdict, ...]], ...]
+    rows: tuple[tuple[str, tuple[PairVerdict, ...]], ...]
     left_out: int
 
 
@@ -87,13 +87,13 @@ def duels(board: Board) -> Duels | None:
     return Duels(names, tuple(rows), max(0, len(pairs) - MOST_PAIRS)) if rows else None
 
 
-def _verdict(pair: Any, board: Board) -> Verdict:
+def _verdict(pair: Any, board: Board) -> PairVerdict:
     symbol, word = VERDICTS[pair.verdict]
     kind = word.replace(" ", "-")
     sign = "" if pair.difference.mean <= 0 else "+"
     text = wording.interval(pair.difference)
     figure = text if text.startswith("(") else sign + text
-    return Verdict(kind, symbol, word, figure, claim(pair, board))
+    return PairVerdict(kind, symbol, word, figure, claim(pair, board))
 
 
 def pareto_charts(board: Board) -> list[Chart]:
@@ -106,7 +106,7 @@ def pareto_charts(board: Board) -> list[Chart]:
 
 
 @dataclass(frozen=True)
-class Effort:
+class EffortChart:
     """Best of n: the chart, and from how many trials on one row is ahead of another."""
 
     chart: Chart | None
@@ -114,7 +114,7 @@ class Effort:
     notes: tuple[str, ...]
 
 
-def effort(board: Board) -> Effort | None:
+def effort(board: Board) -> EffortChart | None:
     found = measures.effort(board)
     if found is None:
         return None
@@ -125,7 +125,7 @@ def effort(board: Board) -> Effort | None:
         if d.from_trials is not None
     )
     chart = effort_chart(found)
-    return Effort(chart, told, tuple(found.notes)) if chart or told else None
+    return EffortChart(chart, told, tuple(found.notes)) if chart or told else None
 
 
 def share(value: float | None) -> str:

@@ -12,7 +12,7 @@ from rich.text import Text
 from rnnbench.leaderboard.across_tasks import Across, Profile
 from rnnbench.leaderboard.best_of_n import Effort
 from rnnbench.leaderboard.pairwise import Pair
-from rnnbench.leaderboard.pareto import Front
+from rnnbench.leaderboard.pareto import ParetoFront
 from rnnbench.leaderboard.types import Board, CellImportance
 from rnnbench.report import wording
 from rnnbench.report.sentences import claim
@@ -90,7 +90,7 @@ def print_effort(board: Board, found: Effort | None, console: Console) -> None:
         print_note(console, f"Note: {note}")
 
 
-def print_fronts(board: Board, found: Sequence[Front], console: Console) -> None:
+def print_fronts(board: Board, found: Sequence[ParetoFront], console: Console) -> None:
     """Quality against each cost, and whom nobody beats for it."""
     _title(console, f"{board.task}: quality against cost")
     if not found:

@@ -31,7 +31,7 @@ class VerificationError(ValueError):
     """The result cannot be checked here; the message says why. Nothing was stamped."""
 
 
-class Verdict(NamedTuple):
+class Verification(NamedTuple):
     """What a verification found.
 
     Attributes:
@@ -53,7 +53,7 @@ def verify(
     retrain: bool = False,
     tolerance: float = TOLERANCE,
     trainer: Trainer | None = None,
-) -> Verdict:
+) -> Verification:
     """Evaluate a run's weights on its splits, or train it anew, and stamp what came out.
 
     Args:
@@ -75,7 +75,7 @@ def verify(
 
 def compare(
     claimed: Mapping[str, Figures], found: Mapping[str, Figures], how: str, tolerance: float
-) -> Verdict:
+) -> Verification:
     """Every figure of every split that is claimed, beside what was found."""
     figures, differences, exact = [], [], True
     for split, metrics in claimed.items():
@@ -90,7 +90,7 @@ def compare(
                 near = math.isclose(value, now, rel_tol=tolerance, abs_tol=tolerance * 1e-3)
             if not near:
                 differences.append(f"{name} on {split}: claimed {_told(value)}, found {_told(now)}")
-    return Verdict(how, exact, tuple(figures), tuple(differences))
+    return Verification(how, exact, tuple(figures), tuple(differences))
 
 
 def _told(value: float | None) -> str:

@@ -55,7 +55,7 @@ def ask_nodes(
     resources = head.nodes()
     names = {node: head.name(node) for node in sorted(resources, key=head.name)}
     actors: dict[str, Any] = {
-        node: ray.remote(Witness)
+        node: ray.remote(NodeProbe)
         .options(
             num_cpus=0,
             max_restarts=0,
@@ -64,7 +64,7 @@ def ask_nodes(
         .remote()
         for node in names
     }
-    mine = Witness()
+    mine = NodeProbe()
     failed: dict[str, str] = {}
     deadline = time.monotonic() + patience
     try:
@@ -154,7 +154,7 @@ def _clock(actor: Any) -> tuple[float, float]:
     return best
 
 
-class Witness:
+class NodeProbe:
     """Lives on a node, and says what is there."""
 
     def __init__(self) -> None:
@@ -251,11 +251,11 @@ def _tree_hash(folder: Path) -> str:
 
 
 def _plugins() -> dict[str, str]:
-    from rnnbench.registry.registry import scan
+    from rnnbench.registry.registry import discover
     from rnnbench.registry.schema_from_source import file_of
 
     found = {}
-    for kind, plugins in scan()[0].items():
+    for kind, plugins in discover()[0].items():
         for name, item in plugins.items():
             file = file_of(item)
             code = hashlib.sha256(file.read_bytes()).hexdigest() if file else "no source"

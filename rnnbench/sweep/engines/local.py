@@ -15,8 +15,16 @@ from pathlib import Path
 
 from rnnbench.results.store import whole
 from rnnbench.spec.run_spec import Trainer
-from rnnbench.sweep.engines.protocol import Alive, Died, EngineError, Event, Finished, Job, Report
-from rnnbench.sweep.engines.worker import WORK, Broken, Ready, Setup, TooLarge
+from rnnbench.sweep.engines.protocol import (
+    Alive,
+    Died,
+    EngineError,
+    Event,
+    Finished,
+    Job,
+    ValidationReport,
+)
+from rnnbench.sweep.engines.worker import WORK, CannotStart, Ready, TooLarge, WorkerSetup
 from rnnbench.sweep.engines.worker_process import WorkerProcess
 
 LOOK_SECONDS = 0.2  # between looks at whether a worker has died without closing its socket
@@ -62,7 +70,7 @@ class LocalEngine:
     ) -> None:
         if gpus is not None and len(gpus) < workers:
             raise ValueError(f"{workers} workers, and GPUs named for {len(gpus)} of them")
-        self._setup = Setup(work, whole(root), trainer, os.getpid(), beat, memory)
+        self._setup = WorkerSetup(work, whole(root), trainer, os.getpid(), beat, memory)
         self._logs, self._gpus = Path(logs), gpus
         self._logs.mkdir(parents=True, exist_ok=True)
         self._stopping = False
@@ -149,7 +157,7 @@ class LocalEngine:
     def _receive(self, slot: _Slot) -> list[Event]:
         events: list[Event] = []
         for message in slot.process.channel.receive():
-            if isinstance(message, Broken):
+            if isinstance(message, CannotStart):
                 raise EngineError(
                     f"a worker cannot start; its log is {slot.process.log}\n"
                     f"{message.reason.rstrip()}"
@@ -158,7 +166,7 @@ class LocalEngine:
                 slot.ready, self._false_starts = True, 0
             elif isinstance(message, TooLarge):
                 slot.too_large = message.reason
-            elif isinstance(message, (Alive, Report, Finished)):
+            elif isinstance(message, (Alive, ValidationReport, Finished)):
                 events.append(message)
                 if isinstance(message, Finished):
                     slot.job = None

@@ -90,7 +90,7 @@ class Alive(NamedTuple):
     usage: Usage = Usage()
 
 
-class Report(NamedTuple):
+class ValidationReport(NamedTuple):
     """A validation; the worker waits for `reply`."""
 
     key: str
@@ -124,7 +124,7 @@ class Died(NamedTuple):
     lost: bool = False
 
 
-Event = Alive | Report | Finished | Died
+Event = Alive | ValidationReport | Finished | Died
 
 
 class Engine(Protocol):

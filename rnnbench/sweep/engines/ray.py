@@ -22,9 +22,17 @@ from rnnbench.results.store import whole
 from rnnbench.spec.run_spec import Trainer
 from rnnbench.sweep.cluster.ask_nodes import check_cluster
 from rnnbench.sweep.cluster.connection import Head
-from rnnbench.sweep.engines.protocol import Alive, Died, EngineError, Event, Finished, Job, Report
+from rnnbench.sweep.engines.protocol import (
+    Alive,
+    Died,
+    EngineError,
+    Event,
+    Finished,
+    Job,
+    ValidationReport,
+)
 from rnnbench.sweep.engines.ray_actor import Arrived, Gone, Seat
-from rnnbench.sweep.engines.worker import WORK, Broken, Setup, TooLarge
+from rnnbench.sweep.engines.worker import WORK, CannotStart, TooLarge, WorkerSetup
 from rnnbench.sweep.file.resources import Resources
 
 LISTEN_SECONDS = 5.0  # a seat that has nothing to say says so
@@ -101,7 +109,7 @@ class RayEngine:
         patience: float = 600.0,
     ) -> None:
         memory = resources.memory
-        self._setup = Setup(work, whole(root), trainer, 0, beat, memory)
+        self._setup = WorkerSetup(work, whole(root), trainer, 0, beat, memory)
         self._logs, self._resources, self._say = str(Path(logs).absolute()), resources, say
         self._patience, self._said = patience, time.monotonic()
         self._began = time.monotonic()
@@ -211,7 +219,7 @@ class RayEngine:
             return self._lose(seat, str(error).strip().splitlines()[0])
         events: list[Event] = []
         for message in messages:
-            if isinstance(message, Broken):
+            if isinstance(message, CannotStart):
                 raise EngineError(f"a worker cannot start\n{message.reason}")
             if isinstance(message, Arrived):
                 seat.identity = message.identity
@@ -222,7 +230,7 @@ class RayEngine:
                 events += self._died(seat, message.reason)
                 if not message.was_ready:
                     self._false_start(message.reason)
-            elif isinstance(message, (Alive, Report, Finished)):
+            elif isinstance(message, (Alive, ValidationReport, Finished)):
                 events.append(message)
                 if isinstance(message, Finished):
                     self._finished(seat, message)

@@ -14,7 +14,7 @@ import socket
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rnnbench.sweep.engines.worker import Broken, Ready, Setup
+from rnnbench.sweep.engines.worker import CannotStart, Ready, WorkerSetup
 from rnnbench.sweep.engines.worker_process import WorkerProcess
 
 
@@ -40,7 +40,7 @@ class Seat:
         name: of the seat, unique within a sweep.
     """
 
-    def __init__(self, setup: Setup, logs: str, name: str) -> None:
+    def __init__(self, setup: WorkerSetup, logs: str, name: str) -> None:
         self._setup = dataclasses.replace(setup, driver=os.getpid())
         Path(logs).mkdir(parents=True, exist_ok=True)
         self._log = Path(logs) / f"{name}.log"
@@ -66,8 +66,10 @@ class Seat:
             if isinstance(message, Ready):
                 self._ready = True
                 message = Arrived(process.identity)
-            elif isinstance(message, Broken):
-                message = Broken(f"{message.reason.rstrip()}\n(the log is {self._log} on its node)")
+            elif isinstance(message, CannotStart):
+                message = CannotStart(
+                    f"{message.reason.rstrip()}\n(the log is {self._log} on its node)"
+                )
             found.append(message)
         if dead and not self._ending:
             found.append(Gone(process.bury(), self._ready))

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from rnnbench.results.provenance import redact
 from rnnbench.spec.run_spec import RunSpec, Trainer
 from rnnbench.sweep.engines.channel import Channel
-from rnnbench.sweep.engines.protocol import Alive, Ending, Finished, Job, Report, Usage
+from rnnbench.sweep.engines.protocol import Alive, Ending, Finished, Job, Usage, ValidationReport
 from rnnbench.sweep.engines.usage import gpus_in_use, memory_held
 from rnnbench.sweep.ledger.process_identity import place
 
@@ -36,7 +36,7 @@ WATCH_SECONDS = 0.5  # between looks at whether the driver still lives
 
 
 @dataclass(frozen=True)
-class Setup:
+class WorkerSetup:
     """The first message to a worker.
 
     Attributes:
@@ -61,7 +61,7 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Broken:
+class CannotStart:
     """The worker cannot start, nor could another one."""
 
     reason: str
@@ -88,7 +88,7 @@ class Worker:
             setup = channel.receive(wait=True)
         if not setup:
             end_group()
-        self._setup: Setup = setup[0]
+        self._setup: WorkerSetup = setup[0]
 
     def run(self) -> None:
         """Run jobs until the driver is gone."""
@@ -97,7 +97,7 @@ class Worker:
         try:
             execute, store = self._load()
         except Exception:
-            self._send(Broken(traceback.format_exc()))
+            self._send(CannotStart(traceback.format_exc()))
             return
         self._send(Ready())
         while True:
@@ -122,7 +122,7 @@ class Worker:
 
     def _execute(self, job: Job, spec: RunSpec, execute: Callable[..., Any], store: Any) -> Ending:
         def ask(step: int, value: float) -> bool:
-            self._send(Report(job.key, job.attempt, step, value))
+            self._send(ValidationReport(job.key, job.attempt, step, value))
             return self._replies.get()
 
         try:

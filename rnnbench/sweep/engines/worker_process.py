@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rnnbench.sweep.engines.channel import Channel
-from rnnbench.sweep.engines.worker import Setup
+from rnnbench.sweep.engines.worker import WorkerSetup
 from rnnbench.sweep.ledger.process_identity import identity
 
 # Not `-m`: what is defined in a module run that way is pickled as a member of `__main__`.
@@ -32,7 +32,7 @@ class WorkerProcess:
 
     def __init__(
         self,
-        setup: Setup,
+        setup: WorkerSetup,
         log: Path,
         *,
         keep: bool = False,

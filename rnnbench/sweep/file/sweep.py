@@ -46,13 +46,13 @@ from rnnbench.sweep.file.reader import Reader, SweepError
 from rnnbench.sweep.file.resources import Resources, read_resources
 from rnnbench.sweep.file.search_options import Search
 
-__all__ = ["Cell", "Search", "Sweep", "SweepError", "parse_sweep", "read_sweep"]
+__all__ = ["GridCell", "Search", "Sweep", "SweepError", "parse_sweep", "read_sweep"]
 
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
-class Cell:
+class GridCell:
     """One comparison: a task, an architecture and a set of tricks, each with its own settings.
 
     Attributes:
@@ -103,16 +103,18 @@ class Sweep:
         """A complaint about a place of the file."""
         return SweepError(f"{self.text.at(*place)}: {message}")
 
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[GridCell]:
         """Every combination, tasks outermost, in the order of the file."""
         return [
-            Cell(task, architecture, tricks, (("tasks", i), ("architectures", j), ("tricks", k)))
+            GridCell(
+                task, architecture, tricks, (("tasks", i), ("architectures", j), ("tricks", k))
+            )
             for i, task in enumerate(self.tasks)
             for j, architecture in enumerate(self.architectures)
             for k, tricks in enumerate(self.tricks)
         ]
 
-    def fixed(self, cell: Cell) -> dict[str, tuple[Any, Place]]:
+    def fixed(self, cell: GridCell) -> dict[str, tuple[Any, Place]]:
         """The fixed settings of a cell, its task's over those for all, and where each stands."""
         return {
             name: (value, ("settings", group, name))

@@ -33,7 +33,7 @@ class LostSweepError(RuntimeError):
 
 
 @dataclass
-class Row:
+class TrialRow:
     """A trial in the ledger; fields as the columns of the table."""
 
     key: str
@@ -140,14 +140,14 @@ class Ledger:
 
     # ------------------------------------------------------------------------------- the trials
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[TrialRow]:
         """Every trial of the sweep, by study, stage and number."""
         c = trial.c
         query = sa.select(trial).where(c.sweep == self.sweep).order_by(c.study, c.stage, c.number)
         with reader(self.engine).begin() as connection:
             return [_row(r) for r in connection.execute(query).mappings()]
 
-    def plan(self, rows: Sequence[Row]) -> None:
+    def plan(self, rows: Sequence[TrialRow]) -> None:
         """Enter new trials; a final run of another configuration replaces the earlier plan."""
         c = trial.c
         with self.engine.begin() as connection:
@@ -161,7 +161,7 @@ class Ledger:
                     )
                 )
 
-    def claim(self, row: Row, owner: str, above: int = 0) -> bool:
+    def claim(self, row: TrialRow, owner: str, above: int = 0) -> bool:
         """Take a trial for a worker, and raise its attempt, to beyond `above` at least.
 
         False where it is not to be had: it changed meanwhile, its last owner may still be alive,
@@ -226,7 +226,7 @@ class Ledger:
 
     def finish(
         self,
-        row: Row,
+        row: TrialRow,
         *,
         state: str,
         status: str,
@@ -245,7 +245,7 @@ class Ledger:
         row.__dict__.update(new, **lists, lease_until=None)
         return True
 
-    def give_back(self, row: Row, *, status: str, reason: str, died: bool = False) -> bool:
+    def give_back(self, row: TrialRow, *, status: str, reason: str, died: bool = False) -> bool:
         """Plan a running trial again; False: another attempt holds it."""
         new = {"state": "planned", "status": status, "reason": reason}
         new["deaths"] = row.deaths + died  # type: ignore[assignment]
@@ -254,7 +254,7 @@ class Ledger:
         row.__dict__.update(new)
         return True
 
-    def _end(self, row: Row, values: dict[str, Any]) -> bool:
+    def _end(self, row: TrialRow, values: dict[str, Any]) -> bool:
         c = trial.c
         held = (c.key == row.key) & (c.attempt == row.attempt) & (c.state == "running")
         return self._update(sa.update(trial).where(held).values(**values, lease_until=None))
@@ -265,7 +265,7 @@ class Ledger:
             return connection.execute(statement).rowcount == 1
 
 
-def past_trials(engine: sa.Engine, sweep: str) -> list[tuple[dict[str, Any], list[Row]]]:
+def past_trials(engine: sa.Engine, sweep: str) -> list[tuple[dict[str, Any], list[TrialRow]]]:
     """The cells of a sweep that were searched: (definition, ended trials of the search)."""
     create_sweep_tables(engine)
     c, t = sweep_cell.c, trial.c
@@ -276,7 +276,7 @@ def past_trials(engine: sa.Engine, sweep: str) -> list[tuple[dict[str, Any], lis
         .order_by(t.study, t.number, t.key)
     )
     with reader(engine).begin() as connection:
-        found: dict[str, tuple[dict[str, Any], list[Row]]] = {
+        found: dict[str, tuple[dict[str, Any], list[TrialRow]]] = {
             study: (json.loads(text), []) for study, text in connection.execute(cells)
         }
         for row in connection.execute(rows).mappings():
@@ -312,8 +312,8 @@ _JSON = ("params", "curve", "costs", "notes")
 _PLAIN = tuple(c.name for c in trial.c if c.name not in _JSON)
 
 
-def _row(found: sa.RowMapping) -> Row:
+def _row(found: sa.RowMapping) -> TrialRow:
     plain = {k: found[k] for k in _PLAIN}
-    row = Row(**plain, **{k: json.loads(found[k]) for k in _JSON})
+    row = TrialRow(**plain, **{k: json.loads(found[k]) for k in _JSON})
     row.curve = [(int(step), float(value)) for step, value in row.curve]
     return row

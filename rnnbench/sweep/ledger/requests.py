@@ -88,7 +88,7 @@ def create_order_tables(engine: sa.Engine) -> None:
     create_tables(engine, metadata, "orders", VERSION, {})
 
 
-class Orders:
+class SweepRequests:
     """The orders of one sweep."""
 
     def __init__(self, engine: sa.Engine, sweep: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rnnbench.registry.registry import FieldSchema, did_you_mean
 from rnnbench.spec.yaml_with_lines import Place
-from rnnbench.sweep.file.sweep import Cell, Sweep
+from rnnbench.sweep.file.sweep import GridCell, Sweep
 from rnnbench.sweep.search.dimensions import Dimension, Params, dimension, in_order
 
 ELEMENT = re.compile(r"(.+)\[(\d+)\]")  # of a list: architecture.periods[1]
@@ -22,7 +22,7 @@ def is_switch(name: str) -> bool:
 
 def cell_space(
     sweep: Sweep,
-    cell: Cell,
+    cell: GridCell,
     fields: Mapping[str, FieldSchema],
     fixed: Mapping[str, Any],
 ) -> tuple[tuple[Dimension, ...], Params]:

@@ -9,13 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from rnnbench.sweep.file.sweep import Sweep
-from rnnbench.sweep.ledger.ledger import Row, past_trials
+from rnnbench.sweep.ledger.ledger import TrialRow, past_trials
 from rnnbench.sweep.plan import CellPlan
 
 ALIKE = ("space", "objectives", "constraints", "seeds", "run")  # of a definition
 
 
-def past_rows(sweep: Sweep, plan: CellPlan, engine: sa.Engine) -> list[Row]:
+def past_rows(sweep: Sweep, plan: CellPlan, engine: sa.Engine) -> list[TrialRow]:
     """The ended trials of the same cell in the sweep that `search.start` names.
 
     Raises:

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rnnbench.registry.registry import FieldSchema, did_you_mean
-from rnnbench.sweep.file.sweep import Cell, Sweep
+from rnnbench.sweep.file.sweep import GridCell, Sweep
 from rnnbench.sweep.search.dimensions import Dimension, Params, is_active
 
 
 def first_points(
     sweep: Sweep,
-    cell: Cell,
+    cell: GridCell,
     space: Sequence[Dimension],
     fields: Mapping[str, FieldSchema],
     lists: Params,

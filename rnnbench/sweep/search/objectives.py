@@ -44,7 +44,7 @@ def complaints(bounds: Sequence[Bound], costs: Costs) -> str:
 
 
 @dataclass(frozen=True)
-class Point:
+class TrialPoint:
     """A finished trial that breaks no constraint.
 
     Attributes:
@@ -54,31 +54,31 @@ class Point:
     number: int
     losses: tuple[float, ...]
 
-    def dominates(self, other: Point) -> bool:
+    def dominates(self, other: TrialPoint) -> bool:
         """At least as good by every objective, and better by one; of equals the first."""
         if self.losses == other.losses:
             return self.number < other.number
         return all(a <= b for a, b in zip(self.losses, other.losses, strict=True))
 
 
-class Front:
+class BestTrials:
     """The trials that no other is better than by every objective, as trials end."""
 
     def __init__(self) -> None:
-        self.points: list[Point] = []
+        self.points: list[TrialPoint] = []
 
-    def add(self, new: Point) -> None:
+    def add(self, new: TrialPoint) -> None:
         if any(p.dominates(new) for p in self.points):
             return
         self.points = [p for p in self.points if not new.dominates(p)]
         self.points.append(new)
 
     @property
-    def best(self) -> Point | None:
+    def best(self) -> TrialPoint | None:
         """By the first objective; of equals by the next ones, then the first trial."""
         return min(self.points, key=lambda p: (p.losses, p.number), default=None)
 
-    def spread(self, count: int) -> list[Point]:
+    def spread(self, count: int) -> list[TrialPoint]:
         """At most `count` of them, the best by the first objective first, each far from the rest.
 
         Distances are those of ranks, so that no unit of a cost weighs more than another.

@@ -24,7 +24,7 @@ from rnnbench.testing.fixtures.toy_tasks import MORE_TOYS, TOYS
 from rnnbench.testing.law import Broken, DoesNotApply, Laws, differ
 from rnnbench.training.determinism import seed_torch
 from rnnbench.training.dry_run import check
-from rnnbench.training.train_step import Tricks, assemble, training_step
+from rnnbench.training.train_step import TrickFold, assemble, training_step
 
 LAWS = Laws()
 
@@ -37,9 +37,9 @@ def seeded_weights(plugin: Architecture) -> None:
     toy, weights, drawn = first_accepted(plugin), [], []
     for seed in (0, 0, 1):
         seed_torch(seed)
-        model = assemble(plugin, toy, Tricks())
+        model = assemble(plugin, toy, TrickFold())
         weights.append(model.state_dict())
-        training_step(model.train(), Tricks(), toy.example(), None, Moment(0, 0.0))
+        training_step(model.train(), TrickFold(), toy.example(), None, Moment(0, 0.0))
         drawn.append(torch.get_rng_state())
     for name in weights[0]:
         if differ(weights[0][name], weights[1][name]):
@@ -121,7 +121,7 @@ def state_dict_round_trip(plugin: Architecture) -> None:
             for p in source.parameters():
                 p.add_(torch.randn_like(p) * 0.1)
         seed_torch(123)
-        target = assemble(plugin, toy, Tricks()).double().eval()
+        target = assemble(plugin, toy, TrickFold()).double().eval()
         target.load_state_dict(source.state_dict())
         found = differ(predicted(source, batch), predicted(target, batch))
         if found:
@@ -155,11 +155,11 @@ def check_tells_the_truth(plugin: Architecture) -> None:
                 raise Broken(f"on {name}: {why}") from why
             continue
         accepted += 1
-        model = assemble(plugin, toy, Tricks())
-        training_step(model, Tricks(), toy.example(), None, Moment(0, 0.0))
+        model = assemble(plugin, toy, TrickFold())
+        training_step(model, TrickFold(), toy.example(), None, Moment(0, 0.0))
         real = sum(p.numel() for p in model.parameters() if p.requires_grad)
         if real != found.parameters:
             raise Broken(f"on {name}: check counts {found.parameters} parameters, there are {real}")
-        training_step(model.double(), Tricks(), doubled(toy.example()), None, Moment(0, 0.0))
+        training_step(model.double(), TrickFold(), doubled(toy.example()), None, Moment(0, 0.0))
     if not accepted:
         raise DoesNotApply("it is refused on every toy task")

@@ -12,7 +12,7 @@ from rnnbench.testing.fixtures.backbones import EXACT, doubled, leaves, models_o
 from rnnbench.testing.fixtures.toy_tasks import TOYS, Toy
 from rnnbench.testing.law import Broken, DoesNotApply, Laws, differ
 from rnnbench.training.determinism import seed_torch
-from rnnbench.training.train_step import Tricks, assemble, make_optimizer, training_step
+from rnnbench.training.train_step import TrickFold, assemble, make_optimizer, training_step
 
 LAWS = Laws()
 
@@ -31,11 +31,11 @@ def gradients_reach_every_parameter(plugin: Architecture) -> None:
     moved: set[str] = set()
     still: dict[str, str] = {}
     for name, _, model, batch in models_of(plugin):
-        optimizer = make_optimizer(Optimizer(lr=1e-2), model.train().parameters(), Tricks())
+        optimizer = make_optimizer(Optimizer(lr=1e-2), model.train().parameters(), TrickFold())
         reached: set[str] = set()
         for i in range(3):  # a gate that starts closed opens after a step
             optimizer.zero_grad()
-            training_step(model, Tricks(), batch, None, Moment(i, i / 3))
+            training_step(model, TrickFold(), batch, None, Moment(i, i / 3))
             for which, p in model.named_parameters():
                 if p.grad is None:
                     continue
@@ -141,7 +141,7 @@ def loss_is_the_mean_of_nll(plugin: Architecture) -> None:
     "Override `carry` where the state is not a nested tuple that `detach` knows.",
 )
 def streams_are_read_on(plugin: Architecture) -> None:
-    toy, tricks = TOYS["lm"], Tricks()
+    toy, tricks = TOYS["lm"], TrickFold()
     seed_torch(0)
     try:
         model = assemble(plugin, toy, tricks).double()
@@ -193,8 +193,8 @@ def overfits_one_batch(plugin: Architecture) -> None:
         raise DoesNotApply("it is refused by every task that is easily overfitted")
     toy = chosen[0][1]
     seed_torch(0)
-    model, batch = assemble(plugin, toy, Tricks()), toy.example()
-    step = make_optimizer(optimizer, model.parameters(), Tricks())
+    model, batch = assemble(plugin, toy, TrickFold()), toy.example()
+    step = make_optimizer(optimizer, model.parameters(), TrickFold())
 
     @torch.no_grad()
     def loss() -> float:  # without the noise of training
@@ -206,7 +206,7 @@ def overfits_one_batch(plugin: Architecture) -> None:
     first = last = loss()
     for i in range(300):
         step.zero_grad()
-        training_step(model, Tricks(), batch, None, Moment(i, i / 300))
+        training_step(model, TrickFold(), batch, None, Moment(i, i / 300))
         step.step()
         if i % 20 == 19:
             last = loss()

@@ -14,13 +14,13 @@ from rnnbench.nn import Model
 from rnnbench.spec.compose import UNITS, SpecError, fill
 from rnnbench.spec.run_spec import Budget, Optimizer
 from rnnbench.testing.fixtures.backbones import doubled, rows_of
-from rnnbench.testing.fixtures.small_architectures import Scanned
+from rnnbench.testing.fixtures.small_architectures import ScannedLayers
 from rnnbench.testing.law import Broken, DoesNotApply, Laws
 from rnnbench.testing.tasks.read_splits import SPLITS, batches
 from rnnbench.training.determinism import seed_torch
 from rnnbench.training.dry_run import check, sample
 from rnnbench.training.evaluate import evaluate
-from rnnbench.training.train_step import Tricks, assemble, training_step
+from rnnbench.training.train_step import TrickFold, assemble, training_step
 
 LAWS = Laws()
 SEVERAL = 64  # rows of a batch whose figures are compared
@@ -29,7 +29,7 @@ SEVERAL = 64  # rows of a batch whose figures are compared
 def small_model(task: Task) -> Model:
     """In float64 and evaluation mode, from a fixed seed."""
     seed_torch(0)
-    return assemble(Scanned(hidden=4), task, Tricks()).double().eval()
+    return assemble(ScannedLayers(hidden=4), task, TrickFold()).double().eval()
 
 
 @torch.no_grad()
@@ -68,13 +68,13 @@ def close(a: float, b: float, relative: float = 1e-6) -> bool:
     "Run `rnnbench check TASK lstm`; look at the batch, the meter and `show`.",
 )
 def trains_and_evaluates(task: Task) -> None:
-    architecture = Scanned(hidden=4)
+    architecture = ScannedLayers(hidden=4)
     try:
         check(architecture, task)
     except Refusal as why:
         raise Broken(str(why)) from why
-    model = assemble(architecture, task, Tricks())
-    loss = training_step(model, Tricks(), sample(task, 4), None, Moment(0, 0.0)).loss
+    model = assemble(architecture, task, TrickFold())
+    loss = training_step(model, TrickFold(), sample(task, 4), None, Moment(0, 0.0)).loss
     if not loss.isfinite():
         raise Broken(f"the loss of a first training step is {float(loss)}")
     for name in ("valid", "test"):

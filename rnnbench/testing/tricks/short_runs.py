@@ -25,7 +25,7 @@ from rnnbench.contract import (
     WrappedOptimizer,
 )
 from rnnbench.nn import Model
-from rnnbench.registry.registry import PluginError, load, scan
+from rnnbench.registry.registry import PluginError, discover, load
 from rnnbench.spec.run_spec import Optimizer
 from rnnbench.testing.every_plugin import fresh
 from rnnbench.testing.fixtures.backbones import doubled
@@ -34,14 +34,14 @@ from rnnbench.testing.fixtures.toy_tasks import TOYS, Toy
 from rnnbench.testing.law import Broken, differ, tiny
 from rnnbench.training.determinism import seed_everything
 from rnnbench.training.dry_run import check
-from rnnbench.training.train_step import Tricks, assemble, make_optimizer, training_step
+from rnnbench.training.train_step import TrickFold, assemble, make_optimizer, training_step
 
 LATE = ((1000, 0.5), (1500, 0.75), (1999, 1.0))  # moments at which a schedule has an effect
 INSTALLED_ON = ("lm", "translate")  # the small ones are on every toy
 STEEP = 1000.0  # a loss so many times as large, for tricks that act beyond a threshold
 
 
-class Place(NamedTuple):
+class RehearsalPlace(NamedTuple):
     """An architecture on a toy task."""
 
     words: str
@@ -54,14 +54,14 @@ class Run:
 
     def __init__(
         self,
-        place: Place,
+        place: RehearsalPlace,
         tricks: Sequence[Trick],
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
         steepness: float = 1.0,
     ) -> None:
         seed_everything(seed)
-        self.toy, self.tricks, self.dtype = place.toy, Tricks(map(fresh, tricks)), dtype
+        self.toy, self.tricks, self.dtype = place.toy, TrickFold(map(fresh, tricks)), dtype
         self.model = assemble(place.architecture, place.toy, self.tricks).to(dtype)
         self.optimizer = make_optimizer(Optimizer(lr=1e-2), self.model.parameters(), self.tricks)
         self.state: State = None
@@ -136,13 +136,13 @@ class Run:
 
 
 @functools.cache
-def places() -> tuple[Place, ...]:
+def places() -> tuple[RehearsalPlace, ...]:
     """Small architectures on every toy, installed ones on a few, where not refused.
 
     Of installed ones that are made of the same parts of core, the first by name stands for all.
     """
     pairs = [(name, plugin, toy) for name, plugin in SMALL.items() for toy in TOYS]
-    for name in scan()[0]["architectures"]:
+    for name in discover()[0]["architectures"]:
         try:
             installed = tiny(load("architectures", name))
         except (PluginError, ValueError, TypeError):
@@ -152,9 +152,9 @@ def places() -> tuple[Place, ...]:
     makes: set[tuple[str, frozenset[str]]] = set()
     for name, architecture, toy_name in pairs:
         toy = TOYS[toy_name]
-        place = Place(f"{name} / {toy_name}", architecture, toy)
+        place = RehearsalPlace(f"{name} / {toy_name}", architecture, toy)
         try:
-            make = toy_name, _parts(assemble(architecture, toy, Tricks()))
+            make = toy_name, _parts(assemble(architecture, toy, TrickFold()))
             if name not in SMALL and make in makes:
                 continue
             makes.add(make)
@@ -177,7 +177,7 @@ def _parts(model: torch.nn.Module) -> frozenset[str]:
 
 
 @functools.lru_cache(maxsize=4096)
-def refusal(trick: Trick, place: Place) -> Refusal | None:
+def refusal(trick: Trick, place: RehearsalPlace) -> Refusal | None:
     """What `check` says against a trick at a place, of a step that is really made."""
     try:
         check(
@@ -188,7 +188,7 @@ def refusal(trick: Trick, place: Place) -> Refusal | None:
     return None
 
 
-def accepted(trick: Trick) -> Iterator[Place]:
+def accepted(trick: Trick) -> Iterator[RehearsalPlace]:
     """Where `check` accepts it, one by one, since each answer takes a dry run.
 
     Raises:
@@ -197,11 +197,11 @@ def accepted(trick: Trick) -> Iterator[Place]:
     return _held(trick, places())
 
 
-def some(trick: Trick, each: int = 2) -> Iterator[Place]:
+def some(trick: Trick, each: int = 2) -> Iterator[RehearsalPlace]:
     """A few of these places: `each` of a toy at most, in turns of architectures."""
     tally: Counter[str] = Counter()
 
-    def wanted(place: Place) -> bool:
+    def wanted(place: RehearsalPlace) -> bool:
         architecture, toy = place.words.split(" / ")
         return tally[toy] < each and (tally[architecture] < each or tally[toy] == 0)
 
@@ -210,7 +210,7 @@ def some(trick: Trick, each: int = 2) -> Iterator[Place]:
         yield place
 
 
-def _held(trick: Trick, offered: Iterable[Place]) -> Iterator[Place]:
+def _held(trick: Trick, offered: Iterable[RehearsalPlace]) -> Iterator[RehearsalPlace]:
     found, last = False, None
     for place in offered:
         why = refusal(trick, place)
@@ -224,18 +224,20 @@ def _held(trick: Trick, offered: Iterable[Place]) -> Iterator[Place]:
 
 
 @functools.lru_cache(maxsize=512)
-def bare(place: Place, moments: tuple[tuple[int, float], ...]) -> tuple[Any, ...]:
+def bare(place: RehearsalPlace, moments: tuple[tuple[int, float], ...]) -> tuple[Any, ...]:
     """The outcome without a trick."""
     return Run(place, ()).steps(moments).outcome()
 
 
 @functools.lru_cache(maxsize=256)
-def late(place: Place, tricks: tuple[Trick, ...], steepness: float) -> Run:
+def late(place: RehearsalPlace, tricks: tuple[Trick, ...], steepness: float) -> Run:
     """A run late in training; in double precision, so that rounding is not taken for an effect."""
     return Run(place, tricks, dtype=torch.float64, steepness=steepness).steps(LATE)
 
 
-def has_effect(place: Place, tricks: tuple[Trick, ...], on: tuple[Trick, ...] = ()) -> bool:
+def has_effect(
+    place: RehearsalPlace, tricks: tuple[Trick, ...], on: tuple[Trick, ...] = ()
+) -> bool:
     """Whether `tricks` change anything against training with the tricks `on` alone.
 
     Late in training, with a loss as it is and with a steep one.

@@ -37,7 +37,7 @@ class Decision(NamedTuple):
     save: int  # a checkpoint is due
 
 
-class Whole:
+class OneProcess:
     """The same phases of noise on one process with the whole batch: what ranks must agree with.
 
     Args:
@@ -80,7 +80,7 @@ class Whole:
         self.common()
 
 
-class Ranks(Whole):
+class Ranks(OneProcess):
     """One of the processes of a run on several devices.
 
     Args:

@@ -21,7 +21,7 @@ from rnnbench.results.record import Status, redact
 from rnnbench.results.store import Store
 from rnnbench.training.determinism import on_gpu
 from rnnbench.training.devices.data_parallel import PATIENCE, Ranks
-from rnnbench.training.devices.supervisor import Asked, Failed, Left, Setup, Stepped
+from rnnbench.training.devices.supervisor import Left, RankFailed, RankSetup, Stepped, StopQuestion
 from rnnbench.training.execute import out_of_memory, train
 from rnnbench.training.lightning_module import Training
 from rnnbench.training.loader import Position
@@ -41,7 +41,7 @@ def main(descriptor: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     above = Connection(descriptor)
     try:
-        setup: Setup = above.recv()
+        setup: RankSetup = above.recv()
     except EOFError:
         os._exit(1)
     if os.getppid() != setup.parent:
@@ -52,7 +52,7 @@ def main(descriptor: int) -> None:
 class Rank:
     """This process's part of the run."""
 
-    def __init__(self, above: Connection, setup: Setup) -> None:
+    def __init__(self, above: Connection, setup: RankSetup) -> None:
         self._above, self._setup = above, setup
         self._answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._run: Training | None = None
@@ -63,15 +63,15 @@ class Rank:
         """Train, tell how it ended, and leave."""
         setup = self._setup
         try:
-            told: Left | Failed = self._train()
+            told: Left | RankFailed = self._train()
         except Refusal as refusal:
-            told = Failed(Status.CRASHED, str(refusal), refused=True)
+            told = RankFailed(Status.CRASHED, str(refusal), refused=True)
         except Exception as error:
             print(redact(traceback.format_exc()), file=sys.stderr)
             memory = out_of_memory(error)
             status = Status.CRASHED if memory is None else Status.OOM
             reason = memory or f"{type(error).__name__}: {error}"
-            told = Failed(status, f"{reason} (rank {setup.rank})", follows=_follows(error))
+            told = RankFailed(status, f"{reason} (rank {setup.rank})", follows=_follows(error))
         self._above.send(told)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -111,7 +111,7 @@ class Rank:
         self._above.send(Stepped(at, loss, progress))
 
     def _ask(self, step: int, value: float) -> bool:
-        self._above.send(Asked(step, value))
+        self._above.send(StopQuestion(step, value))
         return self._answers.get()
 
     def _listen(self) -> None:

@@ -16,9 +16,9 @@ from torch import Tensor
 from rnnbench.contract import Architecture, Batch, Data, Moment, Refusal, State, Task, Trick
 from rnnbench.spec.run_spec import RunSpec
 from rnnbench.training.determinism import seed_everything
-from rnnbench.training.devices.data_parallel import Ranks, Whole
+from rnnbench.training.devices.data_parallel import OneProcess, Ranks
 from rnnbench.training.loader import keyed_generator
-from rnnbench.training.train_step import Tricks, assemble, make_optimizer, training_step
+from rnnbench.training.train_step import TrickFold, assemble, make_optimizer, training_step
 
 TOLERANCE = 1e-3  # of a gradient's norm; float32 rounds to about 1e-6, a wrong share is over 1e-2
 
@@ -48,11 +48,11 @@ def try_split(
             "trainer.devices."
         )
 
-    def learn(by: Whole) -> Tried:
+    def learn(by: OneProcess) -> Tried:
         return _learn(spec, task, architecture, tricks, batches, data.carried, by)
 
-    together, alone = learn(ranks), learn(Whole(spec.seed))
-    again = learn(Whole(spec.seed, salt=1))
+    together, alone = learn(ranks), learn(OneProcess(spec.seed))
+    again = learn(OneProcess(spec.seed, salt=1))
     named = " + ".join([architecture.name, *(t.name for t in tricks)])
     whole, other = alone[0], again[0]
     if _differing(whole, other) is None:
@@ -74,11 +74,11 @@ def try_split(
 
 def _learn(
     spec: RunSpec, task: Task, architecture: Architecture, tricks: Sequence[Trick],
-    batches: Sequence[Batch], carried: bool, by: Whole,
+    batches: Sequence[Batch], carried: bool, by: OneProcess,
 ) -> Tried:  # fmt: skip
     """Gradients summed over the batches, of a model of its own."""
     seed_everything(spec.seed)
-    folded = Tricks(tricks)
+    folded = TrickFold(tricks)
     model = assemble(architecture, task, folded).train()
     optimizer = make_optimizer(spec.optimizer, model.parameters(), folded)
     before = {n: b.detach().clone() for n, b in model.named_buffers()}

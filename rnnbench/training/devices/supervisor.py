@@ -36,7 +36,7 @@ INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 
 
 @dataclass(frozen=True)
-class Setup:
+class RankSetup:
     """The first message to a rank.
 
     Attributes:
@@ -64,14 +64,14 @@ class Stepped(NamedTuple):
     progress: float
 
 
-class Asked(NamedTuple):
+class StopQuestion(NamedTuple):
     """The first rank has validated, and waits for whether to stop."""
 
     step: int
     value: float
 
 
-class Failed(NamedTuple):
+class RankFailed(NamedTuple):
     """A rank cannot go on.
 
     Attributes:
@@ -128,7 +128,7 @@ def train_in_group(
     """
     peaks: list[int] = []
     result: Record | None = None
-    failures: list[Failed] = []
+    failures: list[RankFailed] = []
     told, deadline = 0, float("inf")
     with _ranks(record, trainer, store, on_validation is not None) as ranks:
         open_ends = dict(ranks)
@@ -144,11 +144,11 @@ def train_in_group(
                     message = end.recv()
                 except (EOFError, OSError):
                     del open_ends[end]
-                    message = Failed(Status.CRASHED, f"rank {rank} {_cause(process.wait())}")
+                    message = RankFailed(Status.CRASHED, f"rank {rank} {_cause(process.wait())}")
                 if isinstance(message, Stepped):
                     if on_step is not None:
                         on_step(*message)
-                elif isinstance(message, Asked):
+                elif isinstance(message, StopQuestion):
                     assert on_validation is not None
                     end.send(("go", on_validation(*message)))
                 elif isinstance(message, Left):
@@ -201,7 +201,7 @@ def _ranks(record: Record, trainer: Trainer, store: Store, asks: bool) -> Iterat
                 listening = server.fileno() if rank == 0 else None
                 with contextlib.suppress(OSError):  # dead, which a look tells
                     ours.send(
-                        Setup(
+                        RankSetup(
                             rank, server.getsockname()[1], listening, os.getpid(),
                             record, trainer, store.given, asks,
                         )

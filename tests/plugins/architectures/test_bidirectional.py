@@ -9,7 +9,7 @@ from rnnbench.nn import Attention, Decoder, ends
 from rnnbench.testing import ArchitectureLaws
 from rnnbench.testing.fixtures.toy_tasks import MORE_TOYS, TOYS
 from rnnbench.training.dry_run import check
-from rnnbench.training.train_step import Tricks, assemble
+from rnnbench.training.train_step import TrickFold, assemble
 from rnnbench_architectures.bidirectional import Bidirectional, reversed_rows
 from rnnbench_architectures.transformer import Transformer
 from rnnbench_tricks.zoneout import Zoneout
@@ -95,7 +95,7 @@ def test_a_task_of_one_vector_reads_each_direction_where_it_ends():
     y, _ = backbone(inputs(), None, Layout(LENGTHS))
     torch.testing.assert_close(ends(y, LENGTHS), torch.cat([h[0], h[1]], -1))
     toy = TOYS["classify"]
-    model = assemble(Bidirectional(hidden=HIDDEN), toy, Tricks()).eval()
+    model = assemble(Bidirectional(hidden=HIDDEN), toy, TrickFold()).eval()
     batch = toy.example()
     result = model(batch)
     torch.testing.assert_close(result.out, model.readout(ends(result.hidden, batch.x_len)))
@@ -121,25 +121,25 @@ def test_it_is_accepted_where_looking_ahead_is_allowed():
 
 def test_a_decoder_reads_left_to_right_with_the_same_cell_and_attends():
     toy = TOYS["translate"]
-    model = assemble(Bidirectional(hidden=4, cell="gru", layers=2), toy, Tricks())
+    model = assemble(Bidirectional(hidden=4, cell="gru", layers=2), toy, TrickFold())
     assert isinstance(model, Decoder)
     assert model.encoder.width == 2 * model.backbone.width
     assert isinstance(model.luong, Attention)
     assert [type(layer).__name__ for layer in model.backbone.layers] == ["GRUCell"] * 2
-    own = assemble(Transformer(hidden=8, heads=2), toy, Tricks())
+    own = assemble(Transformer(hidden=8, heads=2), toy, TrickFold())
     assert own.luong is None  # a decoder that attends by itself gets no second attention
 
 
 def test_the_decoder_is_conditioned_on_both_ends():
     toy = TOYS["translate"]
-    model = assemble(Bidirectional(hidden=4), toy, Tricks()).eval()
+    model = assemble(Bidirectional(hidden=4), toy, TrickFold()).eval()
     batch = toy.example()
     _, c_BD, m_BTE, *_ = model.begin(batch)
     torch.testing.assert_close(c_BD, model.condition(ends(m_BTE, batch.x_len)))
 
 
 def test_tricks_reach_the_cells_of_both_directions():
-    model = assemble(Bidirectional(hidden=4), TOYS["classify"], Tricks([Zoneout(rate=0.5)]))
+    model = assemble(Bidirectional(hidden=4), TOYS["classify"], TrickFold([Zoneout(rate=0.5)]))
     layer = model.backbone.layers[0]
     assert type(layer.forwards) is type(layer.backwards)
     assert hasattr(layer.forwards, "inner")

@@ -9,7 +9,7 @@ from torch import nn
 from rnnbench.contract import Layout, Refusal
 from rnnbench.testing import ArchitectureLaws
 from rnnbench.testing.fixtures.toy_tasks import TOYS
-from rnnbench.training.train_step import Tricks, assemble
+from rnnbench.training.train_step import TrickFold, assemble
 from rnnbench_architectures._delays import DelayCell
 from rnnbench_architectures.dilated import Dilated, DilatedRNN, Fuse
 from rnnbench_architectures.elman import ElmanCell
@@ -178,7 +178,7 @@ def test_delays_must_rise_from_one():
 
 
 def test_a_mask_on_one_of_several_delayed_states_is_refused():
-    model = assemble(NARX(hidden=4, delays=3), TOYS["lm"], Tricks([VariationalDropout()]))
+    model = assemble(NARX(hidden=4, delays=3), TOYS["lm"], TrickFold([VariationalDropout()]))
     with pytest.raises(Refusal, match="3 delays"):
         model(TOYS["lm"].example())
 
@@ -262,7 +262,7 @@ def test_padding_changes_no_valid_output_of_a_dilated_network():
 
 
 def test_cell_tricks_act_on_the_dilated_step():
-    model = assemble(DilatedRNN(hidden=4, layers=2), TOYS["lm"], Tricks([Zoneout(rate=0.4)]))
+    model = assemble(DilatedRNN(hidden=4, layers=2), TOYS["lm"], TrickFold([Zoneout(rate=0.4)]))
     layer = model.double().eval().backbone.layers[1]
     x, bare = drawn(2, 9, 4), layer.cell.inner
     states, expected = [bare.initial(x[:, 0])[0]] * 2, []
@@ -274,7 +274,7 @@ def test_cell_tricks_act_on_the_dilated_step():
 
 
 def test_one_mask_serves_all_interleaved_sequences_and_a_new_one_the_next_batch():
-    tricks = Tricks([VariationalDropout(input=0.5, hidden=0.5)])
+    tricks = TrickFold([VariationalDropout(input=0.5, hidden=0.5)])
     model = assemble(DilatedRNN(hidden=16, layers=2), TOYS["lm"], tricks).train()
     layer = model.backbone.layers[1]
     _, state = layer(torch.randn(2, 9, 16))

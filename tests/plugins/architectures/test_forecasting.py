@@ -8,7 +8,7 @@ from support.torch_cells import read, torch_cell
 from rnnbench.contract import Batch, Port, Refusal
 from rnnbench.testing.fixtures.toy_tasks import TOYS, Toy
 from rnnbench.training.dry_run import check
-from rnnbench.training.train_step import Tricks, assemble
+from rnnbench.training.train_step import TrickFold, assemble
 from rnnbench_architectures.da_rnn import DaRNN
 from rnnbench_architectures.dlinear import DLinear
 from rnnbench_architectures.lstnet import LSTNet
@@ -186,8 +186,8 @@ def test_temporal_attention_scores_as_the_paper_says(attention, changes):
 
 def test_position_attention_begins_as_content_attention():
     torch.manual_seed(0)
-    content = assemble(TemporalAttention(hidden=H, attention="content"), SERIES, Tricks())
-    position = assemble(TemporalAttention(hidden=H), SERIES, Tricks())
+    content = assemble(TemporalAttention(hidden=H, attention="content"), SERIES, TrickFold())
+    position = assemble(TemporalAttention(hidden=H), SERIES, TrickFold())
     position.load_state_dict(content.state_dict() | {"score.gates": position.score.gates})
     batch = Batch(windows().x.float(), windows().y.float())
     assert torch.allclose(content(batch).out, position(batch).out, atol=1e-6)

@@ -11,7 +11,7 @@ from rnnbench.nn.layouts.grids import corners, diagonals
 from rnnbench.testing import ArchitectureLaws
 from rnnbench.testing.fixtures.toy_tasks import MORE_TOYS, TOYS, LookAhead, Toy
 from rnnbench.training.dry_run import check
-from rnnbench.training.train_step import Tricks, assemble
+from rnnbench.training.train_step import TrickFold, assemble
 from rnnbench_architectures.lstm import LSTM
 from rnnbench_architectures.mdlstm import MDLSTM
 from rnnbench_architectures.mdrnn import MDRNN
@@ -265,7 +265,7 @@ def test_each_corner_that_is_read_has_seen_the_whole_grid(grid):
 
 def test_a_task_of_one_vector_reads_the_corners():
     toy = MORE_TOYS["grid"]
-    model = assemble(MDLSTM(hidden=4, directions="all"), toy, Tricks()).eval()
+    model = assemble(MDLSTM(hidden=4, directions="all"), toy, TrickFold()).eval()
     result = model(toy.example())
     y = result.hidden.view(4, 2, 3, 4, 4)  # rows, columns, directions
     at = [y[:, 1, 2, 0], y[:, 1, 0, 1], y[:, 0, 2, 2], y[:, 0, 0, 3]]

@@ -8,7 +8,7 @@ import torch
 from rnnbench.contract import Moment, Refusal
 from rnnbench.testing import ArchitectureLaws
 from rnnbench.testing.fixtures.toy_tasks import TOYS
-from rnnbench.training.train_step import Tricks, assemble
+from rnnbench.training.train_step import TrickFold, assemble
 from rnnbench_architectures.clockwork import Clockwork, ClockworkCell
 from rnnbench_architectures.hierarchical import Hierarchical
 from rnnbench_architectures.hm_lstm import HMLSTM, HMLSTMCell
@@ -188,7 +188,7 @@ def test_hierarchical_refuses_a_level_that_is_no_cell():
 
 
 def test_cell_tricks_reach_both_levels_of_the_hierarchy():
-    tricks = Tricks([Zoneout(rate=0.3)])
+    tricks = TrickFold([Zoneout(rate=0.3)])
     model = assemble(Hierarchical(hidden=4, every=2), TOYS["lm"], tricks).eval()
     assert isinstance(model.backbone.lower, ZoneoutCell)
     assert isinstance(model.backbone.upper, ZoneoutCell)

@@ -8,7 +8,7 @@ from rnnbench.contract import Batch, Moment, Port, Refusal
 from rnnbench.nn.models.decoding import Decoding
 from rnnbench.testing.fixtures.toy_tasks import MORE_TOYS, TOYS, Toy
 from rnnbench.training.dry_run import check
-from rnnbench.training.train_step import Tricks, assemble, training_step
+from rnnbench.training.train_step import TrickFold, assemble, training_step
 from rnnbench_architectures.pointer_generator import PointerGenerator
 from rnnbench_architectures.pointer_network import PointerNetwork
 from rnnbench_architectures.pointer_sentinel import PointerSentinel
@@ -18,7 +18,7 @@ H = 5
 
 def built(plugin, task):
     torch.manual_seed(3)
-    model = assemble(plugin, task, Tricks()).double().eval()
+    model = assemble(plugin, task, TrickFold()).double().eval()
     with torch.no_grad():
         for p in model.parameters():
             p.add_(0.3 * torch.randn_like(p))
@@ -118,7 +118,7 @@ def test_a_word_that_is_neither_known_nor_in_the_source_has_a_finite_loss():
     with torch.no_grad():
         model.readout.bias[3:] = -1e4
         model.generate.bias.fill_(30.0)
-    step = training_step(model, Tricks(), batch, None, Moment(0, 0.0))
+    step = training_step(model, TrickFold(), batch, None, Moment(0, 0.0))
     assert step.loss.isfinite()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 

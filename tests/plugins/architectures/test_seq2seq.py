@@ -11,7 +11,7 @@ from rnnbench.nn.layouts.ragged import reversed_rows, run_rows
 from rnnbench.registry.registry import load
 from rnnbench.testing.fixtures.toy_tasks import TOYS, Toy
 from rnnbench.training.dry_run import check
-from rnnbench.training.train_step import Tricks, assemble, training_step
+from rnnbench.training.train_step import TrickFold, assemble, training_step
 from rnnbench_architectures.seq2seq import Seq2Seq
 from rnnbench_tricks.variational_dropout import VariationalDropout
 from rnnbench_tricks.zoneout import Zoneout
@@ -22,7 +22,7 @@ H = 5
 
 def built(task=TRANSLATE, **settings):
     torch.manual_seed(3)
-    model = assemble(Seq2Seq(hidden=H, **settings), task, Tricks()).double().eval()
+    model = assemble(Seq2Seq(hidden=H, **settings), task, TrickFold()).double().eval()
     with torch.no_grad():
         for p in model.parameters():
             p.add_(0.3 * torch.randn_like(p))
@@ -175,7 +175,7 @@ def test_the_penalty_is_minimised_and_the_reported_loss_stays_bare():
     gradients, losses = [], []
     for weight in (0.0, 0.7):
         model = built(coverage=True, coverage_weight=weight).float()
-        losses.append(float(training_step(model, Tricks(), batch, None, at).loss))
+        losses.append(float(training_step(model, TrickFold(), batch, None, at).loss))
         gradients.append(model.score.v.weight.grad.clone())
     assert losses[0] == losses[1]
     assert not torch.equal(*gradients)
@@ -221,9 +221,9 @@ def test_tricks_reach_the_cells_of_both_halves(attention):
     settings = dict(hidden=4, attention=attention, encoder="forward")
     for trick in (Zoneout(rate=0.3), VariationalDropout(input=0.2, hidden=0.2)):
         torch.manual_seed(0)
-        model = assemble(Seq2Seq(**settings), TRANSLATE, Tricks([trick]))
+        model = assemble(Seq2Seq(**settings), TRANSLATE, TrickFold([trick]))
         assert len({id(m) for m in model.modules() if hasattr(m, "inner")}) == 2
-        training_step(model, Tricks(), TRANSLATE.example(), None, Moment(0, 0.0))
+        training_step(model, TrickFold(), TRANSLATE.example(), None, Moment(0, 0.0))
         assert all(p.grad is not None for p in model.parameters())
 
 

@@ -297,10 +297,10 @@ def test_only_trees_are_read():
 
 
 def test_the_root_is_what_a_task_of_one_vector_reads():
-    from rnnbench.training.train_step import Tricks, assemble
+    from rnnbench.training.train_step import TrickFold, assemble
 
     toy = MORE_TOYS["tree"]
-    model = assemble(TreeLSTM(hidden=4), toy, Tricks()).eval()
+    model = assemble(TreeLSTM(hidden=4), toy, TrickFold()).eval()
     batch = toy.example()
     result = model(batch)
     torch.testing.assert_close(result.out, model.readout(result.hidden[:, -1]))

@@ -7,10 +7,10 @@ from support.streams import LM, NOW, last_gradients, model_of, stream
 from support.toys import TOYS
 
 from rnnbench.contract import Batch, Refusal
-from rnnbench.registry.registry import load, scan
+from rnnbench.registry.registry import discover, load
 from rnnbench.testing.fixtures.backbones import doubled
 from rnnbench.testing.law import tiny
-from rnnbench.training.train_step import Tricks, assemble, training_step
+from rnnbench.training.train_step import TrickFold, assemble, training_step
 from rnnbench_architectures.elman import Elman
 from rnnbench_architectures.gru import GRU
 from rnnbench_architectures.lstm import LSTM
@@ -60,7 +60,7 @@ def test_rtrl_equals_backpropagation_from_the_streams_beginning(name):
 
 def test_every_installed_architecture_is_followed_or_refused_with_a_reason():
     followed, refused = set(), {}
-    for name in scan()[0]["architectures"]:
+    for name in discover()[0]["architectures"]:
         try:
             model = model_of(tiny(load("architectures", name)))
             found, _ = last_gradients(model, RTRL(every=None), stream())
@@ -91,12 +91,12 @@ def test_rtrl_is_exact_for_variants_of_cells_and_several_layers(architecture):
 def test_rtrl_on_rows_of_several_lengths_equals_backpropagation():
     toy = TOYS["tagging"]
     torch.manual_seed(0)
-    model, batch = assemble(GRU(hidden=4), toy, Tricks()).double(), doubled(toy.example())
-    tricks = Tricks([RTRL(every=None)])
+    model, batch = assemble(GRU(hidden=4), toy, TrickFold()).double(), doubled(toy.example())
+    tricks = TrickFold([RTRL(every=None)])
     done = training_step(model, tricks, batch, None, NOW, carried=True, memory={})
     found = {n: p.grad.clone() for n, p in model.named_parameters()}
     model.zero_grad()
-    plain = training_step(model, Tricks(), batch, None, NOW)
+    plain = training_step(model, TrickFold(), batch, None, NOW)
     assert_equal(found, {n: p.grad for n, p in model.named_parameters()})
     torch.testing.assert_close(done.loss, plain.loss)
 
@@ -133,7 +133,7 @@ def test_rtrl_updates_within_a_batch_and_leaves_the_last_gradient_to_core():
     plain.step = lambda *a: (counts.append(1), step(*a))[1]
     for every, updates in ((1, 4), (2, 2), (5, 0), (None, 0)):
         counts.clear()
-        training_step(model, Tricks([RTRL(every=every)]), batch, None, NOW, carried=True,
+        training_step(model, TrickFold([RTRL(every=every)]), batch, None, NOW, carried=True,
                       optimizer=plain, memory={})  # fmt: skip
         assert len(counts) == updates, every
         assert all(p.grad is not None for p in model.parameters())
@@ -244,9 +244,9 @@ def test_e_prop_with_random_feedback_leaves_the_readout_exact():
 def test_tbptt_of_the_batchs_length_is_the_default_bit_for_bit():
     batches = [LM.example(i) for i in range(3)]
     outcomes = []
-    for tricks in (Tricks(), Tricks([TBPTT(k1=5, k2=5)]), Tricks([TBPTT(k1=None)])):
+    for tricks in (TrickFold(), TrickFold([TBPTT(k1=5, k2=5)]), TrickFold([TBPTT(k1=None)])):
         torch.manual_seed(0)
-        model, state, memory = assemble(LSTM(hidden=6), LM, Tricks()), None, {}
+        model, state, memory = assemble(LSTM(hidden=6), LM, TrickFold()), None, {}
         optimizer = torch.optim.Adam(model.parameters())
         for batch in batches:
             optimizer.zero_grad()

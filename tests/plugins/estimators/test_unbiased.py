@@ -6,7 +6,7 @@ import torch
 from support.streams import LM, NOW, last_gradients, model_of, stream
 
 from rnnbench.contract import Batch
-from rnnbench.training.train_step import Tricks, assemble, training_step
+from rnnbench.training.train_step import TrickFold, assemble, training_step
 from rnnbench_architectures.elman import Elman
 from rnnbench_architectures.gru import GRU
 from rnnbench_architectures.lstm import LSTM
@@ -22,7 +22,7 @@ def gradient(model, trick, batch, rows):
     """The mean over so many equal rows, each of which draws signs of its own."""
     model.zero_grad()
     many = Batch(batch.x[:1].expand(rows, -1), batch.y[:1].expand(rows, -1))
-    training_step(model, Tricks([trick]), many, None, NOW, carried=True, memory={})
+    training_step(model, TrickFold([trick]), many, None, NOW, carried=True, memory={})
     return torch.cat([p.grad.flatten() for p in model.parameters()])
 
 
@@ -130,7 +130,7 @@ def test_the_influence_survives_the_limits_of_batches(trick):
         state, memory, total = None, {}, 0
         for batch in read:
             model.zero_grad()
-            done = training_step(model, Tricks([trick]), batch, state, NOW, True, memory=memory)
+            done = training_step(model, TrickFold([trick]), batch, state, NOW, True, memory=memory)
             state = done.state
             total = total + torch.cat([p.grad.flatten() for p in model.parameters()])
         sums.append(total / len(read))
@@ -139,7 +139,7 @@ def test_the_influence_survives_the_limits_of_batches(trick):
 
 def test_assembling_draws_nothing_that_a_run_without_the_trick_would_not():
     torch.manual_seed(0)
-    bare = assemble(Elman(hidden=3), LM, Tricks()).state_dict()
+    bare = assemble(Elman(hidden=3), LM, TrickFold()).state_dict()
     torch.manual_seed(0)
-    with_trick = assemble(Elman(hidden=3), LM, Tricks([KFRTRL()])).state_dict()
+    with_trick = assemble(Elman(hidden=3), LM, TrickFold([KFRTRL()])).state_dict()
     assert all(torch.equal(bare[k], with_trick[k]) for k in bare)

@@ -12,7 +12,7 @@ from rnnbench.cli import main
 from rnnbench.data import DataError, data_version
 from rnnbench.data.series import tables
 from rnnbench.data.series.regular_steps import find_step, spaced
-from rnnbench.data.series.tables import Reading, read_table
+from rnnbench.data.series.tables import TableFormat, read_table
 from rnnbench.testing import TaskLaws
 from rnnbench_tasks.csv_forecast import CSVForecast
 
@@ -157,7 +157,7 @@ MONTH_ENDS = [str(d.date()) for d in pd.date_range("2019-01-31", periods=40, fre
 )  # fmt: skip
 def test_the_step_and_its_season_are_found(times, step, season):
     rows = [f"{t},{i}" for i, t in enumerate(times) if i != 7]
-    table = read_table("\n".join(["t,v", *rows]), Reading())
+    table = read_table("\n".join(["t,v", *rows]), TableFormat())
     found = find_step(table, "x")
     assert (str(found), found.season) == (step, season)
     filled = spaced(table, found, "x")

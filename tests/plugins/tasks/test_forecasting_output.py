@@ -15,10 +15,10 @@ from rnnbench.metrics.forecasting import Forecasts
 from rnnbench.nn import Model
 from rnnbench.nn.distributions import LEVELS, Gaussian, Quantiles, StudentT, distribution
 from rnnbench.testing import TaskLaws
-from rnnbench.testing.fixtures.small_architectures import Scanned
+from rnnbench.testing.fixtures.small_architectures import ScannedLayers
 from rnnbench.training.dry_run import check
 from rnnbench.training.evaluate import evaluate
-from rnnbench.training.train_step import Tricks, assemble
+from rnnbench.training.train_step import TrickFold, assemble
 from rnnbench_architectures.da_rnn import DaRNN
 from rnnbench_architectures.lstnet import LSTNet
 from rnnbench_architectures.seq2seq import Seq2Seq
@@ -157,13 +157,18 @@ def test_the_loss_is_the_likelihood_of_what_is_there_and_missing_targets_send_no
 @named
 @pytest.mark.parametrize(
     "architecture",
-    [Scanned(hidden=4), Seq2Seq(hidden=4), DaRNN(hidden=4), LSTNet(hidden=4, filters=3, kernel=2)],
+    [
+        ScannedLayers(hidden=4),
+        Seq2Seq(hidden=4),
+        DaRNN(hidden=4),
+        LSTNet(hidden=4, filters=3, kernel=2),
+    ],
     ids=lambda a: a.name,
 )
 def test_any_forecasting_model_says_distributions_and_is_measured(name, architecture):
     task = SeattleWeather(output=name)
     check(architecture, task)
-    model = assemble(architecture, task, Tricks())
+    model = assemble(architecture, task, TrickFold())
     data = task.data("valid", 0)
     data.times_W = data.times_W[:30]
     figures, shown = evaluate(model, task, data, task.meter("valid"), torch.device("cpu"), 1)
@@ -177,7 +182,7 @@ def test_any_forecasting_model_says_distributions_and_is_measured(name, architec
 @named
 def test_a_decoder_reads_the_point_of_what_it_said(name):
     task = Sunspots(output=name)
-    model = assemble(Scanned(hidden=4), task, Tricks()).eval()
+    model = assemble(ScannedLayers(hidden=4), task, TrickFold()).eval()
     batch = task.data("test", 0).batch(task.data("test", 0).times_W[:3], None)
     with torch.no_grad():
         found = model.decoded(batch)
@@ -188,7 +193,7 @@ def test_a_decoder_reads_the_point_of_what_it_said(name):
 
 @pytest.mark.parametrize("trick", [ScheduledSampling(), ProfessorForcing()], ids=lambda t: t.name)
 def test_tricks_that_feed_outputs_back_feed_points(trick):
-    check(Scanned(hidden=4), Sunspots(output="student-t"), [trick])
+    check(ScannedLayers(hidden=4), Sunspots(output="student-t"), [trick])
 
 
 def test_coverage_and_crps_are_those_of_a_loop():

@@ -10,7 +10,7 @@ from rnnbench.spec.compose import compose, resolve
 from rnnbench.spec.run_spec import Optimizer
 from rnnbench.trained.load import load_run
 from rnnbench.training.execute import execute
-from rnnbench.training.train_step import Tricks, assemble, make_optimizer, training_step
+from rnnbench.training.train_step import TrickFold, assemble, make_optimizer, training_step
 from rnnbench_architectures import influence_balancing as architecture
 from rnnbench_architectures.lstm import LSTM
 from rnnbench_tasks.influence_balancing import InfluenceBalancing
@@ -30,7 +30,7 @@ def system(task, tricks, theta=0.0):
 def at_rest(theta):
     task = InfluenceBalancing()
     data = task.data("valid", 0)
-    model = system(task, Tricks(), theta).double()
+    model = system(task, TrickFold(), theta).double()
     batch = data.batch(data.order(1, None)[0], None)
     with torch.no_grad():
         return batch, model(batch._replace(x=batch.x.double())).out[0, :, 0]
@@ -60,7 +60,7 @@ def test_at_rest_the_first_unit_is_minus_six_theta():
 def trained(trick, length=1, steps=400, batch=1, seed=0):
     """θ after so many steps of the stream, with the paper's learning rate."""
     torch.manual_seed(seed)
-    task, tricks = InfluenceBalancing(length=length), Tricks([*trick, InverseSqrt()])
+    task, tricks = InfluenceBalancing(length=length), TrickFold([*trick, InverseSqrt()])
     model = system(task, tricks)
     optimizer = make_optimizer(Optimizer(name="sgd", lr=5e-4), model.parameters(), tricks)
     data, memory, state = task.data("train", 0), {}, None
@@ -94,8 +94,8 @@ def test_other_tasks_are_refused_by_the_system_and_other_models_may_do_the_task(
     from rnnbench_tasks.adding import Adding
 
     with pytest.raises(Refusal, match="one value a step"):
-        assemble(architecture.InfluenceBalancing(), Adding(), Tricks())
-    assemble(LSTM(hidden=4), InfluenceBalancing(), Tricks())
+        assemble(architecture.InfluenceBalancing(), Adding(), TrickFold())
+    assemble(LSTM(hidden=4), InfluenceBalancing(), TrickFold())
     with pytest.raises(ValueError, match="settle"):
         InfluenceBalancing(settle=600)
     with pytest.raises(Refusal, match="negative"):

@@ -12,7 +12,7 @@ from rnnbench.spec.run_spec import Optimizer
 from rnnbench.sweep.file.sweep import read_sweep
 from rnnbench.testing import TaskLaws
 from rnnbench.training.dry_run import check
-from rnnbench.training.train_step import Tricks, assemble, make_optimizer, training_step
+from rnnbench.training.train_step import TrickFold, assemble, make_optimizer, training_step
 from rnnbench_architectures.clockwork import Clockwork
 from rnnbench_architectures.elman import Elman
 from rnnbench_architectures.lstm import LSTM
@@ -91,7 +91,7 @@ def test_the_sweep_compares_equal_numbers_of_parameters():
 def learnt(architecture, seed, lr):
     """The least mse that was met within 1,000 steps of Adam, clipped at 1."""
     torch.manual_seed(seed)
-    task, tricks = SineGeneration(), Tricks([Clip(limit=1.0)])
+    task, tricks = SineGeneration(), TrickFold([Clip(limit=1.0)])
     model = assemble(architecture, task, tricks)
     optimizer = make_optimizer(Optimizer(lr=lr), model.parameters(), tricks)
     best = math.inf

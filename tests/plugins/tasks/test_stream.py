@@ -8,7 +8,7 @@ from rnnbench.data import Items
 from rnnbench.data import online_stream as streams
 from rnnbench.registry.registry import load
 from rnnbench.testing import TaskLaws
-from rnnbench.testing.fixtures.small_architectures import Scanned
+from rnnbench.testing.fixtures.small_architectures import ScannedLayers
 from rnnbench.training.dry_run import check
 from rnnbench_tasks.stream import Stream
 from rnnbench_tricks.rtrl import RTRL
@@ -74,9 +74,9 @@ def test_real_values_are_streamed_too():
 
 
 def test_an_online_estimator_that_needs_a_stream_accepts_one():
-    check(Scanned(hidden=3), Stream(of="dyck"), [RTRL(every=None)])
+    check(ScannedLayers(hidden=3), Stream(of="dyck"), [RTRL(every=None)])
     with pytest.raises(Refusal, match="state is carried"):
-        check(Scanned(hidden=3), load("tasks", "dyck")(), [RTRL(every=None)])
+        check(ScannedLayers(hidden=3), load("tasks", "dyck")(), [RTRL(every=None)])
 
 
 def test_it_asks_what_the_task_asks():

@@ -17,7 +17,7 @@ from rnnbench.data.text.word_vectors import learn_vectors, read_vectors, sha256_
 from rnnbench.testing.fixtures.toy_tasks import Rows, Toy
 from rnnbench.training.determinism import seed_everything
 from rnnbench.training.dry_run import check
-from rnnbench.training.train_step import Tricks, assemble, training_step
+from rnnbench.training.train_step import TrickFold, assemble, training_step
 from rnnbench_architectures.lstm import LSTM
 from rnnbench_architectures.seq2seq import Seq2Seq
 from rnnbench_tasks.char_lm import CharLM
@@ -68,7 +68,7 @@ def built(trick, task=LM, architecture=None, seed=0):
     seed_everything(seed)
     tricks = [trick] if isinstance(trick, Encoding) else trick
     architecture = architecture or TinyLSTM()
-    return assemble(architecture, task, Tricks(tricks))
+    return assemble(architecture, task, TrickFold(tricks))
 
 
 def refused(trick, task=LM, architecture=None):
@@ -83,7 +83,7 @@ def steps(model, task, count=3, lr=0.1):
     optimizer = torch.optim.SGD(model.parameters(), lr=lr)
     for i in range(count):
         optimizer.zero_grad()
-        training_step(model, Tricks(), task.example(i), None, Moment(i, 0.5))
+        training_step(model, TrickFold(), task.example(i), None, Moment(i, 0.5))
         optimizer.step()
 
 

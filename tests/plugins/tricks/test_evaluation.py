@@ -9,7 +9,7 @@ from rnnbench.results.store import Store
 from rnnbench.spec.compose import compose, resolve
 from rnnbench.testing.fixtures.toy_tasks import TOYS
 from rnnbench.training.execute import execute
-from rnnbench.training.train_step import Tricks, assemble
+from rnnbench.training.train_step import TrickFold, assemble
 from rnnbench_tricks.dynamic_evaluation import DynamicEvaluation
 from rnnbench_tricks.neural_cache import NeuralCache
 
@@ -18,7 +18,7 @@ LM = TOYS["lm"]
 
 def model():
     torch.manual_seed(1)
-    return assemble(load("architectures", "gru")(hidden=5), LM, Tricks()).double().eval()
+    return assemble(load("architectures", "gru")(hidden=5), LM, TrickFold()).double().eval()
 
 
 def stream(batches=3):
@@ -97,7 +97,7 @@ def test_dynamic_evaluation_is_the_papers_update():
 def test_it_is_refused_where_no_sequence_is_read_on(trick):
     for name in ("translate", "classify", "caption"):
         toy = TOYS[name]
-        other = assemble(load("architectures", "gru")(hidden=5), toy, Tricks())
+        other = assemble(load("architectures", "gru")(hidden=5), toy, TrickFold())
         with pytest.raises(Refusal, match=trick.name):
             trick.evaluation(other, toy)
 

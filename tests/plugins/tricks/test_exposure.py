@@ -14,7 +14,7 @@ from rnnbench.nn import reversed_rows
 from rnnbench.spec.run_spec import Optimizer
 from rnnbench.testing.fixtures.toy_tasks import MORE_TOYS, Toy
 from rnnbench.training.dry_run import check
-from rnnbench.training.train_step import Tricks, assemble, make_optimizer, training_step
+from rnnbench.training.train_step import TrickFold, assemble, make_optimizer, training_step
 from rnnbench_architectures.bidirectional import Bidirectional
 from rnnbench_architectures.lstm import LSTM
 from rnnbench_architectures.pointer_network import PointerNetwork
@@ -39,7 +39,7 @@ NOW = Moment(step=10, progress=0.5)
 
 def built(architecture, toy, *tricks):
     torch.manual_seed(0)
-    folded = Tricks(tricks)
+    folded = TrickFold(tricks)
     return assemble(architecture, TOYS[toy], folded), folded
 
 
@@ -306,7 +306,7 @@ def test_a_free_pass_reads_what_it_said(toy):
     """What it puts out is what teacher forcing puts out on the sequence that it has read."""
     task = Prose() if toy == "prose" else TOYS[toy]
     torch.manual_seed(0)
-    model = assemble(TinyLSTM(), task, Tricks())
+    model = assemble(TinyLSTM(), task, TrickFold())
     batch, read = task.example(), []
 
     def keep(model, out):
@@ -327,7 +327,7 @@ def test_a_free_pass_reads_what_it_said(toy):
 
 def test_professor_forcing_trains_the_discriminator_and_leaves_evaluation_alone():
     torch.manual_seed(0)
-    folded = Tricks([ProfessorForcing(hidden=4)])
+    folded = TrickFold([ProfessorForcing(hidden=4)])
     model = assemble(TinyLSTM(), Prose(), folded)
     batch = Prose().example()
     training_step(model, folded, batch, None, NOW, True)

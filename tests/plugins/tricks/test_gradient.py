@@ -11,7 +11,7 @@ from torch import nn
 from rnnbench.contract import Batch, Moment, Port, Refusal
 from rnnbench.nn import CellWrapper, GatedCell, Model
 from rnnbench.training.dry_run import check
-from rnnbench.training.train_step import Tricks, assemble, training_step
+from rnnbench.training.train_step import TrickFold, assemble, training_step
 from rnnbench_architectures.elman import Elman, ElmanCell
 from rnnbench_architectures.gru import GRU, GRUCell
 from rnnbench_architectures.lstm import LSTM, LSTMCell
@@ -304,7 +304,7 @@ def redo(cell, x, state, random, buffers):
 
 @pytest.mark.parametrize("other", [Zoneout(rate=0.4), VariationalDropout(input=0.3, hidden=0.3)])
 def test_omega_stands_outside_of_other_wrappers_and_leaves_their_masks_alone(other):
-    tricks = Tricks([Omega(), other])
+    tricks = TrickFold([Omega(), other])
     model = assemble(TinyLSTM(), TOYS["lm"], tricks)
     watched = [m for m in model.modules() if isinstance(m, Watched)]
     assert len(watched) == 1
@@ -317,7 +317,7 @@ def test_omega_stands_outside_of_other_wrappers_and_leaves_their_masks_alone(oth
 
 
 def test_omega_leaves_evaluation_alone_and_is_refused_without_a_cell():
-    model = assemble(TinyLSTM(), TOYS["lm"], Tricks([Omega()])).eval()
+    model = assemble(TinyLSTM(), TOYS["lm"], TrickFold([Omega()])).eval()
     with torch.no_grad():
         assert model(TOYS["lm"].example()).penalty is None
     with pytest.raises(Refusal, match="no cell"):
@@ -414,7 +414,7 @@ def test_sam_takes_the_gradient_at_the_worst_point_of_the_ball():
             self.w = nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
             self.register_buffer("passes", torch.zeros(()))
 
-    from rnnbench.contract import Learning, Result
+    from rnnbench.contract import EstimatorInput, Result
     from rnnbench.training.train_step import backpropagate
 
     model, a, reports = Quadratic(), torch.tensor([3.0, 1.0], dtype=torch.float64), []
@@ -424,7 +424,7 @@ def test_sam_takes_the_gradient_at_the_worst_point_of_the_ball():
         model.passes += 1
         return 0.5 * (a * model.w**2).sum(), Result(model.w, model.w, f"state {len(reports)}")
 
-    learning = Learning(model, None, None, NOW, False, forward, lambda: None, {})
+    learning = EstimatorInput(model, None, None, NOW, False, forward, lambda: None, {})
     state = SAM(rho=0.5).estimator(backpropagate)(learning)
     w = torch.tensor([1.0, -2.0], dtype=torch.float64)
     g = a * w
@@ -437,7 +437,7 @@ def test_sam_takes_the_gradient_at_the_worst_point_of_the_ball():
 def test_both_passes_of_sam_see_the_same_noise_and_leave_the_generator_as_one_pass_does():
     after = []
     for tricks in ([Zoneout(rate=0.5)], [Zoneout(rate=0.5), SAM(rho=0.1)]):
-        folded = Tricks(tricks)
+        folded = TrickFold(tricks)
         torch.manual_seed(0)
         model = assemble(TinyLSTM(), TOYS["lm"], folded)
         torch.manual_seed(1)

@@ -7,7 +7,7 @@ import torch
 from support.toys import TOYS, TinyLSTM
 
 from rnnbench.contract import Refusal
-from rnnbench.training.train_step import Tricks, assemble
+from rnnbench.training.train_step import TrickFold, assemble
 from rnnbench_architectures.clockwork import Clockwork
 from rnnbench_architectures.elman import Elman
 from rnnbench_architectures.gru import GRU
@@ -24,7 +24,7 @@ from rnnbench_tricks.zoneout import Zoneout
 
 def cell_of(architecture, *tricks):
     """The one cell of a model for a language task, without wrappers."""
-    model = assemble(architecture, TOYS["lm"], Tricks(tricks))
+    model = assemble(architecture, TOYS["lm"], TrickFold(tricks))
     cell = model.backbone.layers[0] if hasattr(model.backbone, "layers") else model.backbone
     while hasattr(cell, "inner"):
         cell = cell.inner
@@ -63,7 +63,7 @@ def test_every_gate_s_recurrent_matrix_is_orthogonal(architecture, rows, columns
 
 def test_orthogonal_init_reaches_every_layer_and_both_ends_and_cells_within_wrappers():
     tricks = [VariationalDropout(), OrthogonalInit(), Zoneout()]
-    model = assemble(TinyLSTM(layers=2), TOYS["translate"], Tricks(tricks))
+    model = assemble(TinyLSTM(layers=2), TOYS["translate"], TrickFold(tricks))
     found = [p for name, p in model.named_parameters() if name.endswith("weight_h")]
     assert len(found) == 4
     for matrix in found:
@@ -171,7 +171,7 @@ def test_forget_bias_opens_the_forget_gate_and_leaves_the_others(architecture, p
 )
 def test_cells_without_what_is_needed_are_refused_with_the_reason(trick, architecture, message):
     with pytest.raises(Refusal, match=message) as refused:
-        assemble(architecture, TOYS["lm"], Tricks([trick]))
+        assemble(architecture, TOYS["lm"], TrickFold([trick]))
     assert trick.name in str(refused.value)
     assert "Drop" in str(refused.value).splitlines()[-1]
 
@@ -188,7 +188,7 @@ def test_cells_without_what_is_needed_are_refused_with_the_reason(trick, archite
 )
 def test_nothing_is_initialised_twice(tricks, architecture):
     with pytest.raises(Refusal, match="both initialise"):
-        assemble(architecture, TOYS["lm"], Tricks(tricks))
+        assemble(architecture, TOYS["lm"], TrickFold(tricks))
 
 
 def test_orthogonal_init_and_chrono_init_go_together():

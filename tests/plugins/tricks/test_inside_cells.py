@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from rnnbench.contract import Refusal
 from rnnbench.nn import Stack, scan
-from rnnbench.testing.fixtures.small_architectures import Whole
+from rnnbench.testing.fixtures.small_architectures import WholeLayer
 from rnnbench.training.dry_run import check
-from rnnbench.training.train_step import Tricks, assemble
+from rnnbench.training.train_step import TrickFold, assemble
 from rnnbench_architectures.elman import ElmanCell
 from rnnbench_architectures.gru import GRU, GRUCell
 from rnnbench_architectures.lstm import LSTM, LSTMCell
@@ -112,7 +112,7 @@ def test_layer_norm_is_blind_to_the_scale_of_the_recurrent_matrix():
 def test_a_forget_bias_keeps_its_meaning_under_layer_norm():
     """The bias stands outside of the normalisation."""
     torch.manual_seed(0)
-    model = assemble(LSTM(hidden=6), TOYS["lm"], Tricks([LayerNorm(), ForgetBias(bias=3.0)]))
+    model = assemble(LSTM(hidden=6), TOYS["lm"], TrickFold([LayerNorm(), ForgetBias(bias=3.0)]))
     (cell,) = (m for m in model.modules() if isinstance(m, LSTMCell))
     assert (cell.bias_x + cell.bias_h)[6:12].tolist() == pytest.approx([3.0] * 6)
     p, q = torch.randn(500, 24), torch.randn(500, 24)
@@ -125,7 +125,7 @@ def test_a_forget_bias_keeps_its_meaning_under_layer_norm():
 
 @pytest.mark.parametrize("trick", [LayerNorm(), RecurrentBatchNorm(), Delays()])
 def test_what_acts_on_pre_activations_is_refused_where_a_cell_has_none(trick):
-    for architecture in (Whole(hidden=4), GRU(hidden=4, reset="before")):
+    for architecture in (WholeLayer(hidden=4), GRU(hidden=4, reset="before")):
         with pytest.raises(Refusal, match="another step"):
             check(architecture, TOYS["lm"], [trick])
 

@@ -20,7 +20,7 @@ from rnnbench.spec.run_spec import Optimizer, Trainer
 from rnnbench.training import lightning_module as training
 from rnnbench.training.dry_run import check
 from rnnbench.training.execute import execute
-from rnnbench.training.train_step import Tricks, assemble, make_optimizer
+from rnnbench.training.train_step import TrickFold, assemble, make_optimizer
 from rnnbench_architectures.lstm import LSTM
 from rnnbench_architectures.transformer import Transformer
 from rnnbench_tricks.ema import EMA
@@ -70,8 +70,8 @@ def trained(model):
 @every_inner
 def test_ema_without_correction_is_torch_s_averaged_model(inner):
     model, plain = linear(), linear()
-    ours = make_optimizer(inner, model.parameters(), Tricks([EMA(0.9, bias_correction=False)]))
-    theirs = make_optimizer(inner, plain.parameters(), Tricks())
+    ours = make_optimizer(inner, model.parameters(), TrickFold([EMA(0.9, bias_correction=False)]))
+    theirs = make_optimizer(inner, plain.parameters(), TrickFold())
     average = AveragedModel(plain, multi_avg_fn=get_ema_multi_avg_fn(0.9))
     average.update_parameters(plain)  # a_0 = θ_0
     walk(model, ours, 7)
@@ -95,7 +95,7 @@ def test_ema_with_correction_worked_by_hand():
 
 def test_the_trained_weights_come_back_when_an_evaluation_fails():
     model = linear()
-    optimizer = make_optimizer(INNER[0], model.parameters(), Tricks([EMA(0.9)]))
+    optimizer = make_optimizer(INNER[0], model.parameters(), TrickFold([EMA(0.9)]))
     walk(model, optimizer, 3)
     before = trained(model)
     with contextlib.suppress(KeyError), optimizer.averaged():
@@ -111,7 +111,7 @@ def test_nt_asgd_averages_from_where_validation_has_not_improved_for_n_validatio
     """n = 2 on 9 8 7 7.5 7.2 7.1: at t = 4 the validations before t - n are 9 and 8, at t = 5 also
     7, and 7.1 > 7. A validation every 3 steps, so T = 18."""
     model, kept = linear(), []
-    optimizer = make_optimizer(inner, model.parameters(), Tricks([NTASGD(interval=2)]))
+    optimizer = make_optimizer(inner, model.parameters(), TrickFold([NTASGD(interval=2)]))
     values = iter([9, 8, 7, 7.5, 7.2, 7.1, 3, 2, 1])
 
     def after(step):
@@ -126,13 +126,13 @@ def test_nt_asgd_averages_from_where_validation_has_not_improved_for_n_validatio
     mean = [torch.stack(parts).mean(0) for parts in zip(*kept, strict=True)]
     torch.testing.assert_close(evaluated(model, optimizer), mean)
     plain = linear()
-    walk(plain, make_optimizer(inner, plain.parameters(), Tricks()), 25)
+    walk(plain, make_optimizer(inner, plain.parameters(), TrickFold()), 25)
     torch.testing.assert_close(trained(model), trained(plain))
 
 
 def test_before_its_trigger_nt_asgd_evaluates_the_trained_weights():
     model = linear()
-    optimizer = make_optimizer(INNER[0], model.parameters(), Tricks([NTASGD(interval=0)]))
+    optimizer = make_optimizer(INNER[0], model.parameters(), TrickFold([NTASGD(interval=0)]))
     walk(model, optimizer, 4, lambda step: optimizer.observe(-step, better=True))
     assert all(map(torch.equal, evaluated(model, optimizer), trained(model)))
 
@@ -144,8 +144,8 @@ def test_before_its_trigger_nt_asgd_evaluates_the_trained_weights():
 def test_lookahead_equals_its_algorithm(inner):
     k, alpha = 3, 0.4
     model, plain = linear(), linear()
-    ours = make_optimizer(inner, model.parameters(), Tricks([Lookahead(k, alpha)]))
-    theirs = make_optimizer(inner, plain.parameters(), Tricks())
+    ours = make_optimizer(inner, model.parameters(), TrickFold([Lookahead(k, alpha)]))
+    theirs = make_optimizer(inner, plain.parameters(), TrickFold())
     slow = trained(plain)
 
     def after(step):
@@ -264,11 +264,11 @@ def one_kind(model, kind):
 
 @pytest.mark.parametrize("decoupled", [True, False])
 def test_weight_decay_of_recurrent_matrices_is_torch_s_on_a_group_of_these(decoupled):
-    tricks = Tricks([WeightDecay(recurrent=0.3, decoupled=decoupled)])
+    tricks = TrickFold([WeightDecay(recurrent=0.3, decoupled=decoupled)])
     torch.manual_seed(0)
     model = assemble(TinyLSTM(), TOYS["lm"], tricks)
     torch.manual_seed(0)
-    plain = assemble(TinyLSTM(), TOYS["lm"], Tricks())
+    plain = assemble(TinyLSTM(), TOYS["lm"], TrickFold())
     ours = make_optimizer(Optimizer(lr=0.05), model.parameters(), tricks)
     cls = torch.optim.AdamW if decoupled else torch.optim.Adam
     theirs = cls(one_kind(plain, "recurrent"), lr=0.05, weight_decay=0.3)
@@ -283,14 +283,14 @@ def test_weight_decay_of_recurrent_matrices_is_torch_s_on_a_group_of_these(decou
 
 
 def test_every_parameter_is_of_one_kind():
-    model = assemble(LSTM(hidden=6, peepholes=True), TOYS["translate"], Tricks())
+    model = assemble(LSTM(hidden=6, peepholes=True), TOYS["translate"], TrickFold())
     named = {name: kinds_of(model)[p] for name, p in model.named_parameters()}
     assert named["embed.map.weight"] == "embedding"
     assert named["encoder.layers.0.weight_h"] == "recurrent"
     assert named["backbone.layers.0.weight_x"] == "input"
     assert named["encoder.layers.0.bias_x"] == named["encoder.layers.0.peephole_i"] == "bias"
     assert named["readout.weight"] == named["condition.weight"] == "other"
-    tied = assemble(TinyLSTM(), TOYS["lm"], Tricks([TiedWeights()]))
+    tied = assemble(TinyLSTM(), TOYS["lm"], TrickFold([TiedWeights()]))
     assert kinds_of(tied)[tied.readout.weight] == "embedding"
 
 

@@ -13,7 +13,7 @@ from rnnbench.contract import Batch, Moment, Refusal, Result
 from rnnbench.nn import scan
 from rnnbench.spec.run_spec import Optimizer
 from rnnbench.training.dry_run import check
-from rnnbench.training.train_step import Tricks, assemble, make_optimizer, training_step
+from rnnbench.training.train_step import TrickFold, assemble, make_optimizer, training_step
 from rnnbench_architectures.elman import Elman, ElmanCell
 from rnnbench_architectures.gru import GRU, GRUCell
 from rnnbench_architectures.lstm import LSTM, LSTMCell
@@ -37,7 +37,7 @@ NOW = Moment(step=10, progress=0.5)
 
 def built(*tricks, architecture=None, toy="lm", seed=0):
     torch.manual_seed(seed)
-    folded = Tricks(tricks)
+    folded = TrickFold(tricks)
     return assemble(architecture or LSTM(hidden=6), TOYS[toy], folded), folded
 
 

@@ -16,7 +16,7 @@ from rnnbench.spec.compose import compose, resolve
 from rnnbench.testing.fixtures.small_architectures import Averaging
 from rnnbench.training.dry_run import check
 from rnnbench.training.execute import execute
-from rnnbench.training.train_step import Tricks, training_step
+from rnnbench.training.train_step import TrickFold, training_step
 from rnnbench_architectures.dilated import DilatedRNN
 from rnnbench_architectures.elman import Elman, ElmanCell
 from rnnbench_architectures.gru import GRU, GRUCell
@@ -190,7 +190,7 @@ def test_a_place_without_memory_has_no_weight():
 def test_evaluation_and_training_say_the_same_and_nothing_is_left_cut():
     model, batches = spread(model_of(GRU(hidden=4), trick(k_trunc=2))), stream(2)
     before = model.eval()(batches[0]).out
-    done = training_step(model.train(), Tricks([trick(k_trunc=2)]), batches[0], None, NOW)
+    done = training_step(model.train(), TrickFold([trick(k_trunc=2)]), batches[0], None, NOW)
     torch.testing.assert_close(done.loss, model.loss(before, batches[0]).detach())
     assert torch.equal(model.train()(batches[0]).out, before)
     assert not any(m.truncates for m in model.modules() if isinstance(m, RemindedCell))
@@ -228,7 +228,7 @@ def test_a_training_step_in_a_stream_goes_on_counting_and_reads_old_memories_as_
     for batch in batches:
         model.zero_grad()
         state = training_step(
-            model, Tricks([how]), batch, state, NOW, carried=True, memory={}
+            model, TrickFold([how]), batch, state, NOW, carried=True, memory={}
         ).state
     found = {n: p.grad for n, p in model.named_parameters()}
     assert state[0][2].tolist() == [[15]] * 4
@@ -255,7 +255,7 @@ def test_stretches_as_long_as_the_sequence_give_the_gradient_of_back_propagation
         if k_trunc is None:
             model.loss(model(batch).out, batch).backward()
         else:
-            training_step(model, Tricks([how]), batch, None, NOW)
+            training_step(model, TrickFold([how]), batch, None, NOW)
         gradients.append([p.grad for p in model.parameters()])
     whole, short, expected = gradients
     assert all(torch.equal(w, e) for w, e in zip(whole, expected, strict=True))
@@ -354,10 +354,10 @@ def test_masks_of_a_cell_inside_stay_last_in_the_state_and_zoneout_stays_inside(
     assert type(cell.inner).__name__ == "ZoneoutCell"
     batch = stream(1)[0]
     torch.manual_seed(3)
-    first = training_step(model, Tricks([how]), batch, None, NOW).loss
+    first = training_step(model, TrickFold([how]), batch, None, NOW).loss
     torch.manual_seed(3)
-    assert training_step(model, Tricks([how]), batch, None, NOW).loss == first
-    assert training_step(model, Tricks([how]), batch, None, NOW).loss != first
+    assert training_step(model, TrickFold([how]), batch, None, NOW).loss == first
+    assert training_step(model, TrickFold([how]), batch, None, NOW).loss != first
 
 
 # -------------------------------------------------------------------------------------- refusals
@@ -411,7 +411,7 @@ def test_a_tier_that_would_hide_where_the_gradient_stops_is_refused():
 def test_a_batch_too_short_for_a_memory_leaves_no_weight_without_gradient():
     how = trick(k_att=4, readout="state")
     model, batch = model_of(LSTM(hidden=4), how), stream(1)[0]
-    training_step(model, Tricks([how]), Batch(batch.x[:, :3], batch.y[:, :3]), None, NOW)
+    training_step(model, TrickFold([how]), Batch(batch.x[:, :3], batch.y[:, :3]), None, NOW)
     gradients = {n: p.grad for n, p in model.named_parameters()}
     assert all(g is not None for g in gradients.values())
     assert {n for n, g in gradients.items() if not g.any()} >= {

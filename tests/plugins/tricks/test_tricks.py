@@ -10,7 +10,7 @@ from torch import nn
 
 from rnnbench.contract import Cell, Moment, Port, Refusal
 from rnnbench.nn import Embed
-from rnnbench.training.train_step import Tricks, assemble, training_step
+from rnnbench.training.train_step import TrickFold, assemble, training_step
 from rnnbench_architectures.gru import GRU, GRUCell
 from rnnbench_architectures.lstm import LSTMCell
 from rnnbench_tricks._word_dropout import WordDropout
@@ -143,7 +143,7 @@ def test_variational_dropout_does_nothing_at_evaluation():
 
 
 def test_variational_dropout_of_the_output_keeps_one_mask_for_all_steps_and_the_state_whole():
-    trick = Tricks([VariationalDropout(input=0.0, hidden=0.0, output=0.5)])
+    trick = TrickFold([VariationalDropout(input=0.0, hidden=0.0, output=0.5)])
     torch.manual_seed(0)
     model = assemble(GRU(hidden=32), TOYS["lm"], trick)
     batch = TOYS["lm"].example()
@@ -157,7 +157,7 @@ def test_variational_dropout_of_the_output_keeps_one_mask_for_all_steps_and_the_
 
 
 def test_variational_dropout_of_the_output_is_refused_where_outputs_come_step_by_step():
-    trick = Tricks([VariationalDropout(input=0.0, hidden=0.0, output=0.5)])
+    trick = TrickFold([VariationalDropout(input=0.0, hidden=0.0, output=0.5)])
     with pytest.raises(Refusal, match=r"output = 0\.5 drops what a readout reads"):
         assemble(GRU(hidden=4), TOYS["translate"], trick)
 
@@ -224,7 +224,7 @@ def test_scheduled_sampling_tosses_a_coin_for_every_token():
 
 def test_no_gradient_flows_through_the_sample():
     task = TOYS["forecast"]
-    tricks = Tricks([ScheduledSampling(last=1e-6)])
+    tricks = TrickFold([ScheduledSampling(last=1e-6)])
     torch.manual_seed(0)
     model = assemble(TinyLSTM(), task, tricks)
     seen = []
@@ -236,7 +236,7 @@ def test_no_gradient_flows_through_the_sample():
 
 def test_tied_weights_are_one_tensor_and_train_as_one():
     task = TOYS["lm"]
-    tricks = Tricks([TiedWeights()])
+    tricks = TrickFold([TiedWeights()])
     model = assemble(TinyLSTM(), task, tricks)
     assert model.embed.map.weight is model.readout.weight
     names = [n for n, _ in model.named_parameters()]
@@ -254,7 +254,7 @@ def test_tied_weights_are_one_tensor_and_train_as_one():
 )
 def test_tied_weights_are_refused_where_there_is_nothing_to_tie(task, architecture, message):
     with pytest.raises(Refusal, match=message):
-        assemble(architecture, TOYS[task], Tricks([TiedWeights()]))
+        assemble(architecture, TOYS[task], TrickFold([TiedWeights()]))
 
 
 def test_zoneout_mixes_units_only_and_leaves_clocks_boundaries_and_histories_alone():

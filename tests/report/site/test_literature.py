@@ -11,10 +11,10 @@ from rnnbench.registry.published_results import (
     published,
     read_published,
 )
-from rnnbench.registry.registry import load, scan, schema
+from rnnbench.registry.registry import discover, load, schema
 
-OURS = sorted(n for n, e in scan()[0]["tasks"].items() if e.distribution == "rnnbench")
-LISTED = [n for n in OURS if file_of(scan()[0]["tasks"][n])]
+OURS = sorted(n for n, e in discover()[0]["tasks"].items() if e.distribution == "rnnbench")
+LISTED = [n for n in OURS if file_of(discover()[0]["tasks"][n])]
 RESULT = """\
 - model: LSTM
   metric: accuracy

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import platformdirs
 
-from rnnbench.nn.scan.trace_step import Failed, Unsupported
+from rnnbench.nn.scan.trace_step import KernelFailed, Unsupported
 
 # No -ffast-math: NaN and infinities must come through, or a diverged run would not be seen.
 FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno",
@@ -72,7 +72,7 @@ def library(source: str, double: bool) -> ctypes.CDLL:
             try:
                 _loaded[name] = ctypes.CDLL(str(_built(source, double, name)))
             except OSError as error:
-                raise Failed(f"the kernel cannot be loaded: {error}") from error
+                raise KernelFailed(f"the kernel cannot be loaded: {error}") from error
     return _loaded[name]
 
 
@@ -119,10 +119,10 @@ def _built(source: str, double: bool, name: str) -> Path:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         told = subprocess.run(command, input=source, capture_output=True, text=True, timeout=120)
         if told.returncode:
-            raise Failed(f"{path} refuses the kernel: {told.stderr.strip()[:300]}")
+            raise KernelFailed(f"{path} refuses the kernel: {told.stderr.strip()[:300]}")
         os.replace(temporary, target)  # whole or absent, whoever else builds it now
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Failed(f"the kernel could not be built in {home}: {error}") from error
+        raise KernelFailed(f"the kernel could not be built in {home}: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)
     return target

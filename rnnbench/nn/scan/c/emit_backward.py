@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from rnnbench.nn.scan.c.expressions import Expr, adjoints, ordered
-from rnnbench.nn.scan.c.loops import Loop, Plan
+from rnnbench.nn.scan.c.loops import ElementLoop, LoopPlan
 from rnnbench.nn.scan.c.syntax import Writer, states
 from rnnbench.nn.scan.trace_step import Unsupported
 
 
 def backward(w: Writer) -> tuple[list[str], list[str], dict[str, int]]:
     plan = w.plan
-    loops: list[tuple[Loop, dict[Expr, Expr]]] = []
+    loops: list[tuple[ElementLoop, dict[Expr, Expr]]] = []
     writes: dict[str, set[tuple[int, int]]] = {}  # of an adjoint buffer: loops and blocks
     sums: dict[str, int] = {}
     for same in plan.loops:
@@ -59,7 +59,7 @@ def backward(w: Writer) -> tuple[list[str], list[str], dict[str, int]]:
     return [*lines, "  }", "}"], pointers, sums
 
 
-def _adjoint(plan: Plan, buffer: str) -> str:
+def _adjoint(plan: LoopPlan, buffer: str) -> str:
     """Where the adjoint of a buffer's elements is kept."""
     if buffer[0] == "s":
         return f"e{buffer[1:]}"
@@ -70,13 +70,13 @@ def _primal(adjoint: str) -> str:
     return f"s{adjoint[1:]}" if adjoint[0] == "e" else adjoint[1:]
 
 
-def _kept(plan: Plan) -> list[str]:
+def _kept(plan: LoopPlan) -> list[str]:
     """Adjoints of all that every step reads: old states, products, and p where it is no part."""
     kept = [f"e{i}" for i in range(plan.states)] + [f"dq{p.index}" for p in plan.products]
     return kept if plan.merged else [*kept, "dp"]
 
 
-def _whole(plan: Plan, buffer: str, writes: set[tuple[int, int]]) -> bool:
+def _whole(plan: LoopPlan, buffer: str, writes: set[tuple[int, int]]) -> bool:
     """Whether one loop writes all of a row, so that it can assign rather than add."""
     by = {loop for loop, _ in writes}
     if len(by) != 1:
@@ -85,7 +85,7 @@ def _whole(plan: Plan, buffer: str, writes: set[tuple[int, int]]) -> bool:
     return len(writes) * unit == plan.widths[_primal(buffer)]
 
 
-def _adjoints(plan: Plan, loop: Loop) -> dict[Expr, Expr]:
+def _adjoints(plan: LoopPlan, loop: ElementLoop) -> dict[Expr, Expr]:
     """The adjoint of every leaf that a loop reads and that needs one."""
     make, targets = plan.make, []
     for t in loop.targets:
@@ -103,13 +103,13 @@ def _adjoints(plan: Plan, loop: Loop) -> dict[Expr, Expr]:
     return {e: g for e, g in found.items() if _needed(plan, e.value.buffer)}
 
 
-def _needed(plan: Plan, buffer: str) -> bool:
+def _needed(plan: LoopPlan, buffer: str) -> bool:
     if buffer in plan.truths or buffer[0] == "n":
         return False
     return buffer[0] != "c" or plan.wanted[int(buffer[1:])]
 
 
-def _check_sum(plan: Plan, leaf: Expr, loop: Loop, sums: dict[str, int]) -> None:
+def _check_sum(plan: LoopPlan, leaf: Expr, loop: ElementLoop, sums: dict[str, int]) -> None:
     c = leaf.value.buffer
     kind = plan.kinds[int(c[1:])]
     if kind == "full" and leaf.value.unit == "" and loop.unit != 1:
@@ -118,7 +118,9 @@ def _check_sum(plan: Plan, leaf: Expr, loop: Loop, sums: dict[str, int]) -> None
     sums[c] = width
 
 
-def _backward_loop(w: Writer, loop: Loop, grads: dict[Expr, Expr], add: set[str]) -> list[str]:
+def _backward_loop(
+    w: Writer, loop: ElementLoop, grads: dict[Expr, Expr], add: set[str]
+) -> list[str]:
     plan, unit = w.plan, w.units[loop.unit]
     heads, body = {}, []
     for e in ordered(grads.values()):

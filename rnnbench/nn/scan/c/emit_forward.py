@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 from rnnbench.nn.scan.c.emit_backward import backward
 from rnnbench.nn.scan.c.expressions import Expr
-from rnnbench.nn.scan.c.loops import Loop, Plan
+from rnnbench.nn.scan.c.loops import ElementLoop, LoopPlan
 from rnnbench.nn.scan.c.math_functions import MATHS
 from rnnbench.nn.scan.c.syntax import Writer, states
 
 
 @dataclass
-class Source:
+class CSource:
     """C, and the names of its arguments in order.
 
     Attributes:
@@ -60,7 +60,7 @@ def forward(w: Writer) -> tuple[list[str], list[str]]:
     return [*lines, "  }", "}"], pointers
 
 
-def _forward_loop(w: Writer, loop: Loop) -> list[str]:
+def _forward_loop(w: Writer, loop: ElementLoop) -> list[str]:
     plan, unit = w.plan, w.units[loop.unit]
     roots = [t.value for t in loop.targets]
     heads = w.heads(roots)
@@ -82,7 +82,7 @@ def _forward_loop(w: Writer, loop: Loop) -> list[str]:
     return w.loop(loop.unit, heads.values(), body)
 
 
-def emit(plan: Plan) -> Source:
+def emit(plan: LoopPlan) -> CSource:
     """The C of a plan.
 
     Raises:
@@ -92,4 +92,4 @@ def emit(plan: Plan) -> Source:
     ahead, forward_pointers = forward(writer)
     behind, backward_pointers, sums = backward(writer)
     text = "\n".join([MATHS, *ahead, *behind, ""])
-    return Source(text, writer.numbers, forward_pointers, backward_pointers, sums)
+    return CSource(text, writer.numbers, forward_pointers, backward_pointers, sums)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, fx
 
 from rnnbench.nn.scan.c.expressions import OPERATORS, Expr, Pool
-from rnnbench.nn.scan.trace_step import Step, Unsupported
+from rnnbench.nn.scan.trace_step import TracedStep, Unsupported
 
 aten = torch.ops.aten
 
@@ -72,7 +72,7 @@ class Elements:
         buffers: names of the buffers in which placeholders and products are found.
     """
 
-    def __init__(self, step: Step, rows: int, buffers: dict[fx.Node, str]):
+    def __init__(self, step: TracedStep, rows: int, buffers: dict[fx.Node, str]):
         self.make, self.rows, self.buffers = Pool(), rows, buffers
         self.dtype = _value(step.p).dtype
         self._memo: dict[tuple[fx.Node, int, int], Expr] = {}

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnbench.nn.scan.autograd import Scanned
+from rnnbench.nn.scan.autograd import ScanOutput
 from rnnbench.nn.scan.c.compiler import library
 from rnnbench.nn.scan.c.emit_forward import emit
 from rnnbench.nn.scan.c.linear import kernels, outer, packed
-from rnnbench.nn.scan.c.loops import Product, make_plan
-from rnnbench.nn.scan.trace_step import Step, Unsupported
+from rnnbench.nn.scan.c.loops import MatrixProduct, make_plan
+from rnnbench.nn.scan.trace_step import TracedStep, Unsupported
 
 
 class Native:
@@ -28,7 +28,7 @@ class Native:
 
     tier = "c"
 
-    def __init__(self, step: Step, wanted: tuple[bool, ...]):
+    def __init__(self, step: TracedStep, wanted: tuple[bool, ...]):
         value = step.p.meta["val"]
         if value.device.type != "cpu":
             raise Unsupported("the C tier is for the CPU")
@@ -52,7 +52,7 @@ class Native:
     def forward(
         self, p: Tensor, states: Sequence[Tensor], noise: Sequence[Tensor],
         consts: Sequence[Tensor],
-    ) -> Scanned:  # fmt: skip
+    ) -> ScanOutput:  # fmt: skip
         """Run all steps; what backward needs is in `kept`."""
         plan, steps = self.plan, p.shape[0]
         buffers: dict[str, Tensor] = {"p": p}
@@ -74,7 +74,7 @@ class Native:
         names = [f"s{i}" for i in range(plan.states)]
         names += [f"q{q.index}" for q in plan.products]
         names += [q.u for q in plan.products if q.u[0] == "u"]
-        return Scanned(buffers[plan.y], finals, [buffers[name] for name in names])
+        return ScanOutput(buffers[plan.y], finals, [buffers[name] for name in names])
 
     def backward(
         self, p: Tensor, states: Sequence[Tensor], noise: Sequence[Tensor],
@@ -131,7 +131,7 @@ class Native:
             f"c{i}": c if kinds[i] == "weight" else c.contiguous() for i, c in enumerate(consts)
         }
 
-    def _outer(self, q: Product, buffers: dict[str, Tensor], steps: int) -> Tensor:
+    def _outer(self, q: MatrixProduct, buffers: dict[str, Tensor], steps: int) -> Tensor:
         """The gradient of a matrix (K, N): one product over all steps."""
         u = buffers[q.u].view(steps * self.rows, q.k)
         dq = buffers[f"dq{q.index}"].view(steps * self.rows, q.n)

@@ -17,7 +17,7 @@ from torch import Tensor, fx
 
 from rnnbench.nn.scan.c.expressions import Expr, Pool, ordered
 from rnnbench.nn.scan.c.expressions_from_graph import Elements, batched, width_of
-from rnnbench.nn.scan.trace_step import Step, Unsupported
+from rnnbench.nn.scan.trace_step import TracedStep, Unsupported
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Target:
 
 
 @dataclass
-class Loop:
+class ElementLoop:
     """One pass over the rows and over the columns of a unit."""
 
     unit: int
@@ -39,7 +39,7 @@ class Loop:
 
 
 @dataclass(frozen=True)
-class Product:
+class MatrixProduct:
     """q = u @ w: `u` is a buffer, `k` and `n` its width and that of the result."""
 
     index: int
@@ -51,7 +51,7 @@ class Product:
 
 
 @dataclass
-class Plan:
+class LoopPlan:
     """What the emitted C does.
 
     Attributes:
@@ -69,8 +69,8 @@ class Plan:
     kinds: list[str]
     truths: frozenset[str]
     wanted: tuple[bool, ...]
-    products: list[Product]
-    loops: list[list[Loop]]
+    products: list[MatrixProduct]
+    loops: list[list[ElementLoop]]
     y: str
     states: int
     noise: int
@@ -78,7 +78,7 @@ class Plan:
     merged: dict[Expr, Expr] = field(default_factory=dict)
 
 
-def make_plan(step: Step, wanted: tuple[bool, ...]) -> Plan:
+def make_plan(step: TracedStep, wanted: tuple[bool, ...]) -> LoopPlan:
     """Cut a step into loops and products.
 
     Args:
@@ -103,14 +103,14 @@ def make_plan(step: Step, wanted: tuple[bool, ...]) -> Plan:
         raise Unsupported("a product has no constant matrix")
     elements = Elements(step, rows, named)
     levels = _levels(step)
-    loops: list[list[Loop]] = [[] for _ in range(max(levels, default=0) + 1)]
+    loops: list[list[ElementLoop]] = [[] for _ in range(max(levels, default=0) + 1)]
     widths = {name: width_of(node, rows) for node, name in named.items()}
-    products: list[Product] = []
+    products: list[MatrixProduct] = []
     for i, site in enumerate(step.sites):
         k, n = width_of(site.u, rows), width_of(site.node, rows)
         own = named.get(site.u, "")
         u = own if own.startswith("s") else f"u{i}"
-        products.append(Product(i, site.weight, u, k, n, levels[i]))
+        products.append(MatrixProduct(i, site.weight, u, k, n, levels[i]))
         if u[0] == "u":
             widths[u] = k
             _add(loops[levels[i] - 1], elements, site.u, u, rows)
@@ -125,7 +125,7 @@ def make_plan(step: Step, wanted: tuple[bool, ...]) -> Plan:
             raise Unsupported("its output has no batch dimension")
         widths["y"] = width_of(y, rows)
         _add(loops[-1], elements, y, "y", rows)
-    plan = Plan(
+    plan = LoopPlan(
         rows=rows,
         widths=widths,
         kinds=[_kind(c.meta["val"], i, step, rows) for i, c in enumerate(step.consts)],
@@ -142,7 +142,7 @@ def make_plan(step: Step, wanted: tuple[bool, ...]) -> Plan:
     return plan
 
 
-def _levels(step: Step) -> list[int]:
+def _levels(step: TracedStep) -> list[int]:
     """How many products lie on the longest path to each product, itself included."""
     depth: dict[fx.Node, int] = {}
     sites = {site.node for site in step.sites}
@@ -151,7 +151,7 @@ def _levels(step: Step) -> list[int]:
     return [depth[site.node] for site in step.sites]
 
 
-def _kind(value: Tensor, index: int, step: Step, rows: int) -> str:
+def _kind(value: Tensor, index: int, step: TracedStep, rows: int) -> str:
     if any(site.weight == index for site in step.sites):
         return "weight"
     if value.numel() == 1:
@@ -160,7 +160,7 @@ def _kind(value: Tensor, index: int, step: Step, rows: int) -> str:
 
 
 def _add(
-    loops: list[Loop],
+    loops: list[ElementLoop],
     elements: Elements,
     node: fx.Node,
     buffer: str,
@@ -170,12 +170,12 @@ def _add(
     unit = elements.unit(node)
     loop = next((other for other in loops if other.unit == unit), None)
     if loop is None:
-        loops.append(loop := Loop(unit))
+        loops.append(loop := ElementLoop(unit))
     for block in range(width_of(node, rows) // unit):
         loop.targets.append(Target(buffer, block, elements.at(node, block, unit), state))
 
 
-def _merge(plan: Plan) -> None:
+def _merge(plan: LoopPlan) -> None:
     """Let p + q (+ bias) take the place of q, where nothing else reads p or q.
 
     It saves a third of the memory traffic: their gradients are one tensor then.

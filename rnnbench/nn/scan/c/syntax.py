@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterable
 
 from rnnbench.nn.scan.c.expressions import OPERATORS, Expr, Leaf, ordered
-from rnnbench.nn.scan.c.loops import Plan
+from rnnbench.nn.scan.c.loops import LoopPlan
 from rnnbench.nn.scan.trace_step import Unsupported
 
 
 class Writer:
     """Loops, rows and statements of a plan."""
 
-    def __init__(self, plan: Plan):
+    def __init__(self, plan: LoopPlan):
         self.plan = plan
         units = sorted({loop.unit for level in plan.loops for loop in level})
         self.units = {unit: f"U{i}" for i, unit in enumerate(units)}
@@ -109,6 +109,6 @@ def literal(value: float) -> str:
     return f"((real){value!r})"
 
 
-def states(plan: Plan) -> list[str]:
+def states(plan: LoopPlan) -> list[str]:
     """The states after each step, and those before the first."""
     return [f"{kind}{i}" for i in range(plan.states) for kind in ("s", "os")]
