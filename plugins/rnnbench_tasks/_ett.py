@@ -12,8 +12,7 @@ import numpy as np
 
 from rnnbench.contract import Port, Source, setting
 from rnnbench.data.fetch.sources import fetch
-from rnnbench.data.series.series import Series
-from rnnbench.data.series.windows import Windows
+from rnnbench.data.series.series import Series, Windows
 from rnnbench.data.tasks.forecasting import Forecast
 
 __all__ = ["ETT"]

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Source, Task
-from rnnbench.data.fetch.cached_folders import DataError
 from rnnbench.data.prepared import prepare
+from rnnbench.errors import DataError
 from rnnbench.metrics.base import Accuracy
 
 SIDE = 28

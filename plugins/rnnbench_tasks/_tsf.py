@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnbench.data.fetch.cached_folders import DataError
+from rnnbench.errors import DataError
 
 __all__ = ["SEASON", "Tsf", "read_tsf"]
 

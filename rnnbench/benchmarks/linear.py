@@ -89,7 +89,7 @@ def _alternating(pairs: Sequence[tuple[Layer, Tensor]], rounds: int) -> list[lis
 
 def _layer(text: str, hidden: int) -> nn.Module:
     """The architecture that a text such as "sru:peephole=false" names, else as it comes."""
-    from rnnbench.spec.compose import named  # local: it reads every installed plugin's source
+    from rnnbench.spec.plugin_text import named
 
     spec, given = named("architectures", text)
     cls: type[Architecture] = load("architectures", spec.name)

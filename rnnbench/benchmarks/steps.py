@@ -15,12 +15,13 @@ from pathlib import Path
 
 import torch
 
-from rnnbench.spec.compose import compose, resolve
+from rnnbench.spec.compose import compose
 from rnnbench.spec.run_spec import RunSpec, Trainer
 from rnnbench.training.determinism import configure
 from rnnbench.training.lightning_module import PACK, Training, fit
 from rnnbench.training.loader import Position
 from rnnbench.training.logs import Telemetry
+from rnnbench.training.resolve import resolve
 from rnnbench.training.train_step import TrickFold, assemble, make_optimizer
 
 SIZES = {"small": 32, "medium": 96, "large": 192}  # hidden units

@@ -14,7 +14,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from rnnbench.registry.registry import FieldSchema
+from rnnbench.registry.schema import FieldSchema
 from rnnbench.results.database import open_database
 from rnnbench.spec.run_spec import Budget, Optimizer, PluginSpec, RunSpec
 from rnnbench.sweep.cell_search import CellSearch

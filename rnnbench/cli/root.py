@@ -8,6 +8,9 @@ from typing import Any
 
 import click
 
+from rnnbench import __version__
+from rnnbench.errors import UserError
+
 
 class FolderOrAddress(click.Path):
     """A folder as a Path, or an address as text."""
@@ -32,19 +35,24 @@ DATABASE = click.option(
 
 
 class Commands(click.Group):
-    """Turns what a user can mend into a message and exit code 2, without a traceback."""
+    """Tells what a user can mend in words and without a traceback; faults of ours keep theirs."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (ValueError, RuntimeError) as error:
-            # What the caller asked for is wrong (a ValueError), or cannot be had (data, locks).
-            if type(error) is not ValueError and not type(error).__module__.startswith("rnnbench"):
-                raise
-            kind = "refused" if type(error).__name__ == "Refusal" else "error"
-            fail(f"{kind}: {error}", 2 if isinstance(error, ValueError) else 1)
-        except OSError as error:
+        except UserError as error:
+            fail(f"{error.label}: {error}", error.exit_code)
+        except OSError as error:  # a disk, a network, a permission
             fail(f"error: {error}", 1)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            error.add_note(
+                f"This is a fault of rnnbench {__version__}, or of a plugin that the lines above "
+                "name, and not of what you asked for.\n"
+                "Please report it to their authors, with these lines and the command."
+            )
+            raise
 
 
 def fail(message: str, code: int) -> None:

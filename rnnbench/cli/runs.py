@@ -48,8 +48,9 @@ def run(task: str | None, architecture: str | None, settings: tuple[str, ...],
 
     spec, trainer = read_request(task, architecture, settings, tricks, file, seed, not no_test)
     from rnnbench.cli.actions.run import launch
+    from rnnbench.training.resolve import resolve
 
-    sys.exit(launch(spec, trainer, root, quiet))
+    sys.exit(launch(resolve(spec), trainer, root, quiet))
 
 
 @main.command(epilog=example("rnnbench check char-lm transformer --trick zoneout"))
@@ -64,8 +65,9 @@ def check(task: str | None, architecture: str | None, settings: tuple[str, ...],
 
     spec, _ = read_request(task, architecture, settings, tricks, file, seed, True)
     from rnnbench.training.dry_run import check_spec
+    from rnnbench.training.resolve import resolve
 
-    found = check_spec(spec)
+    found = check_spec(resolve(spec))
     where = {"meta": "shapes only, on the meta device", "cpu": "on a tiny batch on the CPU"}
     click.echo(
         f"possible: {found.parameters:,} parameters (one step checked {where[found.device]})"

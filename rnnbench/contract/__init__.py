@@ -12,6 +12,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from rnnbench.moved import renamed
+
 if TYPE_CHECKING:
     from rnnbench.contract.architecture import Architecture, Backbone, Cell, detach
     from rnnbench.contract.estimation import EstimatorInput, WrappedOptimizer
@@ -27,22 +29,23 @@ if TYPE_CHECKING:
         Moment,
         Port,
         Prediction,
-        Refusal,
         Result,
         State,
     )
+    from rnnbench.errors import Refusal
 
 _HOME = {
-    "architecture": ("Architecture", "Backbone", "Cell", "detach"),
-    "estimation": ("EstimatorInput", "WrappedOptimizer"),
-    "plugin": ("Plugin",),
-    "settings": ("setting",),
-    "task": ("Data", "ItemScores", "Meter", "Metric", "Source", "Task"),
-    "trick": ("SITES", "Estimator", "Trick"),
-    "types": (
-        "Batch", "Distribution", "Kind", "Layout", "Moment", "Port", "Prediction", "Refusal",
+    "rnnbench.contract.architecture": ("Architecture", "Backbone", "Cell", "detach"),
+    "rnnbench.contract.estimation": ("EstimatorInput", "WrappedOptimizer"),
+    "rnnbench.contract.plugin": ("Plugin",),
+    "rnnbench.contract.settings": ("setting",),
+    "rnnbench.contract.task": ("Data", "ItemScores", "Meter", "Metric", "Source", "Task"),
+    "rnnbench.contract.trick": ("SITES", "Estimator", "Trick"),
+    "rnnbench.contract.types": (
+        "Batch", "Distribution", "Kind", "Layout", "Moment", "Port", "Prediction",
         "Result", "State",
     ),
+    "rnnbench.errors": ("Refusal",),
 }  # fmt: skip
 
 __all__ = [
@@ -79,5 +82,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     for module, names in _HOME.items():
         if name in names:
-            return getattr(importlib.import_module(f"rnnbench.contract.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return getattr(importlib.import_module(module), name)
+    return renamed(__name__, name)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract.plugin import Plugin
-from rnnbench.contract.types import Layout, Moment, Refusal, State
+from rnnbench.contract.types import Layout, Moment, State
+from rnnbench.errors import Refusal
 
 if TYPE_CHECKING:
     from rnnbench.contract.task import Task

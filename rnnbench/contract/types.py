@@ -12,13 +12,6 @@ from torch import Tensor
 State = Any  # a (nested) tuple of tensors whose first dimension is the batch
 
 
-class Refusal(ValueError):
-    """A combination that makes no sense: what, why, and what to do instead.
-
-    Raised while a run is assembled or dry-run, before compute is spent, never later.
-    """
-
-
 class Kind(enum.Enum):
     """The four conditional distributions that a task can ask for."""
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from rnnbench.moved import renamed
+
 if TYPE_CHECKING:
     from rnnbench.data.batches import Generated, Items, Pairs, Stream
-    from rnnbench.data.fetch.cached_folders import DataError
     from rnnbench.data.fetch.sources import (
         SourceStatus,
         data_version,
@@ -23,19 +24,19 @@ if TYPE_CHECKING:
     from rnnbench.data.prepared import Streamed, prepare
     from rnnbench.data.series.calendar_features import calendar_features, time_of_year
     from rnnbench.data.series.naive_forecasts import naive_scores
-    from rnnbench.data.series.series import Series
-    from rnnbench.data.series.windows import Windows
+    from rnnbench.data.series.series import Series, Windows
     from rnnbench.data.text.ngrams import KneserNey, add_one_nats
     from rnnbench.data.text.tokens import Characters, Subwords, ragged
+    from rnnbench.errors import DataError
 
 _HOME = {
-    "batches": ("Generated", "Items", "Pairs", "Stream"),
-    "series.calendar_features": ("calendar_features", "time_of_year"),
-    "series.naive_forecasts": ("naive_scores",),
-    "text.ngrams": ("KneserNey", "add_one_nats"),
-    "prepared": ("Streamed", "prepare"),
-    "series.series": ("Series",),
-    "fetch.sources": (
+    "rnnbench.data.batches": ("Generated", "Items", "Pairs", "Stream"),
+    "rnnbench.data.series.calendar_features": ("calendar_features", "time_of_year"),
+    "rnnbench.data.series.naive_forecasts": ("naive_scores",),
+    "rnnbench.data.text.ngrams": ("KneserNey", "add_one_nats"),
+    "rnnbench.data.prepared": ("Streamed", "prepare"),
+    "rnnbench.data.series.series": ("Series",),
+    "rnnbench.data.fetch.sources": (
         "SourceStatus",
         "data_version",
         "fetch",
@@ -44,9 +45,9 @@ _HOME = {
         "status",
         "verify",
     ),
-    "fetch.cached_folders": ("DataError",),
-    "text.tokens": ("Characters", "Subwords", "ragged"),
-    "series.windows": ("Windows",),
+    "rnnbench.errors": ("DataError",),
+    "rnnbench.data.text.tokens": ("Characters", "Subwords", "ragged"),
+    "rnnbench.data.series.series": ("Windows",),
 }
 
 __all__ = [
@@ -80,5 +81,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     for module, names in _HOME.items():
         if name in names:
-            return getattr(importlib.import_module(f"rnnbench.data.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return getattr(importlib.import_module(module), name)
+    return renamed(__name__, name)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Data, Kind, Task
-from rnnbench.registry.registry import create
-from rnnbench.spec.compose import named
+from rnnbench.spec.instantiate import create
+from rnnbench.spec.plugin_text import named
 
 __all__ = ["Joined", "named_task"]
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import rnnbench
-from rnnbench.registry.registry import KINDS, FieldSchema, discover, schema
+from rnnbench.registry.registry import discover, schema
+from rnnbench.registry.schema import KINDS, FieldSchema
 from rnnbench.results.record import FAILED, FINAL, Status
 from rnnbench.spec.run_spec import Budget, Optimizer, Trainer
 

@@ -24,16 +24,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rnnbench.errors import UserError
+from rnnbench.files.yaml_with_lines import YamlError, YamlText, read_yaml
 from rnnbench.leaderboard.types import Board, Row
 from rnnbench.registry.registry import did_you_mean
-from rnnbench.spec.yaml_with_lines import YamlError, YamlText, read_yaml
 
 Outcome = Literal["exact", "within tolerance", "qualitative", "missed", "not attempted"]
 FOLDER = Path("sweeps/reproduce")
 KNOWN = ("claim", "paper", "where", "takes", "sweep", "expect", "order")
 
 
-class RecipeError(ValueError):
+class RecipeError(UserError, ValueError):
     """A recipe that is not there, or cannot be read; the message says where."""
 
 

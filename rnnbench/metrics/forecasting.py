@@ -18,7 +18,7 @@ INTERVALS = (80, 90)  # per cent
 
 
 class WindowUnit(Protocol):
-    """What the values of a batch mean; see `rnnbench.data.series.windows.Unit`."""
+    """What the values of a batch mean; see `rnnbench.data.series.series.Unit`."""
 
     @property
     def mean_BV(self) -> Tensor: ...

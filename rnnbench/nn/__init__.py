@@ -1,5 +1,8 @@
 """Building blocks for plugin authors."""
 
+from typing import Any
+
+from rnnbench.moved import renamed
 from rnnbench.nn.attention import Additive, Attention, Dot, General, rotate, rotations, valid
 from rnnbench.nn.averaged_weights import AveragingOptimizer, refuse_second_average
 from rnnbench.nn.cells.by_name import named_backbone, named_cell
@@ -100,3 +103,7 @@ __all__ = [
     "valid",
     "with_leaves",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    return renamed(__name__, name)

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import platformdirs
 
-from rnnbench.registry.registry import BrokenPlugin, Entry, discover
+from rnnbench.files.atomic import replace_file
+from rnnbench.registry.registry import discover
+from rnnbench.registry.schema import BrokenPlugin, Entry
 from rnnbench.registry.schema_from_source import file_of
-from rnnbench.results.atomic_files import replace_file
 
 LIMIT_SECONDS = 60
 MARK = "rnnbench probe: "

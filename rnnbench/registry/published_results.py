@@ -26,8 +26,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rnnbench.registry.registry import Entry, discover
-from rnnbench.spec.yaml_with_lines import YamlError, YamlText, read_yaml
+from rnnbench.errors import UserError
+from rnnbench.files.yaml_with_lines import YamlError, YamlText, read_yaml
+from rnnbench.registry.registry import discover
+from rnnbench.registry.schema import Entry
 
 KNOWN = (
     "measured by its authors",
@@ -40,7 +42,7 @@ KNOWN = (
 LINKS = re.compile(r"arXiv:(\d{4}\.\d{4,5})|doi:(10\.\d{4,9}/[^\s,;]+)|(https://[^\s,;]+)")
 
 
-class LiteratureError(ValueError):
+class LiteratureError(UserError, ValueError):
     """A file of results cannot be read; the message names file and line."""
 
 

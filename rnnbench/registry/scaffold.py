@@ -14,7 +14,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rnnbench import __version__
-from rnnbench.registry.registry import KINDS, discover
+from rnnbench.errors import UserError
+from rnnbench.registry.registry import discover
+from rnnbench.registry.schema import KINDS
 
 LONGEST = 32  # characters of a name: with more, lines of the generated code would be too long
 PART = re.compile(r"[a-z][a-z0-9]*")
@@ -25,7 +27,7 @@ TRY = {  # a run of a second that shows the plugin at work
 }
 
 
-class ScaffoldError(ValueError):
+class ScaffoldError(UserError, ValueError):
     """A name that cannot be given, or a folder that is there already."""
 
 

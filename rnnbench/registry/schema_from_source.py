@@ -10,7 +10,7 @@ import textwrap
 from pathlib import Path
 from typing import Any, Literal, Optional, Union
 
-from rnnbench.registry.registry import Entry, FieldSchema, Schema
+from rnnbench.registry.schema import Entry, FieldSchema, Schema
 
 KIND_NAMES = {  # contract.Kind, which this module may not import
     "SEQ_TO_VEC": "sequence-to-vector",

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rnnbench.errors import RunError
 from rnnbench.results.record import Record
 from rnnbench.results.store import Store
-
-
-class RunError(ValueError):
-    """A run that cannot be found or has left no weights; the message says what to do."""
 
 
 def find_run(store: Store, run: str) -> Record:

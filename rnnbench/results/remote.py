@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rnnbench.results.atomic_files import replace_file, stamp
+from rnnbench.files.atomic import replace_file, stamp
 from rnnbench.results.provenance import redact
 
 Result = TypeVar("Result")

@@ -1,6 +1,6 @@
 """Where results live: records on disk, which are the truth, and a database that indexes them.
 
-    ROOT/runs/RUN_ID/record.json    written whole, see `rnnbench.results.atomic_files`
+    ROOT/runs/RUN_ID/record.json    written whole, see `rnnbench.files.atomic`
     ROOT/results.db                 SQLite, or any database that SQLAlchemy knows, by its URL
 
 ROOT may be an address that fsspec knows: then a folder of this machine stands in for it, and
@@ -24,7 +24,7 @@ from filelock import FileLock
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.exc import DBAPIError
 
-from rnnbench.results.atomic_files import stage_file, stamp, sweep_staged
+from rnnbench.files.atomic import stage_file, stamp, sweep_staged
 from rnnbench.results.database import WAIT_SECONDS, create_tables, open_database, reader
 from rnnbench.results.record import FINAL, Record, Status
 from rnnbench.results.remote import RECORD, RESUME, Remote, is_address

@@ -7,19 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rnnbench.errors import SpecError
+from rnnbench.files.yaml_with_lines import YamlText, read_yaml
 from rnnbench.registry.registry import did_you_mean
-from rnnbench.spec.compose import (
-    UNITS,
-    Plugin,
-    SpecError,
-    compose,
-    fill,
-    read_assignment,
-    read_plugin,
-    resolve,
-)
+from rnnbench.spec.compose import UNITS, compose
+from rnnbench.spec.fill import fill
+from rnnbench.spec.plugin_text import Plugin, read_assignment, read_plugin
 from rnnbench.spec.run_spec import RunSpec, Trainer
-from rnnbench.spec.yaml_with_lines import YamlText, read_yaml
 
 KEYS = ("task", "architecture", "tricks", "optimizer", "budget", "trainer", "seed", "logger")
 COMMAND = "command line"
@@ -34,10 +28,13 @@ def read_request(
     seed: int | None,
     test: bool,
 ) -> tuple[RunSpec, Trainer]:
-    """The run asked for; the command line wins over the file.
+    """Read the run asked for; the command line wins over the file.
+
+    Returns:
+        The spec without its data version (see `training.resolve`), and the trainer's settings.
 
     Raises:
-        SpecError, registry.PluginError: naming what is wrong and where it was written.
+        SpecError, PluginError: naming what is wrong and where it was written.
     """
     # `rnnbench run --file run.yaml optimizer.lr=1` has settings where names would stand.
     loose = [word for word in (task, architecture) if word and "=" in word]
@@ -77,7 +74,7 @@ def read_request(
         test=test,
         places=places,
     )
-    return resolve(spec), trainer
+    return spec, trainer
 
 
 def _from_file(

@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rnnbench.registry.registry import FieldSchema, PluginError, did_you_mean
+from rnnbench.errors import PluginError, SweepError
+from rnnbench.files.yaml_with_lines import Place
+from rnnbench.registry.registry import did_you_mean
+from rnnbench.registry.schema import FieldSchema
 from rnnbench.spec.run_spec import Budget, Optimizer, RunSpec, canonical_json
-from rnnbench.spec.yaml_with_lines import Place
 from rnnbench.sweep.file.compatibility import unsuitable_space
-from rnnbench.sweep.file.sweep import GridCell, Search, Sweep, SweepError
+from rnnbench.sweep.file.sweep import GridCell, Search, Sweep
 from rnnbench.sweep.search.cell_space import ELEMENT, cell_space, is_switch
 from rnnbench.sweep.search.dimensions import Dimension, Params, corners, grid_size
 from rnnbench.sweep.search.first_points import check_names, first_points
@@ -49,8 +51,10 @@ def standard_bench() -> PluginAccess:
     """The installed plugins, composed and checked as single runs are. Imports torch."""
     from rnnbench.contract import Refusal
     from rnnbench.registry.registry import schema
-    from rnnbench.spec.compose import compose, instantiate, resolve
+    from rnnbench.spec.compose import compose
+    from rnnbench.spec.instantiate import instantiate
     from rnnbench.training.dry_run import check_spec
+    from rnnbench.training.resolve import resolve
 
     def fields(kind: str, name: str) -> Mapping[str, FieldSchema]:
         return schema(kind, name).fields

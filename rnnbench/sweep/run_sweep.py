@@ -18,10 +18,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from rnnbench.errors import SweepError, UserError
 from rnnbench.results.store import Store, folder_of
 from rnnbench.sweep.cell_search import CellSearch
 from rnnbench.sweep.engines.choose import Choice, engine_of
-from rnnbench.sweep.file.sweep import Sweep, SweepError
+from rnnbench.sweep.file.sweep import Sweep
 from rnnbench.sweep.ledger.ledger import Ledger, TrialRow
 from rnnbench.sweep.ledger.process_identity import identity
 from rnnbench.sweep.ledger.requests import Order, SweepRequests
@@ -116,8 +117,10 @@ def run_sweep(
         ) from error
 
 
-class LostStorageError(RuntimeError):
+class LostStorageError(UserError, RuntimeError):
     """The results database cannot be reached, or refuses to write."""
+
+    exit_code = 1
 
 
 def _named(database: str | None, root: Path | str) -> str:

@@ -8,9 +8,11 @@ import pickle
 from typing import Any
 
 from rnnbench.contract import Architecture, Plugin, Task
-from rnnbench.registry.registry import Entry, read_class
+from rnnbench.errors import SpecError
+from rnnbench.registry.registry import read_class
+from rnnbench.registry.schema import Entry
 from rnnbench.registry.schema_from_source import read_source
-from rnnbench.spec.compose import SpecError, fill
+from rnnbench.spec.fill import fill
 from rnnbench.spec.run_spec import PluginSpec, canonical_json
 from rnnbench.testing.law import Broken, Laws
 

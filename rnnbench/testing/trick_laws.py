@@ -10,7 +10,8 @@ from typing import ClassVar
 import torch
 
 from rnnbench.contract import Moment, Refusal, Trick
-from rnnbench.registry.registry import PluginError, discover, load
+from rnnbench.errors import PluginError
+from rnnbench.registry.registry import discover, load
 from rnnbench.testing import every_plugin as common
 from rnnbench.testing.law import Broken, DoesNotApply, Laws, PluginLaws, differ, tiny
 from rnnbench.testing.tricks import evaluation as trick_evaluation

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Prediction, Task
+from rnnbench.errors import RunError
 from rnnbench.nn import Model
 from rnnbench.nn.models.base import Continuation
 from rnnbench.nn.models.decoding import Decoded, Decoding, decode
-from rnnbench.results.find_run import RunError, find_run
+from rnnbench.results.find_run import find_run
 from rnnbench.results.record import Record
 from rnnbench.results.store import Store
-from rnnbench.spec.compose import instantiate
+from rnnbench.spec.instantiate import instantiate
 from rnnbench.training.evaluate import evaluating
 from rnnbench.training.train_step import TrickFold, assemble
 

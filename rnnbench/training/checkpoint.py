@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from rnnbench.results.atomic_files import stage_file, sweep_staged
+from rnnbench.files.atomic import stage_file, sweep_staged
 
 KEPT = ("last.pt", "previous.pt")
 

@@ -15,7 +15,7 @@ import torch
 
 import rnnbench
 from rnnbench.contract import Architecture, Batch, Moment, Refusal, Task, Trick
-from rnnbench.spec.compose import instantiate
+from rnnbench.spec.instantiate import instantiate
 from rnnbench.spec.run_spec import Optimizer, RunSpec
 from rnnbench.training.train_step import TrickFold, assemble, make_optimizer, training_step
 

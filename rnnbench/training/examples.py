@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Prediction, Task
-from rnnbench.results.atomic_files import replace_file
+from rnnbench.files.atomic import replace_file
 
 if TYPE_CHECKING:
     from rnnbench.nn import Model

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 from rnnbench.contract import Meter, Task
+from rnnbench.files.atomic import replace_file, sweep_folder
 from rnnbench.nn import scan
-from rnnbench.results.atomic_files import replace_file, sweep_folder
 from rnnbench.results.item_scores import ITEMS
 from rnnbench.results.record import FINAL, Figures, Record, Status, provenance
 from rnnbench.results.store import Store

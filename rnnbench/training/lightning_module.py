@@ -22,7 +22,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from rnnbench.contract import Batch, Meter, Moment, State, WrappedOptimizer
 from rnnbench.nn import Model
 from rnnbench.results.record import Status
-from rnnbench.spec.compose import instantiate
+from rnnbench.spec.instantiate import instantiate
 from rnnbench.spec.run_spec import RunSpec, Trainer
 from rnnbench.training import checkpoint, resume
 from rnnbench.training import determinism as process

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rnnbench.results.atomic_files import replace_file
+from rnnbench.files.atomic import replace_file
 from rnnbench.results.record import Record, redact
 from rnnbench.spec.run_spec import RunSpec, Trainer
 from rnnbench.training.loader import Position

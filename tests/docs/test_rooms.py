@@ -61,7 +61,7 @@ TORCH_FREE = (
     "errors", "files", "contract", "registry", "spec", "stats", "leaderboard", "cli", "results",
     "report",
 )  # fmt: skip
-NEEDS_TORCH = {"rnnbench.results.sharing.verify"}
+NEEDS_TORCH = {"rnnbench.trained.verify"}
 LINES = 350
 MODULES = 20
 

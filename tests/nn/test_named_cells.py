@@ -6,9 +6,12 @@ import pytest
 import torch
 
 from rnnbench.contract import Architecture, Refusal, setting
+from rnnbench.errors import PluginError, SpecError
 from rnnbench.nn import named_backbone, named_cell
-from rnnbench.registry.registry import FieldSchema, PluginError, Schema, load, read_class
-from rnnbench.spec.compose import SpecError, canonical_name, compose, named
+from rnnbench.registry.registry import load, read_class
+from rnnbench.registry.schema import FieldSchema, Schema
+from rnnbench.spec.compose import compose
+from rnnbench.spec.plugin_text import canonical_name, named
 
 
 def test_a_name_gives_the_cell_that_the_architecture_builds():
@@ -84,7 +87,7 @@ def test_a_schema_read_from_source_knows_that_a_setting_names_a_plugin(tmp_path,
     )
     (tmp_path / "host_plugin.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
-    from rnnbench.registry.registry import Entry
+    from rnnbench.registry.schema import Entry
     from rnnbench.registry.schema_from_source import read_source
 
     found = read_source(Entry("architectures", "host", "host_plugin:Host", "d", "1"))

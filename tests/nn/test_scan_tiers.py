@@ -17,10 +17,11 @@ from rnnbench.nn.scan.c import expressions as scalars
 from rnnbench.nn.scan.c import linear as maps
 from rnnbench.results.record import Status
 from rnnbench.results.store import Store
-from rnnbench.spec.compose import compose, resolve
+from rnnbench.spec.compose import compose
 from rnnbench.spec.run_spec import Budget, Trainer
 from rnnbench.training.determinism import is_long
 from rnnbench.training.execute import execute
+from rnnbench.training.resolve import resolve
 from rnnbench_architectures.elman import ElmanCell
 from rnnbench_architectures.gru import GRUCell
 from rnnbench_architectures.lstm import LSTMCell

@@ -7,9 +7,11 @@ from support.real_data import here
 from rnnbench.leaderboard.boards import build
 from rnnbench.leaderboard.reproduce import judge, read_recipe
 from rnnbench.results.store import Store
-from rnnbench.spec.compose import compose, instantiate, resolve
+from rnnbench.spec.compose import compose
+from rnnbench.spec.instantiate import instantiate
 from rnnbench.sweep.file.sweep import read_sweep
 from rnnbench.training.execute import execute
+from rnnbench.training.resolve import resolve
 
 pytestmark = pytest.mark.slow
 

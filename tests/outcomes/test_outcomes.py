@@ -8,9 +8,10 @@ import torch
 
 from rnnbench.results.record import Status
 from rnnbench.results.store import Store
-from rnnbench.spec.compose import compose, resolve
+from rnnbench.spec.compose import compose
 from rnnbench.trained.load import load_run
 from rnnbench.training.execute import execute
+from rnnbench.training.resolve import resolve
 
 pytestmark = pytest.mark.slow
 

@@ -5,9 +5,11 @@ import sys
 
 import pytest
 
+from rnnbench.errors import PluginError
 from rnnbench.registry import import_probe as probe
 from rnnbench.registry import registry
-from rnnbench.registry.registry import KINDS, PluginError, discover, entry, load, read_class, schema
+from rnnbench.registry.registry import discover, entry, load, read_class, schema
+from rnnbench.registry.schema import KINDS
 from rnnbench.registry.schema_from_source import read_source
 
 MINE = "rnnbench_thirdparty_for_tests"

@@ -16,9 +16,9 @@ from rnnbench.results.record import Status
 from rnnbench.results.sharing.bundle import BundleError, chosen_runs, write_bundle
 from rnnbench.results.sharing.origin import state_of
 from rnnbench.results.sharing.unpack import import_bundle
-from rnnbench.results.sharing.verify import VerificationError, verify
 from rnnbench.results.store import Store
 from rnnbench.spec.run_spec import RunSpec
+from rnnbench.trained.verify import VerificationError, verify
 
 RUN = ["adding", "gru", "task.length=12", "architecture.hidden=6", "budget.steps=4", "-q"]
 
@@ -185,7 +185,7 @@ def test_a_run_that_did_not_end_well_cannot_be_verified(origin, store):
 
 def test_other_data_are_told_before_anything_is_computed(bundle, store, monkeypatch):
     import_bundle(bundle, store)
-    monkeypatch.setattr("rnnbench.results.sharing.verify.data_version", lambda *_: "0123")
+    monkeypatch.setattr("rnnbench.trained.verify.data_version", lambda *_: "0123")
     with pytest.raises(VerificationError, match="other data than those here"):
         verify(store, only(store))
 

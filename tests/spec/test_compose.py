@@ -4,7 +4,9 @@ import dataclasses
 
 import pytest
 
-from rnnbench.spec.compose import SpecError, compose, read_assignment, read_plugin, read_value
+from rnnbench.errors import SpecError
+from rnnbench.spec.compose import compose
+from rnnbench.spec.plugin_text import read_assignment, read_plugin, read_value
 from rnnbench.spec.run_spec import Budget, PluginSpec, RunSpec
 
 

@@ -14,8 +14,9 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rnnbench.registry.registry import FieldSchema, PluginError
-from rnnbench.results.atomic_files import replace_file
+from rnnbench.errors import PluginError
+from rnnbench.files.atomic import replace_file
+from rnnbench.registry.schema import FieldSchema
 from rnnbench.spec.run_spec import Budget, Optimizer, PluginSpec, RunSpec
 from rnnbench.sweep.plan import PluginAccess
 from support import TESTS

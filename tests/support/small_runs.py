@@ -4,9 +4,10 @@ import torch
 from safetensors.torch import load_file
 
 from rnnbench.results.store import Store
-from rnnbench.spec.compose import compose, resolve
+from rnnbench.spec.compose import compose
 from rnnbench.spec.run_spec import Trainer
 from rnnbench.training.execute import execute
+from rnnbench.training.resolve import resolve
 
 SMALL = {
     "task.length": 20,

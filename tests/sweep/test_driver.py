@@ -17,10 +17,10 @@ from support import TESTS
 from support.fake_work import make_engine, starts
 from support.small_sweeps import RUNS, SWEEP, assert_nothing_is_left_behind, params_of, rows_of, run
 
+from rnnbench.errors import SweepError
 from rnnbench.results.database import open_database
 from rnnbench.results.sharing.origin import VERIFIED, imported, stamp
 from rnnbench.results.store import Store
-from rnnbench.sweep.file.sweep import SweepError
 from rnnbench.sweep.ledger.ledger import SweepBusyError, refusals
 
 

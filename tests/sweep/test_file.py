@@ -4,8 +4,9 @@ import pytest
 from support import ROOT
 from support.fake_work import BENCH
 
+from rnnbench.errors import SweepError
 from rnnbench.spec.compose import compose
-from rnnbench.sweep.file.sweep import SweepError, parse_sweep, read_sweep
+from rnnbench.sweep.file.sweep import parse_sweep, read_sweep
 from rnnbench.sweep.plan import plan_cells
 
 GOOD = """\

@@ -12,10 +12,10 @@ from support.command_line import call
 from support.fake_work import starts
 from support.small_sweeps import RUNS, SWEEP, rows_of, run
 
+from rnnbench.errors import SweepError
 from rnnbench.spec.run_spec import Trainer
 from rnnbench.sweep.engines.choose import gpu_shares
 from rnnbench.sweep.file.resources import Resources, read_bytes
-from rnnbench.sweep.file.sweep import SweepError
 
 SCRIPT = TESTS / "support" / "fake_work.py"
 SLOW = SWEEP.replace("[easy]", "[{name: easy, seconds: 0.3}]")

@@ -8,10 +8,11 @@ import pytest
 from support.fake_work import BENCH, make_engine
 from support.searching import cells, search, work
 
+from rnnbench.errors import SweepError
 from rnnbench.leaderboard.grouping import group
 from rnnbench.results.database import open_database
 from rnnbench.results.store import Store
-from rnnbench.sweep.file.sweep import SweepError, parse_sweep
+from rnnbench.sweep.file.sweep import parse_sweep
 from rnnbench.sweep.ledger.ledger import Ledger
 from rnnbench.sweep.ledger.process_identity import identity
 from rnnbench.sweep.plan import plan_cells

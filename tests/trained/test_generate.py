@@ -9,8 +9,9 @@ import torch
 from support.command_line import TINY, call
 from support.real_data import absence
 
+from rnnbench.errors import RunError
 from rnnbench.registry.registry import discover, load
-from rnnbench.results.find_run import RunError, find_run
+from rnnbench.results.find_run import find_run
 from rnnbench.results.store import Store
 from rnnbench.trained.load import load_run
 

@@ -6,15 +6,18 @@ import torch
 from sacrebleu.metrics import BLEU
 
 from rnnbench.contract import Batch, Prediction, Refusal
+from rnnbench.errors import SpecError
 from rnnbench.metrics.base import Accuracy, Translation
 from rnnbench.results.item_scores import ITEMS, bleu, compare_items, read_items
 from rnnbench.results.record import TESTED
 from rnnbench.results.store import Store
-from rnnbench.spec.compose import SpecError, compose, instantiate, resolve
-from rnnbench.spec.parameter_budget import parameters_of
+from rnnbench.spec.compose import compose
+from rnnbench.spec.instantiate import instantiate
 from rnnbench.spec.run_spec import Budget, Optimizer, Trainer
 from rnnbench.training.costs import flops_per_target
 from rnnbench.training.execute import execute
+from rnnbench.training.parameter_budget import parameters_of
+from rnnbench.training.resolve import resolve
 
 SMALL = {"task.step": "row", "budget.steps": 4, "budget.validate_every": 2}
 GUESSES = ["the cat sat on the mat", "a dog", "hello there my friend", "no match at all here"]

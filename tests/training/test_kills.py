@@ -12,11 +12,12 @@ from support.small_runs import CPU, SMALL, TRICKS, assert_same_run, run_in, smal
 from rnnbench.cli.actions import run as launch
 from rnnbench.results.record import Status
 from rnnbench.results.store import Store
-from rnnbench.spec.compose import compose, resolve
+from rnnbench.spec.compose import compose
 from rnnbench.spec.run_spec import Trainer
 from rnnbench.training import checkpoint
 from rnnbench.training import lightning_module as training
 from rnnbench.training.execute import execute
+from rnnbench.training.resolve import resolve
 
 EVERY_STEP = Trainer(accelerator="cpu", checkpoint_seconds=0.0)
 VALIDATIONS_ONLY = Trainer(accelerator="cpu", checkpoint_seconds=None)

@@ -13,12 +13,13 @@ from support.small_runs import CPU, SMALL, TRICKS, assert_same_run, run_in, smal
 from rnnbench.contract import Trick
 from rnnbench.results.record import Status
 from rnnbench.results.store import Store
-from rnnbench.spec.compose import compose, resolve
+from rnnbench.spec.compose import compose
 from rnnbench.spec.run_spec import Trainer
 from rnnbench.training import checkpoint
 from rnnbench.training import execute as runner
 from rnnbench.training import lightning_module as training
 from rnnbench.training.execute import execute
+from rnnbench.training.resolve import resolve
 
 
 def test_two_runs_of_one_spec_are_bitwise_equal(tmp_path):

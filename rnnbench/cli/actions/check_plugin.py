@@ -8,7 +8,9 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.registry.registry import KINDS, Entry, PluginError, did_you_mean, discover, load
+from rnnbench.errors import PluginError
+from rnnbench.registry.registry import did_you_mean, discover, load
+from rnnbench.registry.schema import KINDS, Entry
 
 if TYPE_CHECKING:
     from rnnbench.testing import Verdict

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from rnnbench.data import fetch, status, verify
+from rnnbench.errors import PluginError
 from rnnbench.registry.import_probe import broken_plugins
-from rnnbench.registry.registry import PluginError, discover, entry, load, schema
+from rnnbench.registry.registry import discover, entry, load, schema
 
 if TYPE_CHECKING:
     from rnnbench.contract import Source

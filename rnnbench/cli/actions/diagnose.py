@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rnnbench.results.atomic_files import replace_file
+from rnnbench.files.atomic import replace_file
 
 
 def diagnose_command(

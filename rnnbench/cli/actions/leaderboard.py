@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from rnnbench.errors import PluginError
 from rnnbench.leaderboard.across_tasks import across
 from rnnbench.leaderboard.best_of_n import effort
 from rnnbench.leaderboard.boards import build, mark_absent, refused_now
@@ -17,7 +18,7 @@ from rnnbench.leaderboard.pairwise import ReadItems, judge
 from rnnbench.leaderboard.pareto import fronts
 from rnnbench.leaderboard.trick_effects import attribute
 from rnnbench.leaderboard.types import Board
-from rnnbench.registry.registry import PluginError, did_you_mean, discover
+from rnnbench.registry.registry import did_you_mean, discover
 from rnnbench.report.files.boards import as_csv, as_json, attributions_as_csv, attributions_as_json
 from rnnbench.report.terminal import sections
 from rnnbench.report.terminal.board import print_boards

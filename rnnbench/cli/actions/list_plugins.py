@@ -9,16 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from rnnbench.errors import PluginError
 from rnnbench.registry.import_probe import broken_plugins
-from rnnbench.registry.registry import (
-    KINDS,
-    Entry,
-    PluginError,
-    Schema,
-    did_you_mean,
-    discover,
-    schema,
-)
+from rnnbench.registry.registry import did_you_mean, discover, schema
+from rnnbench.registry.schema import KINDS, Entry, Schema
 from rnnbench.registry.schema_from_source import SITES, dedented
 
 

@@ -66,7 +66,7 @@ def import_command(root: Path, bundles: Sequence[Path]) -> None:
 
 def verify_command(root: Path, runs: Sequence[str], retrain: bool, tolerance: float) -> int:
     """The exit code: 0 where all agree, 1 where one differs."""
-    from rnnbench.results.sharing.verify import verify
+    from rnnbench.trained.verify import verify
 
     store, code = Store(root), 0
     for record in chosen_runs(store, runs, None):

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from rnnbench.data.fetch.cached_folders import DataError
+from rnnbench.errors import DataError
 
 __all__ = ["is_archive", "unpack"]
 

@@ -24,7 +24,8 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock, Timeout
 
-from rnnbench.results.atomic_files import replace_file, stamp
+from rnnbench.errors import DataError
+from rnnbench.files.atomic import replace_file, stamp
 
 __all__ = [
     "DataError",
@@ -42,10 +43,6 @@ __all__ = [
 
 MANIFEST = ".manifest.json"
 Say = Callable[[str], None]
-
-
-class DataError(RuntimeError):
-    """Data that a task needs cannot be had: what, why, and what to do."""
 
 
 @dataclass(frozen=True)

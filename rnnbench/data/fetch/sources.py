@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Literal
 
 from rnnbench.data.fetch import cached_folders as store
 from rnnbench.data.fetch import origins
-from rnnbench.data.fetch.cached_folders import DataError, Say, folder, roots, writable
-from rnnbench.results.atomic_files import stamp
+from rnnbench.data.fetch.cached_folders import Say, folder, roots, writable
+from rnnbench.errors import DataError
+from rnnbench.files.atomic import stamp
 
 if TYPE_CHECKING:
     from rnnbench.contract import Source

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from rnnbench.data.fetch import archives
 from rnnbench.data.fetch import cached_folders as store
-from rnnbench.data.fetch.cached_folders import DataError, Say, roots
+from rnnbench.data.fetch.cached_folders import Say, roots
+from rnnbench.errors import DataError
 
 if TYPE_CHECKING:
     from rnnbench.contract import Source

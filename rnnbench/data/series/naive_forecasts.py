@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from rnnbench.contract import Meter, Prediction
-from rnnbench.data.series.windows import Windows
+from rnnbench.data.series.series import Windows
 
 __all__ = ["naive_forecasts", "naive_scores"]
 

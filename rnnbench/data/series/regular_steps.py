@@ -11,9 +11,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from rnnbench.data.fetch.cached_folders import DataError
 from rnnbench.data.series.tables import Table
 from rnnbench.data.series.time_formats import TimeReader
+from rnnbench.errors import DataError
 
 __all__ = ["Spaced", "TimeStep", "cut_points", "find_step", "spaced"]
 

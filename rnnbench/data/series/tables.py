@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnbench.data.fetch.cached_folders import DataError
 from rnnbench.data.series.time_formats import TimeReader
+from rnnbench.errors import DataError
 
 __all__ = ["MISSING", "Columns", "Table", "TableFormat", "is_parquet", "read_table"]
 

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from rnnbench.contract import Batch, Data, Port, setting
 from rnnbench.data.batches import Pairs
-from rnnbench.data.fetch.cached_folders import DataError
 from rnnbench.data.prepared import prepare
 from rnnbench.data.tasks.translation import PAD, SPLITS, STOP, TranslationTask
 from rnnbench.data.text.tokenisers import Tokeniser, learn, read
 from rnnbench.data.text.tokens import Subwords, ragged
+from rnnbench.errors import DataError
 from rnnbench.metrics import base as meters
 
 __all__ = ["Corpus", "TextTranslation"]

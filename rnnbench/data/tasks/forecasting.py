@@ -15,8 +15,7 @@ from torch import Tensor
 
 from rnnbench.contract import Batch, Kind, Meter, Metric, Port, Task, setting
 from rnnbench.data.series.naive_forecasts import naive_scores
-from rnnbench.data.series.series import Series
-from rnnbench.data.series.windows import Windows
+from rnnbench.data.series.series import Series, Windows
 from rnnbench.metrics.forecasting import Forecasts
 from rnnbench.nn.distributions import Forecaster, distribution
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from rnnbench.data.fetch.cached_folders import DataError
 from rnnbench.data.prepared import Streamed
 from rnnbench.data.text.files import END, SPLITS, Text, TokenRecipe, Unit, cut
 from rnnbench.data.text.tokens import Subwords
+from rnnbench.errors import DataError
 
 __all__ = ["UNKNOWN", "Vocabulary", "make_corpus"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rnnbench.data.fetch.cached_folders import DataError
+from rnnbench.errors import DataError
 
 __all__ = ["END", "Text", "TokenRecipe", "Unit", "cut"]
 

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from rnnbench.data.fetch.cached_folders import DataError
+from rnnbench.errors import DataError
 
 __all__ = ["aligned_pairs", "column_pairs"]
 

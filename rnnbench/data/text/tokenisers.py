@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, Protocol
 
-from rnnbench.data.fetch.cached_folders import DataError
 from rnnbench.data.text.tokens import Subwords
+from rnnbench.errors import DataError
 
 __all__ = ["Symbols", "TextTokens", "Tokeniser", "learn", "moses", "read"]
 

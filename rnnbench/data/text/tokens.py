@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import sentencepiece
 
-from rnnbench.data.fetch.cached_folders import DataError
+from rnnbench.errors import DataError
 
 __all__ = ["Characters", "Subwords", "ragged"]
 

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Literal, cast
 
 import numpy as np
 
-from rnnbench.data.fetch.cached_folders import DataError
+from rnnbench.errors import DataError
 
 __all__ = ["Format", "learn_vectors", "read_vectors", "sha256_of"]
 

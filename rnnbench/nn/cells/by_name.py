@@ -7,7 +7,7 @@ import dataclasses
 from rnnbench.contract import Backbone, Cell, Refusal
 from rnnbench.nn.cells.gated import Stack
 from rnnbench.registry.registry import load
-from rnnbench.spec.compose import named
+from rnnbench.spec.plugin_text import named
 
 # What the architecture that names a cell decides itself.
 DECIDED = ("hidden", "layers", "dropout", "embedding")

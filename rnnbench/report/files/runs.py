@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rnnbench.errors import UserError
+from rnnbench.files.atomic import replace_file
 from rnnbench.report.files.boards import EXPORT_FORMAT, csv_of
-from rnnbench.results.atomic_files import replace_file
 from rnnbench.results.record import COSTS, Record
 from rnnbench.results.sharing.origin import state_of
 from rnnbench.training.wandb_run import NOT_LOGGED_IN, logged_in, open_wandb
@@ -17,7 +18,7 @@ from rnnbench.training.wandb_run import NOT_LOGGED_IN, logged_in, open_wandb
 TABLES = (".csv", ".json", ".parquet")
 
 
-class TableError(ValueError):
+class TableError(UserError, ValueError):
     """The table cannot be written as asked; the message says what to do."""
 
 

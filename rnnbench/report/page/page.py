@@ -18,11 +18,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from rnnbench.files.atomic import replace_file
 from rnnbench.leaderboard.trick_effects import attribute
 from rnnbench.leaderboard.types import Board
 from rnnbench.report import wording
 from rnnbench.report.page import figures
-from rnnbench.results.atomic_files import replace_file
 from rnnbench.results.provenance import redact
 
 REFUSED_FIELDS = {"task", "architecture", "tricks", "reason"}

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from rnnbench.errors import UserError
 from rnnbench.report.site.gather import gather, version
 from rnnbench.report.site.pages import Site
 from rnnbench.results.store import Store
@@ -30,7 +31,7 @@ LOCAL = {"localhost", "127.0.0.1", "[::1]", "::1"}
 TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
 
-class ServeError(ValueError):
+class ServeError(UserError, ValueError):
     """The address cannot be listened at; the message says what to do."""
 
 

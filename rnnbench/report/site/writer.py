@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from rnnbench.errors import UserError
+from rnnbench.files.atomic import replace_file
 from rnnbench.report.site.gather import Gathered
 from rnnbench.report.site.pages import Site
-from rnnbench.results.atomic_files import replace_file
 
 LIST = ".rnnbench-site.json"  # the files that this module wrote, so that it removes no others
 
 
-class SiteError(ValueError):
+class SiteError(UserError, ValueError):
     """The site cannot be written there; the message says what to do."""
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnnbench import __version__
+from rnnbench.errors import UserError
 from rnnbench.results.find_run import find_run
 from rnnbench.results.provenance import redact
 from rnnbench.results.record import Record
@@ -45,7 +46,7 @@ FILES = {
 REDACTED = {"log.txt", "error.txt"}  # records pass the filter when they are made
 
 
-class BundleError(ValueError):
+class BundleError(UserError, ValueError):
     """A bundle that cannot be written or must not be read; the message says why."""
 
 

@@ -17,6 +17,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rnnbench.errors import UserError
+
 LEFT_OUT = {  # folders, whatever .gitignore says: results and what is made anew
     "rnnbench-results", ".git", "__pycache__", ".venv", ".mypy_cache", ".ruff_cache",
     ".pytest_cache", "wandb", "lightning_logs",
@@ -29,7 +31,7 @@ KEYS = re.compile(
 KEY_FILES = {".env", ".netrc", ".pgpass", "id_rsa", "id_ed25519", "auth_token", "credentials.json"}
 
 
-class PackageError(ValueError):
+class PackageError(UserError, ValueError):
     """What was to be sent cannot be sent; the message says why, and what to do."""
 
 

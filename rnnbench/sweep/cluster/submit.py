@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 import ray
 from ray.job_submission import JobStatus, JobSubmissionClient
 
+from rnnbench.errors import UserError
 from rnnbench.sweep.cluster.archive import (
     Package,
     PackageError,
@@ -46,8 +47,10 @@ LOGGERS = ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk
 OVERRIDES = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")  # they win over an address that is given
 
 
-class SubmitError(RuntimeError):
+class SubmitError(UserError, RuntimeError):
     """The cluster cannot be used, or not safely; the message says why, and what to do."""
+
+    exit_code = 1
 
 
 @dataclass(frozen=True)

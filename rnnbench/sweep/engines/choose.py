@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from rnnbench.errors import SweepError
 from rnnbench.results.store import folder_of
 from rnnbench.spec.run_spec import Trainer
 from rnnbench.sweep.engines.protocol import Engine
 from rnnbench.sweep.engines.usage import visible_gpus
 from rnnbench.sweep.engines.worker import WORK
 from rnnbench.sweep.file.resources import Resources
-from rnnbench.sweep.file.sweep import Sweep, SweepError
+from rnnbench.sweep.file.sweep import Sweep
 from rnnbench.sweep.scheduler import EngineFactory
 
 

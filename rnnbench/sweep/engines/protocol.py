@@ -12,12 +12,16 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from rnnbench.errors import UserError
+
 if TYPE_CHECKING:
     from rnnbench.results.record import Record
 
 
-class EngineError(RuntimeError):
+class EngineError(UserError, RuntimeError):
     """The engine cannot run anything; the message says why and what to do."""
+
+    exit_code = 1
 
 
 @dataclass(frozen=True)

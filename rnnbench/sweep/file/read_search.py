@@ -6,8 +6,8 @@ import math
 import re
 from typing import Any
 
+from rnnbench.files.yaml_with_lines import Place
 from rnnbench.registry.registry import did_you_mean
-from rnnbench.spec.yaml_with_lines import Place
 from rnnbench.sweep.file.compatibility import unsuitable
 from rnnbench.sweep.file.reader import Reader
 from rnnbench.sweep.file.search_options import (

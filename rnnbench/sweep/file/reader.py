@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from rnnbench.errors import SpecError, SweepError
+from rnnbench.files.yaml_with_lines import Place, YamlText
 from rnnbench.registry.registry import did_you_mean
-from rnnbench.spec.compose import SpecError, fill
+from rnnbench.spec.fill import fill
 from rnnbench.spec.run_spec import Trainer
-from rnnbench.spec.yaml_with_lines import Place, YamlText
 from rnnbench.sweep.file.search_options import REQUIRED, Chosen, Option, Search
 
 ROOTS = ("optimizer", "budget", "task", "architecture", "tricks")
-
-
-class SweepError(ValueError):
-    """A sweep that cannot be run as it is written. The message names file, line and remedy."""
 
 
 class Reader:

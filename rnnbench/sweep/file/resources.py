@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rnnbench.contract.settings import setting
-from rnnbench.spec.compose import SpecError, fill
-from rnnbench.spec.yaml_with_lines import Place
-from rnnbench.sweep.file.reader import Reader, SweepError
+from rnnbench.errors import SpecError, SweepError
+from rnnbench.files.yaml_with_lines import Place
+from rnnbench.spec.fill import fill
+from rnnbench.sweep.file.reader import Reader
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 UNITS |= {f"{u}I": 1024**i for i, u in enumerate("KMGT", 1)}

@@ -39,10 +39,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rnnbench.errors import SweepError
+from rnnbench.files.yaml_with_lines import Place, YamlError, YamlText, parse_yaml, read_yaml
 from rnnbench.spec.run_spec import Trainer
-from rnnbench.spec.yaml_with_lines import Place, YamlError, YamlText, parse_yaml, read_yaml
 from rnnbench.sweep.file.read_search import read_search
-from rnnbench.sweep.file.reader import Reader, SweepError
+from rnnbench.sweep.file.reader import Reader
 from rnnbench.sweep.file.resources import Resources, read_resources
 from rnnbench.sweep.file.search_options import Search
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from rnnbench.errors import UserError
 from rnnbench.results.database import reader
 from rnnbench.sweep.ledger.process_identity import describe, is_dead, is_here
 from rnnbench.sweep.ledger.tables import Now, create_sweep_tables, sweep_cell, sweep_driver, trial
@@ -24,12 +25,16 @@ ENDED = ("done", "pruned", "failed")
 _held: set[tuple[str, str]] = set()  # (database, sweep) that this process drives
 
 
-class SweepBusyError(RuntimeError):
+class SweepBusyError(UserError, RuntimeError):
     """Another process drives this sweep."""
 
+    exit_code = 1
 
-class LostSweepError(RuntimeError):
+
+class LostSweepError(UserError, RuntimeError):
     """Another process took this sweep over while this one did not answer."""
+
+    exit_code = 1
 
 
 @dataclass

@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from rnnbench.errors import UserError
 from rnnbench.results.database import EXACT, LONG, create_tables, reader
 from rnnbench.sweep.ledger.ledger import Ledger
 from rnnbench.sweep.ledger.tables import Now, trial
@@ -79,7 +80,7 @@ class Busy:
     ago: float = 0.0
 
 
-class UnknownSweepError(ValueError):
+class UnknownSweepError(UserError, ValueError):
     """No sweep of this name was started under this root."""
 
 

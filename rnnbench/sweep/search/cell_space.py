@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rnnbench.registry.registry import FieldSchema, did_you_mean
-from rnnbench.spec.yaml_with_lines import Place
+from rnnbench.files.yaml_with_lines import Place
+from rnnbench.registry.registry import did_you_mean
+from rnnbench.registry.schema import FieldSchema
 from rnnbench.sweep.file.sweep import GridCell, Sweep
 from rnnbench.sweep.search.dimensions import Dimension, Params, dimension, in_order
 

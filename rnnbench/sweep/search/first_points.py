@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rnnbench.registry.registry import FieldSchema, did_you_mean
+from rnnbench.registry.registry import did_you_mean
+from rnnbench.registry.schema import FieldSchema
 from rnnbench.sweep.file.sweep import GridCell, Sweep
 from rnnbench.sweep.search.dimensions import Dimension, Params, is_active
 

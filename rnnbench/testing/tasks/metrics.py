@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Data, Moment, Prediction, Refusal, Task
+from rnnbench.errors import SpecError
 from rnnbench.nn import Model
-from rnnbench.spec.compose import UNITS, SpecError, fill
+from rnnbench.spec.compose import UNITS
+from rnnbench.spec.fill import fill
 from rnnbench.spec.run_spec import Budget, Optimizer
 from rnnbench.testing.fixtures.backbones import doubled, rows_of
 from rnnbench.testing.fixtures.small_architectures import ScannedLayers

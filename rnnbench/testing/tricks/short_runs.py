@@ -24,8 +24,9 @@ from rnnbench.contract import (
     Trick,
     WrappedOptimizer,
 )
+from rnnbench.errors import PluginError
 from rnnbench.nn import Model
-from rnnbench.registry.registry import PluginError, discover, load
+from rnnbench.registry.registry import discover, load
 from rnnbench.spec.run_spec import Optimizer
 from rnnbench.testing.every_plugin import fresh
 from rnnbench.testing.fixtures.backbones import doubled

@@ -16,11 +16,12 @@ from rnnbench.contract import Batch, Port, Refusal, Task
 from rnnbench.data import KneserNey
 from rnnbench.nn.distributions import distribution
 from rnnbench.results.store import Store
-from rnnbench.spec.compose import compose, resolve
+from rnnbench.spec.compose import compose
 from rnnbench.testing.fixtures.toy_tasks import MORE_TOYS, TOYS, Toy
 from rnnbench.training.dry_run import check
 from rnnbench.training.evaluate import evaluate
 from rnnbench.training.execute import execute
+from rnnbench.training.resolve import resolve
 from rnnbench_architectures.bag_of_words import BagOfWords
 from rnnbench_architectures.n_gram import NGram
 from rnnbench_architectures.patchtst import PatchTST

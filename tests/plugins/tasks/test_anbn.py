@@ -7,8 +7,9 @@ import torch
 
 from rnnbench.results.record import Status
 from rnnbench.results.store import Store
-from rnnbench.spec.compose import compose, resolve
+from rnnbench.spec.compose import compose
 from rnnbench.training.execute import execute
+from rnnbench.training.resolve import resolve
 from rnnbench_tasks.anbn import SYMBOLS, AnBn
 
 

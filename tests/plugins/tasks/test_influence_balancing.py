@@ -6,10 +6,11 @@ import torch
 from rnnbench.contract import Moment, Refusal
 from rnnbench.results.record import Status
 from rnnbench.results.store import Store
-from rnnbench.spec.compose import compose, resolve
+from rnnbench.spec.compose import compose
 from rnnbench.spec.run_spec import Optimizer
 from rnnbench.trained.load import load_run
 from rnnbench.training.execute import execute
+from rnnbench.training.resolve import resolve
 from rnnbench.training.train_step import TrickFold, assemble, make_optimizer, training_step
 from rnnbench_architectures import influence_balancing as architecture
 from rnnbench_architectures.lstm import LSTM

@@ -15,8 +15,9 @@ from rnnbench.contract import Batch, Prediction
 from rnnbench.data import DataError, Pairs, Subwords, ragged
 from rnnbench.data.text.tokenisers import Symbols, learn, read
 from rnnbench.metrics.base import Translation
-from rnnbench.spec.compose import compose, resolve
+from rnnbench.spec.compose import compose
 from rnnbench.testing import TaskLaws
+from rnnbench.training.resolve import resolve
 from rnnbench_tasks import parallel_text
 from rnnbench_tasks.multi30k import Multi30K
 from rnnbench_tasks.parallel_text import ParallelText

@@ -6,9 +6,10 @@ import torch
 from rnnbench.contract import Batch, Refusal
 from rnnbench.registry.registry import load
 from rnnbench.results.store import Store
-from rnnbench.spec.compose import compose, resolve
+from rnnbench.spec.compose import compose
 from rnnbench.testing.fixtures.toy_tasks import TOYS
 from rnnbench.training.execute import execute
+from rnnbench.training.resolve import resolve
 from rnnbench.training.train_step import TrickFold, assemble
 from rnnbench_tricks.dynamic_evaluation import DynamicEvaluation
 from rnnbench_tricks.neural_cache import NeuralCache

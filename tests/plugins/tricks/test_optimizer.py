@@ -15,11 +15,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from rnnbench.contract import Moment, Refusal, WrappedOptimizer
 from rnnbench.results.record import Status
 from rnnbench.results.store import Store
-from rnnbench.spec.compose import compose, resolve
+from rnnbench.spec.compose import compose
 from rnnbench.spec.run_spec import Optimizer, Trainer
 from rnnbench.training import lightning_module as training
 from rnnbench.training.dry_run import check
 from rnnbench.training.execute import execute
+from rnnbench.training.resolve import resolve
 from rnnbench.training.train_step import TrickFold, assemble, make_optimizer
 from rnnbench_architectures.lstm import LSTM
 from rnnbench_architectures.transformer import Transformer

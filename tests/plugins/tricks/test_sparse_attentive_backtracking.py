@@ -12,10 +12,11 @@ from rnnbench.contract import Batch, Refusal
 from rnnbench.nn import scan
 from rnnbench.results.record import Status
 from rnnbench.results.store import Store
-from rnnbench.spec.compose import compose, resolve
+from rnnbench.spec.compose import compose
 from rnnbench.testing.fixtures.small_architectures import Averaging
 from rnnbench.training.dry_run import check
 from rnnbench.training.execute import execute
+from rnnbench.training.resolve import resolve
 from rnnbench.training.train_step import TrickFold, training_step
 from rnnbench_architectures.dilated import DilatedRNN
 from rnnbench_architectures.elman import Elman, ElmanCell

@@ -12,12 +12,13 @@ from rnnbench.contract import Batch, Port, Prediction
 from rnnbench.report.site.plots import attention_map, run_curves, series_chart
 from rnnbench.results.record import FLOW, Status
 from rnnbench.results.store import Store
-from rnnbench.spec.compose import compose, resolve
+from rnnbench.spec.compose import compose
 from rnnbench.spec.run_spec import Trainer
 from rnnbench.training.examples import ITEMS, PAST, TOKENS, drawings, write_examples
 from rnnbench.training.execute import execute
 from rnnbench.training.gradient_norms import LAYERS, gradient_flow, layers_of
 from rnnbench.training.logs import Telemetry
+from rnnbench.training.resolve import resolve
 
 CPU = Trainer(accelerator="cpu")
 

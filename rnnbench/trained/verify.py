@@ -12,13 +12,13 @@ import torch
 
 from rnnbench.contract import Refusal
 from rnnbench.data import data_version
-from rnnbench.registry.registry import PluginError
+from rnnbench.errors import PluginError, UserError
 from rnnbench.results.record import Figures, Record, Status
 from rnnbench.results.sharing.bundle import WEIGHTS, BundleError
 from rnnbench.results.sharing.origin import DIFFERS, VERIFIED, stamp
 from rnnbench.results.sharing.unpack import check_weights
 from rnnbench.results.store import Store
-from rnnbench.spec.compose import instantiate
+from rnnbench.spec.instantiate import instantiate
 from rnnbench.spec.run_spec import Trainer
 from rnnbench.training.dry_run import check_spec
 
@@ -27,7 +27,7 @@ TOLERANCE = 1e-4
 """Of a figure against the one claimed, relative: what another CPU or GPU may round otherwise."""
 
 
-class VerificationError(ValueError):
+class VerificationError(UserError, ValueError):
     """The result cannot be checked here; the message says why. Nothing was stamped."""
 
 

@@ -15,10 +15,12 @@ from typing import Any, ClassVar
 
 import yaml
 
+from rnnbench.errors import UserError
+
 Place = tuple[str | int, ...]  # ("search", "space", "optimizer.lr"), ("tasks", 0)
 
 
-class YamlError(ValueError):
+class YamlError(UserError, ValueError):
     """A file that cannot be read as it is written. The message names file, line and remedy."""
 
 

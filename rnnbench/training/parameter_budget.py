@@ -9,8 +9,9 @@ from collections.abc import Callable
 import torch
 
 from rnnbench.contract import Refusal
+from rnnbench.errors import SpecError
 from rnnbench.registry.registry import schema
-from rnnbench.spec.compose import SpecError, instantiate
+from rnnbench.spec.instantiate import instantiate
 from rnnbench.spec.run_spec import PluginSpec, RunSpec
 from rnnbench.training.train_step import TrickFold, assemble
 

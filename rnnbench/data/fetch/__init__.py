@@ -1,0 +1,1 @@
+"""Getting raw data: sources with checksums, mirrors, archives, folders kept between runs."""

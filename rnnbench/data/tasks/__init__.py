@@ -1,0 +1,1 @@
+"""Bases of tasks that a family shares: language, translation, labels, forecasting, synthetic."""

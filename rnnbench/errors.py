@@ -1,0 +1,56 @@
+"""The errors that a user can mend, each told in words and without a traceback.
+
+Whatever speaks to a user derives from `UserError`: the command line prints it and exits with its
+`exit_code`. Any other exception is a fault of rnnbench or of a plugin, and keeps its traceback.
+A `ValueError` of Python's own is such a fault: an argument that the code above should not have
+passed. Only where a plugin checks its own settings (`__post_init__`) is it taken for the user's.
+
+This module imports nothing, so that every room may use it.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "DataError", "PluginError", "Refusal", "RunError", "SpecError", "SweepError", "UserError",
+]  # fmt: skip
+
+
+class UserError(Exception):
+    """What the user asked for is wrong, or cannot be had; the message says what to do about it.
+
+    Attributes:
+        exit_code: 2 where what was asked for is wrong; 1 where it cannot be had (data that are
+            away, a lock that another process holds).
+        label: the word that stands before the message.
+    """
+
+    exit_code = 2
+    label = "error"
+
+
+class Refusal(UserError, ValueError):
+    """A combination that makes no sense; the message says what, why and what to do."""
+
+    label = "refused"
+
+
+class SpecError(UserError, ValueError):
+    """A name, a field, a type or a value that cannot be; the message has the place."""
+
+
+class PluginError(UserError, ValueError):
+    """No such plugin, or one that cannot be used."""
+
+
+class SweepError(UserError, ValueError):
+    """A sweep file that cannot be; the message has file and line."""
+
+
+class RunError(UserError, ValueError):
+    """A run that is not there, is not finished, or cannot be read."""
+
+
+class DataError(UserError, RuntimeError):
+    """Data that are missing, damaged, or not what their source declares."""
+
+    exit_code = 1

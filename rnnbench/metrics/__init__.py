@@ -1,0 +1,1 @@
+"""What tasks measure: meters that sum over a whole split and divide once."""

@@ -1,0 +1,1 @@
+"""Layouts beside the plain sequence: rows of unequal length, trees, grids."""

@@ -1,0 +1,1 @@
+"""The C tier of the scan: from a traced step to loops, to C, to a loaded function."""

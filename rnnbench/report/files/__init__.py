@@ -1,0 +1,1 @@
+"""Boards and runs as files: JSON, CSV, Parquet."""

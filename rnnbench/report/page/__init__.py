@@ -1,0 +1,1 @@
+"""One page: boards as HTML with their figures drawn in."""

@@ -1,0 +1,1 @@
+"""Boards, tricks' effects and sweeps' progress as text in a terminal."""

@@ -1,0 +1,1 @@
+"""What runs leave, on disk, at an address and in the database."""

@@ -1,0 +1,108 @@
+"""Plugins and their settings as text: "zoneout:rate=0.1"."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rnnbench.errors import PluginError, SpecError
+from rnnbench.files.yaml_with_lines import YamlError, parse_yaml
+from rnnbench.registry.registry import schema
+from rnnbench.registry.schema import Schema
+from rnnbench.spec.fill import at, fill
+from rnnbench.spec.run_spec import PluginSpec
+
+Plugin = str | Mapping[str, Any]  # "zoneout:rate=0.1", or {"name": "zoneout", "rate": 0.1}
+
+
+def read_value(text: str) -> Any:
+    """A value as YAML 1.2 reads it: `3e-3` is a number, `null` is None, `no` is a word.
+
+    Raises:
+        SpecError: not YAML, or an interpolation.
+    """
+    try:
+        return parse_yaml(text, "command line").value
+    except YamlError as error:
+        raise SpecError(f"{text!r} is not a value: {error}") from error
+
+
+def read_assignment(text: str) -> tuple[str, Any]:
+    """`optimizer.lr=3e-3` -> ("optimizer.lr", 0.003)."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise SpecError(f"{text!r} is not a setting; write name=value, such as optimizer.lr=3e-3")
+    return name.strip(), read_value(value)
+
+
+def read_plugin(plugin: Plugin) -> tuple[str, dict[str, Any]]:
+    """Name and settings of "zoneout:rate=0.1,cell_rate=0.2" or of a mapping with a name."""
+    if isinstance(plugin, str):
+        name, _, rest = plugin.partition(":")
+        return name, dict(read_assignment(part) for part in _split(rest) if part)
+    settings = dict(plugin)
+    if "name" not in settings:
+        raise SpecError(f"{dict(plugin)} names no plugin: add `name:`")
+    return str(settings.pop("name")), settings
+
+
+def _split(text: str) -> list[str]:
+    """At commas outside brackets."""
+    return re.split(r",(?![^\[\(]*[\]\)])", text)
+
+
+def make_plugin_spec(
+    found: Schema, values: dict[str, Any], section: str, places: Mapping[str, str]
+) -> PluginSpec:
+    cls = dataclasses.make_dataclass(
+        found.name.replace("-", "_"), [f.as_field() for f in found.fields.values()], kw_only=True
+    )
+    filled = fill(cls, values, section, places, f"{found.kind[:-1]} {found.name}")
+    settings = {f.name: getattr(filled, f.name) for f in dataclasses.fields(filled)}
+    for name, field in found.fields.items():
+        if field.plugin and settings[name] is not None:
+            place = places.get(f"{section}.{name}") or places.get(section.partition(".")[0])
+            try:
+                settings[name] = canonical_name(field.plugin, settings[name])
+            except (SpecError, PluginError) as error:
+                raise SpecError(f"{at(place)}{section}.{name}={values[name]}: {error}") from error
+    return PluginSpec(found.name, found.version, tuple(settings.items()))
+
+
+def named(kind: str, text: str) -> tuple[PluginSpec, dict[str, Any]]:
+    """The plugin that a setting names, and what of its settings the text gives.
+
+    Args:
+        text: "gru" or "lstm:peepholes=true"; canonical texts of versions above 1 say "lstm@2".
+
+    Raises:
+        SpecError, PluginError: it cannot be; or it was written for another version.
+    """
+    name, given = read_plugin(text)
+    name, _, version = name.partition("@")
+    found = schema(kind, name)
+    if version and version != str(found.version):
+        raise PluginError(
+            f"{kind[:-1]} {name!r} is at version {found.version}; {text!r} was written for "
+            f"version {version}, whose results mean something else."
+        )
+    return make_plugin_spec(found, given, name, {}), given
+
+
+def canonical_name(kind: str, text: str) -> str:
+    """One text for what a setting names: only what differs from the defaults, sorted."""
+    spec, _ = named(kind, text)
+    fields = schema(kind, spec.name).fields
+    given = ",".join(f"{k}={_text(v)}" for k, v in spec.settings if v != fields[k].default)
+    version = f"@{spec.version}" if spec.version > 1 else ""
+    return f"{spec.name}{version}" + (f":{given}" if given else "")
+
+
+def _text(value: Any) -> str:
+    """A value as `read_value` reads it."""
+    if isinstance(value, tuple):
+        return f"[{','.join(map(_text, value))}]"
+    return value if isinstance(value, str) else json.dumps(value)

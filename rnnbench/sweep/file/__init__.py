@@ -1,0 +1,1 @@
+"""The sweep file: reading it, with the line of every mistake."""

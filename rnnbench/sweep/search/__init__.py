@@ -1,0 +1,1 @@
+"""Proposing trials: the space, samplers and pruners. The only place that knows Optuna."""

@@ -1,0 +1,1 @@
+"""Using finished runs: loading, generating, predicting, diagnosing, verifying."""

@@ -1,0 +1,1 @@
+"""One run on several devices: the processes, their rows and their agreement."""
