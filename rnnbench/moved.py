@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import sys
 import types
 import warnings
@@ -46,11 +47,11 @@ nn.linear_scan nn.linear.scan
 nn.meters metrics.base
 nn.meters_text metrics.sequences
 nn.meters_forecasting metrics.forecasting
-data.sources data.fetch.sources
-data.origins data.fetch.origins
-data.download data.fetch.download
-data.archives data.fetch.archives
-data.store data.fetch.cached_folders
+data.sources data.fetching.sources
+data.origins data.fetching.origins
+data.download data.fetching.download
+data.archives data.fetching.archives
+data.store data.fetching.cached_folders
 data.streams data.online_stream
 data.corpus data.text.corpus
 data.textfiles data.text.files
@@ -101,7 +102,7 @@ NAMES = {
     "rnnbench.contract.task": {"Items": "task:ItemScores"},
     "rnnbench.nn": {"Whole": "whole_input:WholeInputBackbone"},
     "rnnbench.nn.whole_input": {"Whole": "whole_input:WholeInputBackbone"},
-    "rnnbench.data": {"Status": "fetch.sources:SourceStatus"},
+    "rnnbench.data": {"Status": "fetching.sources:SourceStatus"},
     "rnnbench.data.tasks.translation": {"Translation": "tasks.translation:TranslationTask"},
     "rnnbench.data.text.files": {"Recipe": "text.files:TokenRecipe"},
     "rnnbench.training.train_step": {"Tricks": "train_step:TrickFold"},
@@ -138,12 +139,12 @@ def renamed(package: str, name: str) -> Any:
         home = f"{base}.{module}"
         _warn(f"{package}.{name}", f"{home}.{attribute}")
         return getattr(importlib.import_module(home), attribute)
-    if not name.startswith("_"):
+    if not name.startswith("_") and importlib.util.find_spec(f"{package}.{name}") is None:
         for home in PACKAGES.get(package, ()):
-            module_ = importlib.import_module(home)
-            if hasattr(module_, name):
+            value = getattr(importlib.import_module(home), name, None)
+            if getattr(value, "__module__", None) == home:
                 _warn(f"{package}.{name}", f"{home}.{name}")
-                return getattr(module_, name)
+                return value
     raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
 

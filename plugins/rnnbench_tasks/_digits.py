@@ -12,7 +12,7 @@ import torch
 
 from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Source, Task
 from rnnbench.data.batches import Items
-from rnnbench.data.fetch.sources import fetch
+from rnnbench.data.fetching.sources import fetch
 from rnnbench.metrics.base import Accuracy
 
 _FILE = "sklearn/datasets/data/digits.csv.gz"

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from rnnbench.contract import Port, Source, setting
-from rnnbench.data.fetch.sources import fetch
+from rnnbench.data.fetching.sources import fetch
 from rnnbench.data.series.series import Series, Windows
 from rnnbench.data.tasks.forecasting import Forecast
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rnnbench.contract import Batch, Source, setting
 from rnnbench.data import DataError, Series, calendar_features, prepare
-from rnnbench.data.fetch.sources import own_file
+from rnnbench.data.fetching.sources import own_file
 from rnnbench.data.series.calendar_features import CALENDAR
 from rnnbench.data.series.regular_steps import TimeStep, cut_points, find_step, spaced
 from rnnbench.data.series.tables import TableFormat, is_parquet, read_table

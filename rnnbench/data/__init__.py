@@ -12,7 +12,7 @@ from rnnbench.moved import renamed
 
 if TYPE_CHECKING:
     from rnnbench.data.batches import Generated, Items, Pairs, Stream
-    from rnnbench.data.fetch.sources import (
+    from rnnbench.data.fetching.sources import (
         SourceStatus,
         data_version,
         fetch,
@@ -35,8 +35,7 @@ _HOME = {
     "rnnbench.data.series.naive_forecasts": ("naive_scores",),
     "rnnbench.data.text.ngrams": ("KneserNey", "add_one_nats"),
     "rnnbench.data.prepared": ("Streamed", "prepare"),
-    "rnnbench.data.series.series": ("Series",),
-    "rnnbench.data.fetch.sources": (
+    "rnnbench.data.fetching.sources": (
         "SourceStatus",
         "data_version",
         "fetch",
@@ -47,7 +46,7 @@ _HOME = {
     ),
     "rnnbench.errors": ("DataError",),
     "rnnbench.data.text.tokens": ("Characters", "Subwords", "ragged"),
-    "rnnbench.data.series.series": ("Windows",),
+    "rnnbench.data.series.series": ("Series", "Windows"),
 }
 
 __all__ = [

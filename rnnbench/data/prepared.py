@@ -18,7 +18,7 @@ import numpy as np
 
 from rnnbench.data.fetch import cached_folders as store
 from rnnbench.data.fetch import sources as places
-from rnnbench.data.fetch.cached_folders import Say
+from rnnbench.data.fetching.cached_folders import Say
 
 if TYPE_CHECKING:
     from rnnbench.contract import Source

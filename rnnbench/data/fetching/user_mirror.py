@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rnnbench.data.fetch import archives
 from rnnbench.data.fetch import cached_folders as store
-from rnnbench.data.fetch.cached_folders import Say, roots
+from rnnbench.data.fetching.cached_folders import Say, roots
 from rnnbench.errors import DataError
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rnnbench.data.fetch import cached_folders as store
 from rnnbench.data.fetch import origins
-from rnnbench.data.fetch.cached_folders import Say, folder, roots, writable
+from rnnbench.data.fetching.cached_folders import Say, folder, roots, writable
 from rnnbench.errors import DataError
 from rnnbench.files.atomic import stamp
 

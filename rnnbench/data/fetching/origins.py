@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rnnbench.data.fetch import archives, download
 from rnnbench.data.fetch import cached_folders as store
 from rnnbench.data.fetch import user_mirror as mirror
-from rnnbench.data.fetch.cached_folders import Say, folder, roots
+from rnnbench.data.fetching.cached_folders import Say, folder, roots
 from rnnbench.errors import DataError
 
 if TYPE_CHECKING:

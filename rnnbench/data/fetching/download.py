@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from rnnbench.data.fetch.cached_folders import Say, checksum
+from rnnbench.data.fetching.cached_folders import Say, checksum
 from rnnbench.errors import DataError
 
 __all__ = ["download", "pip_command", "wheel"]
