@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from rnnbench.contract import Refusal, Task, setting
 from rnnbench.nn.cells.gated import GatedCell
-from rnnbench.nn.estimators.forward_mode import Gradients, Online, Step, add
+from rnnbench.nn.estimators.forward_mode import DifferentiableStep, Gradients, Online, add
 from rnnbench.nn.estimators.observe_cells import gated_cells, watched
 
 
@@ -71,7 +71,7 @@ class EProp(Online):
     def watching(self, model: nn.Module) -> AbstractContextManager[Any]:
         return _watched(self.name, model)
 
-    def follow(self, step: Step, memory: dict[str, Any]) -> Gradients:
+    def follow(self, step: DifferentiableStep, memory: dict[str, Any]) -> Gradients:
         gradients, _ = step.direct()
         ((cell, saw),) = ((c, s) for c, s in step.seen["cells"].items() if isinstance(c, GatedCell))
         step.seen["cells"].clear()
@@ -107,7 +107,7 @@ class EProp(Online):
             add(gradients, k, step.parameters[k], g_BN.sum(0))
         return gradients
 
-    def signals(self, step: Step) -> tuple[Tensor, Tensor]:
+    def signals(self, step: DifferentiableStep) -> tuple[Tensor, Tensor]:
         """∂L_t/∂h_t (B, H), and L_t, which differs from it with random feedback."""
         hidden, out = step.result.hidden, step.result.out
         exact, error = torch.autograd.grad(step.loss, [hidden, out], retain_graph=True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rnnbench.contract import Refusal, Task
 from rnnbench.nn import Embed
 from rnnbench.nn.cells.gated import GatedCell
-from rnnbench.nn.estimators.forward_mode import Gradients, Online, Step, add
+from rnnbench.nn.estimators.forward_mode import DifferentiableStep, Gradients, Online, add
 from rnnbench.nn.estimators.observe_cells import (
     CellObservation,
     EmbeddingObservation,
@@ -64,7 +64,7 @@ class KFRTRL(Online):
     def watching(self, model: nn.Module) -> AbstractContextManager[Any]:
         return watch(self.name, model)
 
-    def follow(self, step: Step, memory: dict[str, Any]) -> Gradients:
+    def follow(self, step: DifferentiableStep, memory: dict[str, Any]) -> Gradients:
         gradients, ds_BS = step.direct()
         f_BSS = step.transition()
         old: dict[int, tuple[Tensor, Tensor]] = memory.get("pairs", {})
@@ -95,7 +95,7 @@ class KFRTRL(Online):
         memory["pairs"], memory["owned"] = pairs, owned
         return gradients
 
-    def refuse_missed(self, step: Step, covered: set[int]) -> None:
+    def refuse_missed(self, step: DifferentiableStep, covered: set[int]) -> None:
         """Refuse a state that depends on what no pair follows."""
         missed = set(step.reached()) - covered
         if missed:

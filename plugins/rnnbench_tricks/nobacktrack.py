@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import setting
-from rnnbench.nn.estimators.forward_mode import Gradients, Online, Step, add, refuse_large
+from rnnbench.nn.estimators.forward_mode import (
+    DifferentiableStep,
+    Gradients,
+    Online,
+    add,
+    refuse_large,
+)
 
 EPSILON = 1e-7
 
@@ -41,7 +47,7 @@ class NoBackTrack(Online):
         20_000_000, "numbers of F_θ for one row, S·P, above which it is refused", low=1
     )
 
-    def follow(self, step: Step, memory: dict[str, Any]) -> Gradients:
+    def follow(self, step: DifferentiableStep, memory: dict[str, Any]) -> Gradients:
         gradients, ds_BS = step.direct()
         v_BS: Tensor | None = memory.get("v")
         old: dict[int, Tensor] = memory.get("w", {})

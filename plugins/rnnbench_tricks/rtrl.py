@@ -8,7 +8,13 @@ from typing import Any, ClassVar
 import torch
 
 from rnnbench.contract import setting
-from rnnbench.nn.estimators.forward_mode import Gradients, Online, Step, add, refuse_large
+from rnnbench.nn.estimators.forward_mode import (
+    DifferentiableStep,
+    Gradients,
+    Online,
+    add,
+    refuse_large,
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class RTRL(Online):
         20_000_000, "numbers of J for one row, S·P, above which it is refused", low=1
     )
 
-    def follow(self, step: Step, memory: dict[str, Any]) -> Gradients:
+    def follow(self, step: DifferentiableStep, memory: dict[str, Any]) -> Gradients:
         gradients, ds_BS = step.direct()
         influence: dict[int, torch.Tensor] = memory.get("influence", {})
         for k, j_BSN in influence.items():

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import setting
-from rnnbench.nn.estimators.forward_mode import Gradients, Online, Step, add, refuse_large
+from rnnbench.nn.estimators.forward_mode import (
+    DifferentiableStep,
+    Gradients,
+    Online,
+    add,
+    refuse_large,
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class SnAp(Online):
         20_000_000, "numbers of J for one row, S·P, above which it is refused", low=1
     )
 
-    def follow(self, step: Step, memory: dict[str, Any]) -> Gradients:
+    def follow(self, step: DifferentiableStep, memory: dict[str, Any]) -> Gradients:
         # Rows R: the state's numbers, then what the readout reads, whose influence is cut alike.
         size, hidden = step.new_BS.shape[1], step.result.hidden
         both = step._replace(new_BS=torch.cat([step.new_BS, hidden[:, 0]], 1))

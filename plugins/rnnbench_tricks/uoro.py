@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from rnnbench.nn.estimators.forward_mode import Gradients, Online, Step, add
+from rnnbench.nn.estimators.forward_mode import DifferentiableStep, Gradients, Online, add
 
 EPSILON = 1e-7
 
@@ -33,7 +33,7 @@ class UORO(Online):
 
     name: ClassVar[str] = "uoro"
 
-    def follow(self, step: Step, memory: dict[str, Any]) -> Gradients:
+    def follow(self, step: DifferentiableStep, memory: dict[str, Any]) -> Gradients:
         gradients, ds_BS = step.direct()
         s_BS: Tensor | None = memory.get("s")
         old: dict[int, Tensor] = memory.get("theta", {})

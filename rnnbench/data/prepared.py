@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
-from rnnbench.data.fetch import cached_folders as store
-from rnnbench.data.fetch import sources as places
+from rnnbench.data.fetching import cached_folders as store
+from rnnbench.data.fetching import sources as places
 from rnnbench.data.fetching.cached_folders import Say
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from filelock import FileLock
 
 from rnnbench.contract import Source
 from rnnbench.data import DataError, data_version, fetch, status, verify
-from rnnbench.data.fetch import archives, download, origins
-from rnnbench.data.fetch import cached_folders as store
+from rnnbench.data.fetching import archives, download, origins
+from rnnbench.data.fetching import cached_folders as store
 from rnnbench.data.prepared import prepare
 
 TEXT = b"to be or not to be\n" * 100

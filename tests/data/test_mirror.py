@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from rnnbench.cli import main
 from rnnbench.contract import Source
 from rnnbench.data import DataError, fetch, status, verify
-from rnnbench.data.fetch import archives, download
-from rnnbench.data.fetch import cached_folders as store
+from rnnbench.data.fetching import archives, download
+from rnnbench.data.fetching import cached_folders as store
 
 TEXT = b"to be or not to be\n" * 100
 SHA = hashlib.sha256(TEXT).hexdigest()

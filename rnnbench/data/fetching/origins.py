@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnnbench.data.fetch import archives, download
-from rnnbench.data.fetch import cached_folders as store
-from rnnbench.data.fetch import user_mirror as mirror
+from rnnbench.data.fetching import archives, download
+from rnnbench.data.fetching import cached_folders as store
+from rnnbench.data.fetching import user_mirror as mirror
 from rnnbench.data.fetching.cached_folders import Say, folder, roots
 from rnnbench.errors import DataError
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rnnbench.data.fetch import cached_folders as store
-from rnnbench.data.fetch import origins
+from rnnbench.data.fetching import cached_folders as store
+from rnnbench.data.fetching import origins
 from rnnbench.data.fetching.cached_folders import Say, folder, roots, writable
 from rnnbench.errors import DataError
 from rnnbench.files.atomic import stamp

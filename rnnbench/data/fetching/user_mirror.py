@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from rnnbench.data.fetch import archives
-from rnnbench.data.fetch import cached_folders as store
+from rnnbench.data.fetching import archives
+from rnnbench.data.fetching import cached_folders as store
 from rnnbench.data.fetching.cached_folders import Say, roots
 from rnnbench.errors import DataError
 
