@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Prediction, Task
-from rnnbench.errors import RunError
+from rnnbench.errors import RunError, SpecError, UserError
 from rnnbench.nn import Model
 from rnnbench.nn.models.base import Continuation
 from rnnbench.nn.models.decoding import Decoded, Decoding, decode
@@ -68,13 +68,27 @@ def read_decoding(default: Literal["greedy", "sample"], chosen: Mapping[str, Any
     return Decoding(**{**chosen, "method": chosen.get("method") or default})
 
 
+def _ask(task: Task, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
+    """Run `task.ask`, whose ValueErrors say what is wrong with the text.
+
+    Raises:
+        SpecError: the task cannot read the text.
+    """
+    try:
+        return task.ask(text)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise SpecError(str(error)) from error
+
+
 def predict(
     store: Store, run: str, text: str, chosen: Mapping[str, Any], *, seed: int, as_json: bool
 ) -> None:
     """Print what a run makes of one input."""
     how = read_decoding("greedy", chosen)
     trained = load_run(store, run)
-    batch, answer = trained.task.ask(text)
+    batch, answer = _ask(trained.task, text)
     y, found = _answer(trained, batch, how, torch.Generator().manual_seed(seed))
     said = answer(y)
     if not as_json:
@@ -152,7 +166,7 @@ def _continue(
     task, model = trained.task, trained.model
     if how.method != "sample" and samples > 1:
         raise RunError(f"method {how.method!r} always says the same: ask for one sample")
-    batch, answer = task.ask("\n" if prompt is None else prompt)
+    batch, answer = _ask(task, "\n" if prompt is None else prompt)
     rows = Batch(batch.x.repeat(samples, 1), batch.y.repeat(samples, 1))
     with evaluating(model):
         found = decode(Continuation(model), rows, how, steps=length, rng=rng)
