@@ -87,11 +87,11 @@ class Conll2000(Task):
 
     @property
     def tags(self) -> Sequence[str]:
-        """The names of the classes."""
+        """Return the names of the classes."""
         return self._prepared["tags"]
 
     def words(self, side: Literal["source", "target"]) -> Sequence[str] | None:
-        """The words; parts of speech are none."""
+        """Return the words; parts of speech are none."""
         return self._symbols.words if side == "source" and self.reads == "words" else None
 
     def sources(self) -> tuple[Source, ...]:
@@ -106,7 +106,7 @@ class Conll2000(Task):
         return Chunks(self.tags)
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """The commonest tag by part of speech, by word, and of all."""
+        """Score the commonest tag by part of speech, by word, and of all."""
         return {
             "commonest tag of the part of speech": self._counted(split, "pos"),
             "commonest tag of the word": self._counted(split, "word"),
@@ -114,7 +114,7 @@ class Conll2000(Task):
         }
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """A sentence whose words, or parts of speech, stand between blanks."""
+        """Read a sentence whose words, or parts of speech, stand between blanks."""
         tokens = self._symbols.encode(text.lower() if self.lowercase else text)
         if not tokens:
             raise ValueError(f"conll2000 reads a sentence of at least one word; got {text!r}")
@@ -122,7 +122,7 @@ class Conll2000(Task):
         return Batch(x, torch.zeros_like(x)), lambda y: " ".join(self.tags[t] for t in y.tolist())
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
-        """The first four sentences with their tags."""
+        """Show the first four sentences with their tags."""
         guess = prediction.out.argmax(-1)
         lengths = [batch.x.shape[1]] * 4 if batch.x_len is None else batch.x_len.tolist()
         return [
@@ -193,7 +193,7 @@ class Conll2000(Task):
 
 
 def read_sentences(folder: Path, part: str) -> list[list[Token]]:
-    """The sentences of "train" or "test", which blank lines part.
+    """Return the sentences of "train" or "test", which blank lines part.
 
     Raises:
         DataError: a line has not a word, a part of speech and a tag.

@@ -168,7 +168,7 @@ class CSVForecast(Forecast):
             raise DataError(f"{self.path}: {error}") from error
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """The last rows of a CSV with the columns of the file; forecasts as a CSV."""
+        """Read the last rows of a CSV with the columns of the file, and forecast as a CSV."""
         series, made = self.series, self._prepared
         targets = tuple(made["columns"][: made["targets"]])
         try:

@@ -65,12 +65,12 @@ class Dyck(Strings):
 
     @property
     def symbols(self) -> Sequence[str]:
-        """The boundary, the opening brackets, the closing brackets in the same order."""
+        """Return the boundary, the opening brackets, the closing brackets in the same order."""
         pairs = _PAIRS[: self.types]
         return ("|", *(p[0] for p in pairs), *(p[1] for p in pairs))
 
     def lengths(self, split: str) -> range:
-        """Numbers of brackets that strings of a split have."""
+        """Return the numbers of brackets that strings of a split have."""
         low, high = (self.longest + 2, 2 * self.longest) if split == "test" else (2, self.longest)
         return range(low + low % 2, high + 1, 2)
 
@@ -90,13 +90,14 @@ class Dyck(Strings):
         return [*found, 0]
 
     def _ways(self, left: int, open_: int) -> int:
-        """How many ways lead from `open_` open brackets to none in `left` steps, types apart."""
+        """Return how many ways lead from `open_` open brackets to none in `left` steps, types
+        apart."""
         table = self._table
         return table[left][open_] if 0 <= open_ <= self.depth else 0
 
     @cached_property
     def _table(self) -> list[list[int]]:
-        """[left][open]"""
+        """Return the ways by [left][open]."""
         rows = [[1] + [0] * self.depth]
         for _ in range(2 * self.longest):
             padded = [0, *rows[-1], 0]
@@ -123,7 +124,7 @@ class Dyck(Strings):
 
 
 class Brackets(Meter):
-    """ "closing" and "bits"; see `Dyck`.
+    """Measures "closing" and "bits"; see `Dyck`.
 
     Args:
         types: of brackets; the closing ones are the last so many symbols.

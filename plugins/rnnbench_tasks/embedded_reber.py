@@ -28,7 +28,7 @@ REBER: tuple[dict[str, int], ...] = (
 
 @cache
 def grammar() -> Automaton:
-    """B, T or P, a string of the Reber grammar, the same T or P again, E."""
+    """Return the grammar of B, T or P, a string of the Reber grammar, the same T or P again, E."""
     moves: list[dict[str, int]] = [{"B": 1}, {}]
     ends = []
     for letter in "TP":
@@ -106,5 +106,5 @@ class EmbeddedReber(Strings):
 
 
 def legal(batch: Batch) -> Tensor:
-    """(B, T, V): which symbols may come next."""
+    """Return (B, T, V): which symbols may come next."""
     return grammar().legal(batch.x)

@@ -108,13 +108,13 @@ class ListOps(Task):
         return Accuracy()
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """Always the commonest answer of the training split."""
+        """Score the answer that is always the commonest of the training split."""
         majority = np.bincount([e.value for e in self._splits["train"]]).argmax()
         share = float(np.mean([e.value == majority for e in self._splits[split]]))
         return {"commonest answer": {"accuracy": share}}
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """A list such as "[SM 3 [MAX 1 8 ] 4 ]", its words between blanks."""
+        """Read a list such as "[SM 3 [MAX 1 8 ] 4 ]", its words between blanks."""
         words = text.replace("]", " ] ").split()
         unknown = [word for word in words if word not in WORDS]
         if unknown:
@@ -124,7 +124,7 @@ class ListOps(Task):
         return row.batch(torch.tensor([0]), None), lambda y: str(int(y))
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
-        """The first eight lists with their answers."""
+        """Show the first eight lists with their answers."""
         lengths = batch.x_len.tolist() if batch.x_len is not None else [batch.x.shape[1]] * 8
         rows = zip(batch.x.tolist(), lengths, batch.y.tolist(), prediction.out.argmax(-1).tolist(),
                    strict=False)  # fmt: skip
@@ -136,7 +136,8 @@ class ListOps(Task):
 
     @cached_property
     def _splits(self) -> dict[str, list[Expression]]:
-        """Test and validation are drawn first, so that they do not depend on `train_items`."""
+        """Draw the splits: test and validation first, so that they do not depend on
+        `train_items`."""
         sizes = {"test": self.test_items, "valid": self.valid_items, "train": self.train_items}
         # random.Random, because Python promises that random() gives this sequence for ever.
         draw = random.Random(_SEED).random
@@ -183,7 +184,7 @@ class _TooLongError(Exception):
 
 
 def parents(tokens: Sequence[int]) -> list[int]:
-    """The place of each token's parent: the closing bracket of the list that it stands in.
+    """Return the place of each token's parent: the closing bracket of the list that it stands in.
 
     Raises:
         ValueError: the tokens are not one list with arguments in every list.

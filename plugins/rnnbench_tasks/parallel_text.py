@@ -78,7 +78,7 @@ class ParallelText(TextTranslation):
         return self.source_language, self.target_language
 
     def sources(self) -> tuple[Source, ...]:
-        """The files as they are now; none as long as no file is named."""
+        """Return the files as they are now; none as long as no file is named."""
         return tuple(own_file(name, role) for role, name in self._named().items())
 
     def choice(self) -> dict[str, Any]:
@@ -109,7 +109,7 @@ class ParallelText(TextTranslation):
         return dealt | given
 
     def _named(self) -> dict[str, str]:
-        """The fields that name a file, with its path."""
+        """Return the fields that name a file, with its path."""
         roles = (role for pair in _ROLES.values() for role in pair)
         return {role: getattr(self, role) for role in roles if getattr(self, role)}
 

@@ -69,7 +69,7 @@ class Trec(LabelledText):
         }
 
     def _read(self, folder: Path, part: str) -> list[Item]:
-        """Lines of a label such as DESC:manner and the question's words."""
+        """Read lines of a label such as DESC:manner and the question's words."""
         items = []
         for line in (folder / f"qc/{part}.txt").read_text("latin-1").split("\n"):
             if line.strip():

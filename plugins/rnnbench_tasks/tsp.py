@@ -79,7 +79,7 @@ class TSP(Pointers):
 
 
 class Tours(Outputs):
-    """ "ratio", "length" and "valid"; see `TSP`."""
+    """Measures "ratio", "length" and "valid"; see `TSP`."""
 
     def __init__(self) -> None:
         self.count = self.valid = 0
@@ -100,19 +100,19 @@ class Tours(Outputs):
 
 
 def mended(guess: Sequence[int], cities: int) -> list[int]:
-    """The tour that an output stands for: each city once, those left out at the end."""
+    """Return the tour that an output stands for: each city once, those left out at the end."""
     there = (city for city in (*guess, *range(cities)) if city < cities)
     return list(dict.fromkeys(there))
 
 
 def tour_length(cities_N2: np.ndarray, tour: Sequence[int]) -> float:
-    """Of the closed tour."""
+    """Return the length of the closed tour."""
     way = cities_N2[list(tour)]
     return float(np.linalg.norm(way - np.roll(way, -1, 0), axis=1).sum())
 
 
 def nearest_first(cities_N2: np.ndarray) -> list[int]:
-    """From the first city always to the nearest one that is left."""
+    """Return the tour that goes from the first city always to the nearest one that is left."""
     tour, left = [0], set(range(1, len(cities_N2)))
     while left:
         here = cities_N2[tour[-1]]
@@ -122,7 +122,8 @@ def nearest_first(cities_N2: np.ndarray) -> list[int]:
 
 
 def shortest_tours(cities_BN2: np.ndarray) -> np.ndarray:
-    """(B, N) optimal tours from city 0, in the direction whose second city has the lower number.
+    """Return (B, N) optimal tours from city 0, in the direction whose second city has the lower
+    number.
 
     With S a set of cities other than 0 and j in S,
     cost(S, j) = min over k in S \\ {j} of cost(S \\ {j}, k) + d(k, j),   cost({j}, j) = d(0, j):

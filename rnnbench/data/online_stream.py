@@ -17,7 +17,7 @@ __all__ = ["Joined", "named_task"]
 
 
 def named_task(text: str, owner: str) -> Task:
-    """The aligned task that a setting names, such as "dyck" or "anbncn:train_max=10".
+    """Return the aligned task that a setting names, such as "dyck" or "anbncn:train_max=10".
 
     Raises:
         ValueError: it is of another kind, or it is the owner.
@@ -74,7 +74,7 @@ class Joined(Data):
         return len(self.data)
 
     def order(self, size: int, rng: torch.Generator | None) -> list[tuple[_Epoch, int, int]]:
-        """(the epoch, first step, end) of each chunk."""
+        """Return (the epoch, first step, end) of each chunk."""
         epoch = self._epoch(size, rng)
         longest, shortest = int(epoch.length_B.max()), int(epoch.length_B.min())
         starts = list(range(0, longest, self.length))

@@ -50,7 +50,8 @@ def prepare(
     make: Callable[..., Content],
     on_progress: Say | None = None,
 ) -> dict[str, Any]:
-    """The prepared form of some sources; made at the first call, read afterwards.
+    """Return the prepared form of some sources, which is made at the first call and read
+    afterwards.
 
     Args:
         name: of the task, for messages.
@@ -87,7 +88,7 @@ def prepare(
 
 
 def _ready(key: str, about: dict[str, str]) -> Path | None:
-    """The folder of a whole prepared form, or None: a damaged one is simply made again."""
+    """Return the folder of a whole prepared form; None where there is none, or a damaged one."""
     for root in places.roots().values():
         path = root / "prepared" / key
         if store.read_manifest(path) == about and not store.look(path, thorough=False).problems:

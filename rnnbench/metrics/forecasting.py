@@ -18,7 +18,7 @@ INTERVALS = (80, 90)  # per cent
 
 
 class WindowUnit(Protocol):
-    """What the values of a batch mean; see `rnnbench.data.series.series.Unit`."""
+    """The meaning of a batch's values; see `rnnbench.data.series.series.Unit`."""
 
     @property
     def mean_BV(self) -> Tensor: ...
@@ -152,7 +152,8 @@ class Forecasts(Meter):
         return found | {name: self.totals[name] / count for name in extra if name in self.totals}
 
     def items(self, metric: str) -> ItemScores | None:
-        """Of several series; the windows of one overlap, so they are no items."""
+        """Return the errors of several series; windows of one series overlap, so they are no
+        items."""
         sums = {"mse": "squares", "mae": "absolutes", "mase": "scaled", "smape": "shares"}
         name = sums.get(metric, metric)
         if name not in self.of_series:

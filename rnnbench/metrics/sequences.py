@@ -12,7 +12,8 @@ __all__ = ["Chunks", "ErrorRates", "Relatedness", "chunks", "edit_distance"]
 
 
 class ErrorRates(Meter):
-    """ "phoneme_error_rate" and "word_error_rate" of decoded sequences, references being several.
+    """Measures "phoneme_error_rate" and "word_error_rate" of decoded sequences with several
+    references.
 
     A word is wrong where it equals none of its references. Phoneme errors are the fewest
     insertions, deletions and substitutions that lead to a reference: of the references the one
@@ -65,7 +66,7 @@ class ErrorRates(Meter):
 
 
 def edit_distance(one: Sequence[int], other: Sequence[int]) -> int:
-    """The fewest insertions, deletions and substitutions between two sequences.
+    """Return the fewest insertions, deletions and substitutions between two sequences.
 
     Source: Levenshtein (1966), by the recursion of Wagner & Fischer (1974).
     """
@@ -79,7 +80,7 @@ def edit_distance(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 class Chunks(Meter):
-    """ "f1" of chunks found whole, as conlleval counts them, and "accuracy" of the tags.
+    """Measures "f1" of chunks found whole, as conlleval counts them, and "accuracy" of the tags.
 
     f1 = 2 p r / (p + r) with p and r the shares of the chunks predicted and present that agree in
     both ends and in type, over the whole split; 0 where there is none.
@@ -123,7 +124,8 @@ class Chunks(Meter):
 
 
 def chunks(tags: Sequence[str]) -> set[tuple[int, int, str]]:
-    """(first, end, type) of each chunk. An "I-" after another type, or after "O", begins one."""
+    """Return (first, end, type) of each chunk. An "I-" after another type, or after "O", begins
+    one."""
     found, begin, kind = set(), 0, ""
     for i, tag in enumerate([*tags, "O"]):
         prefix, _, here = tag.partition("-")
@@ -136,7 +138,7 @@ def chunks(tags: Sequence[str]) -> set[tuple[int, int, str]]:
 
 
 class Relatedness(Meter):
-    """ "mse", "pearson" and "spearman" of one value for each item.
+    """Measures "mse", "pearson" and "spearman" of one value for each item.
 
     A correlation is 0 where either side does not vary.
     Source: Marelli et al. (2014), SemEval-2014 task 1, section 4, for the three figures.

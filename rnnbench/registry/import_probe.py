@@ -1,4 +1,4 @@
-"""Does a third-party plugin import? Asked in a process of its own, and remembered.
+"""Tells whether third-party plugins import, by trying it in another process, and remembers it.
 
 A plugin may raise, exit, hang or break the interpreter on import; only another process with a time
 limit can tell without harm. The answer is kept until the plugin's file or version changes.
@@ -24,7 +24,8 @@ MARK = "rnnbench probe: "
 
 
 def broken_plugins() -> tuple[BrokenPlugin, ...]:
-    """What is broken: clashes and bad metadata at once, imports of others' plugins by trying."""
+    """Return what is broken: clashes and bad metadata at once, imports of others' plugins by
+    trying."""
     plugins, broken = discover()
     others = [e for of in plugins.values() for e in of.values() if e.distribution != "rnnbench"]
     if not others:
@@ -61,7 +62,7 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _probe(entry: Entry) -> str:
-    """What goes wrong when the plugin is imported, or nothing."""
+    """Return what goes wrong when the plugin is imported, or ""."""
     code = (
         "import sys; from rnnbench.registry.registry import load, PluginError\n"
         "try: load(*sys.argv[1:3])\n"

@@ -68,12 +68,12 @@ class Published:
 
     @property
     def short(self) -> str:
-        """Whom to name in a narrow place: "Zaremba (2014)"."""
+        """Return whom to name in a narrow place: "Zaremba (2014)"."""
         return f"{re.split(r'[,(]| and ', self.paper, maxsplit=1)[0].strip()} ({self.year})"
 
     @property
     def link(self) -> str:
-        """Its https address, "" where the paper names none."""
+        """Return the https address of the paper, "" where it names none."""
         found = LINKS.search(self.paper)
         if found is None:
             return ""
@@ -83,12 +83,12 @@ class Published:
         )  # fmt: skip
 
     def belongs(self, settings: Mapping[str, Any]) -> bool:
-        """Whether it stands beside a board of the task with these settings."""
+        """Tell whether it stands beside a board of the task with these settings."""
         return all(settings.get(name) == value for name, value in self.settings.items())
 
 
 def published(task: str) -> tuple[Published, ...]:
-    """What the task's package lists; () where it lists nothing, or is not installed.
+    """Return the results that a task's package lists; () if there are none, or it is not installed.
 
     Raises:
         LiteratureError: the list cannot be read.
@@ -99,7 +99,7 @@ def published(task: str) -> tuple[Published, ...]:
 
 
 def file_of(entry: Entry) -> Path | None:
-    """Where a task's results would be listed, None where there is no such file."""
+    """Return where a task's results are listed, None where there is no such file."""
     from rnnbench.registry.schema_from_source import file_of as source_of
 
     source = source_of(entry)
@@ -110,7 +110,11 @@ def file_of(entry: Entry) -> Path | None:
 
 
 def read_published(path: Path) -> tuple[Published, ...]:
-    """Raises LiteratureError: not a list of results, a field is unknown, missing or mistyped."""
+    """Read a file of results.
+
+    Raises:
+        LiteratureError: it is no list of results, or a field is unknown, missing or mistyped.
+    """
     try:
         text = read_yaml(path)
     except (YamlError, OSError, UnicodeDecodeError) as error:

@@ -22,7 +22,7 @@ from rnnbench.registry.schema import FACTS, KINDS, BrokenPlugin, Entry, FieldSch
 
 @functools.cache
 def discover() -> tuple[dict[str, dict[str, Entry]], tuple[BrokenPlugin, ...]]:
-    """All plugins by kind and name, and what is broken. Reads metadata only.
+    """Find all plugins by kind and name, and what is broken. Reads metadata only.
 
     A malformed distribution anywhere makes `importlib.metadata.entry_points` raise for all, so
     each one is read, and guarded, by itself. `RNNBENCH_DISABLE_PLUGINS` names plugins or
@@ -79,7 +79,7 @@ def _names(variable: str) -> set[str]:
 
 
 def entry(kind: str, name: str) -> Entry:
-    """The entry of a plugin.
+    """Return the entry of a plugin.
 
     Raises:
         PluginError: there is none; names the closest.
@@ -104,7 +104,7 @@ def entry(kind: str, name: str) -> Entry:
 
 
 def did_you_mean(name: str, known: Any) -> str:
-    """ "; did you mean 'x' or 'y'?" or nothing."""
+    """Return "; did you mean 'x' or 'y'?", or "" where nothing is close."""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
 
@@ -145,7 +145,7 @@ def load(kind: str, name: str) -> Any:
 
 @functools.cache
 def schema(kind: str, name: str) -> Schema:
-    """Fields and facts of a plugin, from its source where that is plain, else by import."""
+    """Return fields and facts of a plugin, from its source where that is plain, else by import."""
     from rnnbench.registry.schema_from_source import read_source
 
     item = entry(kind, name)
@@ -154,7 +154,7 @@ def schema(kind: str, name: str) -> Schema:
 
 
 def read_class(kind: str, name: str, cls: Any) -> Schema:
-    """The schema of an imported plugin."""
+    """Return the schema of an imported plugin."""
     hints = typing.get_type_hints(cls)
     fields = {
         f.name: FieldSchema(

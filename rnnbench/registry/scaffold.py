@@ -65,7 +65,7 @@ def create_plugin(kind: str, name: str, into: Path) -> list[Path]:
 
 
 def next_commands(kind: str, name: str, folder: Path) -> list[str]:
-    """What to type after `create_plugin`: install, hold against the laws, run, test."""
+    """Return what to type after `create_plugin`: install, hold against the laws, run, test."""
     return [
         f"pip install -e {folder}",
         f"rnnbench check-plugin {name}",
@@ -115,12 +115,12 @@ def module_name(name: str) -> str:
 
 
 def class_name(name: str) -> str:
-    """The class that `contract.plugin.kebab` calls by this name."""
+    """Return the class name that `contract.plugin.kebab` calls by this name."""
     return "".join(part.capitalize() for part in name.split("-"))
 
 
 def render(kind: str, name: str) -> Mapping[str, str]:
-    """The package's files, by their paths in its folder."""
+    """Return the package's files, by their paths in its folder."""
     module = module_name(name)
     environment = Environment(
         loader=PackageLoader("rnnbench.registry", "scaffold_templates"),
@@ -169,7 +169,7 @@ def _check_shadowing(name: str, text: str) -> None:
 
 
 def _suggested(name: str) -> str:
-    """ "; did you mean 'my-cell'?" where a small change would do."""
+    """Return "; did you mean 'my-cell'?" where a small change would do, else ""."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
     words = re.sub(r"[^a-z0-9]+", "-", words)
     words = re.sub(r"-(?=[0-9])", "", words).strip("-")[:LONGEST].strip("-")

@@ -39,7 +39,8 @@ class _NotPlain(Exception):
 
 
 def read_source(item: Entry) -> Schema | None:
-    """The schema of a plugin, or None where its source is not plain enough (or not there)."""
+    """Return the schema of a plugin, or None where its source is not plain enough (or not
+    there)."""
     module, _, class_name = item.target.partition(":")
     try:
         lineage = _lineage(module, class_name)
@@ -49,7 +50,7 @@ def read_source(item: Entry) -> Schema | None:
 
 
 def module_file(module: str) -> Path:
-    """Where a module's source lies; imports nothing, not even its package."""
+    """Return where a module's source lies; nothing is imported, not even its package."""
     top, *rest = module.split(".")
     found = importlib.util.find_spec(top)
     if found is None or found.origin is None:
@@ -65,7 +66,7 @@ def module_file(module: str) -> Path:
 
 
 def file_of(item: Entry) -> Path | None:
-    """Where a plugin's source lies, None where it is not a plain file."""
+    """Return where a plugin's source lies, None where it is not a plain file."""
     try:
         return module_file(item.target.partition(":")[0])
     except _NotPlain:
@@ -73,7 +74,7 @@ def file_of(item: Entry) -> Path | None:
 
 
 def _lineage(module: str, class_name: str, depth: int = 0) -> list[ast.ClassDef]:
-    """The class and its bases up to the contract's, most derived first."""
+    """Return the class and its bases up to the contract's, most derived first."""
     if depth > 8:
         raise _NotPlain
     module, class_name = present_place(module, class_name)
@@ -174,6 +175,6 @@ def _literal(value: ast.expr | None) -> Any:
 
 
 def dedented(doc: str) -> str:
-    """A docstring without its source indentation."""
+    """Return a docstring without its source indentation."""
     first, _, rest = doc.partition("\n")
     return f"{first.strip()}\n{textwrap.dedent(rest)}".strip()

@@ -1,4 +1,4 @@
-"""From defaults, files and the command line to a RunSpec; every mistake is named with its place.
+"""Composes a RunSpec from defaults, files and the command line; names each mistake with its place.
 
 Later layers win: core's defaults, what the task recommends, a file, the command line. Values are
 checked by OmegaConf against the plugins' dataclasses. torch is not imported; what needs it (the
@@ -109,7 +109,7 @@ def _schema(kind: str, name: str, place: str | None) -> Schema:
 def _locate(
     dotted: str, values: Mapping[str, dict[str, Any]], place: str | None
 ) -> tuple[str, str]:
-    """The section and the field of a dotted name."""
+    """Split a dotted name into its section and its field."""
     section, _, field = dotted.rpartition(".")
     if section in values:
         return section, field
@@ -151,7 +151,7 @@ def _check_budget(budget: Budget) -> None:
 
 
 def _check_width(found: Schema, given: Mapping[str, Any], places: Mapping[str, str]) -> None:
-    """With a budget of parameters the width follows, so it is not given too."""
+    """Refuse a width beside a budget of parameters, from which the width follows."""
     place = at(places.get("budget.parameters") or places.get("budget"))
     width = found.width
     if width is None:

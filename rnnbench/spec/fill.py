@@ -16,7 +16,7 @@ from rnnbench.registry.schema import FieldSchema
 
 
 def at(place: str | None) -> str:
-    """The place as a prefix of a message."""
+    """Return the place as a prefix of a message."""
     return f"{place}: " if place else ""
 
 
@@ -27,7 +27,8 @@ def fill(
     places: Mapping[str, str],
     owner: str | None = None,
 ) -> Any:
-    """A dataclass of checked values: OmegaConf converts types, field metadata bounds them."""
+    """Fill a dataclass with checked values: OmegaConf converts types, field metadata bounds
+    them."""
     owner = owner or section
     fields = {f.name: f for f in dataclasses.fields(cls)}
     for name in values:

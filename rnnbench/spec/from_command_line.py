@@ -1,4 +1,4 @@
-"""What the command line and a run file ask for, as a spec. No torch until all names are checked."""
+"""Makes a spec of the command line and a run file. No torch until all names are checked."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def read_request(
 def _from_file(
     written: YamlText,
 ) -> tuple[dict[str, Any], dict[str, str], dict[str, Any], int | None]:
-    """Settings by dotted name, their places, the plugins, and the seed."""
+    """Return settings by dotted name, their places, the plugins, and the seed."""
     top = written.value
     if not isinstance(top, dict):
         raise SpecError(f"{written.file}: a run file is a mapping; keys: {', '.join(KEYS)}")
@@ -130,7 +130,7 @@ def _plugin(value: Any, place: str) -> tuple[str, Mapping[str, Any]]:
 
 
 def describe_spec(spec: RunSpec) -> str:
-    """One line for a reader: what differs from the defaults is in the record."""
+    """Describe a run in one line; what differs from the defaults is in its record."""
     tricks = "".join(f" + {t.name}" for t in spec.tricks)
     budget = next(
         f"{v:g} {k}" for k, v in dataclasses.asdict(spec.budget).items() if k in UNITS and v

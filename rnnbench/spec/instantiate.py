@@ -10,7 +10,7 @@ from rnnbench.spec.run_spec import PluginSpec, RunSpec
 
 
 def create(kind: str, spec: PluginSpec) -> Any:
-    """The plugin object of a spec.
+    """Make the plugin object of a spec.
 
     Raises:
         PluginError: unknown, broken, or another version than the spec was written for.
@@ -26,7 +26,7 @@ def create(kind: str, spec: PluginSpec) -> Any:
 
 
 def instantiate(spec: RunSpec) -> tuple[Any, Any, list[Any]]:
-    """The task, the architecture and the tricks of a spec, as objects."""
+    """Make the task, the architecture and the tricks of a spec."""
     try:
         return (
             create("tasks", spec.task),

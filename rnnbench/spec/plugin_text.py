@@ -19,7 +19,7 @@ Plugin = str | Mapping[str, Any]  # "zoneout:rate=0.1", or {"name": "zoneout", "
 
 
 def read_value(text: str) -> Any:
-    """A value as YAML 1.2 reads it: `3e-3` is a number, `null` is None, `no` is a word.
+    """Read a value by YAML 1.2: `3e-3` is a number, `null` is None, `no` is a word.
 
     Raises:
         SpecError: not YAML, or an interpolation.
@@ -31,7 +31,7 @@ def read_value(text: str) -> Any:
 
 
 def read_assignment(text: str) -> tuple[str, Any]:
-    """`optimizer.lr=3e-3` -> ("optimizer.lr", 0.003)."""
+    """Read `optimizer.lr=3e-3` as ("optimizer.lr", 0.003)."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise SpecError(f"{text!r} is not a setting; write name=value, such as optimizer.lr=3e-3")
@@ -39,7 +39,7 @@ def read_assignment(text: str) -> tuple[str, Any]:
 
 
 def read_plugin(plugin: Plugin) -> tuple[str, dict[str, Any]]:
-    """Name and settings of "zoneout:rate=0.1,cell_rate=0.2" or of a mapping with a name."""
+    """Read name and settings of "zoneout:rate=0.1,cell_rate=0.2" or of a mapping with a name."""
     if isinstance(plugin, str):
         name, _, rest = plugin.partition(":")
         return name, dict(read_assignment(part) for part in _split(rest) if part)
@@ -50,7 +50,7 @@ def read_plugin(plugin: Plugin) -> tuple[str, dict[str, Any]]:
 
 
 def _split(text: str) -> list[str]:
-    """At commas outside brackets."""
+    """Split settings at commas outside brackets."""
     return re.split(r",(?![^\[\(]*[\]\)])", text)
 
 
@@ -73,7 +73,7 @@ def make_plugin_spec(
 
 
 def named(kind: str, text: str) -> tuple[PluginSpec, dict[str, Any]]:
-    """The plugin that a setting names, and what of its settings the text gives.
+    """Return the plugin that a setting names, and which of its settings the text gives.
 
     Args:
         text: "gru" or "lstm:peepholes=true"; canonical texts of versions above 1 say "lstm@2".
@@ -93,7 +93,7 @@ def named(kind: str, text: str) -> tuple[PluginSpec, dict[str, Any]]:
 
 
 def canonical_name(kind: str, text: str) -> str:
-    """One text for what a setting names: only what differs from the defaults, sorted."""
+    """Return one text for what a setting names: only what differs from the defaults, sorted."""
     spec, _ = named(kind, text)
     fields = schema(kind, spec.name).fields
     given = ",".join(f"{k}={_text(v)}" for k, v in spec.settings if v != fields[k].default)
@@ -102,7 +102,7 @@ def canonical_name(kind: str, text: str) -> str:
 
 
 def _text(value: Any) -> str:
-    """A value as `read_value` reads it."""
+    """Write a value as `read_value` reads it."""
     if isinstance(value, tuple):
         return f"[{','.join(map(_text, value))}]"
     return value if isinstance(value, str) else json.dumps(value)

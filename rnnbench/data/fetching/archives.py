@@ -42,7 +42,7 @@ class _Member(NamedTuple):
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file of this name is unpacked."""
+    """Tell whether a file of this name is unpacked."""
     return name.endswith((*_ZIP, *_TAR, ".gz"))
 
 
@@ -140,7 +140,7 @@ def _matches(name: str, pattern: str) -> bool:
 
 
 def _checked(archive: Path, listed: Iterable[_Member]) -> dict[str, _Member]:
-    """The regular members of an archive by name, once every member has proved harmless."""
+    """Return the regular members of an archive by name, once every member has proved harmless."""
     members: dict[str, _Member] = {}
     total = 0
     for count, member in enumerate(listed, start=1):

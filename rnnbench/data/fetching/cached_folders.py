@@ -47,7 +47,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Kept:
-    """What a look at a kept folder found.
+    """The state of a kept folder, as `look` saw it.
 
     Attributes:
         size: bytes of its files.
@@ -59,14 +59,14 @@ class Kept:
 
 
 def roots() -> dict[str, Path]:
-    """The folders that data are looked for in, first to last, by what they are called."""
+    """Return the folders that data are looked for in, first to last, by what they are called."""
     found = {"the user's cache": Path(platformdirs.user_cache_dir("rnnbench", appauthor=False))}
     mirror = os.environ.get("RNNBENCH_DATA")
     return ({"$RNNBENCH_DATA": Path(mirror).expanduser().absolute()} if mirror else {}) | found
 
 
 def folder() -> Path:
-    """The folder that data are written to: `$RNNBENCH_DATA` if it may be, else the user's cache."""
+    """Return the folder to write data to: `$RNNBENCH_DATA` if it may be, else the user's cache."""
     found = next(writable(), None)
     if found is not None:
         return found
@@ -77,7 +77,7 @@ def folder() -> Path:
 
 
 def writable() -> Iterator[Path]:
-    """Those of `roots` that may be written to."""
+    """Yield the folders of `roots` that may be written to."""
     for root in roots().values():
         existing = next(p for p in (root, *root.parents) if p.exists())
         if existing.is_dir() and os.access(existing, os.W_OK):
@@ -85,7 +85,7 @@ def writable() -> Iterator[Path]:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
+    """Return the SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
@@ -94,7 +94,7 @@ UNZIPPED = "gunzipped:"
 
 
 def checksum(path: Path, like: str) -> str:
-    """The checksum of a file in the form that another has: of its bytes, or of what it unpacks to.
+    """Return the checksum of a file in the form of `like`: of its bytes, or of what it unpacks to.
 
     Raises:
         OSError: it cannot be read, or is no gzip file where `like` asks for its content.
@@ -171,7 +171,7 @@ def publish(folder: Path, about: dict[str, str], fill: Callable[[Path], None], s
 
 
 def read_manifest(folder: Path) -> dict[str, str] | None:
-    """What `publish` was told about the folder; None where it was not made by `publish`."""
+    """Return what `publish` was told of the folder; None where `publish` did not make it."""
     manifest = _load_manifest(folder)
     return None if manifest is None else manifest["about"]
 

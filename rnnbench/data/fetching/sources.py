@@ -53,12 +53,12 @@ class SourceStatus:
 
 
 def status(source: Source) -> SourceStatus:
-    """Where a source stands, at a glance: files are hashed only where size or time changed."""
+    """Tell where a source stands, at a glance: files are hashed only where size or time changed."""
     return _find(source, thorough=False)
 
 
 def verify(source: Source) -> SourceStatus:
-    """Where a source stands, with every file hashed again."""
+    """Tell where a source stands, with every file hashed again."""
     return _find(source, thorough=True)
 
 
@@ -95,7 +95,7 @@ def fetch(source: Source, on_progress: Say | None = None) -> Path:
 
 
 def _target(source: Source, found: SourceStatus) -> Path:
-    """Where a source is to be put: not over a folder of its name that holds something else."""
+    """Return where to put a source: not over a folder of its name that holds something else."""
     for root in writable():
         path = root / source.name
         if found.state == "damaged" or not path.exists() or store.read_manifest(path) is not None:
@@ -104,7 +104,7 @@ def _target(source: Source, found: SourceStatus) -> Path:
 
 
 def own_file(path: str, role: str) -> Source:
-    """A user's own file as a source: it is read where it lies, and known by its content.
+    """Make a source of a user's own file, which is read where it lies and known by its content.
 
     Args:
         path: relative to the working directory, or absolute; "~" is the user's home.
@@ -130,7 +130,8 @@ def _own_file(path: Path, role: str, stamp: str) -> Source:
 
 
 def data_version(sources: Sequence[Source], task_version: int) -> str:
-    """A hash of all that determines a task's data: the sources' checksums, the task's version.
+    """Return a hash of all that determines a task's data: sources' checksums, and the task's
+    version.
 
     Of a user's own file the content counts, and not where it lies.
     """
@@ -148,7 +149,7 @@ def data_version(sources: Sequence[Source], task_version: int) -> str:
 
 
 def _about(source: Source) -> dict[str, str]:
-    """What the manifest of a fetched source says, so that another version's is not taken for it."""
+    """Return what the manifest of a fetched source says, by which other versions are told apart."""
     return {"origin": source.origin, "version": data_version([source], 0)}
 
 

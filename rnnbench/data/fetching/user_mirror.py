@@ -71,7 +71,8 @@ def _from_files(source: Source, to: Path, say: Say) -> bool:
 
 
 def _folders(name: str) -> Iterator[Path]:
-    """The folder of this name in each root, then the others, which may hold several sources."""
+    """Yield the folder of this name in each root, then the others, which may hold several
+    sources."""
     for root in roots().values():
         yield root / name
         if root.is_dir():
@@ -79,7 +80,8 @@ def _folders(name: str) -> Iterator[Path]:
 
 
 def _place(folder: Path, name: str, sha256: str) -> Path | None:
-    """Where a file is: as it is named, without its folders, or either one gzipped."""
+    """Find a file: as it is named, without its folders, or either one gzipped; None if it is not
+    there."""
     short = PurePosixPath(name).name
     for path in (folder / name, folder / short):
         try:

@@ -43,8 +43,8 @@ class TimeStep(NamedTuple):
 
     @property
     def season(self) -> int:
-        """Steps in what repeats itself: a day for what is shorter than a day, a week of days, a
-        year of weeks or months; else 1."""
+        """Return the steps of what repeats itself: a day for what is shorter than a day, a week for
+        days, a year for weeks or months; else 1."""
         if self.unit == "month":
             return max(1, round(12 / self.amount))
         if self.unit != "second":
@@ -55,7 +55,7 @@ class TimeStep(NamedTuple):
         return 1
 
     def place(self, time: datetime | float, since: datetime | float) -> float:
-        """How many steps a time lies after another."""
+        """Return how many steps a time lies after another."""
         if isinstance(time, datetime) and isinstance(since, datetime):
             if self.unit == "month":
                 return ((time.year - since.year) * 12 + time.month - since.month) / self.amount
@@ -63,7 +63,7 @@ class TimeStep(NamedTuple):
         return (float(time) - float(since)) / self.amount  # type: ignore[arg-type]
 
     def written(self, since: datetime | float, steps: int) -> str:
-        """The time some steps after another, as a CSV says it."""
+        """Return the time some steps after another, as a CSV says it."""
         time = self.after(since, steps)
         if not isinstance(time, datetime):
             return f"{time:.12g}"
@@ -71,7 +71,7 @@ class TimeStep(NamedTuple):
         return str(time.date()) if days and time == _midnight(time) else time.isoformat(" ")
 
     def after(self, since: datetime | float, steps: int) -> datetime | float:
-        """The time some steps after another."""
+        """Return the time some steps after another."""
         if not isinstance(since, datetime):
             return since + steps * self.amount
         if self.unit != "month":
@@ -104,7 +104,7 @@ class Spaced(NamedTuple):
 
 
 def find_step(table: Table, name: str, place: str = "line") -> TimeStep:
-    """The step that most rows are apart.
+    """Return the step that most rows are apart.
 
     Raises:
         DataError: two rows of a series have the same time, or no series has two rows.
@@ -137,7 +137,8 @@ def find_step(table: Table, name: str, place: str = "line") -> TimeStep:
 
 
 def spaced(table: Table, step: TimeStep, name: str, place: str = "line") -> Spaced:
-    """One row a step for each series, in the order of their first rows; gaps are missing values.
+    """Return one row a step for each series, in the order of their first rows; gaps become missing
+    values.
 
     Raises:
         DataError: two rows of a series have the same time, a time is not a whole number of steps
@@ -193,7 +194,8 @@ def _refuse_repeats(
 
 
 def cut_points(valid: str, test: str, time_format: str = "") -> Callable[[Spaced, str], np.ndarray]:
-    """Where each series is cut: (P, 3), the row after its training, validation and test part.
+    """Return a function that cuts each series: it gives (P, 3), the row after each of the three
+    parts.
 
     Args:
         valid, test: both shares of each series, such as "0.1", or both times at which the parts
@@ -249,7 +251,7 @@ def _cut_at_times(rows: Spaced, name: str, valid: str, test: str, time_format: s
 
 
 def _by_series(table: Table) -> dict[str, list[int]]:
-    """Rows of each series, by time; rows of the same time keep their order."""
+    """Return the rows of each series in order of time; rows of the same time keep their order."""
     found: dict[str, list[int]] = {}
     for i, series in enumerate(table.series):
         found.setdefault(series, []).append(i)
@@ -259,13 +261,14 @@ def _by_series(table: Table) -> dict[str, list[int]]:
 
 
 def _commonest(apart: Counter) -> float:
-    """The most frequent; of equally frequent ones the least."""
+    """Return the most frequent value; of equally frequent ones the least."""
     most = max(apart.values())
     return min(value for value, count in apart.items() if count == most)
 
 
 def _monthly(times: Sequence[datetime]) -> list[int] | None:
-    """Months since year 0, where all times are the same moment of a month, or all its last day."""
+    """Return months since year 0 if all times are the same moment of a month, or all its last
+    day."""
     moments = {(t.day, t.time()) for t in times}
     ends = len({t.time() for t in times}) == 1 and all(
         (t + timedelta(days=1)).day == 1 for t in times

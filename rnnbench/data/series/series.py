@@ -107,14 +107,14 @@ class Series:
         self.naive_at_test_PV = self._naive_errors(1) if insample == "before" else self.naive_PV
 
     def _parts(self) -> list[tuple[str, int, list[int]]]:
-        """What messages call each series, its first row, and the ends of its parts."""
+        """Yield what messages call each series, its first row, and the ends of its parts."""
         called = (f"series {name!r}: " if name else "" for name in self.names)
         return list(zip(called, self.begin_P.tolist(), self.ends_P3.tolist(), strict=True))
 
     def _moments(
         self, values_ND: np.ndarray, scaled: Literal["each", "together"]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation (P, D) of the observed training values."""
+        """Return mean and standard deviation (P, D) of the observed training values."""
         parts = [(name, values_ND[begin:train]) for name, begin, (train, _, _) in self._parts()]
         if scaled == "together":
             parts = [("", np.concatenate([rows for _, rows in parts]))]
@@ -138,7 +138,7 @@ class Series:
         return np.broadcast_to(means, shape), np.broadcast_to(stds, shape)
 
     def _naive_errors(self, part: int) -> np.ndarray:
-        """(P, V): errors of the seasonal naive forecast up to the end of a part."""
+        """Return errors (P, V) of the seasonal naive forecast up to the end of a part."""
         found = []
         for name, begin, ends in self._parts():
             z_RV = self.target_NV[begin : ends[part]].astype(np.float64)
@@ -154,7 +154,7 @@ class Series:
 
     @property
     def width(self) -> int:
-        """Columns that a model reads."""
+        """Return how many columns a model reads."""
         return self.inputs_NI.shape[1] + len(self.ahead)
 
     def tail(
@@ -166,8 +166,8 @@ class Series:
         horizon: int = 0,
         series: int = 0,
     ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-        """Inputs (1, T, I) of rows that a user gives, and what turns forecasts (S, V) into the
-        data's unit.
+        """Return inputs (1, T, I) of rows that a user gives, and a function that turns forecasts
+        (S, V) into the data's unit.
 
         Args:
             horizon: the last so many rows hold no more than the columns that are known ahead.
@@ -194,7 +194,7 @@ class Series:
     def windows(
         self, split: str, context: int, horizon: int, centre: Centre, stride: int = 1
     ) -> Windows:
-        """All windows whose whole target lies in a split; their context may begin before it.
+        """Return all windows whose whole target lies in a split; their context may begin before it.
 
         Args:
             stride: steps from a window of a series to its next.
@@ -224,7 +224,7 @@ class Series:
 
 
 def carry_forward(values_ND: np.ndarray, begin_N: np.ndarray) -> np.ndarray:
-    """Each missing value replaced by the last observed one of its column and series, or by 0.
+    """Replace each missing value by the last observed one of its column and series, or by 0.
 
     Args:
         begin_N: the first row of each row's series.
@@ -236,8 +236,8 @@ def carry_forward(values_ND: np.ndarray, begin_N: np.ndarray) -> np.ndarray:
 
 
 class Unit(NamedTuple):
-    """What the values of some windows mean: z = value + level, and in the data's unit
-    z * std + mean."""
+    """The meaning of values in some windows: z = value + level, and in the data's unit z * std +
+    mean."""
 
     mean_BV: Tensor
     std_BV: Tensor
@@ -270,13 +270,14 @@ class Windows(Data):
         return len(self.times_W)
 
     def order(self, size: int, rng: torch.Generator | None) -> list[np.ndarray]:
-        """Times of up to `size` windows; every window once."""
+        """Return the times of up to `size` windows a batch; every window once."""
         n = len(self)
         index_W = np.arange(n) if rng is None else torch.randperm(n, generator=rng).numpy()
         return [self.times_W[index_W[i : i + size]] for i in range(0, n, size)]
 
     def batch(self, key: np.ndarray, rng: torch.Generator | None) -> Batch:
-        """x (B, context, I) and y (B, horizon, V), which is NaN where the target is missing."""
+        """Return x (B, context, I) and y (B, horizon, V), which is NaN where the target is
+        missing."""
         s, ahead = self.series, list(self.series.ahead)
         scaled = s.scaled_ND.shape[1]
         x_BTI = _cut(s.inputs_NI, key - self.context, self.context)
@@ -295,7 +296,7 @@ class Windows(Data):
         return Batch(torch.from_numpy(x_BTI), torch.from_numpy(y_BSV), item_B=item_B)
 
     def unit(self, item_B: Tensor) -> Unit:
-        """What the values of a batch mean, by its `item_B`."""
+        """Return what the values of a batch mean, by its `item_B`."""
         s, key = self.series, item_B.cpu().numpy()
         of_B = np.searchsorted(s.ends_P3[:, 2], key, side="right")
         at = list(s.target)
@@ -305,11 +306,11 @@ class Windows(Data):
         return Unit(*(torch.from_numpy(np.ascontiguousarray(a)) for a in found))
 
     def level(self, key: np.ndarray) -> np.ndarray:
-        """(B, V): the z-scores that stand at 0 in the windows at some times."""
+        """Return (B, V): the z-scores that stand at 0 in the windows at some times."""
         last_BV = self.series.inputs_NI[key - 1][:, list(self.series.target)]
         return last_BV if self.centre == "last" else np.zeros_like(last_BV)
 
 
 def _cut(rows_NI: np.ndarray, first_B: np.ndarray, steps: int) -> np.ndarray:
-    """(B, steps, I): a copy of `steps` rows from each first one on."""
+    """Copy `steps` rows from each first one on: (B, steps, I)."""
     return sliding_window_view(rows_NI, steps, 0)[first_B].swapaxes(1, 2).copy()

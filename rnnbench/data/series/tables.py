@@ -54,7 +54,7 @@ class TableFormat:
 
 
 class Columns(NamedTuple):
-    """What of a table is read."""
+    """The columns of a table that are read."""
 
     time: str
     series: str
@@ -97,12 +97,12 @@ def read_table(source: Path | str, how: TableFormat) -> Table:
 
 
 def memory_bytes() -> int:
-    """The memory that this machine has."""
+    """Return the memory that this machine has."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a file is Parquet, by its name."""
+    """Tell whether a file is Parquet, by its name."""
     return path.suffix.lower() in (".parquet", ".pq")
 
 
@@ -172,7 +172,7 @@ def _from_csv(name: str, lines: Iterator[str], how: TableFormat) -> Table:
 
 
 def _chosen(name: str, header: list[str], how: TableFormat, delimiter: str = "") -> Columns:
-    """Which columns are which."""
+    """Return which columns are read, and as what."""
     twice = next((c for c in header if header.count(c) > 1), None)
     if twice is not None:
         raise DataError(f"{name}, line 1: the column {twice!r} stands there twice")

@@ -67,14 +67,14 @@ class TextTranslation(TranslationTask):
     @property
     @abstractmethod
     def languages(self) -> tuple[str, str]:
-        """Codes of the source's and the target's language."""
+        """Return codes of the source's and the target's language."""
 
     @abstractmethod
     def corpus(self, *folders: Path) -> Corpus:
-        """The pairs of each split, from the folder of each source."""
+        """Return the pairs of each split, from the folder of each source."""
 
     def choice(self) -> dict[str, Any]:
-        """What `corpus` depends on beside its folders, as JSON can write it."""
+        """Return what `corpus` depends on beside its folders, as JSON can write it."""
         return {}
 
     @property
@@ -106,24 +106,25 @@ class TextTranslation(TranslationTask):
         return Translation(decode, STOP, self._references(split), self.lowercase)
 
     def texts(self, split: str) -> list[tuple[str, str]]:
-        """Source and target text of each pair, as the corpus has them."""
+        """Return source and target text of each pair, as the corpus has them."""
         x, y = (_lines(self._prepared[f"{split}_{side}_text"]) for side in ("x", "y"))
         return list(zip(x, y, strict=True))
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """A sentence of the source language."""
+        """Read a sentence of the source language."""
         return super().ask(text.lower() if self.lowercase else text)
 
     def commonest(self) -> str:
         return self._prepared["commonest"]
 
     def _shared(self, side: str) -> str:
-        """Words are learnt on each side; all else is one vocabulary of both."""
+        """Tell whether both sides share a vocabulary; words are learnt on each side."""
         return f"{side} words" if self.tokens in ("words", "moses") else self.tokens
 
     def _references(self, split: str) -> Callable[[list[int], list[int]], str]:
-        """The text of a pair's target. Pairs of equal tokens are gone through in turn: whatever
-        is said of them is said of each, so that figures do not depend on which is which."""
+        """Return a function that gives the target text of a pair. Pairs of equal tokens are gone
+        through in turn: whatever is said of them is said of each, so that figures do not depend on
+        which is which."""
         sides = self.data(split, 0)
         assert isinstance(sides, Pairs)
         known: dict[tuple[bytes, bytes], list[str]] = {}
@@ -160,7 +161,8 @@ class TextTranslation(TranslationTask):
         return prepare(self.name, self.sources(), self.version, shape, self._make)
 
     def _make(self, *folders: Path) -> dict[str, Any]:
-        """Tokens of each split and side with the stop token at each end, texts, vocabularies."""
+        """Make the tokens of each split and side with the stop token at each end, texts,
+        vocabularies."""
         corpus = {split: list(pairs) for split, pairs in self.corpus(*folders).items()}
         corpus["train"] = corpus["train"][: self.train_pairs or None]
         if self.lowercase:

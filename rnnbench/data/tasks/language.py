@@ -58,7 +58,7 @@ class LanguageModel(Task):
             )
 
     def recipe(self) -> TokenRecipe:
-        """How its text becomes tokens."""
+        """Return how the text becomes tokens."""
         raise NotImplementedError
 
     @property
@@ -70,7 +70,7 @@ class LanguageModel(Task):
         return self._port
 
     def words(self, side: Literal["source", "target"]) -> Sequence[str]:
-        """The symbols as they are written; the end of a line and the unknown are none."""
+        """Return the symbols as they are written; the end of a line and the unknown are none."""
         if isinstance(self._symbols, Subwords):
             return self._symbols.words
         at = self._symbols.unknown
@@ -84,7 +84,7 @@ class LanguageModel(Task):
         return LanguageModelling([m.name for m in self.metrics], tokens_per_character=share)
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """What counting the training text gives; of words Kneser-Ney's 5-grams as well."""
+        """Score models that count the training text; of words Kneser-Ney's 5-grams as well."""
         train, text, classes = self._made["train"], self._made[split], len(self._symbols)
         nats = {"uniform": math.log(classes)}
         for name, value in add_one_nats(train, text, classes).items():
@@ -100,7 +100,8 @@ class LanguageModel(Task):
         return {name: {k: found[k] for k in declared} for name, found in every.items()}
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """A prompt in the units of the text; what the vocabulary lacks is the unknown symbol."""
+        """Read a prompt in the units of the text; what the vocabulary lacks is the unknown
+        symbol."""
         if isinstance(self._symbols, Subwords):
             tokens = self._symbols.encode(text)
         elif self._symbols.unit == "byte":
@@ -118,7 +119,7 @@ class LanguageModel(Task):
         return Batch(x, x), lambda y: self._symbols.decode(y.tolist())
 
     def _known(self, word: str) -> str:
-        """The word, or what stands for it where a corpus writes <unk> itself."""
+        """Return the word, or what stands for it where a corpus writes <unk> itself."""
         assert isinstance(self._symbols, Vocabulary)
         symbols = self._symbols.symbols
         return word if word in symbols or UNKNOWN not in symbols else UNKNOWN
@@ -142,7 +143,7 @@ class LanguageModel(Task):
 
     @cached_property
     def _kneser_ney(self) -> dict[str, float]:
-        """Mean nats by split, kept on the disk: counting takes seconds."""
+        """Return mean nats by split, which are kept on the disk: counting takes seconds."""
 
         def count(*folders: object) -> dict[str, Any]:
             model = KneserNey(self._made["train"], len(self._symbols), ORDER)

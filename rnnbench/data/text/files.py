@@ -60,7 +60,7 @@ class Text:
     end: int | None = None
 
     def blocks(self) -> Iterator[str]:
-        """Its text, in blocks that end after a blank where the unit is not a character."""
+        """Yield the text in blocks that end after a blank where the unit is not a character."""
         at, kept, lines = 0, "", 1
         for block in _decoded(self.path, self.recipe):
             first, last = self.start - at, (len(block) if self.end is None else self.end - at)
@@ -105,7 +105,7 @@ class Text:
 
 
 def _decoded(path: Path, recipe: TokenRecipe) -> Iterator[str]:
-    """The characters of a file; bytes as latin-1 has them."""
+    """Yield the characters of a file; bytes as latin-1 has them."""
     encoding = "latin-1" if recipe.unit == "byte" else recipe.encoding
     try:
         name = codecs.lookup(encoding).name
@@ -138,7 +138,7 @@ def _decoded(path: Path, recipe: TokenRecipe) -> Iterator[str]:
 
 
 def cut(text: Text) -> list[Text]:
-    """One text as three, one after the other."""
+    """Cut one text into three, one after the other."""
     total = sum(map(len, _decoded(text.path, text.recipe)))
     valid, test = text.recipe.shares
     places = [int(total * share + 1e-6) for share in (1 - valid - test, 1 - test)]
@@ -157,7 +157,7 @@ def cut(text: Text) -> list[Text]:
 
 
 def _after(text: Text, place: int, ends: tuple[str, ...]) -> int:
-    """The place behind the first of some characters at or after another."""
+    """Return the place behind the first of some characters at or after another."""
     at = 0
     for block in _decoded(text.path, text.recipe):
         found = [block.find(end, max(0, place - at)) for end in ends]

@@ -15,7 +15,7 @@ BLOCK = 1 << 22  # tokens of a training text that are counted at a time
 
 
 def add_one_nats(train_N: np.ndarray, text_M: np.ndarray, classes: int) -> dict[str, float]:
-    """Mean nats of the M - 1 predictions of a text under two counted models of `train_N`.
+    """Return mean nats of the M - 1 predictions of a text under two counted models of `train_N`.
 
     "unigram": p(c) = (n(c) + 1) / (N + V); "bigram": p(c | b) = (n(b, c) + 1) / (n(b) + V),
     with n(b) counted as a first element of a pair. Only pairs that the text has are counted, and
@@ -40,7 +40,8 @@ def add_one_nats(train_N: np.ndarray, text_M: np.ndarray, classes: int) -> dict[
 
 
 def _blocks(tokens_N: np.ndarray) -> Iterator[np.ndarray]:
-    """Stretches that overlap by one token, so that each pair of neighbours is in one of them."""
+    """Yield stretches that overlap by one token, so that each pair of neighbours is in one of
+    them."""
     if len(tokens_N) < 2:
         yield tokens_N
         return
@@ -87,7 +88,8 @@ class KneserNey:
         self.orders = _count(np.asarray(train_N), classes, order)
 
     def nats(self, text_M: np.ndarray) -> np.ndarray:
-        """(M,) nats of each token of a text after those before it; the first has no context."""
+        """Return (M,) nats of each token of a text after those before it; the first has no
+        context."""
         w_M = np.asarray(text_M).astype(np.int64)
         p_M = np.full(len(w_M), 1.0 / self.classes)
         context_M = np.zeros(len(w_M), np.int64)  # number of the context of each token, or -1
@@ -108,7 +110,7 @@ class KneserNey:
         return -np.log(p_M)
 
     def distribution(self, context_ND: np.ndarray) -> np.ndarray:
-        """(N, V) probabilities of what follows each context of D tokens, the oldest first.
+        """Return (N, V) probabilities of what follows each context of D tokens, the oldest first.
 
         Only what training has after a context is looked up; the rest of a row is the unigrams'
         distribution times what the longer contexts gave away. Memory: 8 N V bytes.
@@ -138,14 +140,15 @@ class KneserNey:
         return p_NV
 
     def _unigrams(self) -> np.ndarray:
-        """(V,) probabilities without context."""
+        """Return (V,) probabilities without context."""
         one = self.orders[0]
         p_V = np.full(self.classes, one.given_away_C[0] / self.classes)
         p_V[one.key_K] += (one.count_K - one.discount_K) / one.total_C[0]
         return p_V
 
     def _number(self, gram_NL: np.ndarray, length: int) -> np.ndarray:
-        """The number of each n-gram among those of its length, -1 where training lacks it."""
+        """Return the number of each n-gram among those of its length, -1 where training lacks
+        it."""
         number_N = np.zeros(len(gram_NL), np.int64)
         for place, one in enumerate(self.orders[:length]):
             token_N = gram_NL[:, place].astype(np.int64)
@@ -157,7 +160,7 @@ class KneserNey:
 
 
 def _count(train_N: np.ndarray, classes: int, order: int) -> list[_Order]:
-    """The n-grams of lengths 1 to `order`."""
+    """Count the n-grams of lengths 1 to `order`."""
     w_N = train_N.astype(np.int64)
     context_N = np.zeros(len(w_N), np.int64)  # number of the n-gram that ends before each token
     contexts = 1
@@ -188,7 +191,7 @@ def _count(train_N: np.ndarray, classes: int, order: int) -> list[_Order]:
 
 
 def _discounts(count_K: np.ndarray) -> np.ndarray:
-    """What is taken from counts of 0, 1, 2 and more.
+    """Return what is taken from counts of 0, 1, 2 and more.
 
     D_i = i - (i + 1) Y n_{i+1} / n_i with Y = n_1 / (n_1 + 2 n_2), where n_i n-grams have the
     count i. Where a text is so small that one of n_1 to n_4 is 0, and where that leaves (0, i],

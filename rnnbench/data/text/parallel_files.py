@@ -16,7 +16,7 @@ _MEMORY_OF_A_BYTE = 20  # bytes that a byte of text takes while it is prepared, 
 
 
 def aligned_pairs(source: Path, target: Path, encoding: str) -> list[tuple[str, str]]:
-    """Line i of one file with line i of the other, without outer white space.
+    """Pair line i of one file with line i of the other, without outer white space.
 
     Raises:
         DataError: a file has more lines than the other, or cannot be read.
@@ -35,7 +35,8 @@ def aligned_pairs(source: Path, target: Path, encoding: str) -> list[tuple[str, 
 def column_pairs(
     path: Path, columns: tuple[int, int], header: bool, encoding: str
 ) -> list[tuple[str, str]]:
-    """Two columns, counted from 1, of a file whose columns are parted by tabs, without quoting.
+    """Read two columns, counted from 1, of a file whose columns are parted by tabs, without
+    quoting.
 
     Raises:
         DataError: a line has another number of columns than the first, or the file cannot be read.
@@ -63,7 +64,8 @@ def column_pairs(
 
 
 def _lines(path: Path, encoding: str) -> Iterator[str]:
-    """The lines of a file, packed where its name ends in .gz; only a line feed ends a line."""
+    """Yield the lines of a file, packed where its name ends in .gz; only a line feed ends a
+    line."""
     # A mark of the byte order at the file's beginning is no text.
     codec = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
     number = 0

@@ -54,20 +54,21 @@ class Symbols:
         return [self._token.get(symbol, Subwords.UNKNOWN) for symbol in self.split(text)]
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The text of some tokens; padding, start and stop are passed over."""
+        """Return the text of some tokens; padding, start and stop are passed over."""
         known = (int(t) for t in tokens if t >= FIRST or t == Subwords.UNKNOWN)
         return self.join([self.symbols[t - FIRST] if t >= FIRST else UNKNOWN for t in known])
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The symbols; "" for padding, unknown, start and stop."""
+        """Return the symbols; "" for padding, unknown, start and stop."""
         return ("",) * FIRST + self.symbols
 
 
 def commonest(
     symbols: Iterable[Sequence[str]], size: int | None = None, min_count: int = 1
 ) -> list[str]:
-    """The commonest symbols of some texts, most frequent first and then in alphabetical order.
+    """Return the commonest symbols of some texts, most frequent first and then in alphabetical
+    order.
 
     Args:
         size: how many at most; None for no limit.
@@ -79,7 +80,7 @@ def commonest(
 
 
 def moses(language: str) -> tuple[Callable[[str], list[str]], Callable[[list[str]], str]]:
-    """The Moses tokeniser of a language and its inverse, as sacremoses rewrites them.
+    """Return the Moses tokeniser of a language and its inverse, as sacremoses rewrites them.
 
     Raises:
         DataError: it has no list of this language's abbreviations, without which sacremoses would
@@ -106,7 +107,7 @@ def learn(
     size: int,
     min_count: int,
 ) -> list[Any]:
-    """What `read` makes each side's tokeniser from: bytes of a subword model, or symbols.
+    """Learn what `read` makes each side's tokeniser from: bytes of a subword model, or symbols.
 
     Args:
         sides: training texts of each side. Subwords and characters are learnt on all sides
@@ -130,7 +131,7 @@ def learn(
 
 
 def read(tokens: TextTokens, learnt: Any, language: str) -> Tokeniser:
-    """The tokeniser of a side from what `learn` made of it."""
+    """Make the tokeniser of a side from what `learn` returned."""
     if tokens in ("bpe", "unigram"):
         return Subwords(learnt)
     if tokens == "characters":

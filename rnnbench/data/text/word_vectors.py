@@ -26,7 +26,7 @@ _BLOCK = 1 << 20  # bytes read at a time
 
 
 def sha256_of(path: Path) -> str:
-    """The sha256 of a file as it lies on the disk, packed or not.
+    """Return the sha256 of a file as it lies on the disk, packed or not.
 
     Raises:
         DataError: there is no such file.
@@ -40,7 +40,7 @@ def sha256_of(path: Path) -> str:
 def read_vectors(
     path: Path, format: Format, words: Collection[str]
 ) -> tuple[int, dict[str, np.ndarray]]:
-    """The width D of a file's vectors, and the float32 vectors (D,) of those words that it has.
+    """Return the width D of a file's vectors, and float32 vectors (D,) of those words that it has.
 
     Of a word that occurs twice the first vector counts. A file whose name ends in ".gz" is
     unpacked as it is read.
@@ -137,7 +137,8 @@ def _binary(
 
 
 def _entries(f: BinaryIO, count: int, size: int) -> Iterator[tuple[bytes, bytes]]:
-    """Word and raw vector of each entry; word2vec ends each with a line feed, gensim does not."""
+    """Yield word and raw vector of each entry; word2vec ends each with a line feed, gensim does
+    not."""
     buffer, at = b"", 0
     for number in range(count):
         while (blank := buffer.find(b" ", at)) < 0 or len(buffer) <= blank + size:
@@ -161,7 +162,8 @@ def learn_vectors(
     algorithm: Literal["cbow", "skip-gram"],
     seed: int,
 ) -> dict[str, np.ndarray]:
-    """Vectors (width,) of all words of a text by gensim's word2vec: float32, the same every time.
+    """Learn vectors (width,) of all words of a text by gensim's word2vec: float32, the same every
+    time.
 
     Five negative samples, no least count, and gensim's defaults otherwise: learning rate 0.025
     falling to 0.0001, words of a share above 0.001 subsampled.
