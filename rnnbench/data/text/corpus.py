@@ -55,7 +55,7 @@ class Vocabulary:
         return table
 
     def encode(self, text: str) -> np.ndarray:
-        """Return tokens of a text; of words each "\n" is an END.
+        """Return tokens of a text; of words each line feed is an END.
 
         Raises:
             ValueError: a symbol is outside it, and there is none for the unknown.
