@@ -30,8 +30,8 @@ class Automaton:
         self.moves = moves
         dead = len(moves)  # where an illegal symbol leads: nothing is legal any more
         self.next_SV = torch.full((dead + 1, symbols), dead)
-        for state, found in enumerate(moves):
-            for symbol, to in found.items():
+        for state, next_states in enumerate(moves):
+            for symbol, to in next_states.items():
                 self.next_SV[state, symbol] = to
         self.legal_SV = self.next_SV != dead
 
@@ -41,12 +41,12 @@ class Automaton:
         Args:
             draw: uniform numbers from [0, 1).
         """
-        state, found = 0, []
+        state, tokens = 0, []
         while self.moves[state]:
             options = list(self.moves[state].items())
             symbol, state = options[int(draw() * len(options))]
-            found.append(symbol)
-        return found
+            tokens.append(symbol)
+        return tokens
 
     def legal(self, x_BT: Tensor) -> Tensor:
         """Return (B, T, V): which symbols may follow each of the symbols read."""
@@ -145,11 +145,11 @@ class Strings(Synthetic):
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
         """Read the beginning of a string, its symbols with or without blanks between them."""
-        found = [c for c in text if not c.isspace()]
-        unknown = sorted(set(found) - set(self.symbols))
-        if unknown or not found:
+        letters = [c for c in text if not c.isspace()]
+        unknown = sorted(set(letters) - set(self.symbols))
+        if unknown or not letters:
             raise ValueError(f"{self.name} reads {' '.join(self.symbols)}; got {text[:60]!r}")
-        x = torch.tensor([[list(self.symbols).index(c) for c in found]])
+        x = torch.tensor([[list(self.symbols).index(c) for c in letters]])
         return Batch(x, x), lambda y: "".join(self.symbols[i] for i in y.view(-1).tolist())
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:

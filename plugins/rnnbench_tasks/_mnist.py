@@ -170,7 +170,7 @@ def read_idx(path: Path) -> np.ndarray:
     if raw[:3] != b"\x00\x00\x08" or len(raw) < 4 + 4 * raw[3]:
         raise DataError(f"{path} is no IDX file of bytes: it begins with {raw[:4].hex()}")
     shape = struct.unpack(f">{raw[3]}I", raw[4 : 4 + 4 * raw[3]])
-    found = np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3])
-    if len(found) != np.prod(shape):
-        raise DataError(f"{path} announces {shape} bytes and holds {len(found)}")
-    return found.reshape(shape)
+    values = np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3])
+    if len(values) != np.prod(shape):
+        raise DataError(f"{path} announces {shape} bytes and holds {len(values)}")
+    return values.reshape(shape)

@@ -140,8 +140,8 @@ def named_positions(
 ) -> list[tuple[Elements, Positions]]:
     """Return each row's elements, and the positions from 0 that its tokens name up to the end."""
     lengths = [batch.x.shape[1]] * len(batch.x) if batch.x_len is None else batch.x_len.tolist()
-    found = []
+    positions = []
     for x, n, row in zip(batch.x.double().cpu().numpy(), lengths, tokens, strict=True):
         named = row[: row.index(0)] if 0 in row else row
-        found.append((x[:n], [t - 1 for t in named]))
-    return found
+        positions.append((x[:n], [t - 1 for t in named]))
+    return positions

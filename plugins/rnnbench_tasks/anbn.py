@@ -95,8 +95,10 @@ class AnBn(Task):
         """Score models counted on the training text; "counting" is the best possible."""
         nats = add_one_nats(self.text("train", 0), self.text(split, 0), len(SYMBOLS))
         best = math.log2(self.high - self.low + 1) / (self.low + self.high + 2)
-        found = {f"{name}, add-one": {"bits_per_char": n / math.log(2)} for name, n in nats.items()}
-        return {**found, "counting": {"bits_per_char": best}}
+        scores = {
+            f"{name}, add-one": {"bits_per_char": n / math.log(2)} for name, n in nats.items()
+        }
+        return {**scores, "counting": {"bits_per_char": best}}
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
         """Read a prompt of the letters a and b and line ends."""

@@ -100,11 +100,11 @@ class AnBnCn(Task):
 
     def baselines(self, split: str) -> Figures:
         """Score the mean target of each symbol over training, where each n is as frequent."""
-        known = strings(torch.arange(1, self.train_max + 1))
-        assert known.x_len is not None
-        there = torch.arange(known.x.shape[1]) < known.x_len[:, None]
-        x_NV = one_hot(known.x[there], len(SYMBOLS)).double()
-        mean_VL = (x_NV.T @ known.y[there].double()) / x_NV.sum(0)[:, None]
+        training = strings(torch.arange(1, self.train_max + 1))
+        assert training.x_len is not None
+        there = torch.arange(training.x.shape[1]) < training.x_len[:, None]
+        x_NV = one_hot(training.x[there], len(SYMBOLS)).double()
+        mean_VL = (x_NV.T @ training.y[there].double()) / x_NV.sum(0)[:, None]
         return {"by the last symbol": score(self, split, lambda batch: mean_VL[batch.x])}
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
@@ -114,7 +114,7 @@ class AnBnCn(Task):
             raise ValueError(f"{self.name} reads a, b and c; got {text[:60]!r}")
         x = torch.tensor([[SYMBOLS.index(c) for c in "S" + letters]])
         batch = Batch(x, torch.zeros(*x.shape, len(LEGAL)))
-        return batch, lambda y: " ".join(map(_named, y.view(-1, len(LEGAL))))
+        return batch, lambda y: " ".join(map(_show_legal, y.view(-1, len(LEGAL))))
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
         """Show the first eight strings, with what may come next and what was taken to."""
@@ -123,14 +123,14 @@ class AnBnCn(Task):
         return [
             {
                 "source": "".join(SYMBOLS[i] for i in x[:n].tolist()),
-                "target": " ".join(map(_named, y[:n])),
-                "prediction": " ".join(map(_named, said[:n])),
+                "target": " ".join(map(_show_legal, y[:n])),
+                "prediction": " ".join(map(_show_legal, said[:n])),
             }
             for x, y, said, n in rows
         ]
 
 
-def _named(y_L: Tensor) -> str:
+def _show_legal(y_L: Tensor) -> str:
     """Return the symbols that are taken for legal: "ab"; "-" for none."""
     return "".join(s for s, v in zip(LEGAL, y_L.tolist(), strict=True) if v > _BOUND) or "-"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.spatial import ConvexHull as Hull
+from scipy.spatial import ConvexHull as ScipyHull
 
 from rnnbench.contract import Metric
 from rnnbench_tasks._pointers import Outputs, Pointers
@@ -46,7 +46,7 @@ class ConvexHull(Pointers):
     width: ClassVar[int] = 2
 
     def answers(self, elements: list[np.ndarray]) -> list[list[int]]:
-        hulls = [Hull(points).vertices for points in elements]  # counter-clockwise
+        hulls = [ScipyHull(points).vertices for points in elements]  # counter-clockwise
         return [np.roll(corners, -int(corners.argmin())).tolist() for corners in hulls]
 
     def meter(self, split: str) -> Polygons:

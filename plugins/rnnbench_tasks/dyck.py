@@ -76,18 +76,18 @@ class Dyck(Strings):
 
     def string(self, draw: Callable[[], float], split: str) -> list[int]:
         lengths = self.lengths(split)
-        left = lengths[int(draw() * len(lengths))]
-        found = [0]
+        remaining = lengths[int(draw() * len(lengths))]
+        tokens = [0]
         stack: list[int] = []
-        while left:
-            left -= 1
-            deeper = self._ways(left, len(stack) + 1)
-            if draw() * (deeper + self._ways(left, len(stack) - 1)) < deeper:
+        while remaining:
+            remaining -= 1
+            deeper = self._ways(remaining, len(stack) + 1)
+            if draw() * (deeper + self._ways(remaining, len(stack) - 1)) < deeper:
                 stack.append(1 + int(draw() * self.types))
-                found.append(stack[-1])
+                tokens.append(stack[-1])
             else:
-                found.append(stack.pop() + self.types)
-        return [*found, 0]
+                tokens.append(stack.pop() + self.types)
+        return [*tokens, 0]
 
     def _ways(self, left: int, open_: int) -> int:
         """Return how many ways lead from `open_` open brackets to none in `left` steps, types

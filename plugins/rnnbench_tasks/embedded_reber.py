@@ -34,13 +34,13 @@ def grammar() -> Automaton:
     for letter in "TP":
         first = len(moves)
         moves[1][letter] = first
-        moves += [{s: first + to for s, to in found.items()} for found in REBER]
+        moves += [{s: first + to for s, to in next_states.items()} for next_states in REBER]
         ends.append((len(moves), letter))
         moves.append({})
     for place, letter in ends:
         moves[place] = {letter: len(moves)}
     moves += [{"E": len(moves) + 1}, {}]
-    tokens = [{SYMBOLS.index(s): to for s, to in found.items()} for found in moves]
+    tokens = [{SYMBOLS.index(s): to for s, to in next_states.items()} for next_states in moves]
     return Automaton(tokens, len(SYMBOLS))
 
 

@@ -130,9 +130,9 @@ class G2P(Task):
                 for letter, phoneme in zip(word, phonemes, strict=True):
                     counts[letter][phoneme] += 1
         best = {
-            letter: min(found.items(), key=lambda c: (-c[1], c[0]))[0]
-            for letter, found in counts.items()
-            if found
+            letter: min(sounds.items(), key=lambda c: (-c[1], c[0]))[0]
+            for letter, sounds in counts.items()
+            if sounds
         }
         meter = self.meter(split)
         for word, _ in self._pairs(split):

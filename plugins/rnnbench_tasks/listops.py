@@ -141,14 +141,15 @@ class ListOps(Task):
         sizes = {"test": self.test_items, "valid": self.valid_items, "train": self.train_items}
         # random.Random, because Python promises that random() gives this sequence for ever.
         draw = random.Random(_SEED).random
-        seen: dict[tuple[int, ...], Expression] = {}
-        tries, wanted = 0, sum(sizes.values())
-        while len(seen) < wanted:
+        expressions: dict[tuple[int, ...], Expression] = {}
+        tries, needed = 0, sum(sizes.values())
+        while len(expressions) < needed:
             tries += 1
-            if tries > 1000 * wanted:
+            if tries > 1000 * needed:
                 raise SpecError(
-                    f"listops: {tries - 1} draws gave {len(seen)} different lists, and {wanted} "
-                    "are asked for.\n  Widen min_length to max_length, or ask for fewer items."
+                    f"listops: {tries - 1} draws gave {len(expressions)} different lists, and "
+                    f"{needed} are asked for.\n  Widen min_length to max_length, or ask for fewer "
+                    "items."
                 )
             tokens: list[int] = []
             try:
@@ -156,8 +157,8 @@ class ListOps(Task):
             except _TooLongError:
                 continue
             if len(tokens) >= self.min_length:
-                seen.setdefault(tuple(tokens), Expression(tuple(tokens), value))
-        items, splits = iter(seen.values()), {}
+                expressions.setdefault(tuple(tokens), Expression(tuple(tokens), value))
+        items, splits = iter(expressions.values()), {}
         for name, size in sizes.items():
             splits[name] = [next(items) for _ in range(size)]
         return splits
@@ -189,7 +190,7 @@ def parents(tokens: Sequence[int]) -> list[int]:
     Raises:
         ValueError: the tokens are not one list with arguments in every list.
     """
-    found = [-1] * len(tokens)
+    parent_T = [-1] * len(tokens)
     open_lists: list[list[int]] = []
     for place, token in enumerate(tokens):
         if place and not open_lists:
@@ -202,9 +203,9 @@ def parents(tokens: Sequence[int]) -> list[int]:
             if len(children) < 2:
                 raise ValueError(f"word {place + 1}, ']', closes a list without arguments")
             for child in children:
-                found[child] = place
+                parent_T[child] = place
         if open_lists:
             open_lists[-1].append(place)
     if open_lists or not tokens or tokens[-1] != _CLOSE:
         raise ValueError("the words are no list: each [MAX, [MIN, [MED, [SM needs its ]")
-    return found
+    return parent_T

@@ -60,15 +60,15 @@ class TSP(Pointers):
     points_max: int = setting(5, "most cities of an item", unit="cities", low=3, high=10)
 
     def answers(self, elements: list[np.ndarray]) -> list[list[int]]:
-        found: list[list[int]] = [[] for _ in elements]
+        tour_of: list[list[int]] = [[] for _ in elements]
         for n in {len(cities) for cities in elements}:
             places = [i for i, cities in enumerate(elements) if len(cities) == n]
             for begin in range(0, len(places), _AT_ONCE):
                 chosen = places[begin : begin + _AT_ONCE]
                 tours = shortest_tours(np.stack([elements[i] for i in chosen]))
                 for i, tour in zip(chosen, tours.tolist(), strict=True):
-                    found[i] = tour
-        return found
+                    tour_of[i] = tour
+        return tour_of
 
     def meter(self, split: str) -> Meter:
         return Tours()
@@ -86,11 +86,11 @@ class Tours(Outputs):
         self.ratios = self.lengths = 0.0
 
     def add(self, elements: np.ndarray, answer: list[int], guess: list[int]) -> None:
-        found = tour_length(elements, mended(guess, len(elements)))
+        length = tour_length(elements, mended(guess, len(elements)))
         self.count += 1
         self.valid += sorted(guess) == list(range(len(elements)))
-        self.lengths += found
-        self.ratios += found / tour_length(elements, answer)
+        self.lengths += length
+        self.ratios += length / tour_length(elements, answer)
 
     def compute(self) -> dict[str, float]:
         if not self.count:
@@ -113,11 +113,11 @@ def tour_length(cities_N2: np.ndarray, tour: Sequence[int]) -> float:
 
 def nearest_first(cities_N2: np.ndarray) -> list[int]:
     """Return the tour that goes from the first city always to the nearest one that is left."""
-    tour, left = [0], set(range(1, len(cities_N2)))
-    while left:
+    tour, unvisited = [0], set(range(1, len(cities_N2)))
+    while unvisited:
         here = cities_N2[tour[-1]]
-        tour.append(min(left, key=lambda c: float(np.linalg.norm(cities_N2[c] - here))))
-        left.remove(tour[-1])
+        tour.append(min(unvisited, key=lambda c: float(np.linalg.norm(cities_N2[c] - here))))
+        unvisited.remove(tour[-1])
     return tour
 
 

@@ -97,8 +97,8 @@ class WordOrdering(Task):
         if not tokens.numel():
             raise ValueError(f"{self.name} orders words, and was given none")
         empty = torch.zeros(1, self.target.longest or 1, dtype=torch.long)
-        said = Translation(self._subwords.decode, Subwords.STOP).text
-        return Batch(counts(tokens, self.vocabulary), empty), lambda y: said(y.tolist())
+        detokenise = Translation(self._subwords.decode, Subwords.STOP).text
+        return Batch(counts(tokens, self.vocabulary), empty), lambda y: detokenise(y.tolist())
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
         """Show the first eight strings as they are and as they were put out."""
@@ -137,8 +137,8 @@ class Bags(Data):
 
     def batch(self, key: np.ndarray, rng: torch.Generator | None) -> Batch:
         """Return x (B, V) counts, y (B, S) tokens."""
-        found = self.strings.batch(key, rng)
-        return Batch(counts(found.y, self.classes), found.y, y_len=found.y_len)
+        pairs = self.strings.batch(key, rng)
+        return Batch(counts(pairs.y, self.classes), pairs.y, y_len=pairs.y_len)
 
 
 def counts(tokens_BS: Tensor, classes: int) -> Tensor:

@@ -140,7 +140,7 @@ class Forecasts(Meter):
             )
         n, sum_y, _, sum_yy, _, _ = self.moments_6PV.sum((1, 2)).tolist()
         spread = sum_yy - sum_y**2 / n
-        found = {
+        values = {
             "mse": self.totals["squares"] / count,
             "mae": self.totals["absolutes"] / count,
             "mase": self.totals["scaled"] / count,
@@ -149,7 +149,7 @@ class Forecasts(Meter):
             "corr": self._correlation(self.moments_6PV),
         }
         extra = ("crps", *(f"coverage_{percent}" for percent in INTERVALS))
-        return found | {name: self.totals[name] / count for name in extra if name in self.totals}
+        return values | {name: self.totals[name] / count for name in extra if name in self.totals}
 
     def items(self, metric: str) -> ItemScores | None:
         """Return the errors of several series; windows of one series overlap, so they are no
@@ -166,10 +166,14 @@ class Forecasts(Meter):
     def _correlation(moments_6PV: Tensor) -> float:
         n, y, f, yy, ff, yf = moments_6PV.flatten(1)
         n = n.clamp(min=1)
-        var_y, var_f, both = yy / n - (y / n) ** 2, ff / n - (f / n) ** 2, yf / n - y * f / n**2
+        var_y, var_f, covariance = (
+            yy / n - (y / n) ** 2,
+            ff / n - (f / n) ** 2,
+            yf / n - y * f / n**2,
+        )
         varies = var_y > 1e-12 * yy / n  # less is what rounding leaves of a constant
         moves = varies & (var_f > 1e-12 * ff / n)
         if not varies.any():
             return 0.0
-        r = torch.where(moves, both / (var_y * var_f).clamp(min=1e-300).sqrt(), 0.0)
+        r = torch.where(moves, covariance / (var_y * var_f).clamp(min=1e-300).sqrt(), 0.0)
         return float(r[varies].mean())

@@ -31,12 +31,12 @@ def broken_plugins() -> tuple[BrokenPlugin, ...]:
     if not others:
         return broken
     path = Path(platformdirs.user_cache_dir("rnnbench")) / "probes.json"
-    known = _read(path)
-    answers = {_key(e): known[_key(e)] if _key(e) in known else _probe(e) for e in others}
-    if answers.keys() - known.keys():
+    remembered = _read(path)
+    answers = {_key(e): remembered[_key(e)] if _key(e) in remembered else _probe(e) for e in others}
+    if answers.keys() - remembered.keys():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, json.dumps(known | answers, indent=1))
+            replace_file(path, json.dumps(remembered | answers, indent=1))
         except OSError as error:
             print(f"rnnbench: not remembered which plugins import: {error}", file=sys.stderr)
     failed = [
@@ -55,10 +55,10 @@ def _key(entry: Entry) -> str:
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        answers = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}  # never asked, or damaged: ask again
-    return found if isinstance(found, dict) else {}
+    return answers if isinstance(answers, dict) else {}
 
 
 def _probe(entry: Entry) -> str:

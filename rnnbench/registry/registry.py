@@ -11,7 +11,7 @@ import dataclasses
 import difflib
 import functools
 import importlib
-import importlib.metadata as metadata
+import importlib.metadata
 import os
 import typing
 from typing import Any
@@ -29,20 +29,20 @@ def discover() -> tuple[dict[str, dict[str, Entry]], tuple[BrokenPlugin, ...]]:
     distributions to leave out; `RNNBENCH_ALLOW_PLUGINS`, where set, the only distributions
     besides rnnbench to take in.
     """
-    disabled, allowed = _names("RNNBENCH_DISABLE_PLUGINS"), _names("RNNBENCH_ALLOW_PLUGINS")
-    found: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
+    disabled, allowed = _names_in("RNNBENCH_DISABLE_PLUGINS"), _names_in("RNNBENCH_ALLOW_PLUGINS")
+    plugins: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
     broken: list[BrokenPlugin] = []
-    seen: set[str] = set()
-    for dist in metadata.distributions():
+    names: set[str] = set()
+    for dist in importlib.metadata.distributions():
         name = "?"
         try:
             text = dist.read_text("entry_points.txt")
             if not text or "rnnbench." not in text:
                 continue
             name, version = dist.metadata["Name"], dist.version
-            if name.lower() in seen:  # the first one on the path is the one that imports
+            if name.lower() in names:  # the first one on the path is the one that imports
                 continue
-            seen.add(name.lower())
+            names.add(name.lower())
             points = [p for p in dist.entry_points if p.group.startswith("rnnbench.")]
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
@@ -60,21 +60,21 @@ def discover() -> tuple[dict[str, dict[str, Entry]], tuple[BrokenPlugin, ...]]:
                 broken.append(BrokenPlugin(kind, point.name, name, reason))
                 continue
             entry = Entry(kind, point.name, point.value, name, version)
-            rival = found[kind].get(entry.name)
+            rival = plugins[kind].get(entry.name)
             if rival is None:
-                found[kind][entry.name] = entry
+                plugins[kind][entry.name] = entry
                 continue
             # rnnbench's own plugin wins a clash, else the first in alphabetical order.
             first, second = sorted(
                 (rival, entry), key=lambda e: (e.distribution != "rnnbench", e.distribution)
             )
-            found[kind][entry.name] = first
+            plugins[kind][entry.name] = first
             reason = f"the name is taken by {first.distribution}; rename its entry point"
             broken.append(BrokenPlugin(kind, entry.name, second.distribution, reason))
-    return {k: dict(sorted(v.items())) for k, v in found.items()}, tuple(broken)
+    return {k: dict(sorted(v.items())) for k, v in plugins.items()}, tuple(broken)
 
 
-def _names(variable: str) -> set[str]:
+def _names_in(variable: str) -> set[str]:
     return {n.strip().lower() for n in os.environ.get(variable, "").split(",") if n.strip()}
 
 
@@ -149,8 +149,8 @@ def schema(kind: str, name: str) -> Schema:
     from rnnbench.registry.schema_from_source import read_source
 
     item = entry(kind, name)
-    found = read_source(item)
-    return read_class(kind, name, load(kind, name)) if found is None else found
+    from_source = read_source(item)
+    return read_class(kind, name, load(kind, name)) if from_source is None else from_source
 
 
 def read_class(kind: str, name: str, cls: Any) -> Schema:

@@ -80,7 +80,7 @@ def check_name(name: str) -> None:
     if not all(PART.fullmatch(part) for part in parts) or len(name) > LONGEST:
         raise ScaffoldError(
             f"{name!r} is no name for a plugin: words of a-z and 0-9 that begin with a letter, "
-            f"joined by '-', at most {LONGEST} characters{_suggested(name)}"
+            f"joined by '-', at most {LONGEST} characters{_suggest(name)}"
         )
     for word, following in itertools.pairwise(parts):
         if len(word) == 1 and not re.match("[a-z]{2}", following):
@@ -103,9 +103,9 @@ def check_name(name: str) -> None:
                 f"{name!r} is taken: {kind[:-1]} {name} of {item.distribution} {item.version}\n"
                 f"  See: rnnbench describe {name}"
             )
-    taken = next((b.distribution for b in broken if b.name == name), None)
-    if taken is not None:
-        raise ScaffoldError(f"{name!r} is taken by {taken}, whose plugin is broken")
+    owner = next((b.distribution for b in broken if b.name == name), None)
+    if owner is not None:
+        raise ScaffoldError(f"{name!r} is taken by {owner}, whose plugin is broken")
     if importlib.util.find_spec(module_name(name)) is not None:
         raise ScaffoldError(f"{name!r} is taken: there is a module {module_name(name)} already")
 
@@ -168,7 +168,7 @@ def _check_shadowing(name: str, text: str) -> None:
             )
 
 
-def _suggested(name: str) -> str:
+def _suggest(name: str) -> str:
     """Return "; did you mean 'my-cell'?" where a small change would do, else ""."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
     words = re.sub(r"[^a-z0-9]+", "-", words)

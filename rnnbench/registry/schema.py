@@ -84,9 +84,9 @@ class Schema:
     @property
     def source(self) -> str:
         """Return the paper, from the docstring's `Source:` paragraph."""
-        _, found, rest = self.doc.partition("Source:")
-        paragraph = rest.split("\n\n")[0]
-        return " ".join(paragraph.split()) if found else ""
+        _, mark, text = self.doc.partition("Source:")
+        paragraph = text.split("\n\n")[0]
+        return " ".join(paragraph.split()) if mark else ""
 
 
 @dataclass(frozen=True)

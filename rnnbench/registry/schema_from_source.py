@@ -52,12 +52,12 @@ def read_source(item: Entry) -> Schema | None:
 def module_file(module: str) -> Path:
     """Return where a module's source lies; nothing is imported, not even its package."""
     top, *rest = module.split(".")
-    found = importlib.util.find_spec(top)
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec(top)
+    if spec is None or spec.origin is None:
         raise _NotPlain
     if not rest:
-        return Path(found.origin)
-    for root in found.submodule_search_locations or ():
+        return Path(spec.origin)
+    for root in spec.submodule_search_locations or ():
         path = Path(root, *rest)
         for file in (path.with_suffix(".py"), path / "__init__.py"):
             if file.is_file():
@@ -157,12 +157,12 @@ def _field(name: str, annotation: str, value: ast.expr | None) -> FieldSchema:
     if not isinstance(value.func, ast.Name) or value.func.id != "setting":
         raise _NotPlain
     names = ("default", "help")
-    given = dict(zip(names, (_literal(a) for a in value.args), strict=False))
+    arguments = dict(zip(names, (_literal(a) for a in value.args), strict=False))
     for keyword in value.keywords:
         if keyword.arg is None:
             raise _NotPlain
-        given[keyword.arg] = _literal(keyword.value)
-    return FieldSchema(name, kind, given.pop("default", dataclasses.MISSING), **given)
+        arguments[keyword.arg] = _literal(keyword.value)
+    return FieldSchema(name, kind, arguments.pop("default", dataclasses.MISSING), **arguments)
 
 
 def _literal(value: ast.expr | None) -> Any:

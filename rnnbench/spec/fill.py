@@ -57,9 +57,9 @@ def fill(
                 value = float(value)
             config[name] = tuple(value) if isinstance(value, list) else value
         except OmegaConfBaseException as error:
-            wanted = FieldSchema(name, _hint(cls, name), None).type_name
+            type_name = FieldSchema(name, _hint(cls, name), None).type_name
             raise SpecError(
-                f"{place}{section}.{name}={value!r}: {owner} takes {wanted}"
+                f"{place}{section}.{name}={value!r}: {owner} takes {type_name}"
                 f"{did_you_mean(str(value), _choices(cls, name))}"
             ) from error
         problem = out_of_range(fields[name], value)

@@ -52,10 +52,10 @@ class Budget:
     def as_dict(self) -> dict[str, Any]:
         """Return all fields, but `parameters` only where they are bounded: older runs keep their
         identity."""
-        told = dataclasses.asdict(self)
+        fields = dataclasses.asdict(self)
         if self.parameters is None:
-            del told["parameters"]
-        return told
+            del fields["parameters"]
+        return fields
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,9 @@ class PluginSpec:
     settings: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        taken = {"name", "version"} & {k for k, _ in self.settings}
-        if taken:
-            raise PluginError(f"plugin {self.name}: a setting cannot be called {taken.pop()!r}")
+        reserved = {"name", "version"} & {k for k, _ in self.settings}
+        if reserved:
+            raise PluginError(f"plugin {self.name}: a setting cannot be called {reserved.pop()!r}")
         object.__setattr__(
             self, "settings", tuple(sorted((k, _freeze(v)) for k, v in self.settings))
         )
@@ -105,8 +105,8 @@ class PluginSpec:
 
     @classmethod
     def from_dict(cls, d: dict[str, Any]) -> PluginSpec:
-        rest = {k: v for k, v in d.items() if k not in ("name", "version")}
-        return cls(d["name"], d["version"], tuple(rest.items()))
+        settings = {k: v for k, v in d.items() if k not in ("name", "version")}
+        return cls(d["name"], d["version"], tuple(settings.items()))
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,6 @@ def naive_scores(windows: Windows, meter: Callable[[], Meter]) -> dict[str, dict
         mask = ~batch.y.isnan()
         for name, guess in naive_forecasts(windows, key).items():
             error = torch.where(mask, guess - batch.y, 0.0)
-            seen = Prediction(error.square(), mask, guess, guess)
-            meters.setdefault(name, meter()).update(batch, seen)
+            prediction = Prediction(error.square(), mask, guess, guess)
+            meters.setdefault(name, meter()).update(batch, prediction)
     return {name: m.compute() for name, m in meters.items()}

@@ -109,10 +109,10 @@ def find_step(table: Table, name: str, place: str = "line") -> TimeStep:
     Raises:
         DataError: two rows of a series have the same time, or no series has two rows.
     """
-    rows = _by_series(table)
+    rows = _group_by_series(table)
     _refuse_repeats(table, rows, name, place)
     if isinstance(table.times[0], datetime):
-        months = _monthly(table.times)
+        months = _whole_months(table.times)
         if months is not None:
             apart = Counter(
                 b - a
@@ -145,7 +145,7 @@ def spaced(table: Table, step: TimeStep, name: str, place: str = "line") -> Spac
             after the first, or the gaps are far larger than the data.
     """
     blocks, times, ends, gaps = [], [], [], 0
-    by_series = _by_series(table)
+    by_series = _group_by_series(table)
     if step.unit != "row":
         _refuse_repeats(table, by_series, name, place)
     for series, at in by_series.items():
@@ -160,9 +160,9 @@ def spaced(table: Table, step: TimeStep, name: str, place: str = "line") -> Spac
         for i, at_step in zip(at, places, strict=True):
             if abs(at_step - round(at_step)) > 1e-6:
                 raise DataError(
-                    f"{name}, {place} {table.lines[i]}: {_said(table.times[i])} is not a whole "
-                    f"number of steps of {step} after {_said(first)}{whose}. Resample the data, or "
-                    "set task.steps=rows to count each row as a step"
+                    f"{name}, {place} {table.lines[i]}: {_show_time(table.times[i])} is not a "
+                    f"whole number of steps of {step} after {_show_time(first)}{whose}. Resample "
+                    "the data, or set task.steps=rows to count each row as a step"
                 )
         rows = round(places[-1]) + 1
         if rows > MOST_FILLED * len(at) + 1000:
@@ -187,9 +187,9 @@ def _refuse_repeats(
         for i, j in itertools.pairwise(at):
             if table.times[i] == table.times[j]:
                 raise DataError(
-                    f"{name}, {place} {table.lines[j]}: its time, {_said(table.times[j])}, is that "
-                    f"of {place} {table.lines[i]}{whose} too. Drop one of them, or name the column "
-                    "that tells series apart (task.series_column)"
+                    f"{name}, {place} {table.lines[j]}: its time, {_show_time(table.times[j])}, is "
+                    f"that of {place} {table.lines[i]}{whose} too. Drop one of them, or name the "
+                    "column that tells series apart (task.series_column)"
                 )
 
 
@@ -204,7 +204,7 @@ def cut_points(valid: str, test: str, time_format: str = "") -> Callable[[Spaced
     Raises:
         ValueError: they are neither.
     """
-    shares = [_share(valid), _share(test)]
+    shares = [_read_share(valid), _read_share(test)]
     if None in shares:
         if shares != [None, None]:
             raise ValueError(
@@ -224,7 +224,7 @@ def cut_points(valid: str, test: str, time_format: str = "") -> Callable[[Spaced
     return cut
 
 
-def _share(text: str) -> float | None:
+def _read_share(text: str) -> float | None:
     try:
         return value if 0 < (value := float(text)) < 1 else None
     except ValueError:
@@ -241,23 +241,23 @@ def _cut_at_times(rows: Spaced, name: str, valid: str, test: str, time_format: s
             raise ValueError("validation must begin before the test")
     except ValueError as error:
         raise DataError(f"valid={valid}, test={test}: {error}") from error
-    found, begin = [], 0
+    ends, begin = [], 0
     for end in rows.ends_P.tolist():
         of_series = rows.times[begin:end]
         cuts = [begin + bisect.bisect_left(of_series, at) for at in (first, second)]
-        found.append([*cuts, end])
+        ends.append([*cuts, end])
         begin = end
-    return np.array(found)
+    return np.array(ends)
 
 
-def _by_series(table: Table) -> dict[str, list[int]]:
+def _group_by_series(table: Table) -> dict[str, list[int]]:
     """Return the rows of each series in order of time; rows of the same time keep their order."""
-    found: dict[str, list[int]] = {}
+    rows_by_series: dict[str, list[int]] = {}
     for i, series in enumerate(table.series):
-        found.setdefault(series, []).append(i)
-    for rows in found.values():
+        rows_by_series.setdefault(series, []).append(i)
+    for rows in rows_by_series.values():
         rows.sort(key=lambda i: table.times[i])
-    return found
+    return rows_by_series
 
 
 def _commonest(apart: Counter) -> float:
@@ -266,7 +266,7 @@ def _commonest(apart: Counter) -> float:
     return min(value for value, count in apart.items() if count == most)
 
 
-def _monthly(times: Sequence[datetime]) -> list[int] | None:
+def _whole_months(times: Sequence[datetime]) -> list[int] | None:
     """Return months since year 0 if all times are the same moment of a month, or all its last
     day."""
     moments = {(t.day, t.time()) for t in times}
@@ -280,5 +280,5 @@ def _midnight(time: datetime) -> datetime:
     return datetime(time.year, time.month, time.day)
 
 
-def _said(time: datetime | float) -> str:
+def _show_time(time: datetime | float) -> str:
     return str(time) if isinstance(time, datetime) else f"{time:g}"

@@ -101,8 +101,8 @@ class Series:
         filled_ND = carry_forward(self.scaled_ND, self.begin_P[of_N])
         known_NK = np.empty((len(values_ND), 0)) if known_NK is None else known_NK
         self.inputs_NI = np.concatenate([filled_ND, known_NK], 1, dtype=np.float32)
-        whole = self.target == tuple(range(values_ND.shape[1]))
-        self.target_NV = self.scaled_ND if whole else self.scaled_ND[:, self.target]
+        all_targets = self.target == tuple(range(values_ND.shape[1]))
+        self.target_NV = self.scaled_ND if all_targets else self.scaled_ND[:, self.target]
         self.naive_PV = self._naive_errors(0)
         self.naive_at_test_PV = self._naive_errors(1) if insample == "before" else self.naive_PV
 
@@ -139,7 +139,7 @@ class Series:
 
     def _naive_errors(self, part: int) -> np.ndarray:
         """Return errors (P, V) of the seasonal naive forecast up to the end of a part."""
-        found = []
+        errors = []
         for name, begin, ends in self._parts():
             z_RV = self.target_NV[begin : ends[part]].astype(np.float64)
             error_RV = np.abs(z_RV[self.season :] - z_RV[: -self.season])
@@ -149,8 +149,8 @@ class Series:
                     f"{name}{self.columns[self.target[int(unpaired.argmax())]]} has no two values "
                     f"a season of {self.season} apart in the training part, so MASE has no scale"
                 )
-            found.append(np.nanmean(error_RV, 0))
-        return np.stack(found)
+            errors.append(np.nanmean(error_RV, 0))
+        return np.stack(errors)
 
     @property
     def width(self) -> int:
@@ -280,12 +280,12 @@ class Windows(Data):
         missing."""
         s, ahead = self.series, list(self.series.ahead)
         scaled = s.scaled_ND.shape[1]
-        x_BTI = _cut(s.inputs_NI, key - self.context, self.context)
-        y_BSV = _cut(s.target_NV, key, self.horizon)
+        x_BTI = _copy_windows(s.inputs_NI, key - self.context, self.context)
+        y_BSV = _copy_windows(s.target_NV, key, self.horizon)
         last_BD = x_BTI[:, -1, :scaled].copy()
         if ahead:
             # At most `horizon` rows beyond the context are new; a window is small, so all are cut.
-            later_BTA = _cut(s.inputs_NI, key - self.context + self.horizon, self.context)
+            later_BTA = _copy_windows(s.inputs_NI, key - self.context + self.horizon, self.context)
             x_BTI = np.concatenate([x_BTI, later_BTA[:, :, ahead]], 2)
         if self.centre == "last":
             x_BTI[:, :, :scaled] -= last_BD[:, None]
@@ -302,8 +302,8 @@ class Windows(Data):
         at = list(s.target)
         level_BV = self.level(key).astype(np.float64)
         mean_BV, std_BV = s.mean_PD[of_B][:, at], s.std_PD[of_B][:, at]
-        found = (mean_BV, std_BV, level_BV, self.naive_PV[of_B], of_B)
-        return Unit(*(torch.from_numpy(np.ascontiguousarray(a)) for a in found))
+        parts = (mean_BV, std_BV, level_BV, self.naive_PV[of_B], of_B)
+        return Unit(*(torch.from_numpy(np.ascontiguousarray(a)) for a in parts))
 
     def level(self, key: np.ndarray) -> np.ndarray:
         """Return (B, V): the z-scores that stand at 0 in the windows at some times."""
@@ -311,6 +311,6 @@ class Windows(Data):
         return last_BV if self.centre == "last" else np.zeros_like(last_BV)
 
 
-def _cut(rows_NI: np.ndarray, first_B: np.ndarray, steps: int) -> np.ndarray:
+def _copy_windows(rows_NI: np.ndarray, first_B: np.ndarray, steps: int) -> np.ndarray:
     """Copy `steps` rows from each first one on: (B, steps, I)."""
     return sliding_window_view(rows_NI, steps, 0)[first_B].swapaxes(1, 2).copy()

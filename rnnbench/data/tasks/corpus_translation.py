@@ -79,7 +79,9 @@ class TextTranslation(TranslationTask):
 
     @property
     def source(self) -> Port:
-        return Port(classes=len(self.tokeniser("source")), vocabulary=self._shared("source"))
+        return Port(
+            classes=len(self.tokeniser("source")), vocabulary=self._shares_vocabulary("source")
+        )
 
     @property
     def target(self) -> Port:
@@ -88,7 +90,7 @@ class TextTranslation(TranslationTask):
             start=Subwords.START,
             stop=STOP,
             longest=self._prepared["longest"],
-            vocabulary=self._shared("target"),
+            vocabulary=self._shares_vocabulary("target"),
         )
 
     def tokeniser(self, side: Literal["source", "target"]) -> Tokeniser:
@@ -117,7 +119,7 @@ class TextTranslation(TranslationTask):
     def commonest(self) -> str:
         return self._prepared["commonest"]
 
-    def _shared(self, side: str) -> str:
+    def _shares_vocabulary(self, side: str) -> str:
         """Tell whether both sides share a vocabulary; words are learnt on each side."""
         return f"{side} words" if self.tokens in ("words", "moses") else self.tokens
 
@@ -127,19 +129,19 @@ class TextTranslation(TranslationTask):
         which is which."""
         sides = self.data(split, 0)
         assert isinstance(sides, Pairs)
-        known: dict[tuple[bytes, bytes], list[str]] = {}
+        texts_by_pair: dict[tuple[bytes, bytes], list[str]] = {}
         x, y = (_rows(*side) for side in (sides.x, sides.y))
         for pair, (_, text) in zip(zip(x, y, strict=True), self.texts(split), strict=True):
-            known.setdefault(pair, []).append(text)
-        seen: Counter[tuple[bytes, bytes]] = Counter()
+            texts_by_pair.setdefault(pair, []).append(text)
+        times_met: Counter[tuple[bytes, bytes]] = Counter()
 
         def reference(x: list[int], y: list[int]) -> str:
             pair = (np.array(x, np.uint16).tobytes(), np.array(y, np.uint16).tobytes())
-            if pair not in known:
+            if pair not in texts_by_pair:
                 raise ValueError(f"{self.name}: a pair that is not in {split} has no reference")
-            texts = known[pair]
-            seen[pair] += 1
-            return texts[(seen[pair] - 1) % len(texts)]
+            texts = texts_by_pair[pair]
+            times_met[pair] += 1
+            return texts[(times_met[pair] - 1) % len(texts)]
 
         return reference
 

@@ -132,9 +132,9 @@ class LabelledText(Task):
         return self.vocabulary.words if side == "source" else None
 
     def data(self, split: str, seed: int) -> Data:
-        made = self._prepared
-        x = (made[f"{split}_x"], made[f"{split}_x_at"])
-        return Answered(x, self.answers(split), made.get(f"{split}_parents"))
+        prepared = self._prepared
+        x = (prepared[f"{split}_x"], prepared[f"{split}_x_at"])
+        return Answered(x, self.answers(split), prepared.get(f"{split}_parents"))
 
     def answers(self, split: str) -> Tensor:
         """Return (N,) classes, or (N, 1) values."""
@@ -160,19 +160,19 @@ class LabelledText(Task):
 
     def encode(self, words: Sequence[str | None]) -> list[int]:
         """Return tokens of some words; what has no word is token 2, which no text has."""
-        known = " ".join(w if w is not None else "" for w in words if w)
-        found = iter(self.vocabulary.encode(known.lower() if self.lowercase else known))
-        return [Subwords.START if w is None else next(found) for w in words]
+        text = " ".join(w if w is not None else "" for w in words if w)
+        tokens = iter(self.vocabulary.encode(text.lower() if self.lowercase else text))
+        return [Subwords.START if w is None else next(tokens) for w in words]
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
         """Show the first eight texts with what is said of them."""
         return [
-            {"source": self.vocabulary.decode(x), "target": self._said(y),
-             "prediction": self._said(o)}
+            {"source": self.vocabulary.decode(x), "target": self._show_answer(y),
+             "prediction": self._show_answer(o)}
             for x, y, o in zip(batch.x[:8].tolist(), batch.y, prediction.out, strict=False)
         ]  # fmt: skip
 
-    def _said(self, answer: Tensor) -> str:
+    def _show_answer(self, answer: Tensor) -> str:
         if not self.labels:
             return f"{float(answer):.2f}"
         return self.labels[int(answer.argmax() if answer.dim() else answer)]
@@ -192,12 +192,12 @@ class LabelledText(Task):
         every = (item for items in corpus.values() for item in items)
         texts = ([w for w in item.words if w is not None] for item in every)
         symbols = commonest(texts, min_count=self.min_count)
-        known = {w: i for i, w in enumerate(symbols, start=len(Symbols((), list, "".join)))}
+        token_of = {w: i for i, w in enumerate(symbols, start=len(Symbols((), list, "".join)))}
         content: dict[str, Any] = {"words": symbols}
         for split, items in corpus.items():
             tokens = (
                 [
-                    Subwords.START if w is None else known.get(w, Subwords.UNKNOWN)
+                    Subwords.START if w is None else token_of.get(w, Subwords.UNKNOWN)
                     for w in item.words
                 ]
                 for item in items

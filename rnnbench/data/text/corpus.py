@@ -104,13 +104,13 @@ def make_corpus(recipe: TokenRecipe, *folders: Path) -> dict[str, Any]:
             raise DataError(f"{text.path} is empty: there is no {split} text in it")
     if recipe.unit == "subword":
         model = _learn(by_split["train"], recipe)
-        made = {s: _subword_tokens(t, Subwords(model)) for s, t in by_split.items()}
+        tokens = {s: _subword_tokens(t, Subwords(model)) for s, t in by_split.items()}
         extra: dict[str, Any] = {"model": np.frombuffer(model, np.uint8)}
     else:
         vocabulary = _vocabulary(by_split["train"], recipe)
-        made = {s: _tokens(t, vocabulary) for s, t in by_split.items()}
+        tokens = {s: _tokens(t, vocabulary) for s, t in by_split.items()}
         extra = {"symbols": list(vocabulary.symbols), "unknown": vocabulary.unknown}
-    return {"characters": characters, **extra, **made}
+    return {"characters": characters, **extra, **tokens}
 
 
 def _codes(text: str) -> np.ndarray:
@@ -148,18 +148,18 @@ def _tokens(text: Text, vocabulary: Vocabulary) -> Streamed:
 
 def _learn(text: Text, recipe: TokenRecipe) -> bytes:
     def lines() -> Iterator[str]:
-        seen = 0
+        length = 0
         for block in text.blocks():
             for line in block.split("\n"):
-                yield from _pieces(line)
-            seen += len(block)
-            if seen >= LEARNT_ON:
+                yield from _split_long(line)
+            length += len(block)
+            if length >= LEARNT_ON:
                 return
 
     return Subwords.train(lines(), recipe.size, recipe.algorithm).model
 
 
-def _pieces(line: str) -> Iterator[str]:
+def _split_long(line: str) -> Iterator[str]:
     """Yield a line in pieces that sentencepiece learns on: it passes over lines above 4,192
     bytes."""
     words = line.split()

@@ -53,10 +53,10 @@ def column_pairs(
                     f"column {max(columns)} is asked for: {line[:60]!r}"
                 )
         if len(fields) != expected:
-            said = "it is blank" if not line.strip() else repr(line[:60])
+            shown = "it is blank" if not line.strip() else repr(line[:60])
             raise DataError(
                 f"{path}, line {number:,}: {len(fields)} columns between tabs, and line 1 has "
-                f"{expected}: {said}"
+                f"{expected}: {shown}"
             )
         if number > 1 or not header:
             pairs.append((fields[columns[0] - 1].strip(), fields[columns[1] - 1].strip()))

@@ -55,8 +55,8 @@ class Symbols:
 
     def decode(self, tokens: Iterable[int]) -> str:
         """Return the text of some tokens; padding, start and stop are passed over."""
-        known = (int(t) for t in tokens if t >= FIRST or t == Subwords.UNKNOWN)
-        return self.join([self.symbols[t - FIRST] if t >= FIRST else UNKNOWN for t in known])
+        kept = (int(t) for t in tokens if t >= FIRST or t == Subwords.UNKNOWN)
+        return self.join([self.symbols[t - FIRST] if t >= FIRST else UNKNOWN for t in kept])
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -90,11 +90,11 @@ def moses(language: str) -> tuple[Callable[[str], list[str]], Callable[[list[str
     from sacremoses import MosesDetokenizer, MosesTokenizer  # 0.2 s, and few tasks need it
     from sacremoses.corpus import NonbreakingPrefixes
 
-    known = sorted(set(NonbreakingPrefixes().available_langs.values()))
-    if language not in known:
+    languages = sorted(set(NonbreakingPrefixes().available_langs.values()))
+    if language not in languages:
         raise DataError(
-            f"Moses has no rules for the language {language!r}; it has them for {', '.join(known)}."
-            "\n  Choose one of these, or other tokens than moses."
+            f"Moses has no rules for the language {language!r}; it has them for "
+            f"{', '.join(languages)}.\n  Choose one of these, or other tokens than moses."
         )
     there, back = MosesTokenizer(lang=language), MosesDetokenizer(lang=language)
     return (lambda text: there.tokenize(text, escape=False)), back.detokenize
@@ -123,11 +123,11 @@ def learn(
         return [Subwords.train(together, size, tokens).model] * len(sides)
     if tokens == "characters":
         return [sorted({c for texts in sides for text in texts for c in text})] * len(sides)
-    found = []
+    vocabularies = []
     for texts, language in zip(sides, languages, strict=True):
         split = moses(language)[0] if tokens == "moses" else str.split
-        found.append(commonest(map(split, texts), size - FIRST, min_count))
-    return found
+        vocabularies.append(commonest(map(split, texts), size - FIRST, min_count))
+    return vocabularies
 
 
 def read(tokens: TextTokens, learnt: Any, language: str) -> Tokeniser:
