@@ -63,8 +63,7 @@ class DigitImages(Task):
 
     @property
     def grid(self) -> tuple[int, ...] | None:
-        """Return the extents of the grid that the steps of an image are, where they are read as
-        one."""
+        """Return the extents of the grid that the steps of an image are, if they are one."""
         return (8, 8) if self.source.layout == "grid" else None
 
     def meter(self, split: str) -> Meter:
@@ -86,7 +85,7 @@ class DigitImages(Task):
 
     @cached_property
     def _index(self) -> dict[str, np.ndarray]:
-        """Return the image numbers of each split: a fixed shuffle, each class dealt out in
+        """Return the image numbers of each split: a fixed shuffle, with each class in
         proportion."""
         _, class_N = self._table
         # RandomState, because NumPy promises that its streams never change.

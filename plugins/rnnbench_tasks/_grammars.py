@@ -59,8 +59,10 @@ class Automaton:
 
 
 class LegalStrings(Meter):
-    """Measures "strings", the share of strings at all of whose steps the legal symbols are the most
-    active, and "bits", bits a symbol.
+    """Measures "strings" and "bits".
+
+    "strings" is the share of strings at all of whose steps the legal symbols are the most active;
+    "bits" is in bits a symbol.
 
     A step is right where the most active output is a legal symbol's, above all illegal ones, and
     no illegal symbol's is above a legal one's.

@@ -34,8 +34,10 @@ def strings_of(name: str, *languages: str) -> Source:
 def short_pairs(
     folder: Path, languages: tuple[str, str] = ("en", "de"), second: Path | None = None
 ) -> tuple[dict[str, list[tuple[str, str, str]]], dict[str, str]]:
-    """Return (integration, first, second language) of each split, and the commonest training string
-    of each language, counted before repetitions are dropped.
+    """Return the pairs of each split and the commonest training string of each language.
+
+    A pair is (integration, first, second language); strings are counted before repetitions are
+    dropped.
 
     Args:
         folder: of the first language's source, or of both.
@@ -82,7 +84,7 @@ def fold(text: str) -> str:
 
 
 def _strings(node: Any, key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Return the strings of a nested JSON object, with white space folded, by their paths."""
+    """Yield the strings of a nested JSON object, with white space folded, by their paths."""
     if isinstance(node, dict):
         for name, child in node.items():
             yield from _strings(child, (*key, name))
@@ -95,7 +97,6 @@ def is_short(text: str) -> bool:
 
 
 def _split_of(integration: str) -> str:
-    """Return the split of an integration: the same on every machine, and for every later
-    release."""
+    """Return the split of an integration: the same on every machine and in later releases."""
     tenth = int.from_bytes(hashlib.sha256(integration.encode()).digest()[:4], "big") % 10
     return {0: "test", 1: "valid"}.get(tenth, "train")

@@ -80,8 +80,7 @@ class Pointers(Synthetic):
     def compare(
         self, split: str, rules: dict[str, Callable[[Elements], Sequence[int]]]
     ) -> dict[str, dict[str, float]]:
-        """Measure what rules reach on a split, by the task's own meter: elements -> positions from
-        0."""
+        """Measure rules (elements -> positions from 0) on a split, by the task's own meter."""
         data, meters = self.data(split, 0), {name: self.meter(split) for name in rules}
         for key in data.order(1024, None):
             batch = data.batch(key, None)

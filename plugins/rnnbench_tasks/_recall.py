@@ -18,8 +18,7 @@ BLANK = 0  # the target where nothing is asked for
 
 
 class Recalled(Meter):
-    """Measures "accuracy" of the steps where something is asked for, and "nats", the loss over all
-    steps."""
+    """Measures "accuracy" of the steps that ask for something, and "nats", the loss of all."""
 
     def __init__(self) -> None:
         self.asked = Accuracy()
@@ -38,8 +37,9 @@ class Recalled(Meter):
 
 @dataclass(frozen=True)
 class Recall(Synthetic):
-    """Base of tasks whose target is blank but for some steps. Subclasses write `draw`, the ports,
-    and what a model without memory would be torn between.
+    """Base of tasks whose target is blank but for some steps.
+
+    Subclasses write `draw`, the ports, and what a model without memory would be torn between.
     """
 
     ACCURACY: ClassVar[Metric] = Metric(
@@ -65,8 +65,7 @@ class Recall(Synthetic):
         return Recalled()
 
     def guess(self, batch: Batch, choices: Tensor) -> Tensor:
-        """Return (B, T, V) log-probabilities: blank where nothing is asked for, elsewhere any
-        choice.
+        """Return (B, T, V) log-probabilities: blank where nothing is asked for, else any choice.
 
         Args:
             choices: (V,) or (B, 1, V), True for the classes that are as likely as each other.
@@ -76,8 +75,7 @@ class Recall(Synthetic):
         return (allowed / allowed.sum(-1, keepdim=True)).log()
 
     def memoryless(self, answers: int, split: str) -> Figures:
-        """Score knowing when something is asked for, and guessing then among `answers` classes from
-        1 on.
+        """Score knowing when something is asked for, and then guessing among `answers` classes.
 
         In theory: ln(answers) nats at each asked step and none elsewhere; measured on the split.
         """
@@ -90,8 +88,7 @@ class Recall(Synthetic):
         }
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
-        """Show the first eight sequences with what was asked for and what was said at those
-        steps."""
+        """Show the first eight sequences: what was asked for, and what was said at those steps."""
 
         def text(row: Any) -> str:
             return " ".join(map(str, row.tolist()))

@@ -40,8 +40,10 @@ class Trees(Data):
         return len(self.answers)
 
     def order(self, size: int, rng: torch.Generator | None) -> list[Tensor]:
-        """Return index tensors of up to `size` rows; every row once, the last batch may be
-        smaller."""
+        """Return index tensors of up to `size` rows.
+
+        Every row comes once; the last batch may be smaller.
+        """
         n = len(self)
         index = torch.arange(n) if rng is None else torch.randperm(n, generator=rng)
         return list(index.split(size))

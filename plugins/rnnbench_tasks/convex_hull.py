@@ -105,8 +105,7 @@ def area(corners_N2: np.ndarray) -> float:
 
 
 def is_simple(points: np.ndarray, guess: Sequence[int]) -> bool:
-    """Tell whether there are three corners or more, all there and different, and no two sides
-    cross."""
+    """Tell whether three corners or more are there, all different, and no two sides cross."""
     n = len(guess)
     if n < 3 or len(set(guess)) < n or max(guess) >= len(points):
         return False

@@ -90,8 +90,10 @@ class Dyck(Strings):
         return [*tokens, 0]
 
     def _ways(self, left: int, open_: int) -> int:
-        """Return how many ways lead from `open_` open brackets to none in `left` steps, types
-        apart."""
+        """Return how many ways lead from `open_` open brackets to none in `left` steps.
+
+        Types are not told apart.
+        """
         table = self._table
         return table[left][open_] if 0 <= open_ <= self.depth else 0
 

@@ -213,8 +213,7 @@ def _make(folder: Path, stress: bool, train_words: int) -> dict[str, Any]:
 
 
 def read_dictionary(text: str, stress: bool) -> dict[str, list[str]]:
-    """Return the pronunciations of each word in letters and apostrophes, in the dictionary's
-    order."""
+    """Return the pronunciations of each word of letters and apostrophes, in their order."""
     entries: dict[str, list[str]] = {}
     for line in text.splitlines():
         word, *phonemes = line.partition("#")[0].split()

@@ -103,8 +103,7 @@ class InfluenceBalancing(Task):
         return MeanSquaredError()
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """Score θ = 0, where the system stays at 0; and the target, which a readout's bias would
-        learn.
+        """Score θ = 0, where the system stays at 0, and the target, which a bias would learn.
 
         The task is hard for the linear system that has no such bias, and for nothing else.
         """

@@ -136,8 +136,7 @@ class ListOps(Task):
 
     @cached_property
     def _splits(self) -> dict[str, list[Expression]]:
-        """Draw the splits: test and validation first, so that they do not depend on
-        `train_items`."""
+        """Draw the splits: held-out ones first, so that they do not depend on `train_items`."""
         sizes = {"test": self.test_items, "valid": self.valid_items, "train": self.train_items}
         # random.Random, because Python promises that random() gives this sequence for ever.
         draw = random.Random(_SEED).random

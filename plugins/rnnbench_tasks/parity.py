@@ -62,7 +62,7 @@ class Parity(Classification):
         return Port(classes=2)
 
     def draw(self, rows: int, rng: torch.Generator, split: str = "train") -> Batch:
-        """Draw some items: x (rows, T) with x_len, y (rows,): 1 where the ones are odd in
+        """Draw some items: x (rows, T) with x_len, y (rows,), 1 where the ones are odd in
         number."""
         low, high = self.train_min, self.train_max
         if split == "test":

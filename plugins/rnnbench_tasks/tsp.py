@@ -122,8 +122,9 @@ def nearest_first(cities_N2: np.ndarray) -> list[int]:
 
 
 def shortest_tours(cities_BN2: np.ndarray) -> np.ndarray:
-    """Return (B, N) optimal tours from city 0, in the direction whose second city has the lower
-    number.
+    """Return (B, N) optimal tours from city 0.
+
+    They go in the direction whose second city has the lower number.
 
     With S a set of cities other than 0 and j in S,
     cost(S, j) = min over k in S \\ {j} of cost(S \\ {j}, k) + d(k, j),   cost({j}, j) = d(0, j):

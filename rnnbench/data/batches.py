@@ -35,8 +35,10 @@ class Items(Data):
         return len(self.items.x)
 
     def order(self, size: int, rng: torch.Generator | None) -> list[Tensor]:
-        """Return index tensors of up to `size` items; every item once, the last batch may be
-        smaller."""
+        """Return index tensors of up to `size` items.
+
+        Every item comes once; the last batch may be smaller.
+        """
         n = len(self)
         index = torch.arange(n) if rng is None else torch.randperm(n, generator=rng)
         return list(index.split(size))
@@ -137,8 +139,7 @@ class Pairs(Data):
         return len(self.x[1]) - 1
 
     def order(self, size: int, rng: torch.Generator | None) -> list[np.ndarray]:
-        """Return index arrays of up to `size` pairs; at evaluation from the shortest to the
-        longest."""
+        """Return index arrays of up to `size` pairs; at evaluation the shortest come first."""
         x_len, y_len = np.diff(self.x[1]), np.diff(self.y[1])
         n = len(self)
         if rng is None and self.pool is not None:

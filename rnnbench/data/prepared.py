@@ -50,8 +50,7 @@ def prepare(
     make: Callable[..., Content],
     on_progress: Say | None = None,
 ) -> dict[str, Any]:
-    """Return the prepared form of some sources, which is made at the first call and read
-    afterwards.
+    """Return the prepared form of some sources; it is made at the first call and read later.
 
     Args:
         name: of the task, for messages.

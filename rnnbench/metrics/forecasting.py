@@ -152,8 +152,10 @@ class Forecasts(Meter):
         return values | {name: self.totals[name] / count for name in extra if name in self.totals}
 
     def items(self, metric: str) -> ItemScores | None:
-        """Return the errors of several series; windows of one series overlap, so they are no
-        items."""
+        """Return the errors of several series.
+
+        The windows of one series overlap, so they are no items.
+        """
         sums = {"mse": "squares", "mae": "absolutes", "mase": "scaled", "smape": "shares"}
         name = sums.get(metric, metric)
         if name not in self.of_series:

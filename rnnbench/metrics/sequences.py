@@ -12,8 +12,7 @@ __all__ = ["Chunks", "ErrorRates", "Relatedness", "chunks", "edit_distance"]
 
 
 class ErrorRates(Meter):
-    """Measures "phoneme_error_rate" and "word_error_rate" of decoded sequences with several
-    references.
+    """Measures "phoneme_error_rate" and "word_error_rate" against several references.
 
     A word is wrong where it equals none of its references. Phoneme errors are the fewest
     insertions, deletions and substitutions that lead to a reference: of the references the one
@@ -125,8 +124,10 @@ class Chunks(Meter):
 
 
 def chunks(tags: Sequence[str]) -> set[tuple[int, int, str]]:
-    """Return (first, end, type) of each chunk. An "I-" after another type, or after "O", begins
-    one."""
+    """Return (first, end, type) of each chunk.
+
+    An "I-" after another type, or after "O", begins one.
+    """
     spans, begin, kind = set(), 0, ""
     for i, tag in enumerate([*tags, "O"]):
         prefix, _, here = tag.partition("-")

@@ -24,8 +24,7 @@ MARK = "rnnbench probe: "
 
 
 def broken_plugins() -> tuple[BrokenPlugin, ...]:
-    """Return what is broken: clashes and bad metadata at once, imports of others' plugins by
-    trying."""
+    """Return what is broken: clashes, bad metadata, and others' plugins that do not import."""
     plugins, broken = discover()
     others = [e for of in plugins.values() for e in of.values() if e.distribution != "rnnbench"]
     if not others:

@@ -71,8 +71,7 @@ class Schema:
 
     @property
     def width(self) -> str | None:
-        """Return the field of an architecture that its size follows from; None where it has
-        none."""
+        """Return the field that an architecture's size follows from; None where it has none."""
         declared = [name for name, field in self.fields.items() if field.width]
         return declared[0] if declared else "hidden" if "hidden" in self.fields else None
 

@@ -39,8 +39,7 @@ class _NotPlain(Exception):
 
 
 def read_source(item: Entry) -> Schema | None:
-    """Return the schema of a plugin, or None where its source is not plain enough (or not
-    there)."""
+    """Return the schema of a plugin; None where its source is not plain enough, or not there."""
     module, _, class_name = item.target.partition(":")
     try:
         lineage = _lineage(module, class_name)

@@ -27,8 +27,10 @@ def fill(
     places: Mapping[str, str],
     owner: str | None = None,
 ) -> Any:
-    """Fill a dataclass with checked values: OmegaConf converts types, field metadata bounds
-    them."""
+    """Fill a dataclass with checked values.
+
+    OmegaConf converts types, and the metadata of the fields bounds them.
+    """
     owner = owner or section
     fields = {f.name: f for f in dataclasses.fields(cls)}
     for name in values:

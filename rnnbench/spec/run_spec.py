@@ -50,8 +50,7 @@ class Budget:
     )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all fields, but `parameters` only where they are bounded: older runs keep their
-        identity."""
+        """Return all fields, but `parameters` only if bounded: older runs keep their identity."""
         fields = dataclasses.asdict(self)
         if self.parameters is None:
             del fields["parameters"]
@@ -181,7 +180,7 @@ class RunSpec:
 
     @property
     def config_id(self) -> str:
-        """Return an id that runs share which differ in the seed, or in whether they touch the test
+        """Return an id of the run without its seed and without whether it touches the test
         split."""
         return _hash(dataclasses.replace(self, seed=0, test=True).canonical())
 

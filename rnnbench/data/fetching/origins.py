@@ -73,8 +73,10 @@ def _bring_wheel(source: Source, to: Path, say: Say) -> None:
 
 
 def _bring_https(source: Source, to: Path, say: Say) -> None:
-    """Download the files of a source; an address that ends in "/" is a folder, an archive is
-    unpacked."""
+    """Download the files of a source and unpack an archive.
+
+    An address that ends in "/" is a folder of files.
+    """
     if not source.sha256 and not all(source.files.values()):
         raise PluginError(f"source {source.name}: an address needs a sha256, of it or of each file")
     if source.licence:

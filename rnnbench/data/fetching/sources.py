@@ -135,8 +135,7 @@ def _own_file(path: Path, role: str, stamp: str) -> Source:
 
 
 def data_version(sources: Sequence[Source], task_version: int) -> str:
-    """Return a hash of all that determines a task's data: sources' checksums, and the task's
-    version.
+    """Return a hash of all that a task's data depend on: sources' checksums, the task's version.
 
     Of a user's own file the content counts, and not where it lies.
     """

@@ -70,8 +70,10 @@ def _from_files(source: Source, to: Path, say: Say) -> bool:
 
 
 def _likely_folders(name: str) -> Iterator[Path]:
-    """Yield the folder of this name in each root, then the others, which may hold several
-    sources."""
+    """Yield the folder of this name in each root, then the others.
+
+    One of these may hold several sources.
+    """
     for root in roots().values():
         yield root / name
         if root.is_dir():
@@ -79,8 +81,7 @@ def _likely_folders(name: str) -> Iterator[Path]:
 
 
 def _find_file(folder: Path, name: str, sha256: str) -> Path | None:
-    """Find a file: as it is named, without its folders, or either one gzipped; None if it is not
-    there."""
+    """Find a file as it is named, without its folders, or either gzipped; else None."""
     short = PurePosixPath(name).name
     for path in (folder / name, folder / short):
         try:

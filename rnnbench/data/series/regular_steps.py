@@ -43,8 +43,10 @@ class TimeStep(NamedTuple):
 
     @property
     def season(self) -> int:
-        """Return the steps of what repeats itself: a day for what is shorter than a day, a week for
-        days, a year for weeks or months; else 1."""
+        """Return the steps of what repeats itself, else 1.
+
+        That is a day for what is shorter than a day, a week for days, a year for weeks or months.
+        """
         if self.unit == "month":
             return max(1, round(12 / self.amount))
         if self.unit != "second":
@@ -137,8 +139,9 @@ def find_step(table: Table, name: str, place: str = "line") -> TimeStep:
 
 
 def spaced(table: Table, step: TimeStep, name: str, place: str = "line") -> Spaced:
-    """Return one row a step for each series, in the order of their first rows; gaps become missing
-    values.
+    """Return one row a step for each series, in the order of their first rows.
+
+    Steps that the table has no row for become rows of missing values.
 
     Raises:
         DataError: two rows of a series have the same time, a time is not a whole number of steps
@@ -194,8 +197,9 @@ def _refuse_repeats(
 
 
 def cut_points(valid: str, test: str, time_format: str = "") -> Callable[[Spaced, str], np.ndarray]:
-    """Return a function that cuts each series: it gives (P, 3), the row after each of the three
-    parts.
+    """Return a function that says where each series is cut.
+
+    It gives (P, 3): the row after the training, validation and test part.
 
     Args:
         valid, test: both shares of each series, such as "0.1", or both times at which the parts
@@ -267,8 +271,7 @@ def _commonest(apart: Counter) -> float:
 
 
 def _whole_months(times: Sequence[datetime]) -> list[int] | None:
-    """Return months since year 0 if all times are the same moment of a month, or all its last
-    day."""
+    """Return months since year 0 if all times are the same moment of a month, or its last day."""
     moments = {(t.day, t.time()) for t in times}
     ends = len({t.time() for t in times}) == 1 and all(
         (t + timedelta(days=1)).day == 1 for t in times

@@ -107,7 +107,7 @@ class Series:
         self.naive_at_test_PV = self._naive_errors(1) if insample == "before" else self.naive_PV
 
     def _parts(self) -> list[tuple[str, int, list[int]]]:
-        """Yield what messages call each series, its first row, and the ends of its parts."""
+        """Return what messages call each series, its first row, and the ends of its parts."""
         called = (f"series {name!r}: " if name else "" for name in self.names)
         return list(zip(called, self.begin_P.tolist(), self.ends_P3.tolist(), strict=True))
 
@@ -166,8 +166,9 @@ class Series:
         horizon: int = 0,
         series: int = 0,
     ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-        """Return inputs (1, T, I) of rows that a user gives, and a function that turns forecasts
-        (S, V) into the data's unit.
+        """Return inputs (1, T, I) of a user's rows, and what turns forecasts into the data's unit.
+
+        The forecasts that it turns are (S, V).
 
         Args:
             horizon: the last so many rows hold no more than the columns that are known ahead.
@@ -236,8 +237,10 @@ def carry_forward(values_ND: np.ndarray, begin_N: np.ndarray) -> np.ndarray:
 
 
 class Unit(NamedTuple):
-    """The meaning of values in some windows: z = value + level, and in the data's unit z * std +
-    mean."""
+    """The meaning of values in some windows.
+
+    z = value + level, and in the data's unit z * std + mean.
+    """
 
     mean_BV: Tensor
     std_BV: Tensor
@@ -276,8 +279,7 @@ class Windows(Data):
         return [self.times_W[index_W[i : i + size]] for i in range(0, n, size)]
 
     def batch(self, key: np.ndarray, rng: torch.Generator | None) -> Batch:
-        """Return x (B, context, I) and y (B, horizon, V), which is NaN where the target is
-        missing."""
+        """Return x (B, context, I) and y (B, horizon, V), NaN where the target is missing."""
         s, ahead = self.series, list(self.series.ahead)
         scaled = s.scaled_ND.shape[1]
         x_BTI = _copy_windows(s.inputs_NI, key - self.context, self.context)

@@ -124,9 +124,11 @@ class TextTranslation(TranslationTask):
         return f"{side} words" if self.tokens in ("words", "moses") else self.tokens
 
     def _references(self, split: str) -> Callable[[list[int], list[int]], str]:
-        """Return a function that gives the target text of a pair. Pairs of equal tokens are gone
-        through in turn: whatever is said of them is said of each, so that figures do not depend on
-        which is which."""
+        """Return a function that gives the target text of a pair.
+
+        Pairs of equal tokens are gone through in turn: whatever is said of them is said of each, so
+        that figures do not depend on which is which.
+        """
         sides = self.data(split, 0)
         assert isinstance(sides, Pairs)
         texts_by_pair: dict[tuple[bytes, bytes], list[str]] = {}
@@ -163,7 +165,7 @@ class TextTranslation(TranslationTask):
         return prepare(self.name, self.sources(), self.version, shape, self._make)
 
     def _make(self, *folders: Path) -> dict[str, Any]:
-        """Make the tokens of each split and side with the stop token at each end, texts,
+        """Make tokens of each split and side, with the stop token at each end; texts;
         vocabularies."""
         corpus = {split: list(pairs) for split, pairs in self.corpus(*folders).items()}
         corpus["train"] = corpus["train"][: self.train_pairs or None]

@@ -112,19 +112,24 @@ class Forecast(Task):
         return Forecasts(windows.unit, series, self._distribution, as_points)
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """Score the naive forecasts on the same windows; the seasonal one where a season lies
-        before."""
+        """Score the naive forecasts on the same windows.
+
+        The seasonal one is among them where a season lies before every window.
+        """
         windows = self.data(split, 0)
         return naive_scores(windows, partial(self._meter, windows, as_points=True))
 
     def table(self, rows: Sequence[Mapping[str, str]]) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the columns (N, D) of a file's rows, NaN where missing, and what else is known (N,
+        """Return columns (N, D) of a file's rows, NaN where missing, and what is known ahead (N,
         K)."""
         raise NotImplementedError
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """Read the tail of a CSV with the columns of the task's own file; forecasts are in their
-        unit, a line a step, with a header where there is more than one column."""
+        """Read the tail of a CSV with the columns of the task's own file.
+
+        Forecasts are in their unit, a line a step, with a header where there is more than one
+        column.
+        """
         context = self.window[0]
         rows = list(csv.DictReader(io.StringIO(text)))[-context:]
         if len(rows) < context:

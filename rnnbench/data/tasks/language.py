@@ -100,8 +100,10 @@ class LanguageModel(Task):
         return {name: {k: scores[k] for k in declared} for name, scores in every.items()}
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """Read a prompt in the units of the text; what the vocabulary lacks is the unknown
-        symbol."""
+        """Read a prompt in the units of the text.
+
+        What the vocabulary lacks is the unknown symbol.
+        """
         if isinstance(self._symbols, Subwords):
             tokens = self._symbols.encode(text)
         elif self._symbols.unit == "byte":

@@ -96,8 +96,7 @@ class Classification(Synthetic):
         return Accuracy()
 
     def baselines(self, split: str) -> Figures:
-        """Score the class that is commonest in the split, as measured there; and one in all
-        classes."""
+        """Score the commonest class of the split, as measured there, and of all classes."""
         data = self.data(split, 0)
         keys = data.order(len(data), None)
         y_N = torch.cat([data.batch(key, None).y for key in keys])

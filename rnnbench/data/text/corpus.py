@@ -160,8 +160,7 @@ def _learn(text: Text, recipe: TokenRecipe) -> bytes:
 
 
 def _split_long(line: str) -> Iterator[str]:
-    """Yield a line in pieces that sentencepiece learns on: it passes over lines above 4,192
-    bytes."""
+    """Yield a line in pieces that sentencepiece takes: it passes over lines above 4,192 bytes."""
     words = line.split()
     while words:
         piece, words = words[:100], words[100:]

@@ -40,8 +40,7 @@ def add_one_nats(train_N: np.ndarray, text_M: np.ndarray, classes: int) -> dict[
 
 
 def _blocks(tokens_N: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield stretches that overlap by one token, so that each pair of neighbours is in one of
-    them."""
+    """Yield stretches that overlap by one token, so that each pair of neighbours is in one."""
     if len(tokens_N) < 2:
         yield tokens_N
         return
@@ -88,8 +87,10 @@ class KneserNey:
         self.orders = _count(np.asarray(train_N), classes, order)
 
     def nats(self, text_M: np.ndarray) -> np.ndarray:
-        """Return (M,) nats of each token of a text after those before it; the first has no
-        context."""
+        """Return (M,) nats of each token of a text after those before it.
+
+        The first token has no context.
+        """
         w_M = np.asarray(text_M).astype(np.int64)
         p_M = np.full(len(w_M), 1.0 / self.classes)
         context_M = np.zeros(len(w_M), np.int64)  # number of the context of each token, or -1
@@ -149,8 +150,7 @@ class KneserNey:
         return p_V
 
     def _number(self, gram_NL: np.ndarray, length: int) -> np.ndarray:
-        """Return the number of each n-gram among those of its length, -1 where training lacks
-        it."""
+        """Return each n-gram's number among those of its length, -1 where training lacks it."""
         number_N = np.zeros(len(gram_NL), np.int64)
         for place, counted in enumerate(self.orders[:length]):
             token_N = gram_NL[:, place].astype(np.int64)

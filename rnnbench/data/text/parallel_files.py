@@ -35,8 +35,9 @@ def aligned_pairs(source: Path, target: Path, encoding: str) -> list[tuple[str, 
 def column_pairs(
     path: Path, columns: tuple[int, int], header: bool, encoding: str
 ) -> list[tuple[str, str]]:
-    """Read two columns, counted from 1, of a file whose columns are parted by tabs, without
-    quoting.
+    """Read two columns of a file whose columns are parted by tabs, without quoting.
+
+    Columns are counted from 1.
 
     Raises:
         DataError: a line has another number of columns than the first, or the file cannot be read.
@@ -64,8 +65,7 @@ def column_pairs(
 
 
 def _lines(path: Path, encoding: str) -> Iterator[str]:
-    """Yield the lines of a file, packed where its name ends in .gz; only a line feed ends a
-    line."""
+    """Yield the lines of a file, which may be gzipped; only a line feed ends a line."""
     # A mark of the byte order at the file's beginning is no text.
     codec = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
     number = 0

@@ -67,8 +67,7 @@ class Symbols:
 def commonest(
     symbols: Iterable[Sequence[str]], size: int | None = None, min_count: int = 1
 ) -> list[str]:
-    """Return the commonest symbols of some texts, most frequent first and then in alphabetical
-    order.
+    """Return the commonest symbols of some texts, equally common ones in alphabetical order.
 
     Args:
         size: how many at most; None for no limit.

@@ -129,8 +129,10 @@ class Subwords:
 def ragged(
     sequences: Iterable[Sequence[int]], dtype: type = np.uint16
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Join sequences of any lengths as (flat, offsets): sequence i is
-    flat[offsets[i]:offsets[i+1]]."""
+    """Join sequences of any lengths as (flat, offsets).
+
+    Sequence i is `flat[offsets[i] : offsets[i + 1]]`.
+    """
     sequences = list(sequences)
     offsets = np.zeros(len(sequences) + 1, np.int64)
     np.cumsum([len(s) for s in sequences], out=offsets[1:])

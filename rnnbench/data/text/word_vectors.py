@@ -139,8 +139,10 @@ def _binary(
 
 
 def _entries(f: BinaryIO, count: int, size: int) -> Iterator[tuple[bytes, bytes]]:
-    """Yield word and raw vector of each entry; word2vec ends each with a line feed, gensim does
-    not."""
+    """Yield word and raw vector of each entry.
+
+    word2vec ends each entry with a line feed, gensim does not.
+    """
     buffer, at = b"", 0
     for number in range(count):
         while (blank := buffer.find(b" ", at)) < 0 or len(buffer) <= blank + size:
@@ -164,8 +166,7 @@ def learn_vectors(
     algorithm: Literal["cbow", "skip-gram"],
     seed: int,
 ) -> dict[str, np.ndarray]:
-    """Learn vectors (width,) of all words of a text by gensim's word2vec: float32, the same every
-    time.
+    """Learn float32 vectors (width,) of all words of a text by word2vec, the same every time.
 
     Five negative samples, no least count, and gensim's defaults otherwise: learning rate 0.025
     falling to 0.0001, words of a share above 0.001 subsampled.

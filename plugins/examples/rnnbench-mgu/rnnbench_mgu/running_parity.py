@@ -71,8 +71,7 @@ class RunningParity(Task):
         return Accuracy()
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """Score the parity that is commoner in the split: no constant answer is right more
-        often."""
+        """Score the parity that is commoner in the split: no constant answer does better."""
         data = self.data(split, 0)
         y_BT = data.batch(data.order(len(data), None)[0], None).y
         odd = float(y_BT.double().mean())
