@@ -187,9 +187,9 @@ def _cut(tokens: list[int]) -> list[int]:
     return tokens[: tokens.index(_STOP)] if _STOP in tokens else tokens
 
 
-def _make(folder: Path, stress: bool, train_words: int) -> dict[str, Any]:
+def _make(folder: Path, *, stress: bool, train_words: int) -> dict[str, Any]:
     """Make the tokens of each split, the pronunciations of each word, and the phonemes."""
-    entries = read_dictionary((folder / _FILE).read_text("utf-8"), stress)
+    entries = read_dictionary((folder / _FILE).read_text("utf-8"), stress=stress)
     words: dict[str, list[str]] = {split: [] for split in _SPLITS}
     for word in entries:
         words[_split_of(word)].append(word)

@@ -118,7 +118,7 @@ class ParallelText(TextTranslation):
             pairs = aligned_pairs(source, target, self.encoding)
         else:
             columns = (self.source_column, self.target_column)
-            pairs = column_pairs(source, columns, self.header, self.encoding)
+            pairs = column_pairs(source, columns, header=self.header, encoding=self.encoding)
         if not any(side for pair in pairs for side in pair):
             raise DataError(f"{source} has no text in its {len(pairs):,} pairs")
         return pairs

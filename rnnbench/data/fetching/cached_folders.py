@@ -176,7 +176,7 @@ def read_manifest(folder: Path) -> dict[str, str] | None:
     return None if manifest is None else manifest["about"]
 
 
-def look(folder: Path, thorough: bool) -> Kept:
+def look(folder: Path, *, thorough: bool) -> Kept:
     """Compare a kept folder with its manifest.
 
     Args:

@@ -157,7 +157,7 @@ def _manifest_entry(source: Source) -> dict[str, str]:
     return {"origin": source.origin, "version": data_version([source], 0)}
 
 
-def _find(source: Source, thorough: bool) -> SourceStatus:
+def _find(source: Source, *, thorough: bool) -> SourceStatus:
     state: Literal["present", "damaged"]
     if source.origin.startswith("package:"):
         return _find_package(source)
@@ -173,7 +173,7 @@ def _find(source: Source, thorough: bool) -> SourceStatus:
         if about is None and not any((path / name).exists() for name in source.files):
             continue
         if about == _manifest_entry(source):
-            kept = cached_folders.look(path, thorough)
+            kept = cached_folders.look(path, thorough=thorough)
         elif all(source.files.values()):
             kept = origins.compare(path, source.files)  # put there by hand, or by another program
         else:

@@ -105,7 +105,7 @@ class TextTranslation(TranslationTask):
 
     def meter(self, split: str) -> Translation:
         decode = self.tokeniser("target").decode
-        return Translation(decode, STOP, self._references(split), self.lowercase)
+        return Translation(decode, STOP, self._references(split), lowercase=self.lowercase)
 
     def texts(self, split: str) -> list[tuple[str, str]]:
         """Return source and target text of each pair, as the corpus has them."""

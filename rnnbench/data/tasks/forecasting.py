@@ -109,7 +109,7 @@ class Forecast(Task):
 
     def _meter(self, windows: Windows, as_points: bool) -> Meter:
         series = len(self.series.names)
-        return Forecasts(windows.unit, series, self._distribution, as_points)
+        return Forecasts(windows.unit, series, self._distribution, as_points=as_points)
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
         """Score the naive forecasts on the same windows.
