@@ -3,7 +3,7 @@
 import zipfile
 
 import pytest
-from support.tiny_wheel import TEXT
+from data.tiny_wheel import TEXT
 
 from rnnbench.contract import Source
 from rnnbench.data.fetching.cached_folders import sha256_of

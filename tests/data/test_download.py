@@ -5,7 +5,7 @@ import http.server
 import threading
 
 import pytest
-from support.tiny_wheel import left_in
+from data.tiny_wheel import left_in
 
 from rnnbench.contract import Source
 from rnnbench.data import DataError, fetch, verify

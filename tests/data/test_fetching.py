@@ -9,8 +9,8 @@ import sys
 import textwrap
 
 import pytest
+from data.tiny_wheel import TEXT, left_in
 from filelock import FileLock
-from support.tiny_wheel import TEXT, left_in
 
 from rnnbench.contract import Source
 from rnnbench.data import DataError, data_version, fetch, status, verify

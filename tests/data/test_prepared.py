@@ -1,6 +1,6 @@
 """Prepared forms of data: made once, shared, and made again when damaged."""
 
-from support.tiny_wheel import TEXT
+from data.tiny_wheel import TEXT
 
 from rnnbench.data.prepared import prepare
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import pandas as pd
 import pytest
-from support.csv_tables import SHOPS, SMALL, days, made, shops
+from plugins.tasks.csv_tables import SHOPS, SMALL, days, made, shops
 
 from rnnbench.data import DataError, data_version
 from rnnbench.data.series.regular_steps import find_step, spaced

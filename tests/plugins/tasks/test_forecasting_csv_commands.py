@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
-from support.csv_tables import shops
+from plugins.tasks.csv_tables import shops
 
 from rnnbench.cli import main
 

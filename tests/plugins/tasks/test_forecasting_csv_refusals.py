@@ -1,7 +1,7 @@
 """A table that cannot be read, or settings that cannot be, are refused with the reason."""
 
 import pytest
-from support.csv_tables import SMALL, days, made
+from plugins.tasks.csv_tables import SMALL, days, made
 
 from rnnbench.data import DataError
 from rnnbench.data.series import tables

@@ -4,7 +4,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from support.number_pairs import write_number_pairs
+from plugins.tasks.number_pairs import write_number_pairs
 
 from rnnbench.data import DataError
 from rnnbench.spec.compose import compose

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import sacrebleu
 import torch
-from support.number_pairs import write_number_pairs
+from plugins.tasks.number_pairs import write_number_pairs
 from support.real_data import here
 
 from rnnbench.benchmarks.padding import row_lengths, waste
