@@ -111,11 +111,10 @@ def generate(run: str, root: Path, seed: int, as_json: bool, prompt: str | None,
 
     RUN is an id, the beginning of one, or a run's folder.
     """
-    from rnnbench.results.store import Store
-    from rnnbench.trained.load import generate as produce
+    from rnnbench.cli.actions.generate import generate_command
 
-    produce(Store(root), run, chosen, prompt=prompt, length=length, samples=samples, seed=seed,
-            as_json=as_json)  # fmt: skip
+    generate_command(root, run, chosen, prompt=prompt, length=length, samples=samples, seed=seed,
+                     as_json=as_json)  # fmt: skip
 
 
 @main.command(epilog=example(
@@ -134,11 +133,9 @@ def predict(run: str, root: Path, text: str, seed: int, as_json: bool, **chosen:
 
     RUN is an id, the beginning of one, or a run's folder.
     """
-    from rnnbench.results.store import Store
-    from rnnbench.trained.load import predict as ask
-    from rnnbench.trained.load import read_input
+    from rnnbench.cli.actions.generate import predict_command
 
-    ask(Store(root), run, read_input(text), chosen, seed=seed, as_json=as_json)
+    predict_command(root, run, text, chosen, seed=seed, as_json=as_json)
 
 
 @main.command(epilog=example(

@@ -10,10 +10,10 @@ from typing import Literal
 
 import numpy as np
 
+from rnnbench.errors import RunError
 from rnnbench.leaderboard.best_of_n import searched_alike
 from rnnbench.leaderboard.types import Board, Row
 from rnnbench.registry.registry import did_you_mean
-from rnnbench.results.item_scores import ItemTable, ItemTest, compare_items
 from rnnbench.stats import (
     ALPHA,
     LEVEL,
@@ -31,6 +31,7 @@ from rnnbench.stats import (
 )
 from rnnbench.stats import best_of_n as trials
 from rnnbench.stats.intervals import RESAMPLES, SEED, Method, centre
+from rnnbench.stats.item_bootstrap import ItemTable, ItemTest, compare_items
 from rnnbench.stats.student_t import quantile
 
 ReadItems = Callable[[str], ItemTable | None]  # of a run, by its id
@@ -102,7 +103,7 @@ def judge(
         only: the pair of this row alone, with the p that it has among all; None: all pairs.
 
     Raises:
-        ValueError: the board has no such row, or it has no test results.
+        RunError: the board has no such row, or it has no test results.
     """
     rows = board.ranked
     if against is None:
@@ -121,7 +122,7 @@ def judge(
     if other is None or other.test is None:
         names = [r.name for r in board.rows if r.test is not None]
         lacks = "has no test results yet" if other is not None else "is no row of the board"
-        raise ValueError(
+        raise RunError(
             f"{against!r} {lacks} of {board.task}{did_you_mean(against, names)}\n"
             f"  Rows: {', '.join(names) or 'none'}"
         )

@@ -35,7 +35,10 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.mysql import LONGTEXT
-from sqlalchemy.exc import NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from rnnbench.errors import UserError
+from rnnbench.results.provenance import redact
 
 WAIT_SECONDS = 60
 NETWORKS = (
@@ -72,21 +75,26 @@ _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 _parents_pools: list[Any] = []
 
 
+class DatabaseError(UserError, ValueError):
+    """A results database that cannot be used as it was asked for; the message says why."""
+
+
 def open_database(where: str | Path) -> Engine:
     """An engine on a SQLite file (a Path), or on any database by its SQLAlchemy URL.
 
     `with engine.begin() as connection:` is a write transaction; use `reader(engine)` to read.
 
     Raises:
-        ValueError: text that is not a URL.
+        DatabaseError: text that is not a URL, or one of a database that is not known here.
     """
     if isinstance(where, str) and "://" not in where:
-        raise ValueError(f"{where!r} is not a database URL such as postgresql://host/name")
+        raise DatabaseError(f"{where!r} is not a database URL such as postgresql://host/name")
     url = f"sqlite:///{where}" if isinstance(where, Path) else where
-    if make_url(url).get_backend_name() != "sqlite":
-        engine = _open_server(url)
-    else:
-        engine = _open_sqlite(url)
+    try:
+        backend = make_url(url).get_backend_name()
+    except (ArgumentError, ValueError) as error:  # a port that is no number is a ValueError
+        raise DatabaseError(f"{redact(url)!r} is not a database URL: {error}") from error
+    engine = _open_sqlite(url) if backend == "sqlite" else _open_server(url)
     _engines.add(engine)
     return engine
 
@@ -114,7 +122,7 @@ def create_tables(
         migrations: version n -> what makes version n + 1 of it, in the same transaction. None:
             the tables are an index, which is made anew from what it indexes.
     Raises:
-        ValueError: the tables were made by a newer rnnbench, or by one too old to be migrated.
+        DatabaseError: the tables were made by a newer rnnbench, or by one too old to be migrated.
     """
     with engine.begin() as connection, _alone(connection):
         _versions.create_all(connection)
@@ -128,7 +136,7 @@ def create_tables(
             connection.execute(insert(schema_version), row)
             return
         if found > version:
-            raise ValueError(
+            raise DatabaseError(
                 f"the {component} tables of {engine.url.render_as_string()} have version {found}, "
                 f"and this rnnbench uses version {version}: upgrade rnnbench, or give it another "
                 "database"
@@ -147,7 +155,7 @@ def _migrate(
 ) -> None:  # fmt: skip
     for old in range(found, version):
         if old not in migrations:
-            raise ValueError(
+            raise DatabaseError(
                 f"the {component} tables of {connection.engine.url.render_as_string()} have "
                 f"version {found}, from which there is no way to version {version}: move the "
                 "database away"
@@ -187,11 +195,11 @@ def _open_server(url: str) -> Engine:
     except ModuleNotFoundError as error:
         extra = DRIVERS.get(asked.get_backend_name(), ("", ""))[1]
         how = f"pip install 'rnnbench[{extra}]'" if extra else f"install {error.name}"
-        raise ValueError(
+        raise DatabaseError(
             f"{asked.drivername} needs {error.name}, which is missing: {how}"
         ) from error
     except NoSuchModuleError as error:
-        raise ValueError(f"no database is called {asked.drivername}: {error}") from error
+        raise DatabaseError(f"no database is called {asked.drivername}: {error}") from error
 
 
 def _open_sqlite(url: str) -> Engine:

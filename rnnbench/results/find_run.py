@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rnnbench.errors import RunError
 from rnnbench.results.record import Record
+from rnnbench.results.run_folder import RECORD
 from rnnbench.results.store import Store
 
 
@@ -16,7 +17,7 @@ def find_run(store: Store, run: str) -> Record:
         RunError: none or several match.
     """
     wanted = Path(run).name if Path(run).is_dir() else run
-    ids = sorted(f.parent.name for f in (store.root / "runs").glob("*/record.json"))
+    ids = sorted(f.parent.name for f in (store.root / "runs").glob(f"*/{RECORD}"))
     matches = [i for i in ids if i == wanted] or [
         i for i in ids if i.startswith(wanted) or i.rpartition(".")[2].startswith(wanted)
     ]

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any
 
+from rnnbench.errors import RunError
 from rnnbench.results.provenance import provenance, redact
 from rnnbench.spec.run_spec import RunSpec
 
@@ -187,19 +188,19 @@ class Record:
             origin: what error messages call the source, such as its path.
             plain: all values are as JSON has them, so that they need not be looked at again.
         Raises:
-            ValueError: written by a newer rnnbench, or not a record.
+            RunError: written by a newer rnnbench, or not a record.
         """
         if not isinstance(d, Mapping) or not isinstance(d.get("format"), int):
-            raise ValueError(f"{origin} is not a record of rnnbench: it states no format")
+            raise RunError(f"{origin} is not a record of rnnbench: it states no format")
         if d["format"] > RECORD_FORMAT:
-            raise ValueError(
+            raise RunError(
                 f"{origin} was written by a newer rnnbench (record format {d['format']}, this one "
                 f"reads up to {RECORD_FORMAT}); upgrade rnnbench to read it"
             )
         names = _names()
         wrong = (names ^ d.keys()) - {"format", "run_id"}
         if wrong:
-            raise ValueError(f"{origin} is damaged: missing or unknown fields {sorted(wrong)}")
+            raise RunError(f"{origin} is damaged: missing or unknown fields {sorted(wrong)}")
         try:
             fields = {name: d[name] for name in names}
             fields["spec"] = RunSpec.from_dict(d["spec"])
@@ -210,18 +211,22 @@ class Record:
             record._check()
             return record
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{origin} cannot be read: {error!r}") from error
+            raise RunError(f"{origin} cannot be read: {error!r}") from error
 
     def as_json(self) -> str:
         return json.dumps(self.as_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes, origin: str = "this record") -> Record:
-        """Raises ValueError, which names `origin`, on damage and on a newer format."""
+        """Read what `as_json` wrote.
+
+        Raises:
+            RunError: it is damaged or of a newer format; the message names `origin`.
+        """
         try:
             d = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
         except ValueError as error:
-            raise ValueError(f"{origin} is damaged: not JSON ({error})") from error
+            raise RunError(f"{origin} is damaged: not JSON ({error})") from error
         return cls.from_dict(d, origin, plain=True)
 
 

@@ -19,22 +19,38 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rnnbench.errors import UserError
 from rnnbench.files.atomic import replace_file, stamp
 from rnnbench.results.provenance import redact
+from rnnbench.results.run_folder import (
+    CHECKPOINTS,
+    ERROR,
+    EXAMPLES,
+    ITEM_SCORES,
+    LAST_CHECKPOINT,
+    LOG,
+    METRICS,
+    PREVIOUS_CHECKPOINT,
+    RECORD,
+    WEIGHTS,
+)
 
 Result = TypeVar("Result")
 
 SENT = ".sent.json"  # file of a run -> its stamp here and its stamp there, when they were the same
-RECORD = "record.json"
-RESUME = ("metrics.csv", "previous.pt", "last.pt")  # what another machine needs to go on, in order
-RESULTS = (
-    "weights.safetensors", "examples.json", "items.json", "metrics.csv", "log.txt", "error.txt",
-)  # fmt: skip
+# What another machine needs to go on, in the order in which it is fetched.
+RESUME = (METRICS, PREVIOUS_CHECKPOINT, LAST_CHECKPOINT)
+# What a run leaves beside its record.
+RESULTS = (WEIGHTS, EXAMPLES, ITEM_SCORES, METRICS, LOG, ERROR)
 # Protocols whose put is all or nothing.
 WHOLE = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "memory")
 TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 WAITS = (0.5, 2.0)  # seconds before the second and the third try
+
+
+class AddressError(UserError, ValueError):
+    """An address of a kind that cannot be used here; the message says what to install or write."""
 
 
 class RemoteError(OSError):
@@ -54,7 +70,7 @@ class Remote:
         shown: the address without a login, for messages.
 
     Raises:
-        ValueError: fsspec does not know such addresses, or lacks a package for them.
+        AddressError: fsspec does not know such addresses, or lacks a package for them.
     """
 
     def __init__(self, url: str) -> None:
@@ -69,12 +85,12 @@ class Remote:
         except ImportError as error:
             extra = EXTRAS.get(protocol)
             what = f"rnnbench[{extra}]" if extra else str(error)
-            raise ValueError(
+            raise AddressError(
                 f"{self.shown}: the package for {protocol}:// addresses is missing\n"
                 f"  Install it: pip install '{what}'"
             ) from error
         except ValueError as error:
-            raise ValueError(
+            raise AddressError(
                 f"{self.shown}: {error}\n  Use a folder, or an address such as s3://bucket/folder "
                 "or gs://bucket/folder"
             ) from error
@@ -108,19 +124,20 @@ class Remote:
         Raises:
             RemoteError
         """
-        self.send(folder, RESUME[:1])
-        last, previous = (self._path(f"{folder.name}/{n}") for n in ("last.pt", "previous.pt"))
+        self.send(folder, [METRICS])
+        last, previous = (self._path(f"{folder.name}/{name}") for name in CHECKPOINTS)
 
         def rotate() -> None:
             if self._files.exists(last):
                 self._files.copy(last, previous)
 
-        self._try(f"copy {folder.name}/last.pt", rotate)
-        self.send(folder, RESUME[2:])
+        self._try(f"copy {folder.name}/{LAST_CHECKPOINT}", rotate)
+        self.send(folder, [LAST_CHECKPOINT])
         sent = _read_sent(folder)
-        if (folder / "previous.pt").is_file():  # it was sent when it was the last
-            there = self._stamps(folder.name).get("previous.pt", "")
-            _write_sent(folder, {**sent, "previous.pt": [stamp(folder / "previous.pt"), there]})
+        path = folder / PREVIOUS_CHECKPOINT
+        if path.is_file():  # it was sent when it was the last
+            there = self._stamps(folder.name).get(PREVIOUS_CHECKPOINT, "")
+            _write_sent(folder, {**sent, PREVIOUS_CHECKPOINT: [stamp(path), there]})
 
     def remove(self, folder: Path, names: Iterable[str]) -> None:
         """Remove files of a run, there only.

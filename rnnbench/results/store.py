@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -24,10 +23,12 @@ from filelock import FileLock
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.exc import DBAPIError
 
-from rnnbench.files.atomic import stage_file, stamp, sweep_staged
+from rnnbench.files.atomic import stage_file, sweep_staged
 from rnnbench.results.database import WAIT_SECONDS, create_tables, open_database, reader
 from rnnbench.results.record import FINAL, Record, Status
-from rnnbench.results.remote import RECORD, RESUME, Remote, is_address
+from rnnbench.results.record_files import RecordFiles, check_name
+from rnnbench.results.remote import RESUME, Remote, is_address
+from rnnbench.results.run_folder import RECORD
 from rnnbench.results.sharing.origin import stands_in
 from rnnbench.results.sql_index import VERSION, index_rows, metadata, result, row_of
 
@@ -35,20 +36,6 @@ __all__ = ["Store", "check_name", "metadata", "open_database", "result"]
 
 CHUNK = 500  # rows of a statement, below every database's limit on parameters
 ORDER = ("task", "architecture", "tricks", "config_id", "seed", "run_id")
-
-
-def check_name(name: str, what: str) -> str:
-    """The name, where it is safe as that of a file on every system.
-
-    Raises:
-        ValueError: it holds something else than letters, digits and ._+-, or begins with a dot.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]{0,127}", name, re.ASCII):
-        raise ValueError(
-            f"{what} {name!r} is not allowed: use up to 128 of the letters a-z and A-Z, digits, "
-            "and . _ + -, not beginning with a dot"
-        )
-    return name
 
 
 def whole(root: Path | str) -> str:
@@ -75,7 +62,6 @@ class Store:
         engine: the database, for tables of others (see `rnnbench.results.database.create_tables`).
         root: the folder on this machine, where the index and what runs write lie.
         problems: what could not be sent to the address, for records.
-        damaged: run id -> what is wrong with its record.json, as last seen.
     """
 
     def __init__(self, root: Path | str, url: str | None = None, *, index: bool = True) -> None:
@@ -87,14 +73,17 @@ class Store:
         if index and url is None:
             url = os.environ.get("RNNBENCH_DATABASE") or None
         self.shared = url is not None
-        self.damaged: dict[str, str] = {}
-        self._runs = self.root / "runs"
-        self._runs.mkdir(parents=True, exist_ok=True)
+        self._files = RecordFiles(self.root / "runs")
         if not index:
             return
         self.engine: Engine = open_database(url or self.root / "results.db")
         self._database = f"the results database {self.engine.url.render_as_string()}"
         create_tables(self.engine, metadata, "results", VERSION)
+
+    @property
+    def damaged(self) -> dict[str, str]:
+        """Run id -> what is wrong with its record.json, as last seen."""
+        return self._files.damaged
 
     def close(self) -> None:
         """Let go of the database's files and connections."""
@@ -105,9 +94,9 @@ class Store:
         """The folder of a run, made where it is missing.
 
         Raises:
-            ValueError: the name is not allowed, or leads out of the store.
+            RunError: the name is not allowed, or leads out of the store.
         """
-        folder = self._record(run_id).parent
+        folder = self._files.path(run_id).parent
         folder.mkdir(exist_ok=True)
         return folder
 
@@ -162,7 +151,7 @@ class Store:
 
         Raises:
             OSError: the disk refused; what was there is unchanged and readable.
-            ValueError: a name is not allowed, or the record that stands there cannot be read.
+            RunError: a name is not allowed, or the record that stands there cannot be read.
         """
         for name, what in ((record.sweep, "sweep name"), (record.study, "study name")):
             if name is not None:
@@ -171,7 +160,7 @@ class Store:
         self._fetch(record.run_id)
         with FileLock(path.with_name(".record.lock"), timeout=WAIT_SECONDS):
             sweep_staged(path)
-            old = self._read(record.run_id)
+            old = self._files.read(record.run_id)
             if old is not None and not _may_replace(old, record):
                 return False
             text = record.as_json()
@@ -215,7 +204,7 @@ class Store:
 
     def _fetch(self, run_id: str) -> None:
         """See the record that stands at the address, where it can be reached."""
-        folder = self._record(run_id).parent
+        folder = self._files.path(run_id).parent
         if self.remote is None:
             return
         try:
@@ -228,18 +217,10 @@ class Store:
         """The record of a run, None where there is none.
 
         Raises:
-            ValueError: it is damaged or newer than this rnnbench; the message names the file.
+            RunError: it is damaged or newer than this rnnbench; the message names the file.
         """
         self._fetch(run_id)
-        return self._read(run_id)
-
-    def _read(self, run_id: str) -> Record | None:
-        path = self._record(run_id)
-        try:
-            text = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        return self._parse(run_id, path, text)
+        return self._files.read(run_id)
 
     def finished(self, run_id: str) -> Record | None:
         """The record of a run that needs no repetition (see `results.record.FINAL`), or None.
@@ -285,12 +266,12 @@ class Store:
 
     def index(self, run_id: str) -> None:
         """Enter the record that another process wrote; it is one, and can be read."""
-        path = self._record(run_id)
+        path = self._files.path(run_id)
         self._fetch(run_id)
         with FileLock(path.with_name(".record.lock"), timeout=WAIT_SECONDS):
-            now, text = stamp(path), path.read_text("utf-8")
+            row = self._files.row(run_id)
         with self.engine.begin() as connection:
-            index_rows(connection, [row_of(self._parse(run_id, path, text), text, now)])
+            index_rows(connection, [row])
 
     def reindex(self) -> int:
         """Build the index anew from the disk; the number of records in it.
@@ -333,52 +314,14 @@ class Store:
         """
         if self.remote is not None:
             try:
-                self.remote.refresh(self._runs)
+                self.remote.refresh(self._files.runs)
             except OSError as error:
                 _warn(f"{error}; these are the results that this machine knows")
-        rows, same = [], set()
-        self.damaged = {}
-        with os.scandir(self._runs) as entries:
-            names = [e.name for e in entries if e.name.startswith(beginning)]
-        changed = []
-        for name in names:
-            try:
-                if known.get(name) == stamp(f"{self._runs}/{name}/record.json"):
-                    same.add(name)
-                else:
-                    changed.append(name)
-            except (FileNotFoundError, NotADirectoryError):
-                continue  # a run that has not ended yet
-            except OSError as error:
-                self.damaged[name] = str(error)
-        for name in sorted(changed):
-            try:
-                path = self._record(name)
-                now, text = stamp(path), path.read_text("utf-8")
-                rows.append(row_of(self._parse(name, path, text), text, now))
-            except (FileNotFoundError, NotADirectoryError):
-                continue  # it was removed meanwhile
-            except (ValueError, OSError) as error:
-                self.damaged[name] = str(error)
+        rows, gone = self._files.changed_rows(known, beginning)
         if self.damaged:
-            told = "; ".join(self.damaged.values())
-            _warn(f"records that cannot be read are left out ({len(self.damaged)}): {told}")
-        return rows, sorted(set(known) - same - {r["run_id"] for r in rows})
-
-    def _record(self, run_id: str) -> Path:
-        folder = self._runs / check_name(run_id, "run id")
-        if folder.resolve().parent != self._runs.resolve():
-            raise ValueError(f"run id {run_id!r} leads out of {self._runs}: its folder is a link")
-        return folder / "record.json"
-
-    @staticmethod
-    def _parse(run_id: str, path: Path, text: str | bytes) -> Record:
-        record = Record.from_json(text, str(path))
-        if record.run_id != run_id:
-            raise ValueError(
-                f"{path} describes another run, {record.run_id}; move it to a folder of that name"
-            )
-        return record
+            problems = "; ".join(self.damaged.values())
+            _warn(f"records that cannot be read are left out ({len(self.damaged)}): {problems}")
+        return rows, gone
 
 
 def _warn(text: str) -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from rnnbench.errors import SpecError
 from rnnbench.stats.student_t import quantile
 
 LEVEL = 0.95  # of the intervals
@@ -29,7 +30,7 @@ class Method:
             there are few seeds.
 
     Raises:
-        ValueError: a median is asked for with a t interval or a t test, which are of means.
+        SpecError: a median is asked for with a t interval or a t test, which are about means.
     """
 
     centre: Literal["mean", "median"] = "mean"
@@ -38,7 +39,7 @@ class Method:
 
     def __post_init__(self) -> None:
         if self.centre == "median" and "t" in (self.interval, self.test):
-            raise ValueError(
+            raise SpecError(
                 "Student's t is about means: a median takes a bootstrap interval and a permutation "
                 "test (--interval bootstrap --test permutation)"
             )

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from rnnbench.errors import PluginError
+from rnnbench.errors import PluginError, UserError
 from rnnbench.leaderboard.across_tasks import across
 from rnnbench.leaderboard.best_of_n import effort
 from rnnbench.leaderboard.boards import build, mark_absent, refused_now
@@ -23,10 +23,16 @@ from rnnbench.report.files.boards import as_csv, as_json, attributions_as_csv, a
 from rnnbench.report.terminal import sections
 from rnnbench.report.terminal.board import print_boards
 from rnnbench.report.terminal.trick_effects import print_attributions
-from rnnbench.results.item_scores import ITEMS, ItemTable, read_items
+from rnnbench.results.item_scores import read_items
+from rnnbench.results.run_folder import ITEM_SCORES
 from rnnbench.results.store import Store
 from rnnbench.stats import Method
+from rnnbench.stats.item_bootstrap import ItemTable
 from rnnbench.sweep.ledger.ledger import refusals
+
+
+class OptionError(UserError, ValueError):
+    """Options that contradict each other, or a value that an option cannot have here."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ def leaderboard_command(
 
     Raises:
         PluginError: there is no such task.
-        ValueError: options that contradict each other, or a row that no board has.
+        OptionError: options that contradict each other, or a row that no board has.
     """
     asked = asked or BoardRequest()
     _refuse(asked, task, want_json, want_csv, page is not None, attribution)
@@ -106,11 +112,11 @@ def items_of(store: Store) -> ReadItems:
 
     def read(run_id: str) -> ItemTable | None:
         try:
-            folder = store.fetch(run_id, [ITEMS])
+            folder = store.fetch(run_id, [ITEM_SCORES])
         except OSError as error:  # the address is away; what this machine knows of boards stays
             warnings.warn(f"{error}; items of {run_id} are left out", RuntimeWarning, stacklevel=2)
             return None
-        return read_items(folder / ITEMS)
+        return read_items(folder / ITEM_SCORES)
 
     return read
 
@@ -126,30 +132,30 @@ def _refuse(
     """Refuse options of which one would be ignored."""
     options = [f"--{name}" for name in asked.sections]
     if want_json and want_csv:
-        raise ValueError("--json and --csv: ask for one after the other")
+        raise OptionError("--json and --csv: ask for one after the other")
     if page and options and not want_json:
-        raise ValueError(
+        raise OptionError(
             f"{options[0]} is printed, and --html writes what it shows without being asked: "
             "ask for one after the other"
         )
     if options and attribution:
-        raise ValueError(f"--attribution and {options[0]}: ask for one after the other")
+        raise OptionError(f"--attribution and {options[0]}: ask for one after the other")
     if options and want_csv:
-        raise ValueError(f"{options[0]} has no --csv; take --json")
+        raise OptionError(f"{options[0]} has no --csv; take --json")
     if asked.across and task is not None:
-        raise ValueError(f"--across compares tasks: leave {task!r} away")
+        raise OptionError(f"--across compares tasks: leave {task!r} away")
 
 
 def _against(boards: Sequence[Board], name: str) -> list[Board]:
     """The boards that have the row.
 
     Raises:
-        ValueError: none has.
+        OptionError: none has.
     """
     found = [b for b in boards if any(r.name == name and r.test is not None for r in b.rows)]
     if not found:
         known = sorted({r.name for b in boards for r in b.rows if r.test is not None})
-        raise ValueError(
+        raise OptionError(
             f"--against {name}: no board has a tested row of that name{did_you_mean(name, known)}\n"
             f"  Rows: {', '.join(known) or 'none'}"
         )

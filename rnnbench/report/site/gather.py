@@ -21,13 +21,13 @@ from rnnbench.registry.registry import discover
 from rnnbench.registry.schema_from_source import read_source
 from rnnbench.report.site.sweeps import SweepView, read_sweeps
 from rnnbench.results.record import Record
+from rnnbench.results.run_folder import EXAMPLES, RECORD
 from rnnbench.results.sql_index import result
 from rnnbench.results.store import Store
 from rnnbench.sweep.ledger import tables
 from rnnbench.sweep.ledger.ledger import refusals
 from rnnbench.sweep.ledger.tables import trial
 
-EXAMPLES = "examples.json"
 LARGEST = 400_000  # bytes of an examples.json that is still read
 
 Refused = Mapping[str, Any]
@@ -126,7 +126,7 @@ def version(store: Store) -> str:
         sorted(
             (folder.name, stat.st_mtime_ns, stat.st_size)
             for folder in (store.root / "runs").iterdir()
-            if (stat := _stat(folder / "record.json")) is not None
+            if (stat := _stat(folder / RECORD)) is not None
         )
     ]
     with store.engine.connect() as connection:

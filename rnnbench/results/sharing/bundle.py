@@ -24,26 +24,34 @@ from rnnbench.errors import UserError
 from rnnbench.results.find_run import find_run
 from rnnbench.results.provenance import redact
 from rnnbench.results.record import Record
+from rnnbench.results.run_folder import (
+    ERROR,
+    EXAMPLES,
+    ITEM_SCORES,
+    LOG,
+    METRICS,
+    RECORD,
+    WEIGHTS,
+)
 from rnnbench.results.sharing.origin import now
 from rnnbench.results.store import Store
 
 BUNDLE_FORMAT = 1
 MANIFEST = "bundle.json"
 MIB = 2**20
-WEIGHTS = "weights.safetensors"
 
 FILES = {
-    "record.json": 16 * MIB,
+    RECORD: 16 * MIB,
     WEIGHTS: 4096 * MIB,
-    "metrics.csv": 64 * MIB,
-    "log.txt": 16 * MIB,
-    "error.txt": 16 * MIB,
-    "examples.json": MIB,
-    "items.json": 64 * MIB,
+    METRICS: 64 * MIB,
+    LOG: 16 * MIB,
+    ERROR: 16 * MIB,
+    EXAMPLES: MIB,
+    ITEM_SCORES: 64 * MIB,
 }
 """What a bundle may hold of a run, and how large each may be in bytes."""
 
-REDACTED = {"log.txt", "error.txt"}  # records pass the filter when they are made
+REDACTED = {LOG, ERROR}  # records pass the filter when they are made
 
 
 class BundleError(UserError, ValueError):

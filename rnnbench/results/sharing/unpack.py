@@ -22,12 +22,12 @@ from tempfile import TemporaryDirectory
 from typing import IO, Any, NamedTuple
 
 from rnnbench.results.record import Record
+from rnnbench.results.run_folder import RECORD, WEIGHTS
 from rnnbench.results.sharing.bundle import (
     BUNDLE_FORMAT,
     FILES,
     MANIFEST,
     MIB,
-    WEIGHTS,
     BundleError,
 )
 from rnnbench.results.sharing.origin import imported
@@ -69,7 +69,7 @@ def import_bundle(path: Path, store: Store) -> Imported:
                 continue
             folder = store.run_dir(run_id)
             for file in sorted((staged / run_id).iterdir()):
-                if file.name != "record.json":
+                if file.name != RECORD:
                     shutil.copyfile(file, folder / f".{file.name}.import.tmp")
                     (folder / f".{file.name}.import.tmp").replace(folder / file.name)
             if record.status == "done" and not (folder / WEIGHTS).exists():
@@ -194,11 +194,11 @@ def _copy(source: IO[bytes], to: Path, announced: Any, what: str) -> None:
 def _record(folder: Path, path: Path) -> Record:
     """The record of an unpacked run, where every name in it is harmless."""
     what = f"{path}: {folder.name}"
-    if not (folder / "record.json").is_file():
-        raise BundleError(f"{what} has no record.json")
-    content = _json((folder / "record.json").read_bytes(), f"{what}/record.json")
+    if not (folder / RECORD).is_file():
+        raise BundleError(f"{what} has no {RECORD}")
+    content = _json((folder / RECORD).read_bytes(), f"{what}/{RECORD}")
     try:
-        record = Record.from_dict(content, f"{what}/record.json")
+        record = Record.from_dict(content, f"{what}/{RECORD}")
         run_id = record.run_id
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BundleError(f"{what}: {error}") from error
