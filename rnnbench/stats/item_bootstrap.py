@@ -19,7 +19,7 @@ AT_ONCE = 4_000_000  # numbers of a part of the resampling, so that memory stays
 
 @dataclass(frozen=True)
 class ItemTable:
-    """What each item of the test split added to the headline of one run.
+    """The figures that each item of the test split added to the headline of one run.
 
     Attributes:
         form, scale: see `rnnbench.contract.ItemScores`.
