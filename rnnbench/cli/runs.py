@@ -12,7 +12,7 @@ from rnnbench.cli.root import RESULTS, example, main
 
 
 def run_options(command: Any) -> Any:
-    """What describes a run, for `run` and `check`."""
+    """Add the arguments and options that describe a run, for `run` and `check`."""
     for option in (
         click.argument("settings", nargs=-1, metavar="[NAME=VALUE]..."),
         click.argument("architecture", required=False),
@@ -67,15 +67,15 @@ def check(task: str | None, architecture: str | None, settings: tuple[str, ...],
     from rnnbench.training.dry_run import check_spec
     from rnnbench.training.resolve import resolve
 
-    found = check_spec(resolve(spec))
+    checked = check_spec(resolve(spec))
     where = {"meta": "shapes only, on the meta device", "cpu": "on a tiny batch on the CPU"}
     click.echo(
-        f"possible: {found.parameters:,} parameters (one step checked {where[found.device]})"
+        f"possible: {checked.parameters:,} parameters (one step checked {where[checked.device]})"
     )
 
 
 def decoding_options(command: Any) -> Any:
-    """How an output is chosen step by step, for `generate` and `predict`."""
+    """Add the options on how an output is chosen step by step, for `generate` and `predict`."""
     for option in (
         click.argument("run"),
         click.option("--method", type=click.Choice(["greedy", "sample", "beam"]),

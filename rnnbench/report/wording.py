@@ -191,7 +191,7 @@ def headline(board: Board) -> str:
         return "metrics not known: no run got as far as its first validation"
     unit = f" in {metric['unit']}" if metric.get("unit") else ""
     direction = "higher" if metric.get("higher_is_better") else "lower"
-    return f"{metric['name']}{unit}, {'higher' if metric.get('higher_is_better') else 'lower'} is better"
+    return f"{metric['name']}{unit}, {direction} is better"
 
 
 def settings(row: Row) -> str:

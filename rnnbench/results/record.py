@@ -1,4 +1,4 @@
-"""What a run leaves behind: a Record, as JSON on disk. No torch here.
+"""Defines what a run leaves behind: a Record, as JSON on disk. No torch here.
 
 A record is plain JSON: numbers that are not finite become null, names and reasons pass a
 filter for keys and tokens, and neither environment variables nor host names are stored.
@@ -26,7 +26,7 @@ RECORD_FORMAT = 1
 
 
 class Status(enum.StrEnum):
-    """How a run ended."""
+    """The way a run ended."""
 
     DONE = "done"
     PRUNED = "pruned"  # stopped by the search: it did not look worth its budget
@@ -117,7 +117,7 @@ class Record:
         self._check()
 
     def _check(self) -> None:
-        """Refuse what cannot be, of values that are plain.
+        """Refuse values that cannot be; they are plain already.
 
         Raises:
             ValueError
@@ -164,11 +164,11 @@ class Record:
         return self.metric_info[0] if self.metric_info else {}
 
     def value(self, split: str) -> float | None:
-        """The headline on a split, None where there is none."""
+        """Return the headline on a split, None where there is none."""
         return self.metrics.get(split, {}).get(self.headline.get("name", ""))
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values, all finite; `from_dict` reads them back."""
+        """Return plain JSON values, all finite; `from_dict` reads them back."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {
             "format": RECORD_FORMAT,
@@ -214,6 +214,7 @@ class Record:
             raise RunError(f"{origin} cannot be read: {error!r}") from error
 
     def as_json(self) -> str:
+        """Return the text of the record's file; `from_json` reads it back."""
         return json.dumps(self.as_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
@@ -236,13 +237,13 @@ def _names() -> frozenset[str]:
 
 
 def _finite(text: str) -> float | None:
-    """A number of JSON; null for one that is too large, such as 1e999."""
+    """Read a number of JSON; one that is too large, such as 1e999, becomes null."""
     value = float(text)
     return value if math.isfinite(value) else None
 
 
 def _plain(value: Any, where: str) -> Any:
-    """The value as JSON knows it: lists, dicts, finite numbers; null for what is not finite.
+    """Return the value as JSON knows it: lists, dicts, finite numbers; null for the rest.
 
     Raises:
         TypeError: something that JSON has no word for; `where` names it.

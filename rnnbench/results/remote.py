@@ -1,4 +1,4 @@
-"""Results at an address that fsspec knows (s3://, gs://, ...), with a working folder on this disk.
+"""Keeps results at an address that fsspec knows (s3://, gs://, ...), and a working folder here.
 
 What stands at the address is the truth. A run writes into the working folder, and each finished
 file is sent from there; a machine that lacks it, or has an older one, fetches it first. What could
@@ -54,11 +54,11 @@ class AddressError(UserError, ValueError):
 
 
 class RemoteError(OSError):
-    """The address cannot be read or written now; the message says which, and why."""
+    """An address that cannot be read or written now; the message says which, and why."""
 
 
 def is_address(root: Path | str) -> bool:
-    """Whether results lie at an address, and not in a folder."""
+    """Tell whether results lie at an address, and not in a folder."""
     return isinstance(root, str) and "://" in root
 
 
@@ -140,7 +140,7 @@ class Remote:
             _write_sent(folder, {**sent, PREVIOUS_CHECKPOINT: [stamp(path), there]})
 
     def remove(self, folder: Path, names: Iterable[str]) -> None:
-        """Remove files of a run, there only.
+        """Remove files of a run at the address, not here.
 
         Raises:
             RemoteError
@@ -181,7 +181,7 @@ class Remote:
     # ------------------------------------------------------------------------------- fetching
 
     def fetch(self, folder: Path, names: Iterable[str]) -> None:
-        """Make files of a run here those that stand there, unless they are newer here.
+        """Bring files of a run here as they are at the address, unless they are newer here.
 
         Raises:
             RemoteError
@@ -244,7 +244,7 @@ class Remote:
         return True
 
     def _records(self) -> dict[str, str]:
-        """Run id -> stamp of its record."""
+        """Return the stamp of each run's record, by run id."""
         runs = f"{self._base}/runs"
 
         def ask() -> dict[str, Any]:
@@ -254,15 +254,15 @@ class Remote:
             except FileNotFoundError:
                 return {}
 
-        found = {}
+        stamps = {}
         for path, info in self._try("list runs", ask).items():
             run_id, _, name = path[len(runs) :].strip("/").rpartition("/")
             if name == RECORD and "/" not in run_id:
-                found[run_id] = self._stamp(info)
-        return found
+                stamps[run_id] = self._stamp(info)
+        return stamps
 
     def _stamps(self, run_id: str) -> dict[str, str]:
-        """File of a run -> its stamp."""
+        """Return the stamp of each file of a run, by name."""
 
         def ask() -> list[dict[str, Any]]:
             self._files.invalidate_cache()
@@ -279,18 +279,19 @@ class Remote:
 
     @staticmethod
     def _stamp(info: dict[str, Any]) -> str:
-        """Changes whenever the file is replaced."""
+        """Return a text that changes whenever the file is replaced."""
         for name in ("ETag", "etag", "md5Hash", "content_md5"):
             if info.get(name):
                 return f"{info['size']}:{info[name]}"
         first = next((info[n] for n in TIMES if info.get(n) is not None), "")
-        told = first.timestamp() if isinstance(first, datetime.datetime) else first
-        return f"{info['size']}:{told}"
+        changed = first.timestamp() if isinstance(first, datetime.datetime) else first
+        return f"{info['size']}:{changed}"
 
     def _path(self, name: str) -> str:
         return f"{self._base}/runs/{name}"
 
     def _try(self, what: str, action: Callable[[], Result]) -> Result:
+        """Do something at the address, with two more tries."""
         for wait in (*WAITS, None):
             try:
                 return action()
@@ -303,10 +304,10 @@ class Remote:
 
 
 def _rank(record: bytes) -> tuple[bool, int]:
-    """Of two records the one that stays has the higher rank, as in `Store.write`."""
+    """Return a record's rank: of two, the higher one stays, as in `Store.write`."""
     try:
-        told = json.loads(record)
-        return told["status"] == "done", int(told["attempt"])
+        fields = json.loads(record)
+        return fields["status"] == "done", int(fields["attempt"])
     except (ValueError, KeyError, TypeError):
         return False, 0  # damaged
 

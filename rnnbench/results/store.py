@@ -1,4 +1,4 @@
-"""Where results live: records on disk, which are the truth, and a database that indexes them.
+"""Keeps results: records on disk, which are the truth, and a database that indexes them.
 
     ROOT/runs/RUN_ID/record.json    written whole, see `rnnbench.files.atomic`
     ROOT/results.db                 SQLite, or any database that SQLAlchemy knows, by its URL
@@ -39,12 +39,12 @@ ORDER = ("task", "architecture", "tricks", "config_id", "seed", "run_id")
 
 
 def whole(root: Path | str) -> str:
-    """What another process opens the same store by: an address, or a path from the root on."""
+    """Return what another process opens the same store by: an address, or an absolute path."""
     return str(root) if is_address(root) else str(Path(root).absolute())
 
 
 def folder_of(root: Path | str) -> Path:
-    """The folder on this machine of the store at a path or an address."""
+    """Return the folder on this machine of the store at a path or an address."""
     return Remote(str(root)).folder if is_address(root) else Path(root)
 
 
@@ -65,7 +65,7 @@ class Store:
     """
 
     def __init__(self, root: Path | str, url: str | None = None, *, index: bool = True) -> None:
-        self.given = root  # what another process opens the same store by
+        self.root_or_address = root  # what another process opens the same store by
         self.remote = Remote(str(root)) if is_address(root) else None
         self.root = Path(root) if self.remote is None else self.remote.folder
         self.problems: list[str] = []
@@ -91,7 +91,7 @@ class Store:
             self.engine.dispose()
 
     def run_dir(self, run_id: str) -> Path:
-        """The folder of a run, made where it is missing.
+        """Return the folder of a run, made where it is missing.
 
         Raises:
             RunError: the name is not allowed, or leads out of the store.
@@ -101,13 +101,14 @@ class Store:
         return folder
 
     def place(self, run_id: str) -> str:
-        """Where a reader finds a run."""
+        """Return where a reader finds a run."""
         return str(self.run_dir(run_id)) if self.remote is None else (
             f"{self.remote.shown}/runs/{check_name(run_id, 'run id')}"
         )  # fmt: skip
 
     def begin(self, run_id: str) -> Path:
-        """The folder of a run that is about to train, with what an earlier attempt left anywhere.
+        """Return the folder of a run that is about to train, with what earlier attempts left
+        anywhere.
 
         Raises:
             OSError: the address cannot be read, so an earlier attempt may be missed.
@@ -115,7 +116,7 @@ class Store:
         return self.fetch(run_id, (*RESUME, RECORD))
 
     def fetch(self, run_id: str, names: Iterable[str]) -> Path:
-        """The folder of a run, with these of its files as they stand at the address.
+        """Return the folder of a run, with these of its files as they stand at the address.
 
         Raises:
             OSError: the address cannot be read.
@@ -126,7 +127,7 @@ class Store:
         return folder
 
     def keep(self, run_id: str) -> None:
-        """Send a checkpoint that stands in the folder; a failure is told once, in `problems`."""
+        """Send a checkpoint that stands in the folder; name the first failure in `problems`."""
         if self.remote is None:
             return
         try:
@@ -192,6 +193,7 @@ class Store:
         return bool(written)
 
     def _send(self, folder: Path) -> None:
+        """Send a finished run to the address; warn where that fails."""
         if self.remote is None:
             return
         try:
@@ -203,7 +205,7 @@ class Store:
             )
 
     def _fetch(self, run_id: str) -> None:
-        """See the record that stands at the address, where it can be reached."""
+        """Fetch the record that stands at the address, where it can be reached."""
         folder = self._files.path(run_id).parent
         if self.remote is None:
             return
@@ -214,7 +216,7 @@ class Store:
             _warn(f"{error}; going by what this machine knows of {run_id}")
 
     def read(self, run_id: str) -> Record | None:
-        """The record of a run, None where there is none.
+        """Return the record of a run, None where there is none.
 
         Raises:
             RunError: it is damaged or newer than this rnnbench; the message names the file.
@@ -223,7 +225,7 @@ class Store:
         return self._files.read(run_id)
 
     def finished(self, run_id: str) -> Record | None:
-        """The record of a run that needs no repetition (see `results.record.FINAL`), or None.
+        """Return the record of a run that needs no repetition (`results.record.FINAL`), or None.
 
         What was imported stands in for a run only once it was verified.
         """
@@ -235,37 +237,37 @@ class Store:
     def records(
         self, task: str | None = None, sweep: str | None = None, status: Status | None = None
     ) -> Iterator[Record]:
-        """The records, by task, architecture, tricks, configuration and seed.
+        """Return the records, by task, architecture, tricks, configuration and seed.
 
         Records that cannot be read are named in a RuntimeWarning and in `damaged`.
         """
-        asked = {"task": task, "sweep": sweep, "status": status and Status(status).value}
-        asked = {name: value for name, value in asked.items() if value is not None}
+        wanted = {"task": task, "sweep": sweep, "status": status and Status(status).value}
+        wanted = {name: value for name, value in wanted.items() if value is not None}
         try:
             self._catch_up(task)
         except DBAPIError as error:
             _warn(f"{self._database} cannot be brought up to date ({error.orig}): reading the disk")
             rows, _ = self._scan({})
-            rows = [r for r in rows if all(r[name] == value for name, value in asked.items())]
+            rows = [r for r in rows if all(r[name] == value for name, value in wanted.items())]
             for row in sorted(rows, key=lambda r: [r[name] for name in ORDER]):
                 yield Record.from_json(row["record"], row["run_id"])
             return
         query = select(*(result.c[name] for name in ORDER))
-        query = query.where(*(result.c[name] == value for name, value in asked.items()))
+        query = query.where(*(result.c[name] == value for name, value in wanted.items()))
         with reader(self.engine).begin() as connection:
             # Sorted here, because each database has its own idea of the order of text.
             ids = [row[-1] for row in sorted(map(tuple, connection.execute(query)))]
-        for some in _chunks(ids):
-            query = select(result.c.run_id, result.c.record).where(result.c.run_id.in_(some))
+        for some_ids in _chunks(ids):
+            query = select(result.c.run_id, result.c.record).where(result.c.run_id.in_(some_ids))
             with reader(self.engine).begin() as connection:
                 texts = {row.run_id: row.record for row in connection.execute(query)}
-            for run_id in some:
+            for run_id in some_ids:
                 if run_id in texts:  # else it was removed since
                     origin = f"the index of {run_id} (`rnnbench index` builds it anew)"
                     yield Record.from_json(texts[run_id], origin)
 
     def index(self, run_id: str) -> None:
-        """Enter the record that another process wrote; it is one, and can be read."""
+        """Enter the record that another process wrote."""
         path = self._files.path(run_id)
         self._fetch(run_id)
         with FileLock(path.with_name(".record.lock"), timeout=WAIT_SECONDS):
@@ -274,7 +276,7 @@ class Store:
             index_rows(connection, [row])
 
     def reindex(self) -> int:
-        """Build the index anew from the disk; the number of records in it.
+        """Build the index anew from the disk; return the number of records in it.
 
         Records that cannot be read are left out, and named in a RuntimeWarning and in `damaged`.
         """
@@ -294,20 +296,20 @@ class Store:
         if task is not None:
             query = query.where(result.c.task == task)
         with reader(self.engine).begin() as connection:
-            known = {run_id: found for run_id, found in connection.execute(query)}
+            known = {run_id: stamp for run_id, stamp in connection.execute(query)}
         rows, gone = self._scan(known, "" if task is None else f"{task}.")
         if self.shared:
             gone = []
         if rows or gone:
             with self.engine.begin() as connection:
-                for some in _chunks(gone):
-                    connection.execute(delete(result).where(result.c.run_id.in_(some)))
+                for some_ids in _chunks(gone):
+                    connection.execute(delete(result).where(result.c.run_id.in_(some_ids)))
                 index_rows(connection, rows)
 
     def _scan(
         self, known: dict[str, str], beginning: str = ""
     ) -> tuple[list[dict[str, Any]], list[str]]:
-        """Rows of the records on disk whose stamp is not the known one, and ids without these.
+        """Return rows of the records that changed, and ids of `known` without a readable record.
 
         Args:
             beginning: of the ids of the runs that are looked at.
@@ -329,9 +331,11 @@ def _warn(text: str) -> None:
 
 
 def _may_replace(old: Record, new: Record) -> bool:
+    """Tell whether a new record may take the place of an old one."""
     done = Status.DONE
     return new.attempt >= old.attempt and (new.status is done or old.status is not done)
 
 
 def _chunks(items: list[Any]) -> Iterable[list[Any]]:
+    """Cut a list into parts of `CHUNK`."""
     return (items[i : i + CHUNK] for i in range(0, len(items), CHUNK))
