@@ -1,6 +1,6 @@
 """The generated parts of the documentation, from the code that they describe.
 
-A page below `rnnbench/docs` holds such a part between `<!-- generated: NAME -->` and `<!-- end -->`;
+A page below `rnnbench/docs` has such a part between `<!-- generated: NAME -->` and `<!-- end -->`;
 the rest of it is written by hand. `python -m rnnbench.docs.generate` renews them all, and
 `tests/docs/test_docs.py` fails where one differs from the code.
 """

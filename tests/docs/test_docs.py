@@ -171,9 +171,7 @@ def test_what_a_page_shows_is_compared_line_by_line(printed, shown, expected):
 @pytest.mark.parametrize("page", PAGES, **name)
 def test_the_generated_parts_are_those_of_the_code(page):
     text = page.read_text("utf-8")
-    assert fill(text) == text, (
-        f"{page.name} differs from the code. Renew it with: {COMMAND}"
-    )
+    assert fill(text) == text, f"{page.name} differs from the code. Renew it with: {COMMAND}"
 
 
 def test_a_generated_part_that_is_changed_by_hand_is_noticed():
@@ -228,9 +226,9 @@ def test_a_decision_says_what_was_chosen_why_at_what_cost_on_what_evidence_and_w
             continue
         for decision in page.read_text("utf-8").split("\n## ")[1:]:
             title, _, text = decision.partition("\n")
-            written = re.findall(r"(?m)^\*\*(\w+)\.\*\* ", text)
+            written = re.findall(r"(?m)^- \*\*(\w+)\*\*: \S", text)
             assert written == labels, f"{page.name}: {title}"
-            assert re.search(r"(?m)^\*\*Date\.\*\* 20\d\d-\d\d-\d\d", text), f"{page.name}: {title}"
+            assert re.search(r"\*\*Date\*\*: 20\d\d-\d\d-\d\d", text), f"{page.name}: {title}"
 
 
 FILE = re.compile(r"`((?:rnnbench|plugins|tests|sweeps|cluster)/[\w./-]+\.\w+)(?:::?(\w+))?`")
