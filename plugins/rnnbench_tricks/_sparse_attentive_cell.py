@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from rnnbench.contract import Cell, Layout, Refusal, State, detach
-from rnnbench.nn import scan
-from rnnbench.nn.cells.gated import CellWrapper, FastCell
+from rnnbench.nn import CellWrapper, FastCell, scan
 from rnnbench.nn.scan.choice import chosen, operators_are_watched
 from rnnbench.nn.scan.unsupported import Unsupported
 
