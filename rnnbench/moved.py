@@ -109,7 +109,13 @@ NAMES = {
 }
 # Packages that took the name of a module: all of the module's names.
 PACKAGES = {
-    "rnnbench.nn.cells": ("rnnbench.nn.cells.gated",),
+    "rnnbench.nn.cells": (
+        "rnnbench.nn.cells.gated",
+        "rnnbench.nn.cells.fast",
+        "rnnbench.nn.cells.wrapper",
+        "rnnbench.nn.cells.stack",
+        "rnnbench.nn.refusals",
+    ),
     "rnnbench.nn.models": ("rnnbench.nn.models.base",),
     "rnnbench.data.text": ("rnnbench.data.text.tokens",),
     "rnnbench.data.series": ("rnnbench.data.series.series",),
