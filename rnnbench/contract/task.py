@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rnnbench.contract.plugin import Plugin
 from rnnbench.contract.types import Batch, Kind, Port, Prediction
+from rnnbench.moved import renamed
 
 
 @dataclass(frozen=True)
@@ -243,3 +244,7 @@ def _as_numbers(y: Tensor) -> str:
             ",".join(f"{v:g}" for v in row) for row in y.view(-1, y.shape[-1]).tolist()
         )
     return " ".join(map(str, y.view(-1).tolist()))
+
+
+def __getattr__(name: str) -> Any:
+    return renamed(__name__, name)

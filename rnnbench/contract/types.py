@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from rnnbench.moved import renamed
+
 State = Any  # a (nested) tuple of tensors whose first dimension is the batch
 
 
@@ -187,3 +189,7 @@ class Prediction(NamedTuple):
     attention: Tensor | None = None  # (B, S', T): what each decoded step looked at
     decoded_out: Tensor | None = None  # (B, S, P * V): the outputs that `decoded` stands for, where
     # the target has a distribution
+
+
+def __getattr__(name: str) -> Any:
+    return renamed(__name__, name)

@@ -10,6 +10,7 @@ import textwrap
 from pathlib import Path
 from typing import Any, Literal, Optional, Union
 
+from rnnbench.moved import present_place
 from rnnbench.registry.schema import Entry, FieldSchema, Schema
 
 KIND_NAMES = {  # contract.Kind, which this module may not import
@@ -75,6 +76,7 @@ def _lineage(module: str, class_name: str, depth: int = 0) -> list[ast.ClassDef]
     """The class and its bases up to the contract's, most derived first."""
     if depth > 8:
         raise _NotPlain
+    module, class_name = present_place(module, class_name)
     tree = ast.parse(module_file(module).read_text(encoding="utf-8"))
     classes = {n.name: n for n in tree.body if isinstance(n, ast.ClassDef)}
     imported = {

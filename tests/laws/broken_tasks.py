@@ -15,7 +15,7 @@ import torch
 from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Source, Task, setting
 from rnnbench.data import DataError, Generated, Items, Stream, fetch
 from rnnbench.data.fetching.sources import roots
-from rnnbench.metrics.base import Accuracy, ForecastErrors, LanguageModelling, MeanSquaredError
+from rnnbench.metrics import Accuracy, ForecastErrors, LanguageModelling, MeanSquaredError
 
 PARTS = {"train": slice(0, 300), "valid": slice(300, 390), "test": slice(390, 490)}
 

@@ -7,7 +7,7 @@ from sacrebleu.metrics import BLEU
 
 from rnnbench.contract import Batch, Prediction, Refusal
 from rnnbench.errors import SpecError
-from rnnbench.metrics.base import Accuracy, Translation
+from rnnbench.metrics import Accuracy, Translation
 from rnnbench.results.item_scores import read_items
 from rnnbench.results.record import TESTED
 from rnnbench.results.run_folder import ITEM_SCORES
