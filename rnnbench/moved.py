@@ -98,7 +98,10 @@ MODULES = {
 # Names that a package had under another name, or a module before it became a package.
 NAMES = {
     "rnnbench.contract": {"Items": "task:ItemScores", "Learning": "estimation:EstimatorInput"},
-    "rnnbench.contract.estimation": {"Learning": "estimation:EstimatorInput"},
+    "rnnbench.contract.estimation": {
+        "Learning": "estimation:EstimatorInput",
+        "WrappedOptimizer": "optimizer:WrappedOptimizer",
+    },
     "rnnbench.contract.task": {"Items": "task:ItemScores"},
     "rnnbench.nn": {"Whole": "whole_input:WholeInputBackbone"},
     "rnnbench.nn.whole_input": {"Whole": "whole_input:WholeInputBackbone"},
