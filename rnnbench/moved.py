@@ -124,6 +124,7 @@ _NAMES = """
 contract Items contract.task:ItemScores
 contract Learning contract.estimation:EstimatorInput
 contract.learning Learning contract.estimation:EstimatorInput
+contract.learning WrappedOptimizer contract.optimizer:WrappedOptimizer
 contract.task Items contract.task:ItemScores
 contract.types Refusal errors:Refusal
 nn Whole nn.whole_input:WholeInputBackbone
@@ -189,7 +190,7 @@ GONE = {
 } | {
     f"rnnbench.{package}.{module}": f"rnnbench.{package}.{module} was a part inside of rnnbench, "
     "and is gone. Plugins import from rnnbench.contract, rnnbench.nn, rnnbench.metrics, "
-    "rnnbench.data and rnnbench.testing: see `rnnbench docs`"
+    "rnnbench.data and rnnbench.testing"
     for package, modules in _INTERNAL.items()
     for module in modules.split()
 }

@@ -9,11 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from rnnbench.contract.names import SITES
 from rnnbench.errors import PluginError
 from rnnbench.registry.import_probe import broken_plugins
 from rnnbench.registry.registry import did_you_mean, discover, schema
 from rnnbench.registry.schema import KINDS, Entry, Schema
-from rnnbench.registry.schema_from_source import SITES, dedented
+from rnnbench.registry.schema_from_source import dedented
 
 
 def list_plugins(kind: str | None, site: str | None, as_json: bool) -> None:
