@@ -103,7 +103,13 @@ MODULES = {
 
 # Packages that took the name of a module: the modules that have that module's names now.
 PACKAGES = {
-    "rnnbench.nn.cells": ("rnnbench.nn.cells.gated",),
+    "rnnbench.nn.cells": (
+        "rnnbench.nn.cells.gated",
+        "rnnbench.nn.cells.fast",
+        "rnnbench.nn.cells.wrapper",
+        "rnnbench.nn.cells.stack",
+        "rnnbench.nn.refusals",
+    ),
     "rnnbench.nn.models": ("rnnbench.nn.models.base",),
     "rnnbench.data.text": ("rnnbench.data.text.tokens",),
     "rnnbench.data.series": ("rnnbench.data.series.series",),
@@ -118,6 +124,7 @@ _NAMES = """
 contract Items contract.task:ItemScores
 contract Learning contract.estimation:EstimatorInput
 contract.learning Learning contract.estimation:EstimatorInput
+contract.learning WrappedOptimizer contract.optimizer:WrappedOptimizer
 contract.task Items contract.task:ItemScores
 contract.types Refusal errors:Refusal
 nn Whole nn.whole_input:WholeInputBackbone
@@ -183,7 +190,7 @@ GONE = {
 } | {
     f"rnnbench.{package}.{module}": f"rnnbench.{package}.{module} was a part inside of rnnbench, "
     "and is gone. Plugins import from rnnbench.contract, rnnbench.nn, rnnbench.metrics, "
-    "rnnbench.data and rnnbench.testing: see `rnnbench docs`"
+    "rnnbench.data and rnnbench.testing"
     for package, modules in _INTERNAL.items()
     for module in modules.split()
 }

@@ -10,18 +10,11 @@ import textwrap
 from pathlib import Path
 from typing import Any, Literal, Optional, Union
 
+from rnnbench.contract.names import SITES, Kind
 from rnnbench.moved import present_place
 from rnnbench.registry.schema import Entry, FieldSchema, Schema
 
-KIND_NAMES = {  # contract.Kind, which this module may not import
-    "SEQ_TO_VEC": "sequence-to-vector",
-    "VEC_TO_SEQ": "vector-to-sequence",
-    "ALIGNED": "aligned",
-    "UNALIGNED": "unaligned",
-}
-SITES = (  # contract.SITES, which this module may not import
-    "cell", "model", "batch", "feed", "loss", "gradient", "estimator", "optimizer", "evaluation",
-)  # fmt: skip
+KIND_NAMES = {kind.name: kind.value for kind in Kind}
 BASES = {"Architecture", "Task", "Trick", "Plugin", "object"}
 TYPES: dict[str, Any] = {
     "int": int,
