@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-# Old module, then the module that has its names now; all below `rnnbench`.
+# Old module, then the modules that have its names now; all below `rnnbench`.
 _MODULES = """
 settings contract.settings
 contract.learning contract.estimation
@@ -46,9 +46,9 @@ nn.trees nn.layouts.trees
 nn.grids nn.layouts.grids
 nn.linear_cells nn.linear.cells
 nn.linear_scan nn.linear.scan
-nn.scan.agreement nn.scan.verify_kernel
-nn.scan.tiers nn.scan.dispatch
-nn.scan.trace nn.scan.trace_step
+nn.scan.agreement nn.scan.verify_kernel nn.scan.eager
+nn.scan.tiers nn.scan.choice nn.scan.dispatch
+nn.scan.trace nn.scan.trace_step nn.scan.cell_snapshot nn.scan.unsupported nn.scan.eager
 nn.meters metrics.base
 nn.meters_text metrics.sequences
 nn.meters_forecasting metrics.forecasting
@@ -96,10 +96,11 @@ testing.trick testing.trick_laws
 testing.toys testing.fixtures.toy_tasks
 testing.small testing.fixtures.small_architectures
 """
-MODULES = {
-    f"rnnbench.{old}": f"rnnbench.{new}"
-    for old, new in (line.split() for line in _MODULES.strip().splitlines())
+HOMES = {
+    f"rnnbench.{old}": tuple(f"rnnbench.{home}" for home in homes)
+    for old, *homes in (line.split() for line in _MODULES.strip().splitlines())
 }
+MODULES = {old: homes[0] for old, homes in HOMES.items()}
 
 # Packages that took the name of a module: the modules that have that module's names now.
 PACKAGES = {
@@ -135,8 +136,10 @@ nn.meters Translation metrics.text:Translation
 nn.meters_forecasting Unit metrics.forecasting:WindowUnit
 nn.online Step nn.estimators.one_step:DifferentiableStep
 nn.passes Stand nn.temporary_weights:TemporaryWeight
-nn.scan.trace Failed nn.scan.trace_step:KernelFailed
-nn.scan.trace Inside nn.scan.trace_step:CellSnapshot
+nn.scan.tiers watched nn.scan.choice:operators_are_watched
+nn.scan.trace Failed nn.scan.unsupported:KernelFailed
+nn.scan.trace Inside nn.scan.cell_snapshot:CellSnapshot
+nn.scan.trace look_inside nn.scan.cell_snapshot:take_snapshot
 nn.scan.trace Site nn.scan.trace_step:ConstantProduct
 nn.scan.trace Step nn.scan.trace_step:TracedStep
 nn.stepping Step nn.estimators.one_step:DifferentiableStep
@@ -174,11 +177,12 @@ data.digits rnnbench_tasks._digits
 data.mnist rnnbench_tasks._mnist
 data.ett rnnbench_tasks._ett
 """
-# Modules that no plugin was offered, and that were rebuilt.
+# Modules, and names of modules, that no plugin was offered, and that were rebuilt.
 _INTERNAL = {
     "nn": "linear_kernel linear_triton",
     "nn.scan": "back build compiled elements emit maps maths native plan products replay scalars "
     "writer",
+    "nn.scan.tiers": "TIERS",
     "testing": "backbones baselines built cell common elsewhere ports reading rehearsal sequence "
     "task_data task_measure trick_evaluation wired",
 }
@@ -205,11 +209,14 @@ def renamed(module: str, name: str) -> Any:
         module: a module of an earlier version, or a package that stands in its place.
     Raises:
         AttributeError: it never had such a name.
+        ImportError: plugins cannot have it any more; says what to do.
     """
     full = f"{module}.{name}"
     missing = AttributeError(f"module {module!r} has no attribute {name!r}")
     if name.startswith("_"):
         raise missing
+    if full in GONE:
+        raise ImportError(GONE[full], name=module)
     new = NAMES.get(module, {}).get(name)
     if new is not None:
         home, _, attribute = new.partition(":")
@@ -219,7 +226,7 @@ def renamed(module: str, name: str) -> Any:
     if full in MODULES:
         return importlib.import_module(full)
     if module in MODULES:
-        homes: tuple[str, ...] = (MODULES[module],)
+        homes = HOMES[module]
     elif module in PACKAGES and importlib.util.find_spec(full) is None:
         homes = PACKAGES[module]
     else:
