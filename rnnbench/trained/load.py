@@ -1,4 +1,4 @@
-"""What a trained run makes of new input: `rnnbench predict` and `rnnbench generate`."""
+"""Asks a trained run about new input: `rnnbench predict` and `rnnbench generate`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Prediction, Task
-from rnnbench.errors import RunError
+from rnnbench.contract.task import AnswerReader
+from rnnbench.errors import RunError, UserError
 from rnnbench.nn import Model
 from rnnbench.nn.models.base import Continuation
 from rnnbench.nn.models.decoding import Decoded, Decoding, decode
@@ -20,12 +21,12 @@ from rnnbench.results.find_run import find_run
 from rnnbench.results.record import Record
 from rnnbench.results.store import Store
 from rnnbench.spec.instantiate import instantiate
-from rnnbench.training.evaluate import evaluating
+from rnnbench.training.modes import evaluating
 from rnnbench.training.train_step import TrickFold, assemble
 
 
 class Trained(NamedTuple):
-    """A finished run, ready to be asked."""
+    """A finished run whose model can be asked."""
 
     record: Record
     task: Task
@@ -33,7 +34,7 @@ class Trained(NamedTuple):
 
 
 def load_run(store: Store, run: str) -> Trained:
-    """A finished run's task and its model with the best weights, in evaluation mode.
+    """Return a finished run's task and its model with the best weights, in evaluation mode.
 
     Raises:
         RunError: no such run, or it left no weights.
@@ -55,7 +56,7 @@ def load_run(store: Store, run: str) -> Trained:
 
 
 def untrained_run(record: Record) -> Trained:
-    """The same model as it was before training."""
+    """Return a run's task and its model as it was before training."""
     from rnnbench.training.determinism import seed_everything
 
     task, architecture, tricks = instantiate(record.spec)
@@ -64,7 +65,7 @@ def untrained_run(record: Record) -> Trained:
 
 
 def read_decoding(default: Literal["greedy", "sample"], chosen: Mapping[str, Any]) -> Decoding:
-    """How to decode, from the fields of `Decoding`; a method of None is the default one."""
+    """Return how to decode, from the fields of `Decoding`; a method of None is the default one."""
     return Decoding(**{**chosen, "method": chosen.get("method") or default})
 
 
@@ -74,29 +75,43 @@ def predict(
     """Print what a run makes of one input."""
     how = read_decoding("greedy", chosen)
     trained = load_run(store, run)
-    batch, answer = trained.task.ask(text)
-    y, found = _answer(trained, batch, how, torch.Generator().manual_seed(seed))
-    said = answer(y)
+    batch, answer = _ask(trained.task, text)
+    y, decoded = _predict_row(trained, batch, how, torch.Generator().manual_seed(seed))
+    prediction = answer(y)
     if not as_json:
-        print(said)
+        print(prediction)
         return
-    shown: dict[str, Any] = {"run": trained.record.run_id, "input": text, "prediction": said}
-    if found is not None and found.score is not None:
-        shown["log_probability_nats"] = float(found.score[0])
-    if found is not None and found.attention is not None:
-        shown["attention"] = found.attention[0].tolist()
+    shown: dict[str, Any] = {"run": trained.record.run_id, "input": text, "prediction": prediction}
+    if decoded is not None and decoded.score is not None:
+        shown["log_probability_nats"] = float(decoded.score[0])
+    if decoded is not None and decoded.attention is not None:
+        shown["attention"] = decoded.attention[0].tolist()
     print(json.dumps(shown, ensure_ascii=False, indent=2))
 
 
-def _answer(
+def _ask(task: Task, text: str) -> tuple[Batch, AnswerReader]:
+    """Return `task.ask(text)`.
+
+    Raises:
+        RunError: the task cannot read the text.
+    """
+    try:
+        return task.ask(text)
+    except UserError:
+        raise
+    except ValueError as error:  # by which plugins say what they expect
+        raise RunError(str(error)) from error
+
+
+def _predict_row(
     trained: Trained, batch: Batch, how: Decoding, rng: torch.Generator
 ) -> tuple[Tensor, Decoded | None]:
-    """What the model says of one row, and how it was decoded where it was."""
+    """Return what the model says of one row, and how it was decoded, if it was."""
     model, task = trained.model, trained.task
     with evaluating(model):
         if model.decodes:
-            found = model.decoded(batch, how, rng)
-            return found.y[0], found
+            decoded = model.decoded(batch, how, rng)
+            return decoded.y[0], decoded
         if how != Decoding():
             raise RunError(
                 f"{task.name} is {task.kind.value}: its output is not decoded step by step, so "
@@ -149,36 +164,38 @@ def _continue(
     trained: Trained, how: Decoding, rng: torch.Generator, prompt: str | None, length: int,
     samples: int,
 ) -> list[dict[str, str]]:  # fmt: skip
+    """Return texts that go on from a prompt."""
     task, model = trained.task, trained.model
     if how.method != "sample" and samples > 1:
         raise RunError(f"method {how.method!r} always says the same: ask for one sample")
-    batch, answer = task.ask("\n" if prompt is None else prompt)
+    batch, answer = _ask(task, "\n" if prompt is None else prompt)
     rows = Batch(batch.x.repeat(samples, 1), batch.y.repeat(samples, 1))
     with evaluating(model):
-        found = decode(Continuation(model), rows, how, steps=length, rng=rng)
-    texts = [answer(torch.cat([x, y])) for x, y in zip(rows.x, found.y, strict=True)]
+        decoded = decode(Continuation(model), rows, how, steps=length, rng=rng)
+    texts = [answer(torch.cat([x, y])) for x, y in zip(rows.x, decoded.y, strict=True)]
     return [{"text": text} for text in texts]
 
 
 def _from_test(
     trained: Trained, how: Decoding, rng: torch.Generator, samples: int
 ) -> list[dict[str, str]]:
+    """Return outputs for the first inputs of the test split."""
     task, model = trained.task, trained.model
     data = task.data("test", 0)
     batch = data.batch(data.order(samples, None)[0], None)
     with evaluating(model):
         result = model(batch)
         nll, mask = model.nll(result.out, batch)
-        found = model.decoded(batch, how, rng)
-    seen = Prediction(nll, mask, result.out, found.y, found.attention, found.out)
-    shown = task.show(batch, seen)
+        decoded = model.decoded(batch, how, rng)
+    prediction = Prediction(nll, mask, result.out, decoded.y, decoded.attention, decoded.out)
+    shown = task.show(batch, prediction)
     if shown:
         return shown[:samples]
-    return [{"prediction": " ".join(f"{v:g}" for v in y.flatten().tolist())} for y in found.y]
+    return [{"prediction": " ".join(f"{v:g}" for v in y.flatten().tolist())} for y in decoded.y]
 
 
 def read_input(value: str) -> str:
-    """The text of `--input`: a file where there is one of this name, "-" for standard input."""
+    """Return the text of `--input`: that of a file of this name, or of standard input for "-"."""
     if value == "-":
         return sys.stdin.read()
     try:
