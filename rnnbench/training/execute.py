@@ -234,7 +234,7 @@ def _evaluate_best(run: Training, record: Record) -> None:
     for split in splits:
         examples = 5 if split == splits[-1] and run.spec.test else 0
         evaluation = run.validate(split, full=True, examples=examples)
-        record.metrics[split] = evaluation.metrics
+        record.metrics[split] = {**evaluation.metrics}
         record.examples += evaluation.examples
         if run.spec.test:
             record.baselines[split] = baselines_of(task, split)

@@ -265,8 +265,7 @@ class Training:
                 raise self._interrupted(self.stop_signal, f"while evaluating on {split}, ")
 
         drawn = self.drawn if examples else None
-        given = (evaluated, self.task, data, meter, self.device)
-        evaluation = evaluate(*given, examples, look, drawn)
+        evaluation = evaluate(evaluated, self.task, data, meter, self.device, examples, look, drawn)
         self.validation_seconds = time.monotonic() - began
         self.meter = meter or self.meter
         return evaluation

@@ -8,7 +8,8 @@ from support.toys import TOYS, TinyLSTM
 from torch.nn import functional as F
 
 from rnnbench.contract import Batch
-from rnnbench.training.evaluate import evaluate, evaluating
+from rnnbench.training.evaluate import evaluate
+from rnnbench.training.modes import evaluating
 from rnnbench.training.wiring import pooled, wire
 from rnnbench_architectures.elman import Elman
 from rnnbench_architectures.gru import GRU

@@ -9,7 +9,7 @@ from rnnbench.registry.registry import load
 from rnnbench.spec.run_spec import Optimizer, PluginSpec, RunSpec
 from rnnbench.testing.fixtures.backbones import doubled
 from rnnbench.testing.fixtures.toy_tasks import TOYS
-from rnnbench.training.devices.data_parallel import OneProcess
+from rnnbench.training.devices.data_parallel import KeyedNoise
 from rnnbench.training.devices.split_check import CHECKED, DRAWN, try_split
 from rnnbench.training.train_step import TrickFold, assemble, make_optimizer, training_step
 
@@ -55,15 +55,14 @@ def learn(by, task, arch, tricks, batch, steps=3):
         state = done.state
         losses.append(done.loss)
         weights.append(by.weight)
-    told = torch.stack(losses)
-    told = by.losses(told, torch.stack(weights)) if by.world > 1 else told.tolist()
-    return told, {n: p.detach().clone() for n, p in model.named_parameters()}
+    whole_losses = by.whole_losses(torch.stack(losses), weights)
+    return whole_losses, {n: p.detach().clone() for n, p in model.named_parameters()}
 
 
 def assert_like_one(folder, task, arch, tricks, batch, world):
     dtype = torch.get_default_dtype()
     try:
-        losses, weights = learn(OneProcess(0), task, arch, tricks, batch)
+        losses, weights = learn(KeyedNoise(0), task, arch, tricks, batch)
     finally:
         torch.set_default_dtype(dtype)
     for told, found in in_ranks(world, learn, task, arch, tricks, batch, folder=folder):
@@ -114,7 +113,7 @@ def test_noise_in_the_forward_pass_is_each_ranks_own(tmp_path):
         ranks.common()
         return shared, own, torch.rand(2).tolist()
 
-    (a, b), again = in_ranks(2, draw, folder=tmp_path), OneProcess(0)
+    (a, b), again = in_ranks(2, draw, folder=tmp_path), KeyedNoise(0)
     assert a[0] == b[0]
     assert a[1] != b[1]
     assert a[2] == b[2]

@@ -69,9 +69,9 @@ def try_split(
         wrong, conclusion = next(floating, None), DRAWN
     if wrong is not None:
         raise Refusal(
-            f"trainer.devices={ranks.world}: {combination} on {task.name} cannot be split over devices."
-            f"\n  A step on {len(batches[0].x)} rows leaves another {wrong} when the rows are "
-            "shared out: something there does not act row by row (statistics of a batch, or an "
+            f"trainer.devices={ranks.world}: {combination} on {task.name} cannot be split over "
+            f"devices.\n  A step on {len(batches[0].x)} rows leaves another {wrong} when the rows "
+            "are shared out: something there does not act row by row (statistics of a batch, or an "
             "estimator that is not a mean over rows).\n  Use trainer.devices=1, or leave the "
             "trick out that does this."
         )
