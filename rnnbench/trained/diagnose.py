@@ -172,7 +172,7 @@ def _flatten(state: Sequence[Tensor]) -> Tensor:
 
 
 def _measure_spectra(cell: Recording) -> dict[str, list[float]]:
-    """Return singular values of ∂s_{t+1}/∂s_t of the first row, at the middle and near both ends."""
+    """Return singular values of ∂s_{t+1}/∂s_t of the first row, in the middle and near the ends."""
     count = len(cell.states)
     spectra = {}
     for t in sorted({0, count // 2, count - 2} if count > 2 else set()):

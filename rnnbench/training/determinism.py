@@ -64,13 +64,13 @@ def seed_everything(seed: int) -> None:
 
 def random_state() -> dict[str, Any]:
     """Return the state of every library's generator, as tensors, numbers and text."""
-    kind, keys, *rest = np.random.get_state()
+    kind, keys, *position = np.random.get_state()
     version, words, gauss = random.getstate()
     return {
         "torch": torch.get_rng_state(),
         # Of the device at hand: others belong to other runs, and may be others at the resume.
         "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_initialized() else [],
-        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
+        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), *position],
         "python": [version, list(words), gauss],
     }
 
@@ -80,8 +80,8 @@ def set_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["torch"])
     if state["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"][0])
-    kind, keys, *rest = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    kind, keys, *position = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *position))
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
 

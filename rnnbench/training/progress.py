@@ -1,4 +1,4 @@
-"""How far a run has come: what it has measured and chosen, as its checkpoints keep it."""
+"""The progress of a run: what it has measured and chosen, as its checkpoints keep it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run ends before its budget does: in order, for a reason that its record keeps. No torch."""
+"""Ends a run before its budget does, in order and for a reason that its record keeps. No torch."""
 
 from __future__ import annotations
 

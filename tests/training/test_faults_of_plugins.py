@@ -4,7 +4,7 @@ import sys
 import textwrap
 
 import pytest
-from support.toys import TOYS
+from support.toys import TOYS, TinyLSTM
 
 from rnnbench.cli import main
 from rnnbench.contract import Refusal
@@ -118,6 +118,4 @@ def test_a_fault_in_other_code_than_the_plugins_is_named_where_it_is(acme):
             return loss @ loss
 
     with pytest.raises(Refusal, match=r"test_faults_of_plugins\.py:\d+\)"):
-        from support.toys import TinyLSTM
-
         check(TinyLSTM(), TOYS["lm"], [Faulty()])

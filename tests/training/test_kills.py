@@ -150,9 +150,9 @@ def test_a_long_validation_begins_with_a_checkpoint(tmp_path, monkeypatch):
         return plain(folder, state)
 
     def slow(self, *args, **kwargs):
-        found = validate(self, *args, **kwargs)
+        evaluation = validate(self, *args, **kwargs)
         self.validation_seconds = 1e7
-        return found
+        return evaluation
 
     monkeypatch.setattr(checkpoint, "save", save)
     monkeypatch.setattr(Training, "validate", slow)
@@ -226,15 +226,15 @@ def test_a_signal_before_the_first_step_ends_a_run_at_once(tmp_path, monkeypatch
 def test_a_warning_that_is_followed_by_another_signal_is_one_request():
     from rnnbench.training import stopping
 
-    asked, before = [], []
+    requests, before = [], []
     old = signal.signal(signal.SIGTERM, lambda number, _: before.append(number))
     try:
-        with stopping.signals(asked.append):
+        with stopping.signals(requests.append):
             os.kill(os.getpid(), signal.SIGUSR1)
             os.kill(os.getpid(), signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, old)
-    assert (asked, before) == ([signal.SIGUSR1], [])
+    assert (requests, before) == ([signal.SIGUSR1], [])
 
 
 @pytest.mark.parametrize(

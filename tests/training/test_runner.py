@@ -98,9 +98,9 @@ def test_a_run_killed_while_it_validates_is_taken_up_from_its_last_checkpoint(
 def test_a_checkpoint_of_another_kind_of_run_is_not_needed_once_it_is_done(tmp_path):
     store, record = run_in(tmp_path, small())
     assert record.status == Status.DONE
-    left = {p.name for p in store.run_dir(record.run_id).iterdir()}
-    assert {"record.json", "metrics.csv", "weights.safetensors"} <= left
-    assert not left & set(checkpoint.KEPT)
+    files = {p.name for p in store.run_dir(record.run_id).iterdir()}
+    assert {"record.json", "metrics.csv", "weights.safetensors"} <= files
+    assert not files & set(checkpoint.KEPT)
 
 
 def test_the_test_split_is_touched_once_and_only_where_the_spec_says_so(tmp_path, monkeypatch):
@@ -170,15 +170,15 @@ def test_a_run_stopped_by_its_patience_and_killed_before_its_record_trains_no_fu
 
 
 def test_pruning_keeps_the_curve(tmp_path):
-    told = []
+    validations = []
 
     def worse(step, value):
-        told.append((step, value))
+        validations.append((step, value))
         return step >= 40
 
     _, record = run_in(tmp_path, small(), on_validation=worse)
     assert record.status == Status.PRUNED
-    assert [step for step, _ in told] == [20, 40]
+    assert [step for step, _ in validations] == [20, 40]
     assert [step for step, *_ in record.curve] == [20, 40]
 
 
@@ -301,13 +301,13 @@ def test_a_run_on_a_gpu_is_repeatable_and_near_the_cpu(tmp_path):
 def test_a_signal_repeated_at_once_is_one_request_and_later_acts_as_before():
     from rnnbench.training import stopping
 
-    asked, before = [], []
+    requests, before = [], []
     old = signal.signal(signal.SIGTERM, lambda number, _: before.append(number))
     try:
-        with stopping.signals(asked.append):
+        with stopping.signals(requests.append):
             os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGTERM)
-            assert (asked, before) == ([signal.SIGTERM] * 2, [])
+            assert (requests, before) == ([signal.SIGTERM] * 2, [])
             stopping.PATIENCE_SECONDS, patience = 0.0, stopping.PATIENCE_SECONDS
             try:
                 os.kill(os.getpid(), signal.SIGTERM)

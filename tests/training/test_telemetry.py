@@ -43,15 +43,15 @@ def run_in(folder, **options):
 
 def services():
     """Numbers of wandb's own processes below this one."""
-    found = []
+    pids = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             parent = int(path.with_name("stat").read_text().rpartition(")")[2].split()[1])
             if parent == os.getpid() and b"wandb-core" in path.read_bytes():
-                found.append(int(path.parent.name))
+                pids.append(int(path.parent.name))
         except OSError:
             continue
-    return found
+    return pids
 
 
 def test_a_server_that_cannot_be_reached_costs_a_bounded_time_and_no_run(tmp_path, monkeypatch):
