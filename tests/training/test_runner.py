@@ -16,7 +16,7 @@ from rnnbench.results.store import Store
 from rnnbench.spec.compose import compose
 from rnnbench.spec.run_spec import Trainer
 from rnnbench.training import checkpoint
-from rnnbench.training import execute as runner
+from rnnbench.training import execute as execution
 from rnnbench.training.execute import execute
 from rnnbench.training.resolve import resolve
 from rnnbench.training.run import Training
@@ -163,7 +163,7 @@ def test_a_run_stopped_by_its_patience_and_killed_before_its_record_trains_no_fu
 ):
     spec = small(**{"optimizer__lr": 0.0, "budget__steps": 1000, "budget__patience": 2})
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "_finish", lambda *_: 1 / 0)
+        patch.setattr(execution, "_evaluate_best", lambda *_: 1 / 0)
         run_in(tmp_path, spec)
     _, record = run_in(tmp_path, spec, attempt=2)
     assert (record.status, record.cost["steps"]) == (Status.DONE, 60)
