@@ -122,7 +122,7 @@ def check_spec(spec: RunSpec) -> Checked:
 def check_resolved(run: ResolvedRun) -> Checked:
     """Run `check` on a run with its plugins; training then reads the same data, read once."""
     task, architecture, tricks = run.plugins
-    data = split_of(task, "train", 0)
+    data = split_of(task, "train", run.spec.seed)
     return check(architecture, task, tricks, run.spec.optimizer, data=data)
 
 
