@@ -18,10 +18,11 @@ import torch
 from rnnbench.spec.compose import compose
 from rnnbench.spec.run_spec import RunSpec, Trainer
 from rnnbench.training.determinism import configure
-from rnnbench.training.lightning_module import PACK, Training, fit
-from rnnbench.training.loader import Position
+from rnnbench.training.lightning_module import train
+from rnnbench.training.loader import PACK, Position
 from rnnbench.training.logs import Telemetry
 from rnnbench.training.resolve import resolve
+from rnnbench.training.run import Training
 from rnnbench.training.train_step import TrickFold, assemble, make_optimizer
 
 SIZES = {"small": 32, "medium": 96, "large": 192}  # hidden units
@@ -73,7 +74,7 @@ def under_runner(spec: RunSpec, trainer: Trainer) -> float:
 
     with tempfile.TemporaryDirectory() as folder:
         telemetry = Telemetry(spec, trainer, Path(folder), None)
-        fit(Training(spec, trainer, Path(folder), telemetry, on_step=on_step))
+        train(Training(spec, trainer, Path(folder), telemetry, on_step=on_step))
     (first, began), (last, ended) = ends[0], ends[-1]
     return (ended - began) / (last - first)
 

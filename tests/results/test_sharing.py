@@ -170,7 +170,7 @@ def test_weights_too_few_for_the_model_are_refused_before_it_is_built(bundle, st
     path = store.run_dir(only(store).run_id) / "weights.safetensors"
     name, smallest = min(load_file(path).items(), key=lambda item: item[1].numel())
     save_file({name: smallest}, path)
-    monkeypatch.setattr("rnnbench.training.lightning_module.Training", None)
+    monkeypatch.setattr("rnnbench.training.run.Training", None)
     with pytest.raises(VerificationError, match=r"numbers, and its model has \d+"):
         verify(store, only(store))
 

@@ -17,10 +17,10 @@ from rnnbench.results.record import Status
 from rnnbench.results.store import Store
 from rnnbench.spec.compose import compose
 from rnnbench.spec.run_spec import Optimizer, Trainer
-from rnnbench.training import lightning_module as training
 from rnnbench.training.dry_run import check
 from rnnbench.training.execute import execute
 from rnnbench.training.resolve import resolve
+from rnnbench.training.run import Training
 from rnnbench.training.train_step import TrickFold, assemble, make_optimizer
 from rnnbench_architectures.lstm import LSTM
 from rnnbench_architectures.transformer import Transformer
@@ -352,7 +352,7 @@ def test_a_run_stopped_and_taken_up_again_ends_bitwise_equal(tmp_path, monkeypat
     settings = {**AVERAGING, **REACTING}[trick]
     whole = run_in(tmp_path / "whole", trick, settings)
     assert whole[1].status == Status.DONE, whole[1].reason
-    plain = training.Training._one_step
+    plain = Training._one_step
 
     def one_step(self, batch, fresh, after):
         loss = plain(self, batch, fresh, after)
@@ -361,7 +361,7 @@ def test_a_run_stopped_and_taken_up_again_ends_bitwise_equal(tmp_path, monkeypat
         return loss
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Training, "_one_step", one_step)
+        patch.setattr(Training, "_one_step", one_step)
         _, stopped = run_in(tmp_path / "cut", trick, settings)
     assert stopped.status == Status.INTERRUPTED
     again = run_in(tmp_path / "cut", trick, settings, attempt=2)
@@ -374,7 +374,7 @@ def test_a_run_stopped_and_taken_up_again_ends_bitwise_equal(tmp_path, monkeypat
 @pytest.mark.parametrize("trick", AVERAGING)
 def test_the_weights_that_are_kept_are_the_averaged_ones(tmp_path, monkeypatch, trick):
     seen = {}
-    close = training.Training.close_round
+    close = Training.close_round
 
     def close_round(self):
         close(self)
@@ -383,7 +383,7 @@ def test_the_weights_that_are_kept_are_the_averaged_ones(tmp_path, monkeypatch, 
             average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         seen[self.loader.position.step] = values, average
 
-    monkeypatch.setattr(training.Training, "close_round", close_round)
+    monkeypatch.setattr(Training, "close_round", close_round)
     store, record = run_in(tmp_path, trick, AVERAGING[trick])
     values, average = seen[record.selection["step"]]
     kept = weights_of(store, record)
