@@ -56,7 +56,7 @@ class Dilated(Backbone):
         return torch.cat(outputs, 1), state
 
     def carry(self, state: State) -> State:
-        """What the cell carries of each interleaved sequence; noise drawn here is drawn once."""
+        """Carry the cell's state of each interleaved sequence; noise drawn here is drawn once."""
         devices = [leaf.get_device() for leaf in state if leaf.is_cuda]
         carried = []
         for i in range(self.dilation):
@@ -67,7 +67,7 @@ class Dilated(Backbone):
 
 
 class Fuse(Backbone):
-    """y_t = Σ_{k<s} V_k h_{t-k} + b: a causal convolution; the state is its last s - 1 inputs."""
+    """A causal convolution y_t = Σ_{k<s} V_k h_{t-k} + b; the state is its last s - 1 inputs."""
 
     def __init__(self, width: int, steps: int):
         super().__init__()

@@ -36,7 +36,7 @@ class RGLRUCell(LinearCell):
 
 
 class HawkMixer(Backbone):
-    """W_o (GELU(W_1 x) ⊙ RGLRU(convolution(W_2 x)))."""
+    """A mixer W_o (GELU(W_1 x) ⊙ RGLRU(convolution(W_2 x)))."""
 
     def __init__(self, width: int, kernel: int):
         super().__init__()

@@ -49,7 +49,7 @@ class LSTMCell(FusedCell):
 
     @property
     def gate_names(self) -> tuple[str, ...]:
-        """What the gates do: see `rnnbench.nn.cells.gate_names`."""
+        """Return the gates' names: see `rnnbench.nn.cells.gate_names`."""
         if self.coupled:
             return "update", "candidate", "output"
         return ("input", *(["forget"] if self.forget_gate else []), "candidate", "output")

@@ -15,7 +15,10 @@ from rnnbench.nn.direct_forecast import AtOnce
 
 
 class SegRNNModel(AtOnce):
-    """See `SegRNN`. W counts the steps of a segment, N those read, M those forecast."""
+    """The model of `SegRNN`.
+
+    W counts the steps of a segment, N those read, M those forecast.
+    """
 
     def __init__(self, architecture: SegRNN, task: Task):
         a = architecture

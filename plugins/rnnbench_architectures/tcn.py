@@ -38,7 +38,7 @@ class CausalConvolution(nn.Module):
 
 
 class Block(nn.Module):
-    """Two convolutions, and the input added; see `TCN`."""
+    """A block of two convolutions, and the input added; see `TCN`."""
 
     def __init__(self, d_in: int, width: int, kernel: int, dilation: int, dropout: float):
         super().__init__()
@@ -58,7 +58,7 @@ class Block(nn.Module):
 
 
 class TCNStack(Backbone):
-    """See `TCN`. State: of each convolution, the last inputs that it still needs."""
+    """The backbone of `TCN`. The state has each convolution's last inputs that it still needs."""
 
     def __init__(self, architecture: TCN, d_in: int):
         super().__init__()

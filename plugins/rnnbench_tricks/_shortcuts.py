@@ -27,11 +27,11 @@ class ShortcutCell(CellWrapper):
     besides: int = 0
 
     def beside(self, x: Tensor) -> tuple[Tensor, ...]:
-        """What else of the input is needed, each (..., H), made for all time steps at once."""
+        """Return what else of the input is needed, each (..., H), for all time steps at once."""
         return ()
 
     def joined(self, y: Tensor, x: Tensor, *beside: Tensor) -> Tensor:
-        """The output, from the cell's and from the input."""
+        """Return the output, from the cell's and from the input."""
         raise NotImplementedError
 
     def forward(

@@ -15,8 +15,10 @@ from rnnbench.nn.models.base import Feed
 
 
 class LearningModel(Model):
-    """Judges a segment, then takes a step on it. Its weights, and so its figures, depend on all
-    that was read before."""
+    """A model that judges a segment, then takes a step on it.
+
+    Its weights, and so its figures, depend on all that was read before.
+    """
 
     def __init__(self, inner: Model, scales: dict[str, Tensor], trick: DynamicEvaluation):
         super().__init__(inner.target)
@@ -91,7 +93,7 @@ class DynamicEvaluation(Trick):
         return LearningModel(model, self.mean_squares(model, task), self).eval()
 
     def mean_squares(self, model: Model, task: Task) -> dict[str, Tensor]:
-        """The mean over training batches of each weight's squared gradient."""
+        """Return the mean over training batches of each weight's squared gradient."""
         parameters = dict(model.named_parameters())
         total = {name: torch.zeros_like(p) for name, p in parameters.items()}
         if next(iter(parameters.values())).is_meta:

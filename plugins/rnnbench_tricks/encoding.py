@@ -32,7 +32,7 @@ _SHOWN = 8  # examples of missing words in a message
 
 
 class Encoded(nn.Embedding):
-    """Given vectors in place of a table to learn: e_t = P v(x_t), without P if the widths agree.
+    """An embedding of given vectors: e_t = P v(x_t), without P if the widths agree.
 
     It is an embedding to whoever looks for one: `weight` is the whole table (V, E), made when
     asked for. Nobody can put another table in its place.
@@ -167,7 +167,7 @@ class Encoding(Trick):
             )
 
     def _embeds(self, model: nn.Module, task: Task, side: Side) -> list[Embed]:
-        """The embeddings of one side.
+        """Return the embeddings of one side.
 
         Raises:
             Refusal: it has none, or one that another trick has changed.
@@ -196,7 +196,7 @@ class Encoding(Trick):
         return list(found.values())
 
     def _vectors(self, task: Task, side: Side, table_VE: Tensor) -> Tensor:
-        """(V, K) on the device of the table that they replace; on "meta" nothing is learnt."""
+        """Return the vectors (V, K), on the device of the table; on "meta" nothing is learnt."""
         classes, width = table_VE.shape
         like: Any = {"device": table_VE.device, "dtype": table_VE.dtype}
         if self.kind == "one-hot":
@@ -234,7 +234,7 @@ class Encoding(Trick):
         return vectors_VK
 
     def _read(self, task: Task, side: Side) -> tuple[np.ndarray, np.ndarray]:
-        """Classes (N,) that the file has a vector for, and these (N, K)."""
+        """Return the classes (N,) that the file has a vector for, and these vectors (N, K)."""
         words = task.words(side)
         if words is None:
             raise Refusal(
@@ -272,7 +272,7 @@ class Encoding(Trick):
 
 
 def _reads(name: str, model: nn.Module) -> Side:
-    """The side that an embedding reads, by the name that core's and our wirings give it."""
+    """Return the side that an embedding reads, by its name in core's and our wirings."""
     last = name.rpartition(".")[2]
     if last in ("source_embed", "condition"):
         return "source"
@@ -285,7 +285,7 @@ def _reads(name: str, model: nn.Module) -> Side:
 
 
 def _sequences(task: Task, side: Side, seed: int) -> Iterator[list[int]]:
-    """The rows of the training split in evaluation order, without padding."""
+    """Yield the rows of the training split in evaluation order, without padding."""
     data = task.data("train", seed)
     for key in data.order(task.eval_batch, None):
         batch = data.batch(key, None)
@@ -323,7 +323,7 @@ def _learnt(
 
 @lru_cache(maxsize=4)
 def _counts(task: Task, side: Side) -> np.ndarray:
-    """(V,): how often each class occurs in the training split."""
+    """Return how often each class occurs in the training split: (V,)."""
     port = task.source if side == "source" else task.target
     count_V = np.zeros(port.classes, np.int64)
     for row in _sequences(task, side, seed=0):
@@ -333,7 +333,7 @@ def _counts(task: Task, side: Side) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _digest(path: Path, stamp: tuple[int, int]) -> str:
-    """The sha256 of a file of this size and time of change."""
+    """Return the sha256 of a file of this size and time of change."""
     return sha256_of(path)
 
 
@@ -341,7 +341,7 @@ def _digest(path: Path, stamp: tuple[int, int]) -> str:
 def _looked_up(
     path: Path, stamp: tuple[int, int], format: Any, words: tuple[str, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As spelt, else in lower case."""
+    """Look a word up as spelt, else in lower case."""
     wanted = {spelt for word in words if word for spelt in (word, word.lower())}
     width, found = read_vectors(path, format, wanted)
     rows = [found.get(word, found.get(word.lower())) if word else None for word in words]

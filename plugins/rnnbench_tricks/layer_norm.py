@@ -16,7 +16,7 @@ from rnnbench.nn.estimators.observe_cells import sums_its_products
 
 
 class LayerNormCell(GateWrapper):
-    """Normalises both products of a gated cell.
+    """A cell wrapper that normalises both products of a gated cell.
 
     Args:
         sizes: how many pre-activations are normalised together, from the first to the last.
@@ -38,7 +38,7 @@ class LayerNormCell(GateWrapper):
         return p_BG, self.normalised(q_BG, self.gain_h, self.gated.bias_h)
 
     def normalised(self, a: Tensor, gain_G: Tensor, bias_G: Tensor) -> Tensor:
-        """α ⊙ (a - mean) / deviation + b, where the bias b is in `a` and takes no part in it."""
+        """Return α ⊙ (a - mean) / deviation + b; the bias b is in `a` and is not normalised."""
         parts = [
             F.layer_norm(part, part.shape[-1:], eps=self.epsilon)
             for part in (a - bias_G).split(self.sizes, -1)

@@ -73,7 +73,7 @@ class SnAp(Online):
     def masks(
         self, fresh: dict[int, Tensor], f_BRS: Tensor | None, memory: dict[str, Any]
     ) -> dict[int, Tensor]:
-        """M_n (R, N) of each parameter; worked out anew where a pattern has grown."""
+        """Return M_n (R, N) of each parameter; worked out anew where a pattern has grown."""
         felt: dict[int, Tensor] = dict(memory.get("felt", {}))
         moves_RS: Tensor | None = memory.get("moves")
         grown = False
@@ -93,7 +93,7 @@ class SnAp(Online):
         return dict(memory["mask"])
 
     def spread(self, m_RN: Tensor, moves_RS: Tensor | None) -> Tensor:
-        """M_n from M_1."""
+        """Return M_n from M_1."""
         if moves_RS is None:
             return m_RN
         size = moves_RS.shape[1]

@@ -88,7 +88,7 @@ class SparseAttentiveBacktracking(Trick):
                 self.wrap_below(child, last)
 
     def last_layer(self, model: nn.Module) -> Cell:
-        """The cell whose output is what a plain linear readout reads.
+        """Return the cell whose output is what a plain linear readout reads.
 
         Raises:
             Refusal: there is something between them, or something else reads the states too.

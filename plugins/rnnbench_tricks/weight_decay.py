@@ -16,7 +16,7 @@ MARK = "kind_for_weight_decay"  # on a parameter, since an optimiser knows no na
 
 
 class DecayingOptimizer(WrappedOptimizer):
-    """Shrinks parameters of each kind at a rate of its own."""
+    """An optimiser that shrinks parameters of each kind at a rate of its own."""
 
     def __init__(self, inner: torch.optim.Optimizer, rates: Mapping[str, float], decoupled: bool):
         super().__init__(inner)
@@ -24,7 +24,7 @@ class DecayingOptimizer(WrappedOptimizer):
 
     @torch.no_grad()
     def shrink(self) -> None:
-        """Act on the parameters, or where the decay is not decoupled on their gradients."""
+        """Shrink the parameters, or where the decay is not decoupled their gradients."""
         for group in self.param_groups:
             for p in group["params"]:
                 rate = self.rates[getattr(p, MARK)]
@@ -101,7 +101,7 @@ class WeightDecay(Trick):
 
 
 def kinds_of(model: nn.Module) -> dict[nn.Parameter, str]:
-    """The kind of every parameter."""
+    """Return the kind of every parameter."""
     tables = {
         p for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()
     }  # fmt: skip

@@ -23,7 +23,7 @@ Stands = Callable[[nn.Module], Iterator[TemporaryWeight]]
 
 
 def weights(model: nn.Module, name: str | None = None) -> Iterator[tuple[nn.Module, str, Tensor]]:
-    """Where each parameter lives, with what stands there now.
+    """Yield where each parameter lives, with what stands there now.
 
     Args:
         name: only parameters of this name, those of a list of this name included.

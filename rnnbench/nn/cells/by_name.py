@@ -14,7 +14,7 @@ DECIDED = ("hidden", "layers", "dropout", "embedding")
 
 
 def named_backbone(text: str, d_in: int, hidden: int, owner: str) -> Backbone:
-    """One causal layer of the architecture that a setting names.
+    """Build one causal layer of the architecture that a setting names.
 
     Args:
         text: "gru" or "lstm:peepholes=true".
@@ -51,7 +51,7 @@ def named_backbone(text: str, d_in: int, hidden: int, owner: str) -> Backbone:
 
 
 def named_cell(text: str, d_in: int, hidden: int, owner: str) -> Cell:
-    """The same, where what is needed is stepped: see `named_backbone`.
+    """Build one cell of the architecture that a setting names; see `named_backbone`.
 
     Raises:
         Refusal: also where the named architecture is not one cell (a transformer, a hierarchy).

@@ -36,7 +36,7 @@ class Gate(NamedTuple):
 
 
 def innermost_cells(model: nn.Module, trick: str) -> list[Cell]:
-    """Every cell of a model, without what is wrapped around it.
+    """Return every cell of a model, without what is wrapped around it.
 
     Raises:
         Refusal: there is none.
@@ -52,7 +52,7 @@ def innermost_cells(model: nn.Module, trick: str) -> list[Cell]:
 
 
 def gates(cell: Cell, trick: str) -> list[Gate]:
-    """The gates of a cell from the top of its recurrent matrix down.
+    """Return the gates of a cell from the top of its recurrent matrix down.
 
     Raises:
         Refusal: its recurrent matrix does not consist of gates of the hidden width.
@@ -76,7 +76,7 @@ def gates(cell: Cell, trick: str) -> list[Gate]:
 
 
 def recurrent_blocks(gate: Gate, trick: str) -> list[Tensor]:
-    """The matrices of a gate, (H, H) or with a projection (H, P): one for each delay it reads."""
+    """Return a gate's matrices, (H, H) or with projection (H, P): one a delay that it reads."""
     matrix = parameter(gate.cell, "weight_h", trick)
     assert matrix is not None
     return list(matrix.data[gate.rows].split(gate.cell.width, 1))
@@ -114,7 +114,7 @@ def claim(cell: Cell, what: str, by: str) -> None:
 
 
 def parameter(cell: Cell, name: str, trick: str) -> nn.Parameter | None:
-    """A parameter of a cell by name, or None.
+    """Return a parameter of a cell by name, or None.
 
     Raises:
         Refusal: another trick has put something else in its place.

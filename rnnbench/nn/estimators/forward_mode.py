@@ -6,7 +6,7 @@ With state s_t and loss L_t of step t, all of them use
     F_s = ∂s_t/∂s_{t-1},   F_θ = ∂s_t/∂θ with s_{t-1} fixed,
 
 and differ in how they keep the influence J = ds/dθ, or something in its place. The first term of
-the gradient is called direct; `Step` gives each of the parts.
+the gradient is called direct; `DifferentiableStep` gives each of the parts.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ class Online(Trick):
     )
 
     def follow(self, step: DifferentiableStep, memory: dict[str, Any]) -> Gradients:
-        """The gradient of this step's loss; `memory` goes from s_{t-1} to s_t.
+        """Return the gradient of this step's loss; `memory` goes from s_{t-1} to s_t.
 
         What is put into `memory` replaces what was there and is never changed in place.
         """
         raise NotImplementedError
 
     def watching(self, model: nn.Module) -> AbstractContextManager[Any]:
-        """What it yields is `Step.seen`: for what a step leaves besides its results."""
+        """Observe steps while the context lasts; it yields `DifferentiableStep.seen`."""
         return contextlib.nullcontext()
 
     def model(self, model: nn.Module, task: Task) -> nn.Module:

@@ -35,7 +35,7 @@ SHORT = 32  # steps below which there is nothing to gain from blocks
 
 
 def linear_scan(a_BTN: Tensor, b_BTN: Tensor, start_BN: Tensor | None = None) -> Tensor:
-    """All states of h_t = a_t ⊙ h_{t-1} + b_t.
+    """Return all states of h_t = a_t ⊙ h_{t-1} + b_t.
 
     Args:
         a_BTN: factors, real or complex, of a shape that expands to that of b.

@@ -99,7 +99,7 @@ def _fill(  # type: ignore[no-untyped-def]
 
 
 def scan(a: Tensor, b: Tensor, start: Tensor, backwards: bool) -> Tensor:
-    """h_t = a_t ⊙ h_{t-1} + b_t, or of h_{t+1} if `backwards`, for all t.
+    """Return h_t = a_t ⊙ h_{t-1} + b_t for all t, or of h_{t+1} if `backwards`.
 
     Args:
         a, b: (B, T, ...), of one shape and type: float32, float64, complex64 or complex128.

@@ -14,7 +14,7 @@ from rnnbench.contract import Batch, Port, Refusal, State
 
 
 class Steps(Protocol):
-    """What can be decoded: it reads its own output, one step at a time. See `nn.Decoder`."""
+    """A model that can be decoded: it reads its own output step by step. See `nn.Decoder`."""
 
     target: Port
 
@@ -29,7 +29,7 @@ class Steps(Protocol):
 
 @dataclass(frozen=True)
 class Decoding:
-    """How the next output is chosen.
+    """A way to choose the next output.
 
     Attributes:
         method: "greedy" takes the most probable; "sample" draws; "beam" keeps the best `beam`
@@ -80,7 +80,7 @@ GREEDY = Decoding()
 
 
 class Decoded(NamedTuple):
-    """What was produced without seeing y."""
+    """The output that was produced without seeing y."""
 
     y: Tensor  # (B, S') tokens or (B, S, V) values
     attention: Tensor | None = None  # (B, S', T): what each step looked at, where it looks
@@ -144,7 +144,7 @@ def decode(
 
 
 class _Once:
-    """Positions that a model names, none of them twice, and the end after the last.
+    """A model that names positions, none of them twice, and the end after the last.
 
     Its state is the model's, and (B, V) the positions that are left, the end among them once the
     others are gone.
@@ -175,7 +175,7 @@ class _Once:
 
 
 class _Draw:
-    """Draws a class from what top-k and the nucleus leave."""
+    """A draw of a class from what top-k and the nucleus leave."""
 
     def __init__(self, how: Decoding, rng: torch.Generator | None):
         self.how, self.rng = how, rng
@@ -186,7 +186,7 @@ class _Draw:
 
 
 def narrowed(logits_BV: Tensor, top_k: int | None, top_p: float) -> Tensor:
-    """(B, V) probabilities after top-k, then nucleus; the most probable class always stays."""
+    """Return probabilities (B, V) after top-k, then nucleus; the most probable class stays."""
     order_BV = logits_BV.argsort(dim=-1, descending=True, stable=True)
     p_BV = logits_BV.gather(1, order_BV).softmax(-1)
     if top_k is not None:
@@ -201,7 +201,7 @@ def narrowed(logits_BV: Tensor, top_k: int | None, top_p: float) -> Tensor:
 
 
 def _beam(model: Steps, batch: Batch, how: Decoding, steps: int) -> Decoded:
-    """The best of what `how.beam` prefixes a row lead to.
+    """Return the best of what `how.beam` prefixes a row lead to.
 
     A prefix that produces the stop token leaves the beam for the row's finished list, which keeps
     one; a row is done when none of its prefixes can still be better than that one.
@@ -262,12 +262,12 @@ def _beam(model: Steps, batch: Batch, how: Decoding, steps: int) -> Decoded:
 
 
 def penalty(length: int, alpha: float) -> float:
-    """((5 + length) / 6)^α."""
+    """Return ((5 + length) / 6)^α."""
     return ((5 + length) / 6) ** alpha
 
 
 def select_rows(state: State, rows: Tensor) -> Any:
-    """The nested state of some rows, in the order given; a row may occur more than once."""
+    """Return the nested state of some rows, in the order given; a row may occur twice."""
     if isinstance(state, Tensor):
         return state.index_select(0, rows)
     if isinstance(state, (tuple, list)):
