@@ -115,8 +115,8 @@ class HMLSTMCell(Cell):
     def advance(
         self, p_BG: Tensor, state: tuple[Tensor, ...], seen_BH: Tensor | None = None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        seen = (state[0] if seen_BH is None else seen_BH).split(self.width, -1)
-        state = self.climb(p_BG, state, seen)
+        read = (state[0] if seen_BH is None else seen_BH).split(self.width, -1)
+        state = self.climb(p_BG, state, read)
         return self.output(state[0]), state
 
     def step(self, x_BD: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -56,15 +56,15 @@ class RemindedCell(CellWrapper):
         nn.init.normal_(self.score.weight, std=0.01)  # as in the authors' code
 
     def initial(self, x_BD: Tensor) -> tuple[Tensor, ...]:
-        h_BH, *rest = self.inner.initial(x_BD)
+        h_BH, *others = self.inner.initial(x_BD)
         memory_BLH = h_BH.new_zeros(h_BH.shape[0], self.memories, self.hidden)
         clock_B1 = torch.zeros(h_BH.shape[0], 1, dtype=torch.long, device=h_BH.device)
-        return h_BH, memory_BLH, clock_B1, *rest
+        return h_BH, memory_BLH, clock_B1, *others
 
     def carry(self, state: State) -> State:
         inner, own = self._parts(state)
-        h_BH, *rest = self.inner.carry(inner)
-        return h_BH, *detach(own), *rest
+        h_BH, *others = self.inner.carry(inner)
+        return h_BH, *detach(own), *others
 
     def forward(
         self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
@@ -141,8 +141,8 @@ class RemindedCell(CellWrapper):
         return torch.cat([h_BH, s_BH], -1) if self.says_summary else h_BH
 
     def _parts(self, state: State) -> tuple[Any, tuple[Tensor, ...]]:
-        h_BH, memory_BLH, clock_B1, *rest = state
-        return (h_BH, *rest), (memory_BLH, clock_B1)
+        h_BH, memory_BLH, clock_B1, *others = state
+        return (h_BH, *others), (memory_BLH, clock_B1)
 
     def _drawn(self, steps: int, state: State) -> Any:
         inner, now = self.inner, self._parts(state)[0]

@@ -37,12 +37,14 @@ class LearningModel(Model):
             with torch.enable_grad():
                 result = self.inner(piece, state)
                 loss = self.inner.loss(result.out, piece)
-                found = torch.autograd.grad(loss, list(self.inner.parameters()), allow_unused=True)
+                gradients = torch.autograd.grad(
+                    loss, list(self.inner.parameters()), allow_unused=True
+                )
             outs.append(result.out.detach())
             hiddens.append(result.hidden.detach())
             state = self.inner.carry(result.state)
             with torch.no_grad():
-                for (name, p), g in zip(self.inner.named_parameters(), found, strict=True):
+                for (name, p), g in zip(self.inner.named_parameters(), gradients, strict=True):
                     if g is None:  # a short segment may not reach it
                         continue
                     p -= self.trick.rate * g / (self.scales[name] + self.trick.epsilon)
@@ -108,9 +110,9 @@ class DynamicEvaluation(Trick):
             with torch.enable_grad():
                 result = model(batch, state)
                 loss = model.loss(result.out, batch)
-                found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+                gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
             state = model.carry(result.state) if data.carried else None
-            for mean, g in zip(total.values(), found, strict=True):
+            for mean, g in zip(total.values(), gradients, strict=True):
                 if g is not None:
                     mean += g.square() / len(keys)
         return total

@@ -88,8 +88,8 @@ class EProp(Online):
         picks_MBS = (apart[:, None, :, None] * ones).flatten(2)
         pulled = step.pulled_back(picks_MBS)
         own = {id(p) for p in cell.parameters()}
-        mine = [k for k, p in enumerate(step.parameters) if id(p) in own]
-        fresh = {k: pulled[k] for k in mine}  # (M, B, N) of each state tensor
+        own_indices = [k for k, p in enumerate(step.parameters) if id(p) in own]
+        fresh = {k: pulled[k] for k in own_indices}  # (M, B, N) of each state tensor
         traces = dict(fresh)
         old: dict[int, Tensor] = memory.get("traces", {})
         if old:
@@ -135,13 +135,13 @@ def local(cell: GatedCell, p_BG: Tensor, state: tuple[Tensor, ...]) -> Tensor:
         held = tuple(s.detach().requires_grad_() for s in state)
         q_BG = torch.nn.functional.linear(state[0], cell.weight_h, cell.bias_h).detach()
         after = cell.update(p_BG.detach(), q_BG, held)
-        found = []
+        rows = []
         for new in after:
             if not new.requires_grad:
-                found.append(torch.zeros(len(held), *new.shape, dtype=new.dtype, device=new.device))
+                rows.append(torch.zeros(len(held), *new.shape, dtype=new.dtype, device=new.device))
                 continue
             slopes = torch.autograd.grad(
                 new, held, torch.ones_like(new), retain_graph=True, allow_unused=True
             )
-            found.append(torch.stack([torch.zeros_like(new) if g is None else g for g in slopes]))
-    return torch.stack(found)
+            rows.append(torch.stack([torch.zeros_like(new) if g is None else g for g in slopes]))
+    return torch.stack(rows)

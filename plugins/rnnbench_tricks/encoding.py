@@ -172,17 +172,17 @@ class Encoding(Trick):
         Raises:
             Refusal: it has none, or one that another trick has changed.
         """
-        found = {
+        embeddings = {
             name: m for name, m in model.named_modules()
             if isinstance(m, Embed) and _reads(name, model) == side
         }  # fmt: skip
-        if not found:
+        if not embeddings:
             raise Refusal(
                 f"encoding: side={side}, and this model has no embedding that reads the {side} of "
                 f"{task.name}, or an earlier trick wrapped it.\n"
                 "  Set another encoding:side, list encoding before other tricks, or drop it."
             )
-        for name, embed in found.items():
+        for name, embed in embeddings.items():
             # Its exact type: a wrapped, parametrised or encoded table is another.
             owners = [n for n, p in model.named_parameters(remove_duplicate=False)
                       if p is getattr(embed.map, "weight", None)]  # fmt: skip
@@ -193,7 +193,7 @@ class Encoding(Trick):
                     f"tied-weights, changed it: it {what}.\n"
                     "  Drop one of them, or list encoding first."
                 )
-        return list(found.values())
+        return list(embeddings.values())
 
     def _vectors(self, task: Task, side: Side, table_VE: Tensor) -> Tensor:
         """Return the vectors (V, K), on the device of the table; on "meta" nothing is learnt."""
@@ -316,9 +316,9 @@ def _learnt(
     task: Task, side: Side, width: int, window: int, epochs: int,
     algorithm: Literal["cbow", "skip-gram"], seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    found = learn_vectors(_Sentences(task, side, seed), width, window=window, epochs=epochs,
+    vectors = learn_vectors(_Sentences(task, side, seed), width, window=window, epochs=epochs,
                           algorithm=algorithm, seed=seed)  # fmt: skip
-    return np.array([int(word) for word in found]), np.stack(list(found.values()))
+    return np.array([int(word) for word in vectors]), np.stack(list(vectors.values()))
 
 
 @lru_cache(maxsize=4)
@@ -341,10 +341,10 @@ def _digest(path: Path, stamp: tuple[int, int]) -> str:
 def _looked_up(
     path: Path, stamp: tuple[int, int], format: Any, words: tuple[str, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Look a word up as spelt, else in lower case."""
+    """Return the places of words that a file has, as spelt or in lower case, and their vectors."""
     wanted = {spelt for word in words if word for spelt in (word, word.lower())}
-    width, found = read_vectors(path, format, wanted)
-    rows = [found.get(word, found.get(word.lower())) if word else None for word in words]
+    width, vectors = read_vectors(path, format, wanted)
+    rows = [vectors.get(word, vectors.get(word.lower())) if word else None for word in words]
     at = [v for v, row in enumerate(rows) if row is not None]
     kept = [row for row in rows if row is not None]
     return np.array(at, np.int64), np.stack(kept) if kept else np.zeros((0, width), np.float32)

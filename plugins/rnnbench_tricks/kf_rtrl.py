@@ -74,13 +74,13 @@ class KFRTRL(Online):
         for part, saw in step.seen.items():
             parts, h_BM, activation = factors(part, saw)
             table = isinstance(part, Embed) and isinstance(part.map, nn.Embedding)
-            mine = [(index[id(p)], c.start, c.stop, table) for p, c in parts if id(p) in index]
-            if mine:
-                pair = mine[0][0]
-                owned[pair], fresh[pair] = mine, (h_BM, step.slope(activation))
+            pieces = [(index[id(p)], c.start, c.stop, table) for p, c in parts if id(p) in index]
+            if pieces:
+                pair = pieces[0][0]
+                owned[pair], fresh[pair] = pieces, (h_BM, step.slope(activation))
         step.seen.clear()
         if not old:
-            self.refuse_missed(step, {k for mine in owned.values() for k, *_ in mine})
+            self.refuse_missed(step, {k for pieces in owned.values() for k, *_ in pieces})
         pairs: dict[int, tuple[Tensor, Tensor]] = {}
         for pair, (u_BM, a_BSG) in old.items():
             assert f_BSS is not None

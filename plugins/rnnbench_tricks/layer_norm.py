@@ -69,12 +69,12 @@ class LayerNorm(Trick):
 
     def around(self, inner: Cell) -> GateWrapper:
         bare = gated_of(inner)
-        found = gates(bare, self.name)
+        cell_gates = gates(bare, self.name)
         if self.over == "gate":
-            sizes = tuple(g.rows.stop - g.rows.start for g in found)
+            sizes = tuple(g.rows.stop - g.rows.start for g in cell_gates)
         else:
             together = bare.weight_h.shape[0]
-            apart = [g for g in found if g.name == "candidate" and g is found[-1]]
+            apart = [g for g in cell_gates if g.name == "candidate" and g is cell_gates[-1]]
             alone = bare.hidden if apart and not sums_its_products(bare) else 0
             sizes = (together - alone, alone) if alone else (together,)
         return LayerNormCell(inner, sizes, self.epsilon)

@@ -121,9 +121,9 @@ def omega_of(passes: list[Pass], loss: Tensor) -> Tensor:
     """Return Ω of all steps that were watched, as a function of what the transitions hold."""
     after = [s for each in passes for state in each.states[1:] for s in each.cell.moving(state)]
     reached = [s for s in after if s.requires_grad]
-    found = torch.autograd.grad(loss, reached, retain_graph=True, allow_unused=True)
+    grads = torch.autograd.grad(loss, reached, retain_graph=True, allow_unused=True)
     gradients = {
-        id(s): g for s, g in zip(reached, found, strict=True) if g is not None
+        id(s): g for s, g in zip(reached, grads, strict=True) if g is not None
     }  # fmt: skip
     total = loss.new_zeros(())
     for each in passes:
@@ -243,7 +243,7 @@ class Omega(Trick):
         return result._replace(penalty=whole)
 
 
-def forget(model: nn.Module, given: Any) -> None:
+def forget(model: nn.Module, inputs: Any) -> None:
     """Let go of the passes that were watched."""
     for module in model.modules():
         if isinstance(module, Watched):

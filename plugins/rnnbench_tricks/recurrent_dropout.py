@@ -88,9 +88,9 @@ def form_of(cell: GatedCell, rows: slice) -> Literal["line", "sum"] | None:
         state = tuple(normal(1, cell.hidden) for _ in range(cell.states))
 
         def at(a: float) -> list[Tensor]:
-            given, none = p_1G.clone(), q_1G.clone()
-            given[:, rows], none[:, rows] = a, 0.0
-            return list(tried.update(given, none, state))
+            with_candidate, none = p_1G.clone(), q_1G.clone()
+            with_candidate[:, rows], none[:, rows] = a, 0.0
+            return list(tried.update(with_candidate, none, state))
 
         none, one, other = at(0.0), at(0.3), at(-1.2)
         t, u = torch.tanh(torch.tensor([0.3, -1.2], dtype=torch.float64, device="cpu"))

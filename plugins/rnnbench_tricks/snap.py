@@ -57,8 +57,10 @@ class SnAp(Online):
         fresh, f_BRS = both.influence(), both.transition()
         mask = self.masks(fresh, f_BRS, memory)
         if f_BRS is not None and ds_BS is not None:
-            (found,) = torch.autograd.grad(step.loss, hidden, retain_graph=True, allow_unused=True)
-            dy_BH = torch.zeros_like(hidden[:, 0]) if found is None else found[:, 0]
+            (gradient,) = torch.autograd.grad(
+                step.loss, hidden, retain_graph=True, allow_unused=True
+            )
+            dy_BH = torch.zeros_like(hidden[:, 0]) if gradient is None else gradient[:, 0]
             past_BS = ds_BS - torch.einsum("bh,bhs->bs", dy_BH, f_BRS[:, size:])
             for k, j_BSN in influence.items():
                 moved = torch.where(mask[k], f_BRS @ j_BSN, 0.0)

@@ -80,10 +80,10 @@ class SparseAttentiveBacktracking(Trick):
     def wrap_below(self, module: nn.Module, last: Cell | None) -> None:
         for name, child in list(module.named_children()):
             if isinstance(child, Cell) and not isinstance(child, ShortcutCell):
-                made = RemindedCell(
+                reminded = RemindedCell(
                     child, self.k_trunc, self.k_att, self.k_top, self.memories, child is last
                 )
-                setattr(module, name, made)
+                setattr(module, name, reminded)
             else:
                 self.wrap_below(child, last)
 

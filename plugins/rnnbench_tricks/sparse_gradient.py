@@ -44,8 +44,8 @@ class SparseProducts(TorchFunctionMode):
         self.sparse = sparse
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found = func(*args, **(kwargs or {}))
-        return self.sparse(found) if func in PRODUCTS else found
+        result = func(*args, **(kwargs or {}))
+        return self.sparse(result) if func in PRODUCTS else result
 
 
 class SparseCell(CellWrapper):

@@ -100,9 +100,9 @@ class VariationalDropout(Trick):
         return model
 
     def dropped(
-        self, backbone: nn.Module, given: Any, found: tuple[Tensor, State]
+        self, backbone: nn.Module, inputs: Any, outputs: tuple[Tensor, State]
     ) -> tuple[Tensor, State]:
         """A backbone some units of whose output are zero at all steps while training."""
-        y_BTH, state = found
+        y_BTH, state = outputs
         mask_B1H = F.dropout(torch.ones_like(y_BTH[:, :1]), self.output, backbone.training)
         return y_BTH * mask_B1H, state

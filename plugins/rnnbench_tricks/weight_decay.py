@@ -78,15 +78,15 @@ class WeightDecay(Trick):
         return () if not any(self.rates.values()) else super().sites()
 
     def model(self, model: nn.Module, task: Task) -> nn.Module:
-        found = kinds_of(model)
-        for p, kind in found.items():
+        kinds = kinds_of(model)
+        for p, kind in kinds.items():
             setattr(p, MARK, kind)
-        idle = [kind for kind, rate in self.rates.items() if rate and kind not in found.values()]
+        idle = [kind for kind, rate in self.rates.items() if rate and kind not in kinds.values()]
         if idle:
             raise Refusal(
                 f"weight-decay: {idle[0]} = {self.rates[idle[0]]} decays parameters of a kind that "
                 f"this model has none of.\n  Set weight-decay:{idle[0]}=0; this model has: "
-                f"{', '.join(k for k in KINDS if k in found.values())}."
+                f"{', '.join(k for k in KINDS if k in kinds.values())}."
             )
         return model
 
@@ -105,7 +105,7 @@ def kinds_of(model: nn.Module) -> dict[nn.Parameter, str]:
     tables = {
         p for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()
     }  # fmt: skip
-    found = {}
+    kinds = {}
     for path, p in model.named_parameters():
         names = path.split(".")
         if p in tables:
@@ -118,5 +118,5 @@ def kinds_of(model: nn.Module) -> dict[nn.Parameter, str]:
             kind = "input"
         else:
             kind = "other"
-        found[p] = kind
-    return found
+        kinds[p] = kind
+    return kinds

@@ -175,5 +175,5 @@ def _log_beta(a: Tensor, b: Tensor) -> Tensor:
 
 def _by_scipy(function: Callable[..., Any], *arguments: Tensor) -> Tensor:
     first = arguments[0]
-    found = function(*(a.detach().double().cpu().numpy() for a in arguments))
-    return torch.from_numpy(found).to(first)
+    values = function(*(a.detach().double().cpu().numpy() for a in arguments))
+    return torch.from_numpy(values).to(first)

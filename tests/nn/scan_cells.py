@@ -7,19 +7,19 @@ from torch.nn import functional as F
 
 from rnnbench.contract import Cell
 from rnnbench.nn import FastCell, GatedCell, scan
-from rnnbench.nn.scan import inductor as compiled
-from rnnbench.nn.scan.c import compiler as build
+from rnnbench.nn.scan import inductor
+from rnnbench.nn.scan.c import compiler
 from rnnbench_architectures.elman import ElmanCell
 from rnnbench_architectures.gru import GRUCell
 from rnnbench_architectures.lstm import LSTMCell
 from rnnbench_tricks.variational_dropout import VariationalDropout
 from rnnbench_tricks.zoneout import Zoneout
 
-needs_compiler = pytest.mark.skipif(build.compiler() is None, reason="there is no C compiler")
+needs_compiler = pytest.mark.skipif(compiler.compiler() is None, reason="there is no C compiler")
 
 
 needs_inductor = pytest.mark.skipif(
-    bool(compiled.available("cpu")), reason=f"no inductor here: {compiled.available('cpu')}"
+    bool(inductor.available("cpu")), reason=f"no inductor here: {inductor.available('cpu')}"
 )
 
 

@@ -8,9 +8,9 @@ from nn.scan_cells import LayerNormCell, agree, make, needs_compiler, used
 
 from rnnbench.nn import CellWrapper, GatedCell, scan
 from rnnbench.nn.scan import choice, dispatch
-from rnnbench.nn.scan.c import compiler as build
-from rnnbench.nn.scan.c import expressions as scalars
-from rnnbench.nn.scan.c import linear as maps
+from rnnbench.nn.scan.c import compiler
+from rnnbench.nn.scan.c import expressions
+from rnnbench.nn.scan.c import linear
 from rnnbench.nn.scan.unsupported import KernelFailed
 from rnnbench.results.record import Status
 from rnnbench.results.store import Store
@@ -130,8 +130,8 @@ def test_a_wrapper_that_overrides_advance_works_as_before():
 
 @needs_compiler
 def test_a_wrong_derivative_is_found_when_it_is_built(monkeypatch):
-    wrong = scalars.Operator("k_tanh({0})", lambda make, e, g: (make("mul", g, e),))
-    monkeypatch.setitem(scalars.OPERATORS, "tanh", wrong)
+    wrong = expressions.Operator("k_tanh({0})", lambda make, e, g: (make("mul", g, e),))
+    monkeypatch.setitem(expressions.OPERATORS, "tanh", wrong)
     monkeypatch.setattr(dispatch, "_builds", {})
     monkeypatch.setattr(choice, "_choice", choice.ScanChoice())
     cell, x = make("peepholes"), torch.randn(3, 5, 5, dtype=torch.float64)
@@ -148,11 +148,11 @@ def test_a_wrong_derivative_is_found_when_it_is_built(monkeypatch):
 
 
 def test_without_a_compiler_the_loop_runs_and_the_report_says_so(monkeypatch):
-    monkeypatch.setattr(build, "compiler", lambda: None)
+    monkeypatch.setattr(compiler, "compiler", lambda: None)
     monkeypatch.setattr(dispatch, "_builds", {})
     monkeypatch.setattr(choice, "_choice", choice.ScanChoice())
-    maps.agrees.cache_clear()
-    maps.kernels.cache_clear()
+    linear.agrees.cache_clear()
+    linear.kernels.cache_clear()
     try:
         cell = make("peepholes")
         agree(cell, torch.randn(3, 5, 5, dtype=torch.float64), 1e-12)
@@ -160,27 +160,27 @@ def test_without_a_compiler_the_loop_runs_and_the_report_says_so(monkeypatch):
         assert row["tier"] == "eager"
         assert "no C compiler was found" in row["reason"]
     finally:
-        maps.agrees.cache_clear()
-        maps.kernels.cache_clear()
+        linear.agrees.cache_clear()
+        linear.kernels.cache_clear()
 
 
 @needs_compiler
 def test_a_build_is_kept_and_a_damaged_one_is_made_again(monkeypatch, tmp_path):
-    monkeypatch.setattr(build, "folder", lambda: tmp_path / "kernels")
+    monkeypatch.setattr(compiler, "folder", lambda: tmp_path / "kernels")
     source = "int answer(void) { return 42; }"
-    assert build.library(source, double=True).answer() == 42
+    assert compiler.library(source, double=True).answer() == 42
     (kept,) = (tmp_path / "kernels").iterdir()
     stamp = kept.stat().st_mtime_ns
-    monkeypatch.setattr(build, "_loaded", {})
-    assert build.library(source, double=True).answer() == 42
+    monkeypatch.setattr(compiler, "_loaded", {})
+    assert compiler.library(source, double=True).answer() == 42
     assert kept.stat().st_mtime_ns == stamp
     other = "int answer(void) { return 43; }"
-    monkeypatch.setattr(build, "_loaded", {})
-    name = build.file_name(other, double=True)
+    monkeypatch.setattr(compiler, "_loaded", {})
+    name = compiler.file_name(other, double=True)
     (tmp_path / "kernels" / name).write_bytes(b"half of it")
-    assert build.library(other, double=True).answer() == 43
+    assert compiler.library(other, double=True).answer() == 43
     with pytest.raises(KernelFailed, match="refuses the kernel"):
-        build.library("int answer(", double=True)
+        compiler.library("int answer(", double=True)
     assert len(list((tmp_path / "kernels").iterdir())) == 2, "nothing is left over"
 
 

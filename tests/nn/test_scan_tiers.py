@@ -17,7 +17,7 @@ from nn.scan_cells import (
 from torch.nn.utils import parametrizations
 
 from rnnbench.nn import GatedCell, scan
-from rnnbench.nn.scan import inductor as compiled
+from rnnbench.nn.scan import inductor
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,7 @@ def test_inductor_takes_noise_fixed_masks_and_two_products():
 @pytest.mark.parametrize("name", ["peepholes", "gru of Cho", "zoneout"])
 def test_on_a_gpu_inductor_gives_what_the_loop_gives(name):
     with torch.device("cuda"):
-        scan.use("inductor" if not compiled.available("cuda") else "auto", long=True)
+        scan.use("inductor" if not inductor.available("cuda") else "auto", long=True)
         agree(make(name).cuda(), torch.randn(4, 6, 5, dtype=torch.float64), 1e-10)
 
 

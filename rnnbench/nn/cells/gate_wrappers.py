@@ -137,11 +137,11 @@ def wrap_gates(
             f"updates; {type(bare).__name__} has another step.\n"
             f"  Drop {trick}, or choose another cell, such as lstm, gru (reset=after) or elman."
         )
-    made = wrap(inner)
+    wrapped = wrap(inner)
     if not outside:
-        return made
-    outside[-1].inner = made
-    if made.apart != inner.apart:
+        return wrapped
+    outside[-1].inner = wrapped
+    if wrapped.apart != inner.apart:
         for wrapper in outside:
-            wrapper.apart = made.apart
+            wrapper.apart = wrapped.apart
     return cell

@@ -104,7 +104,7 @@ def learn_online(trick: Online, learning: EstimatorInput) -> State:
         )
     batch, state, total = learning.batch, learning.state, length_of(learning.batch)
     sums: dict[int, Tensor] = {}
-    seen = 0
+    targets = 0
     with stepwise(learning.model), trick.watching(learning.model) as watched:
         for t in range(total):
             part = cut(batch, t, t + 1)
@@ -113,11 +113,11 @@ def learn_online(trick: Online, learning: EstimatorInput) -> State:
             for k, g in enumerate(trick.follow(step, learning.memory)):
                 if g is not None:
                     sums[k] = g * count + sums[k] if k in sums else g * count
-            seen += count
+            targets += count
             if t + 1 == total or (trick.every is not None and (t + 1) % trick.every == 0):
                 for k, g in sums.items():
-                    step.parameters[k].grad = g / max(seen, 1)
-                sums, seen = {}, 0
+                    step.parameters[k].grad = g / max(targets, 1)
+                sums, targets = {}, 0
                 if t + 1 < total:
                     learning.update()
         if total == 1 and batch.x.is_meta:  # would the state keep its size?

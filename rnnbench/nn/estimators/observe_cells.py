@@ -96,9 +96,9 @@ def gated_cells(name: str, model: nn.Module, why: str) -> list[GatedCell]:
         if c.projection is not None or not plainly_gated(c)
     ]  # fmt: skip
     if not cells or odd:
-        found = type(odd[0]).__name__ if odd else "none"
+        odd_name = type(odd[0]).__name__ if odd else "none"
         raise Refusal(
-            f"{name} needs gated cells without projection or wrapper, {why}; here is {found}.\n"
+            f"{name} needs gated cells without projection or wrapper, {why}; here is {odd_name}.\n"
             "  Choose elman or lstm without tricks that change the cell."
         )
     return cells

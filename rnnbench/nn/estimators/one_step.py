@@ -81,21 +81,21 @@ class DifferentiableStep(NamedTuple):
     def direct(self) -> tuple[Gradients, Tensor | None]:
         """Return ∂L_t/∂θ with s_{t-1} fixed, and ∂L_t/∂s_{t-1} (B, S) where there is an s_{t-1}."""
         wanted = [*self.parameters, *([] if self.old_BS is None else [self.old_BS])]
-        found: Gradients = list(
+        gradients: Gradients = list(
             torch.autograd.grad(self.loss, wanted, retain_graph=True, allow_unused=True)
         )
         if self.old_BS is None:
-            return found, None
-        last = found.pop()
-        return found, torch.zeros_like(self.old_BS) if last is None else last
+            return gradients, None
+        last = gradients.pop()
+        return gradients, torch.zeros_like(self.old_BS) if last is None else last
 
     def reached(self) -> list[int]:
         """Return the indices of the parameters that s_t depends on directly."""
         ones_BS = torch.ones_like(self.new_BS)
-        found = torch.autograd.grad(
+        gradients = torch.autograd.grad(
             self.new_BS, self.parameters, ones_BS, retain_graph=True, allow_unused=True
         )
-        return [k for k, g in enumerate(found) if g is not None]
+        return [k for k, g in enumerate(gradients) if g is not None]
 
     def transition(self) -> Tensor | None:
         """Return F_s (B, S, S); rows are independent, so S products give it for all of them."""
@@ -103,25 +103,25 @@ class DifferentiableStep(NamedTuple):
             return None
         rows, size = self.new_BS.shape
         eye_SBS = torch.eye(size, dtype=self.new_BS.dtype, device=self.new_BS.device)
-        (found_SBS,) = self._pulled(eye_SBS[:, None].expand(-1, rows, -1), [self.old_BS])
-        if found_SBS is None:
+        (transition_SBS,) = self._pulled(eye_SBS[:, None].expand(-1, rows, -1), [self.old_BS])
+        if transition_SBS is None:
             return self.new_BS.new_zeros(rows, size, self.old_BS.shape[1])
-        return found_SBS.transpose(0, 1)
+        return transition_SBS.transpose(0, 1)
 
     def influence(self) -> dict[int, Tensor]:
         """Return F_θ (B, S, N) of each parameter that this step's state depends on, by index."""
         rows, size = self.new_BS.shape
         eye = torch.eye(rows * size, dtype=self.new_BS.dtype, device=self.new_BS.device)
-        found = self._pulled(eye.view(-1, rows, size), self.parameters)
-        return {k: g.reshape(rows, size, -1) for k, g in enumerate(found) if g is not None}
+        influences = self._pulled(eye.view(-1, rows, size), self.parameters)
+        return {k: g.reshape(rows, size, -1) for k, g in enumerate(influences) if g is not None}
 
     def pulled_back(self, cotangents_CBS: Tensor) -> dict[int, Tensor]:
         """Return cᵀF_θ (C, B, N) of each row by itself, for C cotangents, by parameter index."""
         many, rows, size = cotangents_CBS.shape
         apart = torch.eye(rows, dtype=cotangents_CBS.dtype, device=cotangents_CBS.device)
         each = cotangents_CBS[:, None] * apart[None, :, :, None]  # (C, B, B, S)
-        found = self._pulled(each.reshape(-1, rows, size), self.parameters)
-        return {k: g.reshape(many, rows, -1) for k, g in enumerate(found) if g is not None}
+        products = self._pulled(each.reshape(-1, rows, size), self.parameters)
+        return {k: g.reshape(many, rows, -1) for k, g in enumerate(products) if g is not None}
 
     def pushed_forward(self, v_BS: Tensor) -> Tensor:
         """Return F_s v (B, S), by differentiating the left product (Pearlmutter's trick)."""
@@ -132,17 +132,17 @@ class DifferentiableStep(NamedTuple):
         )
         if product is None:
             return torch.zeros_like(v_BS)
-        (found,) = torch.autograd.grad(product, left_BS, v_BS, retain_graph=True)
-        return found
+        (pushed,) = torch.autograd.grad(product, left_BS, v_BS, retain_graph=True)
+        return pushed
 
     def slope(self, activation: Tensor) -> Tensor:
         """Return ∂s_t/∂a (B, S, A) of an activation (B, 1, A) within this step."""
         rows, size = self.new_BS.shape
         eye_SBS = torch.eye(size, dtype=self.new_BS.dtype, device=self.new_BS.device)
-        (found,) = self._pulled(eye_SBS[:, None].expand(-1, rows, -1), [activation])
-        if found is None:
+        (slopes,) = self._pulled(eye_SBS[:, None].expand(-1, rows, -1), [activation])
+        if slopes is None:
             return self.new_BS.new_zeros(rows, size, activation.shape[-1])
-        return found[:, :, 0].transpose(0, 1)
+        return slopes[:, :, 0].transpose(0, 1)
 
     def _pulled(self, cotangents: Tensor, inputs: list[Any]) -> tuple[Tensor | None, ...]:
         return torch.autograd.grad(
@@ -179,11 +179,11 @@ def take_step(
         numbers = _numbers(state)
         old_BS = torch.cat([leaf.detach().flatten(1) for leaf in numbers], 1).requires_grad_()
         pieces = iter(old_BS.split([leaf[0].numel() for leaf in numbers], 1))
-        given = [
+        leaves_in_graph = [
             next(pieces).view(leaf.shape).to(leaf.dtype) if _number(leaf) else leaf
             for leaf in leaves
         ]
-        state = pytree.tree_unflatten(given, form)
+        state = pytree.tree_unflatten(leaves_in_graph, form)
     loss, result = learning.forward(state, part, report)
     numbers = _numbers(result.state)
     if not numbers:

@@ -60,9 +60,9 @@ def difference(kernel: Scan, plain: Scan, device: torch.device, dtype: torch.dty
     factors = normal(2, STEPS, 3) / 2
     for what, a in (("", factors), (" of factors in common", factors[:, :, :1].expand_as(b))):
         for backwards in (False, True):
-            expected, found = (f(a, b, start, backwards) for f in (plain, kernel))
+            expected, computed = (f(a, b, start, backwards) for f in (plain, kernel))
             real = expected.real.dtype if dtype.is_complex else dtype
-            worst = float((expected - found).abs().max())
+            worst = float((expected - computed).abs().max())
             scale = float(expected.abs().max())
             if not worst <= TOLERANCE[real] * scale:  # also where it is NaN
                 way = "backwards" if backwards else "forwards"

@@ -231,8 +231,8 @@ def _beam(model: Steps, batch: Batch, how: Decoding, steps: int) -> Decoded:
         looks_BNST: Tensor | None = None
         if look is not None:
             now_BN1T = look.view(rows, width, -1)[row_BK, from_BN][:, :, None]
-            seen = None if looks_BKST is None else looks_BKST[row_BK, from_BN]
-            looks_BNST = now_BN1T if seen is None else torch.cat([seen, now_BN1T], 2)
+            looked = None if looks_BKST is None else looks_BKST[row_BK, from_BN]
+            looks_BNST = now_BN1T if looked is None else torch.cat([looked, now_BN1T], 2)
         ended_BN = token_BN == stop if stop is not None else torch.zeros_like(token_BN).bool()
         # A stop counts where it is among the best `wide`, so that a beam of one is greedy.
         final_BN = torch.ones_like(ended_BN) if s == steps else ended_BN
@@ -277,5 +277,5 @@ def select_rows(state: State, rows: Tensor) -> Any:
 
 
 def _stacked(looks: list[Tensor | None]) -> Tensor | None:
-    found = [look for look in looks if look is not None]
-    return torch.stack(found, 1) if found else None
+    present = [look for look in looks if look is not None]
+    return torch.stack(present, 1) if present else None

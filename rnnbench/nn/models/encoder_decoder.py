@@ -214,8 +214,8 @@ class EncoderDecoder(Decoder):
         if self.mix is None:
             return x, state
         a_BST = self.look(x, state)
-        seen = torch.cat([a_BST @ state.memory_BTE, x], -1)
-        return torch.tanh(self.mix(seen)), state._replace(looked_BT=a_BST[:, -1])
+        context_and_output = torch.cat([a_BST @ state.memory_BTE, x], -1)
+        return torch.tanh(self.mix(context_and_output)), state._replace(looked_BT=a_BST[:, -1])
 
     def _step(self, e_BD: Tensor, state: Seen) -> tuple[Tensor, Seen]:
         """Take one step, which reads what the last one left."""
