@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract import Architecture, Backbone, Layout, Refusal, State, setting
-from rnnbench.nn import ComplexCell, GLUMixer, tower
-from rnnbench.nn.linear import scan as linear_scan
+from rnnbench.nn import ComplexCell, GLUMixer, linear_scan, tower
 
 BLOCK = 64  # steps that are made by one product
 

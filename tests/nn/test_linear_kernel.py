@@ -14,9 +14,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from rnnbench.nn import scan
+from rnnbench.nn import linear_scan, scan
 from rnnbench.nn.linear import kernel_choice
-from rnnbench.nn.linear import scan as linear_scan
 
 module = importlib.import_module("rnnbench.nn.linear.scan")
 plain = module._in_blocks
@@ -109,7 +108,7 @@ def test_forwards_and_backwards_a_scan_on_a_gpu_goes_to_the_kernels_that_were_ch
         gone.append(backwards)
         return plain(a, b, start, backwards)
 
-    monkeypatch.setattr(linear_kernel, "chosen", lambda b, fallback: kernel)
+    monkeypatch.setattr(kernel_choice, "chosen", lambda b, fallback: kernel)
     b = torch.rand(2, 5, 3, requires_grad=True)
     linear_scan(torch.rand(2, 5, 3), b).sum().backward()
     assert gone == [], "on the CPU the plain scan runs"

@@ -8,9 +8,7 @@ from nn.scan_cells import LayerNormCell, agree, make, needs_compiler, used
 
 from rnnbench.nn import CellWrapper, GatedCell, scan
 from rnnbench.nn.scan import choice, dispatch
-from rnnbench.nn.scan.c import compiler
-from rnnbench.nn.scan.c import expressions
-from rnnbench.nn.scan.c import linear
+from rnnbench.nn.scan.c import compiler, expressions, linear
 from rnnbench.nn.scan.unsupported import KernelFailed
 from rnnbench.results.record import Status
 from rnnbench.results.store import Store
