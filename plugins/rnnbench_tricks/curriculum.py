@@ -1,4 +1,4 @@
-"""From short to long."""
+"""Training on short rows first, and on longer ones as it goes on."""
 
 from __future__ import annotations
 

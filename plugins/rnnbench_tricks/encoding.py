@@ -1,4 +1,4 @@
-"""What stands for a token where a model reads it: one-hot, learned, or a word vector."""
+"""The encoding of a token where a model reads it: one-hot, learned, or a word vector."""
 
 from __future__ import annotations
 
@@ -296,7 +296,7 @@ def _sequences(task: Task, side: Side, seed: int) -> Iterator[list[int]]:
 
 
 class _Sentences:
-    """The same as text, as often as it is asked for; tokens go by their numbers."""
+    """The training rows as text, as often as they are asked for; tokens go by their numbers."""
 
     def __init__(self, task: Task, side: Side, seed: int):
         port: Port = task.source if side == "source" else task.target

@@ -83,7 +83,7 @@ class GraphCell(Cell):
 
 
 class FastGraphCell(GraphCell, FastCell):
-    """The same in the tiers."""
+    """A general cell that the tiers of the scan run."""
 
 
 def scanned(cell):

@@ -1,4 +1,4 @@
-"""Where cells keep what initialisation tricks draw anew: recurrent matrices and gates' biases.
+"""The places of what initialisation tricks draw anew: recurrent matrices and gates' biases.
 
 A cell that names its gates in `gate_names` lets tricks find them, in the order of the rows of its
 linear maps. The names say what a gate does, since letters differ from paper to paper:

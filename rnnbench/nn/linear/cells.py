@@ -60,7 +60,7 @@ class LinearCell(Cell):
 
 
 class ComplexCell(LinearCell):
-    """The same for complex h; the state is its (real, imaginary) parts, (B, ..., 2).
+    """A linear cell of complex h; the state is its (real, imaginary) parts, (B, ..., 2).
 
     So the state is of the model's precision, travels as other states do, and tricks that act on
     units act on either part. `factors` and `read` see complex numbers.

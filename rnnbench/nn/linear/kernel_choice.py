@@ -1,4 +1,4 @@
-"""Whether kernels run the scan of linear recurrences on a GPU: where Triton is, and they agree."""
+"""The choice whether kernels run the linear scan on a GPU: where Triton is, and they agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every model offers: a loss per target element, and for decoders one stepping interface."""
+"""Models of one task: a loss per target element, and for decoders one stepping interface."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Port, Refusal, State
+from rnnbench.errors import SpecError
 
 
 class Steps(Protocol):
@@ -43,6 +44,9 @@ class Decoding:
     Source: top-k: Fan et al. (2018), arXiv:1805.04833, section 5.1; nucleus: Holtzman et al.
     (2020), arXiv:1904.09751, eqs. 2-3; length penalty: Wu et al. (2016), arXiv:1609.08144, eq. 14
     (without its coverage term).
+
+    Raises:
+        SpecError: a value is out of range, or acts on another method.
     """
 
     method: Literal["greedy", "sample", "beam"] = "greedy"
@@ -54,24 +58,25 @@ class Decoding:
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
-            raise ValueError(
+            raise SpecError(
                 f"temperature = {self.temperature}: it must be above 0; towards 0 it is greedy"
             )
         if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p = {self.top_p} is outside (0, 1]")
+            raise SpecError(f"top_p = {self.top_p} is outside (0, 1]")
         if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k = {self.top_k}: at least one class must be left to draw from")
+            raise SpecError(f"top_k = {self.top_k}: at least one class must be left to draw from")
         if self.beam < 1:
-            raise ValueError(f"beam = {self.beam}: at least one prefix must be kept")
+            raise SpecError(f"beam = {self.beam}: at least one prefix must be kept")
         for name in ("temperature", "top_k", "top_p"):
-            self._used_by("sample", name)
+            self._refuse_unused("sample", name)
         for name in ("beam", "length_penalty"):
-            self._used_by("beam", name)
+            self._refuse_unused("beam", name)
 
-    def _used_by(self, method: str, name: str) -> None:
+    def _refuse_unused(self, method: str, name: str) -> None:
+        """Refuse a setting that acts on another method than the chosen one."""
         default = type(self).__dataclass_fields__[name].default
         if self.method != method and getattr(self, name) != default:
-            raise ValueError(
+            raise SpecError(
                 f"{name} = {getattr(self, name)} acts on method {method!r}, not {self.method!r}"
             )
 
@@ -111,7 +116,7 @@ def decode(
     """
     steps = steps or model.target.longest or batch.y.shape[1]
     if model.target.distinct:
-        model = _Once(model)
+        model = EachPositionOnce(model)
     if how.method != "greedy" and not model.target.classes:
         raise Refusal(f"method {how.method!r} chooses among tokens; this model puts out values")
     if how.method == "beam":
@@ -140,10 +145,10 @@ def decode(
             if done.all():
                 break
     said = torch.cat(outs, 1) if outs else None
-    return Decoded(torch.cat(outputs, 1), _stacked(looks), score, said)
+    return Decoded(torch.cat(outputs, 1), _stack_looks(looks), score, said)
 
 
-class _Once:
+class EachPositionOnce:
     """A model that names positions, none of them twice, and the end after the last.
 
     Its state is the model's, and (B, V) the positions that are left, the end among them once the
@@ -276,6 +281,6 @@ def select_rows(state: State, rows: Tensor) -> Any:
     return state
 
 
-def _stacked(looks: list[Tensor | None]) -> Tensor | None:
+def _stack_looks(looks: list[Tensor | None]) -> Tensor | None:
     present = [look for look in looks if look is not None]
     return torch.stack(present, 1) if present else None

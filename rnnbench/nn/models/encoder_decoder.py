@@ -275,7 +275,7 @@ class EncoderDecoder(Decoder):
 
 
 class Covering(EncoderDecoder):
-    """The same, with what looking twice costs: weight * mean_t Σ_s min(a_ts, c_ts).
+    """An encoder and decoder with a cost of looking twice: weight * mean_t Σ_s min(a_ts, c_ts).
 
     Source: See, Liu & Manning (2017), arXiv:1704.04368, eqs. 12-13.
     """

@@ -48,7 +48,7 @@ def vectors():
 
 @pytest.fixture
 def files(tmp_path, vectors):
-    """The same vectors in every format, all but GloVe's written by gensim."""
+    """Write the same vectors in every format, all but GloVe's by gensim."""
     keyed = KeyedVectors(6)
     keyed.add_vectors(list(IN_FILE), vectors)
     paths = {name: tmp_path / name for name in ("word2vec-text", "word2vec-binary", "glove")}

@@ -42,7 +42,7 @@ def drawn(rows, steps, d_in=2, seed=1):
 
 
 def weights_of(scores, k_top):
-    """Of a list of numbers or scalar tensors."""
+    """Return ã / Σ ã of a list of numbers or scalar tensors."""
     if len(scores) <= k_top:
         return list(scores)
     values = [a.item() if isinstance(a, torch.Tensor) else a for a in scores]
