@@ -54,7 +54,8 @@ class HawkMixer(Backbone):
         return self.out(F.gelu(gate) * h), (before, carried)
 
     def carry(self, state: State) -> State:
-        return self.convolution.carry(state[0]), self.cell.carry(state[1])
+        before, carried = state
+        return self.convolution.carry(before), self.cell.carry(carried)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class TwoLevels(Backbone):
     ) -> tuple[Tensor, State]:
         if state is None:
             return self.in_blocks(x_BTD, self.initial(x_BTD[:, 0]), done=0)
-        t_B1 = state[3]
+        _, _, _, t_B1 = state
         if t_B1.is_meta or not bool((t_B1 == t_B1[0]).all()):
             return self.by_steps(x_BTD, state)
         return self.in_blocks(x_BTD, state, done=int(t_B1[0]))

@@ -75,8 +75,8 @@ class HMLSTMCell(Cell):
         Args:
             seen: h_{t-1} (B, H) of each level, as the recurrent products read it.
         """
-        h_old, c_old = (s.split(self.width, -1) for s in state[:2])
-        z_old = state[2].split(1, -1)
+        h, c, z = state
+        h_old, c_old, z_old = h.split(self.width, -1), c.split(self.width, -1), z.split(1, -1)
         hs: list[Tensor] = []
         cs: list[Tensor] = []
         zs: list[Tensor] = []

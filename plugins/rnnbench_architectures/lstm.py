@@ -57,7 +57,7 @@ class LSTMCell(FusedCell):
     def update(
         self, gates_x: Tensor, gates_h: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
-        gates, c = gates_x + gates_h, state[1]
+        gates, (_, c) = gates_x + gates_h, state
         if self.forget_gate and not self.coupled:
             i, f, g, o = gates.chunk(4, -1)
             if self.peepholes:

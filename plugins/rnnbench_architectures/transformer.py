@@ -35,7 +35,8 @@ class SelfAttention(nn.Module):
     def forward(self, x_BTD: Tensor, state: State, seen: Seen) -> tuple[Tensor, State]:
         q, k, v = self.qkv(x_BTD).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         if state is not None:
-            k, v = torch.cat([state[0], k], 2), torch.cat([state[1], v], 2)
+            k_past, v_past = state
+            k, v = torch.cat([k_past, k], 2), torch.cat([v_past, v], 2)
         q, k_at = rotate(q, seen.rotations_TK[-q.shape[2] :]), rotate(k, seen.rotations_TK)
         y = F.scaled_dot_product_attention(q, k_at, v, attn_mask=seen.mask)
         keep = max(0, k.shape[2] - (self.window - 1))

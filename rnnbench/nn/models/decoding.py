@@ -176,7 +176,8 @@ class EachPositionOnce:
         return out.masked_fill(~left_BV[:, None], -torch.inf), features, (inner, left_BV)
 
     def attention(self, state: State) -> Tensor | None:
-        return self.model.attention(state[0])
+        inner, _ = state
+        return self.model.attention(inner)
 
 
 class _Draw:
