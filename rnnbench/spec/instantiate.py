@@ -18,7 +18,7 @@ class Plugins(NamedTuple):
 
 
 def create(kind: str, spec: PluginSpec) -> Any:
-    """Return the plugin object of a spec.
+    """Make the plugin object of a spec.
 
     Raises:
         PluginError: unknown, broken, or another version than the spec was written for.
