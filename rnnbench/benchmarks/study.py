@@ -24,7 +24,7 @@ from rnnbench.sweep.ledger.ledger import Ledger
 from rnnbench.sweep.ledger.process_identity import identity
 from rnnbench.sweep.plan import Places, PluginAccess, plan_cells
 from rnnbench.sweep.search.dimensions import Params
-from rnnbench.sweep.search.optuna_export import Copies
+from rnnbench.sweep.search.optuna_export import StudyCopies
 
 MARKS = (100, 1_000, 10_000)
 SETTINGS = {f"x{i}": float for i in range(4)} | {f"n{i}": int for i in range(4)}
@@ -55,21 +55,21 @@ def text_of(sampler: str, trials: int) -> str:
     return SWEEP.format(trials=trials, sampler=sampler, space=", ".join(entries))
 
 
-def bench_of_nothing() -> PluginAccess:
-    return PluginAccess(_fields, _compose, lambda s: None, ValueError, _lower)
+def plugins_of_nothing() -> PluginAccess:
+    return PluginAccess(_fields, _compose, lambda s: None, _lower)
 
 
 def measure(sampler: str, trials: int, root: Path) -> None:
     """Run a search of trials that do nothing, and print a line at each mark."""
-    sweep, bench = parse_sweep(text_of(sampler, trials)), bench_of_nothing()
-    plan = plan_cells(sweep, bench)[0]
+    sweep, plugins = parse_sweep(text_of(sampler, trials)), plugins_of_nothing()
+    plan = plan_cells(sweep, plugins)[0]
     engine = open_database(root / "results.db")
     ledger = Ledger(engine, sweep.name, identity(os.getpid()))
     spent = {"ask": 0.0, "end": 0.0, "ledger": 0.0}
     done = 0
-    with ledger.driving(), closing(Copies(root / "studies.db")) as copies:
+    with ledger.driving(), closing(StudyCopies(root / "studies.db")) as copies:
         cell = CellSearch(
-            plan, sweep, [], ledger=ledger, bench=bench, copies=copies, at=lambda _: None
+            plan, sweep, [], ledger=ledger, plugins=plugins, copies=copies, at=lambda _: None
         )
         for mark in [m for m in MARKS if m < trials] + [trials]:
             spent = dict.fromkeys(spent, 0.0)

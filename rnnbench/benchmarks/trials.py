@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from rnnbench.benchmarks.study import bench_of_nothing, text_of
+from rnnbench.benchmarks.study import plugins_of_nothing, text_of
 from rnnbench.results.record import Record, Status
 from rnnbench.spec.run_spec import RunSpec
 from rnnbench.sweep.engines.usage import memory_held
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def measure(name: Literal["local", "ray"], arguments: argparse.Namespace, root: Path) -> None:
     """Run a sweep of trials that do nothing, and print its line."""
-    from rnnbench.sweep.engines.choose import Choice, engine_of
+    from rnnbench.sweep.engines.choose import EngineChoice, engine_factory_for
     from rnnbench.sweep.run_sweep import run_sweep
 
     sweep = parse_sweep(
@@ -71,8 +71,8 @@ def measure(name: Literal["local", "ray"], arguments: argparse.Namespace, root: 
             ends.append(time.perf_counter())
 
     silent: Callable[[str], None] = lambda line: None  # noqa: E731
-    factory = engine_of(Choice(name), sweep, root, 5.0, silent, work=WORK)
-    run_sweep(sweep, root=root, bench=bench_of_nothing(), engine_factory=factory, at=at)
+    factory = engine_factory_for(EngineChoice(name), sweep, root, 5.0, silent, work=WORK)
+    run_sweep(sweep, root=root, plugins=plugins_of_nothing(), engine_factory=factory, at=at)
     each = (ends[-1] - ends[0]) / (len(ends) - 1)
     tenth = max(1, len(ends) // 10)
     last = (ends[-1] - ends[-1 - tenth]) / tenth

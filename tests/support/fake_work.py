@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rnnbench.errors import PluginError
+from rnnbench.errors import PluginError, Refusal, SpecError
 from rnnbench.files.atomic import replace_file
 from rnnbench.registry.schema import FieldSchema
 from rnnbench.spec.run_spec import Budget, Optimizer, PluginSpec, RunSpec
@@ -58,10 +58,6 @@ FIELDS: dict[str, dict[str, dict[str, FieldSchema]]] = {
 }
 
 
-class FakeRefusal(ValueError):
-    pass
-
-
 def fields(kind: str, name: str) -> dict[str, FieldSchema]:
     if name not in FIELDS[kind]:
         raise PluginError(f"there is no {kind[:-1]} {name!r}")
@@ -81,9 +77,9 @@ def compose(
         }
         for k, v in given.items():
             if k not in own:
-                raise ValueError(f"{places[f'{section}.{k}']}: {entry['name']} has no field {k!r}")
+                raise SpecError(f"{places[f'{section}.{k}']}: {entry['name']} has no field {k!r}")
             if isinstance(own[k], int) and not isinstance(v, int):
-                raise ValueError(f"{places.get(f'{section}.{k}')}: {k}={v!r} is no int")
+                raise SpecError(f"{places.get(f'{section}.{k}')}: {k}={v!r} is no int")
         return PluginSpec(entry["name"], 1, tuple((own | given).items()))
 
     def part(section: str) -> dict[str, Any]:
@@ -103,7 +99,7 @@ def compose(
         test=test,
     )
     if spec.architecture.name == "picky" and dict(spec.architecture.settings)["hidden"] % 2:
-        raise FakeRefusal("picky wants an even width")
+        raise Refusal("picky wants an even width")
     return spec
 
 
@@ -118,7 +114,7 @@ def parameters(spec: RunSpec) -> int:
 
 def check(spec: RunSpec) -> Checked:
     if spec.architecture.name == "impossible":
-        raise FakeRefusal(f"impossible on {spec.task.name}: it has no cell")
+        raise Refusal(f"impossible on {spec.task.name}: it has no cell")
     return Checked(parameters(spec))
 
 
@@ -126,7 +122,7 @@ def recommended(task: str) -> dict[str, Any]:
     return {"optimizer.lr": 0.01} if task == "easy" else {}
 
 
-BENCH = PluginAccess(fields, compose, check, FakeRefusal, lambda spec: False, recommended)
+FAKE_PLUGINS = PluginAccess(fields, compose, check, lambda spec: False, recommended)
 
 
 def execute(
@@ -265,7 +261,7 @@ def main(file: str, root: str, step: str = "", count: str = "1") -> int:
     engine = make_ray_engine(Path(root), address) if address else make_engine(Path(root))
     outcome = run_sweep(
         read_sweep(Path(file)), root=Path(root), database=os.environ.get("RNNBENCH_DATABASE"),
-        engine_factory=engine, bench=BENCH,
+        engine_factory=engine, plugins=FAKE_PLUGINS,
         lease=2.0, beat=0.2, at=at,
     )  # fmt: skip
     print(outcome.summary())

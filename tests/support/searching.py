@@ -14,8 +14,8 @@ from rnnbench.sweep.ledger.ledger import Ledger
 from rnnbench.sweep.ledger.process_identity import identity
 from rnnbench.sweep.plan import plan_cells
 from rnnbench.sweep.rows import cell_of
-from rnnbench.sweep.search.optuna_export import Copies
-from support.fake_work import BENCH, execute
+from rnnbench.sweep.search.optuna_export import StudyCopies
+from support.fake_work import FAKE_PLUGINS, execute
 
 
 @contextlib.contextmanager
@@ -25,15 +25,15 @@ def cells(text, root):
     sweep = parse_sweep(text)
     with contextlib.closing(Store(root)) as store:
         ledger = Ledger(store.engine, sweep.name, identity(os.getpid()))
-        with ledger.driving(), contextlib.closing(Copies(root / "studies.db")) as copies:
-            plans = plan_cells(sweep, BENCH)
+        with ledger.driving(), contextlib.closing(StudyCopies(root / "studies.db")) as copies:
+            plans = plan_cells(sweep, FAKE_PLUGINS)
             ledger.note_cells([(p.study, p.definition, p.refused) for p in plans])
             rows = {}
             for row in ledger.rows():
                 rows.setdefault(cell_of(row.study), []).append(row)
             yield [
                 CellSearch(
-                    plan, sweep, rows.get(plan.study, []), ledger=ledger, bench=BENCH,
+                    plan, sweep, rows.get(plan.study, []), ledger=ledger, plugins=FAKE_PLUGINS,
                     copies=copies, at=lambda name: None,
                 )
                 for plan in plans

@@ -9,7 +9,7 @@ from rnnbench.sweep.file.sweep import parse_sweep
 from rnnbench.sweep.ledger.ledger import Ledger
 from rnnbench.sweep.ledger.process_identity import identity, start_time
 from rnnbench.sweep.run_sweep import run_sweep
-from support.fake_work import BENCH, make_engine, starts
+from support.fake_work import FAKE_PLUGINS, make_engine, starts
 
 SWEEP = """\
 name: sweep
@@ -29,7 +29,7 @@ RUNS = 4 * (3 + 2)
 
 def run(text, root, **given):
     given = {"lease": 2.0, "beat": 0.2, "engine_factory": make_engine(root), **given}
-    return run_sweep(parse_sweep(text), root=root, bench=BENCH, **given)
+    return run_sweep(parse_sweep(text), root=root, plugins=FAKE_PLUGINS, **given)
 
 
 def rows_of(root, name="sweep"):

@@ -12,7 +12,7 @@ from support.fake_work import make_ray_engine, starts
 from support.small_sweeps import RUNS, SWEEP, assert_nothing_is_left_behind, params_of, rows_of, run
 from support.trial_cluster import cluster_of
 
-from rnnbench.sweep.cluster.connection import Head
+from rnnbench.sweep.cluster.connection import RayConnection
 from rnnbench.sweep.engines.protocol import Died, EngineError, Finished, ValidationReport
 from rnnbench.sweep.file.resources import Resources
 
@@ -136,4 +136,4 @@ def test_a_cluster_without_a_token_is_refused_unless_it_is_said_to_be_closed(clu
 
 def test_an_address_where_no_cluster_is_says_what_to_do(monkeypatch):
     with pytest.raises(EngineError, match=r"no Ray cluster can be used at 127\.0\.0\.1:1"):
-        Head("127.0.0.1:1", print)
+        RayConnection("127.0.0.1:1", print)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from support.fake_work import BENCH, make_engine
+from support.fake_work import FAKE_PLUGINS, make_engine
 from support.searching import cells, search, work
 
 from rnnbench.errors import SweepError
@@ -130,7 +130,7 @@ def test_a_sampler_that_would_draw_conditional_settings_at_random_is_refused(sam
     more = SEVERAL if sampler == "nsga2" else ""
     text = sweep_text(more, sampler=sampler, architecture="layered", space=LAYERED)
     with pytest.raises(SweepError, match=r"would draw architecture.dropout at random"):
-        plan_cells(parse_sweep(text), BENCH)
+        plan_cells(parse_sweep(text), FAKE_PLUGINS)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_final_runs_are_those_of_the_front_and_have_rows_of_their_own(tmp_path):
     final = "final: {seeds: [1, 2], front: 3}"
     text = sweep_text(SEVERAL, final, task="trade", trials=12)
     outcome = run_sweep(
-        parse_sweep(text), root=tmp_path, bench=BENCH, lease=2.0, beat=0.2,
+        parse_sweep(text), root=tmp_path, plugins=FAKE_PLUGINS, lease=2.0, beat=0.2,
         engine_factory=make_engine(tmp_path),
     )  # fmt: skip
     assert outcome.complete
@@ -175,7 +175,7 @@ def test_final_runs_are_those_of_the_front_and_have_rows_of_their_own(tmp_path):
     assert sum("searched" in g.name for g in tested) == 1  # the row of the search itself
     # Started again, nothing is left to do, and the front is the same.
     assert run_sweep(
-        parse_sweep(text), root=tmp_path, bench=BENCH, lease=2.0, beat=0.2,
+        parse_sweep(text), root=tmp_path, plugins=FAKE_PLUGINS, lease=2.0, beat=0.2,
         engine_factory=make_engine(tmp_path),
     ).ran == 0  # fmt: skip
 
@@ -279,7 +279,7 @@ def test_an_element_of_a_list_is_a_setting(tmp_path):
 )
 def test_a_condition_that_cannot_be_is_refused(space, words):
     with pytest.raises(SweepError) as caught:
-        plan_cells(parse_sweep(sweep_text(architecture="layered", space=space)), BENCH)
+        plan_cells(parse_sweep(sweep_text(architecture="layered", space=space)), FAKE_PLUGINS)
     assert words in str(caught.value)
 
 
@@ -287,7 +287,7 @@ def test_a_condition_on_a_fixed_setting_is_decided_at_once():
     space = LAYERED.replace("architecture.layers: {low: 1, high: 3}, ", "")
     for value, names in ((1, []), (2, ["architecture.dropout"])):
         text = sweep_text(architecture=f"{{name: layered, layers: {value}}}", space=space)
-        (plan,) = plan_cells(parse_sweep(text), BENCH)
+        (plan,) = plan_cells(parse_sweep(text), FAKE_PLUGINS)
         assert [d.name for d in plan.space] == names
 
 
@@ -296,7 +296,7 @@ def test_a_condition_on_a_fixed_setting_is_decided_at_once():
 
 def test_a_search_that_is_auto_seeks_every_recommended_range():
     text = "name: a\ntasks: [hard]\narchitectures: [{name: plain, hidden: 9}]\nsearch: auto\n"
-    (plan,) = plan_cells(parse_sweep(text), BENCH)
+    (plan,) = plan_cells(parse_sweep(text), FAKE_PLUGINS)
     assert {d.name for d in plan.space} == {
         "optimizer.lr", "task.length", "architecture.activation",
     }  # fmt: skip

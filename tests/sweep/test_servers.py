@@ -11,7 +11,7 @@ import optuna
 import pytest
 from support import TESTS
 from support.database_servers import MariaDB, PostgreSQL, open_server
-from support.fake_work import BENCH, make_engine, starts
+from support.fake_work import FAKE_PLUGINS, make_engine, starts
 from support.small_sweeps import RUNS, SWEEP
 
 from rnnbench.results.database import open_database
@@ -49,7 +49,7 @@ def url(server):
 
 def run(text, root, url, **given):
     given = {"lease": 2.0, "beat": 0.2, "engine_factory": make_engine(root), **given}
-    return run_sweep(parse_sweep(text), root=root, bench=BENCH, database=url, **given)
+    return run_sweep(parse_sweep(text), root=root, plugins=FAKE_PLUGINS, database=url, **given)
 
 
 def rows_of(url):

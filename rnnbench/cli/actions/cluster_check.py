@@ -15,14 +15,14 @@ from rnnbench.sweep.cluster.compare_nodes import compare, table
 def check_command(address: str, root: Path, as_json: bool) -> int:
     """Ask all nodes, print what they say; return the exit code."""
     from rnnbench.sweep.cluster.ask_nodes import ask_nodes
-    from rnnbench.sweep.cluster.connection import Head
+    from rnnbench.sweep.cluster.connection import RayConnection
 
     console = Console(stderr=as_json)
 
     def say(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    head = Head(address, say)
+    head = RayConnection(address, say)
     try:
         driver, nodes = ask_nodes(head, root)
     finally:

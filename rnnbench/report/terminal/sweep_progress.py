@@ -17,7 +17,7 @@ LINE_SECONDS = 10.0  # between plain lines
 ROWS = 24  # of the live table; cells where something happens come first
 
 
-class View(Progress):
+class TerminalProgress(Progress):
     """Shows progress between `with` and its end."""
 
     def __init__(self, console: Console) -> None:
@@ -26,7 +26,7 @@ class View(Progress):
         self._line = -LINE_SECONDS
         self._said = ""
 
-    def __enter__(self) -> View:
+    def __enter__(self) -> TerminalProgress:
         if self._console.is_terminal:
             self._live.start()
         return self

@@ -25,14 +25,16 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import rnnbench
 from rnnbench.sweep.cluster.compare_nodes import NodeReport, compare
-from rnnbench.sweep.cluster.connection import Head
+from rnnbench.sweep.cluster.connection import RayConnection
 
 ANSWER_SECONDS = 90.0  # for all nodes: a first import may come from a slow disk
 SEEN_SECONDS = 10.0  # for a file to appear on another node: NFS keeps listings for a while
 TICKS = 5  # readings of a clock, of which the quickest counts
 
 
-def check_cluster(head: Head, root: str | Path, say: Callable[[str], None] = print) -> list[str]:
+def check_cluster(
+    head: RayConnection, root: str | Path, say: Callable[[str], None] = print
+) -> list[str]:
     """Compare all nodes before the first trial; return a line for each problem.
 
     Args:
@@ -46,7 +48,7 @@ def check_cluster(head: Head, root: str | Path, say: Callable[[str], None] = pri
 
 
 def ask_nodes(
-    head: Head, root: str | Path, patience: float = ANSWER_SECONDS
+    head: RayConnection, root: str | Path, patience: float = ANSWER_SECONDS
 ) -> tuple[NodeReport, list[NodeReport]]:
     """The report of this process, and one of each node in the order of their names."""
     place = f"{str(root).rstrip('/')}/.cluster-check-{secrets.token_hex(6)}"

@@ -40,7 +40,7 @@ except Exception as error:
 """
 
 
-class Head:
+class RayConnection:
     """A connection to a cluster, one a process.
 
     Args:

@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 PARENTS = ":parent:"  # in the name under which genetic samplers note the parents of a generation
 
 
-class Memory(BaseStorage):
+class BoundedStorage(BaseStorage):
     """An Optuna storage of one study, whose trials have their number as their id.
 
     Args:

@@ -6,10 +6,10 @@ import warnings
 
 import optuna
 
-from rnnbench.sweep.file.search_options import PRUNERS, Chosen
+from rnnbench.sweep.file.search_options import PRUNERS, ChosenMethod
 
 
-def make_pruner(chosen: Chosen) -> optuna.pruners.BasePruner:
+def make_pruner(chosen: ChosenMethod) -> optuna.pruners.BasePruner:
     """The pruner that a sweep file names."""
     o = dict(chosen.options)
     if chosen.name == "none":
@@ -34,6 +34,6 @@ def make_pruner(chosen: Chosen) -> optuna.pruners.BasePruner:
             wrapped = None
             if o["wraps"] is not None:
                 defaults = {k: option.default for k, option in PRUNERS[o["wraps"]].items()}
-                wrapped = make_pruner(Chosen(o["wraps"], tuple(defaults.items())))
+                wrapped = make_pruner(ChosenMethod(o["wraps"], tuple(defaults.items())))
             return optuna.pruners.PatientPruner(wrapped, o["patience"], o["min_delta"])
     raise ValueError(f"no such pruner: {chosen.name}")

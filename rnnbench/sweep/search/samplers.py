@@ -15,7 +15,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from rnnbench.sweep.file.search_options import Chosen
+from rnnbench.sweep.file.search_options import ChosenMethod
 from rnnbench.sweep.search.dimensions import Dimension, Params
 
 PLAIN_HISTORY = 1000  # ended trials remembered for pruners, and by genetic samplers
@@ -40,7 +40,7 @@ def suggest(trial: optuna.Trial, d: Dimension) -> Any:
     return trial.suggest_float(d.name, d.low, d.high, log=d.log, step=d.step or None)
 
 
-def remembered(chosen: Chosen) -> tuple[int, int]:
+def remembered(chosen: ChosenMethod) -> tuple[int, int]:
     """How many of the latest and of the best ended trials a sampler is to be shown."""
     options = dict(chosen.options)
     if "history" in options:
@@ -50,7 +50,7 @@ def remembered(chosen: Chosen) -> tuple[int, int]:
 
 
 def make_sampler(
-    chosen: Chosen, seed: int, space: Mapping[str, BaseDistribution] | None, *, several: bool
+    chosen: ChosenMethod, seed: int, space: Mapping[str, BaseDistribution] | None, *, several: bool
 ) -> optuna.samplers.BaseSampler:
     """An Optuna sampler for one proposal: it has no memory of its own.
 
@@ -97,14 +97,16 @@ def make_sampler(
     return sampler
 
 
-class Evolution:
+class CmaEs:
     """CMA-ES (Hansen 2016, arXiv:1604.00772, by the library `cmaes`) over the unit cube.
 
     A proposal notes its generation and its point, and the one that begins a generation the trials
     from which it came. From these notes the state is made again, and never from a pickle.
     """
 
-    def __init__(self, space: Sequence[Dimension], chosen: Chosen, seed: int, sign: int) -> None:
+    def __init__(
+        self, space: Sequence[Dimension], chosen: ChosenMethod, seed: int, sign: int
+    ) -> None:
         import cmaes
 
         self._space, self._sign = tuple(space), sign

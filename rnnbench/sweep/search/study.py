@@ -21,13 +21,13 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from rnnbench.sweep.file.search_options import Chosen
-from rnnbench.sweep.search.bounded_storage import PARENTS, Memory
+from rnnbench.sweep.file.search_options import ChosenMethod
+from rnnbench.sweep.search.bounded_storage import PARENTS, BoundedStorage
 from rnnbench.sweep.search.dimensions import Dimension, Params, grid_point, is_active, sobol_point
-from rnnbench.sweep.search.optuna_export import Copies
+from rnnbench.sweep.search.optuna_export import StudyCopies
 from rnnbench.sweep.search.pruners import make_pruner
 from rnnbench.sweep.search.samplers import (
-    Evolution,
+    CmaEs,
     distribution,
     make_sampler,
     remembered,
@@ -49,7 +49,7 @@ FOR_RUNNING = "relative_params"  # what Optuna notes of a trial for as long as i
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownTrial:
     """A trial as the ledger knows it.
 
     Attributes:
@@ -89,14 +89,14 @@ class CellStudy:
         name: str,
         space: Sequence[Dimension],
         *,
-        sampler: Chosen,
-        pruner: Chosen,
+        sampler: ChosenMethod,
+        pruner: ChosenMethod,
         seed: int,
         higher_is_better: Sequence[bool],
-        known: Sequence[Known] = (),
+        known: Sequence[KnownTrial] = (),
         start: Sequence[Params] = (),
-        history: Sequence[Known] = (),
-        copies: Copies | None = None,
+        history: Sequence[KnownTrial] = (),
+        copies: StudyCopies | None = None,
     ) -> None:
         self.name, self.space, self.sampler, self.seed = name, tuple(space), sampler, seed
         self.prunes = pruner.name not in ("none", "wilcoxon")  # within a run
@@ -109,7 +109,7 @@ class CellStudy:
         ]
         self._several = len(directions) > 1
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._memory = Memory(*remembered(sampler))
+        self._memory = BoundedStorage(*remembered(sampler))
         self._study = optuna.create_study(
             storage=self._memory,
             study_name=name,
@@ -117,10 +117,10 @@ class CellStudy:
             pruner=make_pruner(pruner),
             sampler=optuna.samplers.RandomSampler(),
         )
-        self._evolution: Evolution | None = None
+        self._evolution: CmaEs | None = None
         if sampler.name == "cmaes":
             sign = -1 if higher_is_better[0] else 1
-            self._evolution = Evolution(self.space, sampler, self._seed(-1), sign)
+            self._evolution = CmaEs(self.space, sampler, self._seed(-1), sign)
         self._running: dict[int, optuna.Trial] = {}
         self._count = 0
         if copies is not None:
@@ -137,19 +137,19 @@ class CellStudy:
         number = self._count
         seed, index = self._seed(number), number - len(self._start)
         if index < 0:
-            self._add(Known(number, self._start[number], "planned"))
+            self._add(KnownTrial(number, self._start[number], "planned"))
             return number, dict(self._start[number])
         if not self.space:
-            self._add(Known(number, {}, "planned"))
+            self._add(KnownTrial(number, {}, "planned"))
             return number, {}
         if self.sampler.name in ("grid", "qmc"):
             point = grid_point if self.sampler.name == "grid" else sobol_point
             params = point(self.space, index, self._seed(0))
-            self._add(Known(number, params, "planned"))
+            self._add(KnownTrial(number, params, "planned"))
             return number, params
         if self._evolution is not None:
             params, notes = self._evolution.propose(seed)
-            self._add(Known(number, params, "planned", notes={POINT: notes}))
+            self._add(KnownTrial(number, params, "planned", notes={POINT: notes}))
             return number, params
         space = None if self._conditional else self._distributions
         self._study.sampler = make_sampler(self.sampler, seed, space, several=self._several)
@@ -228,7 +228,7 @@ class CellStudy:
         text = f"{self.seed}/{self.name}/{number}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
-    def _add(self, known: Known) -> None:
+    def _add(self, known: KnownTrial) -> None:
         number = known.number
         self._count += 1
         self._enter(known, number)
@@ -239,7 +239,7 @@ class CellStudy:
         for key, value in known.notes.get(FROM, {}).items():
             self._memory.set_study_system_attr(0, key, value)
 
-    def _enter(self, known: Known, number: int) -> None:
+    def _enter(self, known: KnownTrial, number: int) -> None:
         curve = {step: value for step, value in known.curve if math.isfinite(value)}
         values = list(known.values) if known.state == "done" else None
         if known.state == "pruned" and curve and not self._several:
