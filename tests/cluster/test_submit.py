@@ -14,7 +14,8 @@ from support import ROOT
 from rnnbench.cli import main
 from rnnbench.sweep.cluster import submit
 from rnnbench.sweep.cluster.archive import PackageError, pack, secrets_here, tree_files
-from rnnbench.sweep.cluster.submit import SubmitError, prepare, refuse_unsafe
+from rnnbench.sweep.cluster.job_server_safety import SubmitError, refuse_unsafe
+from rnnbench.sweep.cluster.submit import prepare
 
 SWEEP = """
 name: tiny
