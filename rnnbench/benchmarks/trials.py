@@ -1,8 +1,8 @@
-"""What a trial costs beside its own work: trials that do nothing, on each engine.
+"""Measure the cost of a trial beside its own work, by trials that do nothing on each engine.
 
-From the end of the first trial to that of the last, by one driver, so starting workers is left
-out. A trial is proposed, planned, claimed, sent, its record written, committed, indexed and told.
-Ray Tune runs the same number of trials that do nothing, with Optuna's random search.
+The time is from the end of the first trial to that of the last, by one driver, so starting workers
+is left out. A trial is proposed, planned, claimed, sent, its record written, committed, indexed and
+told. Ray Tune runs the same number of trials that do nothing, with Optuna's random search.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ METRIC = {"name": "error", "unit": "", "higher_is_better": False, "help": ""}
 
 
 def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this benchmark."""
     parser.add_argument("--engines", nargs="*", default=["local", "ray", "tune"])
     parser.add_argument("--trials", type=int, default=1_000, help="in one study")
     parser.add_argument("--tune-trials", type=int, default=20, help="of Ray Tune, which is slow")
@@ -33,12 +34,12 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sampler", default="tpe")
 
 
-def nothing(spec: RunSpec, *, store: Any, attempt: int = 1, **given: Any) -> Record:
-    """In place of `rnnbench.training.execute.execute`: a record at once."""
+def nothing(spec: RunSpec, *, store: Any, attempt: int = 1, **arguments: Any) -> Record:
+    """Write a record at once, in the place of `rnnbench.training.execute.execute`."""
     value = float(spec.optimizer.lr)
     record = Record(
         spec=spec, status=Status.DONE, metrics={"valid": {"error": value, "loss": value}},
-        metric_info=[METRIC], attempt=attempt, sweep=given["sweep"], study=given["study"],
+        metric_info=[METRIC], attempt=attempt, sweep=arguments["sweep"], study=arguments["study"],
         selection={"metric": "error", "higher_is_better": False, "value": value, "step": 1},
     )  # fmt: skip
     store.write(record)
@@ -46,6 +47,7 @@ def nothing(spec: RunSpec, *, store: Any, attempt: int = 1, **given: Any) -> Rec
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Measure, and print the figures."""
     print(f"{'engine':<8}{'trials':>8}{'ms a trial':>12}{'last tenth':>12}{'MB of driver':>14}")
     for name in arguments.engines:
         with tempfile.TemporaryDirectory() as folder:
@@ -84,7 +86,7 @@ def measure(name: Literal["local", "ray"], arguments: argparse.Namespace, root: 
 
 
 def tune(trials: int, workers: int) -> float:
-    """Seconds that Ray Tune takes for a trial that does nothing, its start-up left out."""
+    """Return the seconds that Ray Tune takes for a trial that does nothing, without start-up."""
     os.environ |= {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
     import ray
 
