@@ -108,7 +108,7 @@ class Checked(NamedTuple):
 
 
 def parameters(spec: RunSpec) -> int:
-    """100 for each hidden unit."""
+    """Return the number of parameters: 100 for each hidden unit."""
     return 100 * dict(spec.architecture.settings).get("hidden", 1)
 
 
@@ -137,7 +137,7 @@ def execute(
     on_step: Any = None,
     quiet: bool = True,
 ) -> Any:
-    """Stand in for `rnnbench.training.execute.execute`: first leave a line in starts.log."""
+    """Stand in for `rnnbench.training.execute.execute`; leave a line in starts.log first."""
     from rnnbench.results.record import Record, Status
 
     with open(store.root / "starts.log", "a") as log:
@@ -194,7 +194,7 @@ def execute(
 
 
 def work_steadily(spec: RunSpec, store: Any, seconds: float) -> None:
-    """So many units of `seconds`; a line in units.log for each, and a checkpoint after it."""
+    """Do units of work of `seconds` each, with a line in units.log and a checkpoint after each."""
     saved = store.run_dir(spec.run_id) / "checkpoint"
     done = int(saved.read_text()) if saved.exists() else 0
     for unit in range(done, dict(spec.architecture.settings)["units"]):
@@ -205,14 +205,14 @@ def work_steadily(spec: RunSpec, store: Any, seconds: float) -> None:
 
 
 def units(root: Path) -> list[tuple[str, int]]:
-    """(run id, number) of every unit of work that was done, those that were repeated too."""
+    """Return (run id, number) of every unit of work that was done, repeated ones too."""
     path = root / "units.log"
     lines = path.read_text().splitlines() if path.exists() else []
     return [(a, int(b)) for a, b in (line.split() for line in lines)]
 
 
 def starts(root: Path) -> list[tuple[str, int, int]]:
-    """(run id, attempt, process) of every start of a run."""
+    """Return (run id, attempt, process) of every start of a run."""
     path = root / "starts.log"
     lines = path.read_text().splitlines() if path.exists() else []
     return [(a, int(b), int(c)) for a, b, c in (line.split() for line in lines)]
@@ -245,16 +245,16 @@ def make_ray_engine(root: Path, address: str, beat: float = 0.2, **given: Any) -
 
 
 def main(file: str, root: str, step: str = "", count: str = "1") -> int:
-    """FAKE_ADDRESS in the environment: of the Ray cluster to use."""
+    """Drive a sweep; FAKE_ADDRESS in the environment is the address of a Ray cluster to use."""
     from rnnbench.sweep.file.sweep import read_sweep
     from rnnbench.sweep.run_sweep import run_sweep
 
-    seen = 0
+    times_reached = 0
 
     def at(name: str) -> None:
-        nonlocal seen
-        seen += name == step
-        if step and seen == int(count):
+        nonlocal times_reached
+        times_reached += name == step
+        if step and times_reached == int(count):
             os.kill(os.getpid(), signal.SIGKILL)
 
     address = os.environ.get("FAKE_ADDRESS")

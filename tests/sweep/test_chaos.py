@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from support import TESTS
 from support.fake_work import starts, units
+from support.ray_cluster import RAY_ALONE, cluster_of
 from support.small_sweeps import assert_nothing_is_left_behind, rows_of
-from support.trial_cluster import RAY_ALONE, cluster_of
 
 from rnnbench.sweep.ledger.process_identity import start_time
 

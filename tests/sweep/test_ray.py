@@ -9,8 +9,8 @@ from contextlib import closing
 import pytest
 from support.engine_events import make_job, wait_for, wait_idle
 from support.fake_work import make_ray_engine, starts
+from support.ray_cluster import cluster_of
 from support.small_sweeps import RUNS, SWEEP, assert_nothing_is_left_behind, params_of, rows_of, run
-from support.trial_cluster import cluster_of
 
 from rnnbench.sweep.cluster.connection import RayConnection
 from rnnbench.sweep.engines.protocol import Died, EngineError, Finished, ValidationReport

@@ -38,7 +38,7 @@ class Driver:
     def rule(self, *words, code=0):
         return call("sweep", words[0], "sweep", *words[1:], "--out", self.root, code=code)
 
-    def wait_for(self, condition, seconds=15.0):
+    def wait_for(self, condition, seconds=60.0):
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, self.said.read_text()
