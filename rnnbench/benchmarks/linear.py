@@ -93,9 +93,9 @@ def _layer(text: str, hidden: int) -> nn.Module:
     """Return the architecture that a text such as "sru:peephole=false" names."""
     from rnnbench.spec.plugin_text import named
 
-    spec, given = named("architectures", text)
+    spec, set_fields = named("architectures", text)
     cls: type[Architecture] = load("architectures", spec.name)
-    settings = {k: v for k, v in spec.settings if k in given}
+    settings = {k: v for k, v in spec.settings if k in set_fields}
     return cls(**settings, hidden=hidden).build(hidden, causal=True)  # type: ignore[call-arg]
 
 

@@ -1,4 +1,4 @@
-"""What the ended trials of a cell came to: the best ones, and whether its search can end early."""
+"""Weighs the ended trials of a cell: which are best, and whether its search can end early."""
 
 from __future__ import annotations
 

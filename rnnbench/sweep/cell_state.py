@@ -30,16 +30,17 @@ class CellState:
 
     @property
     def rows(self) -> dict[str, TrialRow]:
-        """Ledger rows that this sweep currently wants, by trial key."""
+        """Return the ledger rows that this sweep currently wants, by trial key."""
         return self._counted.rows
 
     @property
     def counts(self) -> Counter[tuple[str, str]]:
-        """Number of trials of the search and of final runs, by (stage, state)."""
+        """Return the numbers of trials of the search and of final runs, by (stage, state)."""
         return self._counted.counts
 
     @property
     def failed_rows(self) -> list[TrialRow]:
+        """Return the rows that failed."""
         return list(self._counted.failed.values())
 
     def search_rows(self) -> list[TrialRow]:
@@ -57,12 +58,12 @@ class CellState:
 
     @property
     def saved(self) -> int:
-        """Number of planned trials that were not needed, since the search ended early."""
+        """Return the number of planned trials not needed, since the search ended early."""
         return self.plan.trials - self.trials
 
     @property
     def finals(self) -> int:
-        """Number of final runs that are wanted, as far as it is known."""
+        """Return the number of final runs that are wanted, as far as it is known."""
         if self._finals_planned:
             return self._counted.count_all("final")
         return len(self.sweep.seeds)
@@ -83,7 +84,7 @@ class CellState:
 
     @property
     def left(self) -> int:
-        """Number of trials and final runs that have not ended."""
+        """Return the number of trials and final runs that have not ended."""
         if self.complete:
             return 0
         ended = self._counted.count_ended("search") + self._counted.count_ended("final")

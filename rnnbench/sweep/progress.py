@@ -1,4 +1,4 @@
-"""How a sweep goes while it runs, counted cell by cell, and what came of it."""
+"""Counts, cell by cell, how a sweep goes while it runs, and what came of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RATE_WINDOW = 50  # trials over which the rate is taken
 
 @dataclass(frozen=True)
 class CellTally:
-    """How many trials and final runs of one cell are in which state.
+    """The numbers of trials and final runs of one cell, by their state.
 
     Attributes:
         cell: the cell; two cells can have the same name.
@@ -54,7 +54,7 @@ class CellTally:
 
     @property
     def left(self) -> int:
-        """Number of trials and final runs that have not ended, and still can."""
+        """Return the number of trials and final runs that have not ended, and still can."""
         if self.refused:
             return 0
         left = self.trials - self.done - self.pruned - self.failed
@@ -116,6 +116,7 @@ class Snapshot:
 
     @property
     def refused(self) -> list[CellTally]:
+        """Return the cells that cannot run."""
         return [c for c in self.cells if c.refused]
 
 
@@ -143,7 +144,7 @@ class SweepOutcome:
 
     @property
     def refused(self) -> list[dict[str, Any]]:
-        """Combinations that cannot run, as `rnnbench.report.page.page.write_page` takes them."""
+        """Return the combinations that cannot run, as `report.page.page.write_page` takes them."""
         return [
             {
                 "task": c.cell.task["name"],
@@ -156,11 +157,12 @@ class SweepOutcome:
 
     @property
     def complete(self) -> bool:
+        """Tell whether nothing of the sweep is left to do."""
         return self.last.count("left") == 0
 
     @property
     def exit_code(self) -> int:
-        """The exit code of the command.
+        """Return the exit code of the command.
 
         It is `training.stopping.exit_code` where a signal stopped the sweep, 1 where a cell lacks
         final runs, and 0 otherwise.

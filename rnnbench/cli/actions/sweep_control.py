@@ -76,7 +76,7 @@ class SweepHandle:
 
 @contextmanager
 def open_sweep(name: str, root: Path | str, database: str | None) -> Iterator[SweepHandle]:
-    """A sweep that was started under this root.
+    """Open a sweep that was started under this root, and close its store at the end of `with`.
 
     Raises:
         UnknownSweepError: there is none of this name.

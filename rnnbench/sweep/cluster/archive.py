@@ -50,7 +50,7 @@ class Package:
 
     @property
     def size(self) -> int:
-        """Its size in bytes, compressed."""
+        """Return its size in bytes, compressed."""
         return self.path.stat().st_size
 
 

@@ -73,7 +73,7 @@ class RayConnection:
 
     @property
     def address(self) -> str:
-        """The address of the cluster."""
+        """Return the address of the cluster."""
         return str(ray.get_runtime_context().gcs_address)
 
     def nodes(self) -> dict[str, dict[str, float]]:

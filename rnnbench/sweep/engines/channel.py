@@ -29,6 +29,7 @@ class Channel:
         self.closed = False
 
     def fileno(self) -> int:
+        """Return the number of the socket, so that `select` can wait for it."""
         return self._socket.fileno()
 
     def send(self, message: Any) -> None:
@@ -74,4 +75,5 @@ class Channel:
         return messages
 
     def close(self) -> None:
+        """Close this end."""
         self._socket.close()

@@ -57,7 +57,7 @@ class Usage(NamedTuple):
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended: the part of its record that the search needs.
+    """The end of a run: the part of its record that the search needs.
 
     Attributes:
         status: status of the record ("done", "pruned", "nan", ...), or "refused".

@@ -173,9 +173,9 @@ class Reader:
 
     def trainer(self, place: Place, value: Any) -> Trainer:
         """Read the options of the trainer."""
-        given = self.mapping(place, value, None)
-        places = {f"trainer.{name}": self.text.at(*place, name) for name in given}
+        options = self.mapping(place, value, None)
+        places = {f"trainer.{name}": self.text.at(*place, name) for name in options}
         try:
-            return fill(Trainer, given, "trainer", places)
+            return fill(Trainer, options, "trainer", places)
         except SpecError as error:
             raise SweepError(str(error)) from error

@@ -40,6 +40,7 @@ class ChosenMethod:
         return dict(self.options)[option]
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the name and the options in one dict."""
         return {"name": self.name, **dict(self.options)}
 
 

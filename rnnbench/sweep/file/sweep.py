@@ -76,7 +76,7 @@ class GridCell:
 
     @property
     def name(self) -> str:
-        """A readable name, such as "char-lm.lstm+clip+zoneout".
+        """Return a readable name, such as "char-lm.lstm+clip+zoneout".
 
         Two cells that differ only in settings share it; their studies have names of their own.
         """

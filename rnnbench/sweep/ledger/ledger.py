@@ -63,6 +63,7 @@ class TrialRow:
 
     @property
     def ended(self) -> bool:
+        """Tell whether the run is done, pruned or failed."""
         return self.state in ENDED
 
 

@@ -1,4 +1,4 @@
-"""What a user asks of a sweep from another terminal: to pause, to stop, to do more.
+"""Carries a user's requests to the driver of a sweep: to pause, to stop, to do more.
 
 Requests go through the results database: the driver reads the sweep's row every second.
 """
@@ -54,7 +54,7 @@ sweep_worker = sa.Table(  # read and written by `rnnbench.sweep.ledger.status`
 
 @dataclass(frozen=True)
 class SweepRequest:
-    """What is asked of a sweep; its fields are the columns of the table `sweep_order`.
+    """All that is asked of a sweep; its fields are the columns of the table `sweep_order`.
 
     Attributes:
         text, file: the sweep file as it was last started, and its path.

@@ -43,6 +43,7 @@ class Dimension:
     when: tuple[tuple[str, tuple[Any, ...]], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the dimension, without its name, as plain values for JSON."""
         values: dict[str, Any] = {"choices": list(self.choices)}
         if self.kind != "choice":
             values = {k: getattr(self, k) for k in ("kind", "low", "high", "log", "step")}

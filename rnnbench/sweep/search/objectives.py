@@ -86,7 +86,7 @@ class BestTrials:
 
     @property
     def best(self) -> TrialPoint | None:
-        """The trial that is best by the first objective; of equals by the next ones, then first."""
+        """Return the best trial by the first objective; of equals by the next ones, then first."""
         return min(self.points, key=lambda p: (p.losses, p.number), default=None)
 
     def spread(self, count: int) -> list[TrialPoint]:
