@@ -69,18 +69,18 @@ def compose(
 ) -> RunSpec:
     def plugin(kind: str, section: str, entry: dict[str, Any]) -> PluginSpec:
         own = {f.name: f.default for f in fields(kind, entry["name"]).values()}
-        given = {k: v for k, v in entry.items() if k != "name"}
-        given |= {
+        options = {k: v for k, v in entry.items() if k != "name"}
+        options |= {
             k.removeprefix(section + "."): v
             for k, v in settings.items()
             if k.rpartition(".")[0] == section
         }
-        for k, v in given.items():
+        for k, v in options.items():
             if k not in own:
                 raise SpecError(f"{places[f'{section}.{k}']}: {entry['name']} has no field {k!r}")
             if isinstance(own[k], int) and not isinstance(v, int):
                 raise SpecError(f"{places.get(f'{section}.{k}')}: {k}={v!r} is no int")
-        return PluginSpec(entry["name"], 1, tuple((own | given).items()))
+        return PluginSpec(entry["name"], 1, tuple((own | options).items()))
 
     def part(section: str) -> dict[str, Any]:
         return {
@@ -219,7 +219,7 @@ def starts(root: Path) -> list[tuple[str, int, int]]:
 
 
 def make_engine(
-    root: Path, work: str = "support.fake_work:execute", beat: float = 0.2, **given: Any
+    root: Path, work: str = "support.fake_work:execute", beat: float = 0.2, **options: Any
 ) -> Any:
     from rnnbench.sweep.engines.local import LocalEngine
 
@@ -227,10 +227,10 @@ def make_engine(
     if folder not in sys.path:
         sys.path.insert(0, folder)
     logs = root / "logs"
-    return lambda n: LocalEngine(workers=n, root=root, logs=logs, work=work, beat=beat, **given)
+    return lambda n: LocalEngine(workers=n, root=root, logs=logs, work=work, beat=beat, **options)
 
 
-def make_ray_engine(root: Path, address: str, beat: float = 0.2, **given: Any) -> Any:
+def make_ray_engine(root: Path, address: str, beat: float = 0.2, **options: Any) -> Any:
     from rnnbench.sweep.engines.ray import RayEngine
 
     return lambda n: RayEngine(
@@ -240,7 +240,7 @@ def make_ray_engine(root: Path, address: str, beat: float = 0.2, **given: Any) -
         work="support.fake_work:execute",
         beat=beat,
         address=address,
-        **given,
+        **options,
     )
 
 

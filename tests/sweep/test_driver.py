@@ -1,4 +1,4 @@
-"""Whole sweeps of small trials, on real processes and databases; some are killed on the way."""
+"""Whole sweeps of small trials, on real processes and databases."""
 
 import json
 from collections import Counter

@@ -61,8 +61,8 @@ def test_killing_workers_at_random_loses_and_invents_nothing(tmp_path):
         rng = random.Random(0)
         while len(kills) < 4 and not stop.wait(0.3):
             # The number of a worker that has ended may belong to anyone: kill only its children.
-            mine = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-            busy = [p for p in map(int, mine) if p in {pid for _, _, pid in starts(tmp_path)}]
+            children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+            busy = [p for p in map(int, children) if p in {pid for _, _, pid in starts(tmp_path)}]
             if busy:
                 kills.append(rng.choice(busy))
                 os.kill(kills[-1], signal.SIGKILL)

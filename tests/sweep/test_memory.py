@@ -1,4 +1,4 @@
-"""What a study remembers, the front of compromises, and the rule that ends a search."""
+"""The bounded storage of a study, the front of compromises, the rule that ends a search."""
 
 import itertools
 import random
@@ -13,7 +13,7 @@ from rnnbench.sweep.search.objectives import BestTrials, GainRule, TrialPoint
 
 
 def filled(order, values, latest=5, best=3):
-    """A memory of trials that ended in this order."""
+    """Return a storage of trials that ended in this order."""
     memory = BoundedStorage(latest, best)
     memory.create_new_study([StudyDirection.MINIMIZE])
     for _ in values:

@@ -55,7 +55,7 @@ def test_a_sampler_that_would_draw_conditional_settings_at_random_is_refused(sam
 
 
 @pytest.mark.parametrize(
-    ("given", "seconds"), [("90", 90), ("30m", 1800), ("2h", 7200), ("1.5d", 129600)]
+    ("text", "seconds"), [("90", 90), ("30m", 1800), ("2h", 7200), ("1.5d", 129600)]
 )
-def test_a_timeout_is_read_in_its_unit(given, seconds):
-    assert parse_sweep(sweep_text(f"timeout: {given}")).search.timeout == seconds
+def test_a_timeout_is_read_in_its_unit(text, seconds):
+    assert parse_sweep(sweep_text(f"timeout: {text}")).search.timeout == seconds

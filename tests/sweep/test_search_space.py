@@ -105,16 +105,16 @@ def test_trials_of_an_earlier_sweep_are_known_and_not_counted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("parts", "words"),
     [
         ({"space": "{" + LR + "}"}, "space: architecture.hidden is"),
         ({"architecture": "explodes"}, "has no cell"),
         ({"task": "hard"}, "has no cell hard.plain"),
     ],
 )
-def test_an_earlier_sweep_whose_cell_differs_is_refused_with_the_difference(given, words, tmp_path):
+def test_an_earlier_sweep_whose_cell_differs_is_refused_with_the_difference(parts, words, tmp_path):
     search(sweep_text(name="earlier", trials=2), tmp_path)
-    text = sweep_text("start: [{sweep: earlier}]", sampler="tpe", **given)
+    text = sweep_text("start: [{sweep: earlier}]", sampler="tpe", **parts)
     with pytest.raises(SweepError) as caught, cells(text, tmp_path):
         pass
     assert words in str(caught.value)

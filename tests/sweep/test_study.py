@@ -1,4 +1,4 @@
-"""Studies: proposals that a restart repeats, pruning, and what is told of failures."""
+"""Studies: proposals that a restart repeats, pruning, and failures."""
 
 import json
 import math
@@ -20,16 +20,16 @@ SPACE = [
 GRID = SPACE[1:]
 
 
-def chosen(menu, name, **given):
+def chosen(menu, name, **options):
     defaults = {k: o.default for k, o in menu[name].items()}
-    return ChosenMethod(name, tuple((defaults | given).items()))
+    return ChosenMethod(name, tuple((defaults | options).items()))
 
 
-def make_study(sampler="tpe", pruner=None, space=SPACE, known=(), copies=None, **given):
+def make_study(sampler="tpe", pruner=None, space=SPACE, known=(), copies=None, **options):
     return CellStudy(
         "sweep/cell",
         space,
-        sampler=chosen(SAMPLERS, sampler, **given),
+        sampler=chosen(SAMPLERS, sampler, **options),
         pruner=pruner or ChosenMethod("none"),
         seed=0,
         higher_is_better=[False],
@@ -44,13 +44,13 @@ def error_of(params):
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_study_rebuilt_from_the_ledger_proposes_the_same(sampler):
-    given = {"startup_trials": 3} if sampler == "tpe" else {}
+    options = {"startup_trials": 3} if sampler == "tpe" else {}
     space = GRID if sampler == "grid" else SPACE
-    first, known, proposed = make_study(sampler, space=space, **given), [], []
+    first, known, proposed = make_study(sampler, space=space, **options), [], []
     for _ in range(10):
         number, params = first.propose()
         proposed.append(params)
-        again = make_study(sampler, space=space, known=known, **given)
+        again = make_study(sampler, space=space, known=known, **options)
         assert again.propose() == (number, params)
         value, notes = error_of(params), json.loads(json.dumps(first.notes(number)))
         first.tell(number, "done", [value], [(50, value)])

@@ -1,4 +1,4 @@
-"""What a sweep looks like on a terminal, and where there is none."""
+"""The view of a sweep on a terminal, and where there is none."""
 
 import io
 
