@@ -276,6 +276,21 @@ class CellSearch(CellState):
         self._at("finals planned")
 
 
+def next_row(
+    cells: Sequence[CellSearch],
+) -> tuple[CellSearch, TrialRow] | tuple[None, None]:
+    """Return a trial to start and its cell; (None, None) where there is none for now.
+
+    Final runs come first, since they complete a row of the leaderboard; then the cell that has the
+    fewest trials under way, so that each proposal knows the results of those before.
+    """
+    for cell in sorted(cells, key=lambda c: (not c.searched, len(c.in_flight), c.started)):
+        row = cell.next()
+        if row is not None:
+            return cell, row
+    return None, None
+
+
 def _slim(row: TrialRow) -> None:
     """Forget those parts of a finished trial that only the ledger and the study need."""
     if row.stage == "search" and row.state in ("done", "pruned"):

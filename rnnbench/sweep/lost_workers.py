@@ -68,3 +68,14 @@ def write_failure(store: Store, row: TrialRow, status: Status, reason: str) -> E
     )
     store.write(record)
     return Ending.of(record)
+
+
+def index_record(store: Store, row: TrialRow, ending: Ending) -> None:
+    """Enter the record that a worker left on disk into the database; only the driver may.
+
+    Where there is no record, since the fault lay outside of the run, one is written.
+    """
+    try:
+        store.index(row.run_id)
+    except FileNotFoundError:
+        write_failure(store, row, Status(ending.status), ending.reason or "no reason is known")

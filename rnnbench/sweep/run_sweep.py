@@ -22,6 +22,7 @@ from rnnbench.errors import SweepError, UserError
 from rnnbench.results.store import Store, folder_of
 from rnnbench.sweep.cell_search import CellSearch
 from rnnbench.sweep.engines.choose import EngineChoice, engine_factory_for
+from rnnbench.sweep.engines.protocol import EngineFactory
 from rnnbench.sweep.file.sweep import Sweep
 from rnnbench.sweep.ledger.ledger import Ledger, TrialRow
 from rnnbench.sweep.ledger.process_identity import identity
@@ -29,7 +30,7 @@ from rnnbench.sweep.ledger.requests import SweepRequest, SweepRequests
 from rnnbench.sweep.plan import CellPlan, PluginAccess, extended, installed_plugins, plan_cells
 from rnnbench.sweep.progress import Progress, SilentProgress, SweepOutcome
 from rnnbench.sweep.rows import cell_of
-from rnnbench.sweep.scheduler import EngineFactory, Scheduler
+from rnnbench.sweep.scheduler import Scheduler
 from rnnbench.sweep.search.study import StudyCopies
 
 

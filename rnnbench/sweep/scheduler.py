@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from rnnbench.results.record import Status
 from rnnbench.results.store import Store
-from rnnbench.sweep.cell_search import CellSearch
+from rnnbench.sweep.cell_search import CellSearch, next_row
 from rnnbench.sweep.engines.protocol import (
     Alive,
     Died,
     Ending,
     Engine,
+    EngineFactory,
     Finished,
     Job,
     ValidationReport,
@@ -24,7 +24,7 @@ from rnnbench.sweep.file.sweep import Sweep
 from rnnbench.sweep.ledger.ledger import Ledger, TrialRow
 from rnnbench.sweep.ledger.requests import SweepRequest, SweepRequests
 from rnnbench.sweep.ledger.status import SweepStatus
-from rnnbench.sweep.lost_workers import judge, write_failure
+from rnnbench.sweep.lost_workers import index_record, judge, write_failure
 from rnnbench.sweep.plan import CellPlan
 from rnnbench.sweep.progress import Pace, Progress, Snapshot, SweepOutcome, failures, take_snapshot
 from rnnbench.sweep.running_trials import RunningTrial, RunningTrials
@@ -34,12 +34,6 @@ POLL_SECONDS = 0.5
 OBEY_SECONDS = 1.0  # between looks at what the user requests
 SHOW_SECONDS = 0.25
 STOP_SECONDS = 10.0  # for running trials to save what they have
-
-
-class EngineFactory(Protocol):
-    """Starts an engine."""
-
-    def __call__(self, workers: int, /) -> Engine: ...
 
 
 class CellFactory(Protocol):
@@ -162,7 +156,7 @@ class Scheduler:
     def _choose(self) -> ChosenTrial | None:
         """Return the next trial that needs a run; end those that need none on the way."""
         while True:
-            cell, row = self._next_row()
+            cell, row = next_row(self._open)
             if cell is None or row is None:
                 return None
             if row.ended:  # refused as a configuration, or infeasible
@@ -178,16 +172,6 @@ class Scheduler:
                 self._end_unrun(cell, row, Ending.of(record), above=record.attempt)
                 continue
             return ChosenTrial(cell, row, 0 if record is None else record.attempt)
-
-    def _next_row(self) -> tuple[CellSearch, TrialRow] | tuple[None, None]:
-        # Final runs first, since they complete a row of the leaderboard; then the cell that has
-        # the fewest trials under way, so that each proposal knows the results of those before.
-        order = sorted(self._open, key=lambda c: (not c.searched, len(c.in_flight), c.started))
-        for cell in order:
-            row = cell.next()
-            if row is not None:
-                return cell, row
-        return None, None
 
     def _end_unrun(self, cell: CellSearch, row: TrialRow, ending: Ending, *, above: int) -> None:
         """End a trial without a run: there is a record of it, good or damaged."""
@@ -227,18 +211,10 @@ class Scheduler:
             if isinstance(event, Finished):
                 self.at("finished")
                 self._ran += 1
-                self._index(row, event.ending)
+                index_record(self.store, row, event.ending)
                 self._end(cell, row, event.ending)
             elif isinstance(event, Died):
                 self._after_death(trial, event)
-
-    def _index(self, row: TrialRow, ending: Ending) -> None:
-        """Enter the record that a worker left on disk; workers do not write to the database."""
-        try:
-            self.store.index(row.run_id)
-        except FileNotFoundError:  # the fault lies outside of the run
-            reason = ending.reason or "no reason is known"
-            write_failure(self.store, row, Status(ending.status), reason)
 
     def _end(self, cell: CellSearch, row: TrialRow, ending: Ending) -> None:
         cell.end(row, ending)

@@ -10,12 +10,11 @@ from typing import Literal
 from rnnbench.errors import SweepError
 from rnnbench.results.store import folder_of
 from rnnbench.spec.run_spec import Trainer
-from rnnbench.sweep.engines.protocol import Engine
+from rnnbench.sweep.engines.protocol import Engine, EngineFactory
 from rnnbench.sweep.engines.usage import visible_gpus
 from rnnbench.sweep.engines.worker import WORK
 from rnnbench.sweep.file.resources import Resources
 from rnnbench.sweep.file.sweep import Sweep
-from rnnbench.sweep.scheduler import EngineFactory
 
 
 @dataclass(frozen=True)

@@ -187,3 +187,11 @@ class Engine(Protocol):
     def close(self) -> None:
         """End every worker, and whatever they started."""
         ...
+
+
+class EngineFactory(Protocol):
+    """Starts an engine."""
+
+    def __call__(self, workers: int, /) -> Engine:
+        """Return an engine with so many workers."""
+        ...
