@@ -1,56 +1,16 @@
-import csv
-import dataclasses
-import io
-import json
+"""Which trick helps which cell: differences, pairs, failures and refusals."""
+
 import math
 import random
 
 import pytest
+from support.attributions import REFUSAL, attributed, effect, runs
 from support.fake_records import fake_records, make_record, make_spec
 
-from rnnbench.cli.actions.leaderboard import leaderboard_command
-from rnnbench.cli.actions.sweep import records_of
 from rnnbench.leaderboard.boards import build
 from rnnbench.leaderboard.trick_effects import attribute
-from rnnbench.report.files.boards import attributions_as_csv, attributions_as_json
-from rnnbench.report.terminal.trick_effects import print_attributions
 from rnnbench.results.record import Status
-from rnnbench.results.store import Store
 from rnnbench.stats import holm, paired
-from rnnbench.sweep.file.sweep import parse_sweep
-from rnnbench.sweep.ledger.ledger import Ledger, TrialRow
-
-REFUSAL = {
-    "task": "char-lm",
-    "architecture": "elman",
-    "tricks": ["chrono-init"],
-    "reason": "it has no forget gate",
-}
-
-
-def runs(architecture, tricks, values, **spec):
-    """A record for each value: a figure, or a status of failure."""
-    return [
-        make_record(make_spec("char-lm", architecture, tricks, seed=k, **spec), **_end(value))
-        for k, value in enumerate(values)
-    ]
-
-
-def _end(value):
-    return {"status": value} if isinstance(value, Status) else {"value": value}
-
-
-def attributed(*groups, refused=()):
-    (board,) = build([record for group in groups for record in group])
-    return attribute(board, refused)
-
-
-def effect(found, name, architecture="lstm"):
-    (comparison,) = [c for c in found.comparisons if c.name == name]
-    return comparison.effects[found.architectures.index(architecture)]
-
-
-# --------------------------------------------------------------------------------- the difference
 
 
 def test_a_difference_is_taken_seed_by_seed_as_worked_by_hand():
@@ -150,9 +110,6 @@ def test_each_side_is_the_configuration_that_validation_chose():
     assert "between 1 and 2 configurations" in found.notes[0]
 
 
-# --------------------------------------------------------------------- what is compared with what
-
-
 def names(found):
     return [(c.name, c.without) for c in found.comparisons]
 
@@ -237,9 +194,6 @@ def test_the_order_of_the_records_makes_no_difference():
     assert [attribute(b) for b in build(records)] == expected
 
 
-# -------------------------------------------------------------------- failed, refused and missing
-
-
 def test_failures_are_told_with_their_reason():
     nan = [Status.NAN] * 3
     found = attributed(
@@ -294,161 +248,3 @@ def test_a_search_without_test_results_is_missing_and_says_why():
     e = effect(found, "clip")
     assert (e.verdict, e.reason) == ("missing", "not tested yet")
     assert not found.telling
-
-
-# ------------------------------------------------- cells of a sweep that differ in settings alone
-
-
-def of_study(study, tricks, values, *, lr=1e-3, architecture="lstm", hidden=128, **settings):
-    """Final runs of a cell of a sweep, its one trick with these settings."""
-    records = []
-    for seed, value in enumerate(values, 1):
-        spec = make_spec("char-lm", architecture, tricks, seed=seed, lr=lr, hidden=hidden)
-        told = [dataclasses.replace(t, settings=tuple(settings.items())) for t in spec.tricks]
-        spec = dataclasses.replace(spec, tricks=tuple(told))
-        records.append(make_record(spec, value, study=study))
-    return records
-
-
-def test_cells_that_differ_in_written_settings_are_told_apart():
-    found = attributed(
-        of_study("bare", (), [1.5, 1.6]),
-        of_study("one", ("tbptt",), [1.9, 2.0], k1=1, k2=1),
-        of_study("ten", ("tbptt",), [1.4, 1.5], k1=10, k2=1),
-    )
-    gains = {c.name: c.effects[0].difference.mean for c in found.comparisons}
-    assert gains == pytest.approx({"tbptt (k1=1)": -0.4, "tbptt (k1=10)": 0.1})
-
-
-def test_architectures_that_differ_in_written_settings_are_columns_of_their_own():
-    found = attributed(
-        *(
-            of_study(f"{hidden}{tricks}", tricks, [1.5 - len(tricks) / 10, 1.6], hidden=hidden)
-            for hidden in (64, 128)
-            for tricks in ((), ("clip",))
-        )
-    )
-    assert found.architectures == ("lstm (hidden=128)", "lstm (hidden=64)")
-
-
-def test_searched_settings_make_one_row():
-    groups = [
-        of_study("a", ("clip",), [1.4], lr=1e-3, limit=0.5),
-        of_study("a", ("clip",), [1.5], lr=3e-3, limit=2.0),
-        of_study("b", ("clip",), [1.6], lr=1e-2, limit=1.0),  # the file was edited: a new study
-    ]
-    (board,) = build([r for g in groups for r in g])
-    (row,) = [r for r in board.rows if r.kind == "ranked"]
-    assert (row.name, row.configurations) == ("lstm + clip", 3)
-
-
-def test_a_setting_that_one_study_searches_and_two_write_down_makes_three_rows():
-    groups = [
-        of_study("a", ("clip",), [1.4], limit=0.5),
-        of_study("b", ("clip",), [1.5], limit=2.0),
-        of_study("c", ("clip",), [1.6], lr=1e-2, limit=1.0),
-        of_study("c", ("clip",), [1.6], lr=1e-3, limit=3.0),
-    ]
-    (board,) = build([r for g in groups for r in g])
-    assert {r.name for r in board.rows if r.kind == "ranked"} == {
-        "lstm + clip (limit=0.5)",
-        "lstm + clip (limit=2.0)",
-        "lstm + clip (limit searched)",
-    }
-
-
-def test_optimisers_settings_never_divide_a_row_and_hand_made_runs_join_theirs():
-    groups = [
-        of_study("a", ("clip",), [1.4, 1.5], lr=1e-3, limit=0.5),
-        of_study("b", ("clip",), [1.5, 1.6], lr=3e-3, limit=0.5),
-        of_study("c", ("clip",), [1.5, 1.6], lr=3e-3, limit=2.0),
-        of_study(None, ("clip",), [1.5, 1.6], lr=1e-2, limit=2.0),
-    ]
-    (board,) = build([r for g in groups for r in g])
-    rows = {r.name: r.configurations for r in board.rows if r.kind == "ranked"}
-    assert rows == {"lstm + clip (limit=0.5)": 2, "lstm + clip (limit=2.0)": 2}
-
-
-def test_hand_made_runs_alone_are_one_row_as_nobody_said_what_was_tried():
-    groups = [of_study(None, ("clip",), [1.4], limit=limit) for limit in (0.5, 1.0)]
-    (board,) = build([r for g in groups for r in g])
-    assert [r.name for r in board.rows if r.kind == "ranked"] == ["lstm + clip"]
-
-
-# ---------------------------------------------------------------------------------------- exports
-
-
-def test_json_and_csv_hold_every_effect():
-    found = [attribute(board) for board in build(fake_records())]
-    content = json.loads(attributions_as_json(found))
-    assert content["format"] == 1
-    assert [a["task"] for a in content["attributions"]] == ["adding", "char-lm", "digits"]
-    lines = list(csv.DictReader(io.StringIO(attributions_as_csv(found))))
-    assert len(lines) == sum(len(c.effects) for a in found for c in a.comparisons)
-    lstm = next(x for x in lines if x["task"] == "char-lm")
-    assert float(lstm["difference"]) == effect(found[1], "zoneout").difference.mean
-    assert {x["verdict"] for x in lines} <= {"helps", "hurts", "unclear", "failed", "missing"}
-
-
-def test_no_results_say_what_to_do(capsys):
-    print_attributions([])
-    assert "rnnbench sweep" in capsys.readouterr().out
-
-
-# --------------------------------------------------------------------- from a folder of results
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path)
-
-
-def test_the_command_tells_refusals_of_sweeps_and_writes_them_on_the_page(store, capsys):
-    groups = [runs("elman", (), [2.5, 2.6]), runs("elman", ("clip",), [2.4, 2.5])]
-    for record in (r for group in groups for r in group):
-        store.write(record)
-    asked = {
-        "task": {"name": "char-lm"},
-        "architecture": {"name": "elman"},
-        "tricks": [{"name": "chrono-init"}],
-    }
-    for sweep in ("first", "second"):  # both were refused the same
-        cells = [("elman+chrono-init.1", asked, "it has no forget gate")]
-        Ledger(store.engine, sweep, "me").note_cells(cells)
-
-    def printed(**chosen):
-        given = {"want_json": False, "want_csv": False, "page": None, "attribution": True}
-        leaderboard_command("char-lm", store.root, **(given | chosen))
-        return capsys.readouterr().out
-
-    assert "elman, chrono-init: refused: it has no forget gate" in printed()
-    (found,) = json.loads(printed(want_json=True))["attributions"]
-    verdicts = {c["name"]: c["effects"][0]["verdict"] for c in found["comparisons"]}
-    assert verdicts == {"chrono-init": "refused", "clip": "helps"}
-    assert printed(want_csv=True).splitlines()[1].startswith("char-lm,")
-    page = store.root / "board.html"
-    assert printed(page=page) == f"page: {page}\n"
-    text = page.read_text("utf-8")
-    assert 'class="heatmap"' in text
-    assert text.count("<td><bdi>chrono-init</bdi></td>") == 1
-
-
-def test_a_sweep_tells_its_cells_apart_though_their_runs_were_made_before_it(store):
-    sweep = parse_sweep("""
-name: both
-tasks: [char-lm]
-architectures: [lstm]
-tricks: [[{name: tbptt, k1: 1}], [{name: tbptt, k1: 10}]]
-final: {seeds: [1]}
-""")
-    ledger = Ledger(store.engine, "both", "me")
-    for k1 in (1, 10):
-        (record,) = of_study(None, ("tbptt",), [1.5], k1=k1)
-        store.write(record)
-        study = f"lstm+tbptt.{k1}"
-        key, spec = f"both/{study}/final/1", record.spec.canonical()
-        ledger.plan([TrialRow(key, "both", study, "final", 1, spec, record.run_id)])
-    assert len([r for r in build(store.records())[0].rows if r.kind == "ranked"]) == 1
-    (board,) = build(records_of(store, sweep))
-    names = {r.name for r in board.rows if r.kind == "ranked"}
-    assert names == {"lstm + tbptt (k1=1)", "lstm + tbptt (k1=10)"}

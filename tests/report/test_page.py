@@ -1,207 +1,22 @@
-import csv
+"""The page of a board: well-formed, inert, and what it says."""
+
 import dataclasses
 import errno
 import html.parser
-import io
-import json
 import os
 import re
 
 import pytest
-from rich.console import Console
-from support.fake_records import REFUSED, fake_records, make_record, make_spec
+from support.fake_records import REFUSED, make_record, make_spec
 from support.hostile_boards import HOSTILE, NO_GATE, WHEN, ablation, hostile_boards
 
 from rnnbench.leaderboard.boards import build
 from rnnbench.leaderboard.trick_effects import attribute
-from rnnbench.leaderboard.types import Effect, Margin
-from rnnbench.report import wording
-from rnnbench.report.files.boards import as_csv, as_json
+from rnnbench.leaderboard.types import Effect
 from rnnbench.report.page import figures
 from rnnbench.report.page.page import render_page, write_page
-from rnnbench.report.terminal.board import render
-from rnnbench.report.terminal.trick_effects import print_attributions
 from rnnbench.results.record import Status
-from rnnbench.stats import Estimate, estimate
-
-
-@pytest.fixture(scope="module")
-def boards():
-    return build(fake_records())
-
-
-# ------------------------------------------------------------------------------------ wording
-
-
-@pytest.mark.parametrize(
-    ("mean", "half", "text"),
-    [
-        (1.80262, 0.01834, "1.803 ± 0.018"),
-        (0.97446, 0.0096, "0.9745 ± 0.0096"),
-        (0.97446, 0.00096, "0.97446 ± 0.00096"),
-        (123.456, 7.89, "123.5 ± 7.9"),
-        (123.456, 78.9, "123 ± 79"),
-        (-0.5, 0.25, "−0.50 ± 0.25"),
-        (1.5, 0.0, "1.500 ± 0"),
-        (1.23e-7, 4.5e-9, "(1.230 ± 0.045) × 10⁻⁷"),
-        (1.23e9, 4.5e7, "(1.230 ± 0.045) × 10⁹"),
-    ],
-)
-def test_the_interval_decides_how_many_digits_are_shown(mean, half, text):
-    assert wording.interval(Estimate(mean, 3, half, mean - half, mean + half)) == text
-
-
-def test_a_single_seed_is_shown_without_an_interval():
-    assert wording.interval(estimate([1.80262])) == "1.803"
-    assert wording.interval(None) == "–"
-
-
-def test_counts_sizes_and_times_are_short():
-    counts = (812, 9999, 43_000, 999_999, 6_400_000)
-    assert [wording.count(v) for v in counts] == ["812", "9,999", "43.0 k", "1000 k", "6.40 M"]
-    assert wording.size(412_000_000) == "412 MB"
-    times = (0.412, 41, 200, 7500)
-    assert [wording.duration(v) for v in times] == ["0.41 s", "41 s", "3 min 20 s", "2 h 05 min"]
-
-
-def test_a_margin_has_its_sign():
-    worse = Margin("unigram", -0.12345, -2.0, "does not beat")
-    assert wording.margin(worse) == "−0.123 (−2.0%)"
-    assert wording.verdict(worse) == "does not beat unigram"
-
-
-def test_a_difference_has_its_sign_and_says_why_there_is_none():
-    plus, minus = Estimate(0.0412, 3, 0.01, 0.0062, 0.0762), Estimate(-0.5, 1)
-    tiny = Estimate(4e-7, 3, 1e-8, 3e-7, 5e-7)
-    told = [
-        wording.difference(Effect("lstm", "unclear", difference=d)) for d in (plus, minus, tiny)
-    ]
-    assert told == ["+0.041 ± 0.035", "−0.5000", "(+4.0 ± 1.0) × 10⁻⁷"]
-    assert wording.difference(Effect("lstm", "missing", "not run")) == "not run"
-    assert wording.difference(Effect("lstm", "refused", "it has no gate")) == "refused"
-    assert [wording.probability(p) for p in (0.0, 0.0123, 1.0, None)] == [
-        "< 0.001",
-        "0.012",
-        "1.0",
-        "–",
-    ]
-
-
-# ----------------------------------------------------------------------------------- terminal
-
-
-@pytest.mark.parametrize("width", [60, 80, 120, 200])
-def test_tables_fit_the_terminal_and_break_no_word(boards, width):
-    text = render(boards, width)
-    assert max(len(line) for line in text.splitlines()) <= width
-    assert "…" not in text
-    words = set(re.findall(r"[\w.%/=]+", text))
-    names = {w for b in boards for r in b.rows for w in re.findall(r"[\w.%/=]+", r.name)}
-    assert names <= words
-
-
-def test_a_wider_terminal_shows_more_columns(boards):
-    narrow, wide = render(boards, 80), render(boards, 160)
-    assert "rank" in narrow
-    assert "train time" not in narrow
-    assert "train time" in wide
-    assert "validation  " in wide
-
-
-def test_the_terminal_tells_ties_failures_and_protocol(boards):
-    text = render(boards, 100)
-    assert re.search(r"1= +lstm \+ zoneout", text)
-    assert "Budget: 2,000 optimiser steps" in text
-    assert "2 of 3 runs failed (oom): out of memory: 2.1 GiB asked for" in text
-    assert "bigram (baseline)" in text
-
-
-def test_hostile_names_cannot_steer_the_terminal():
-    text = render(hostile_boards(), 200)
-    assert "\x1b" not in text
-    assert "\u202e" not in text
-    assert "\\u001b[31m\\u202eevil" in text
-
-
-def test_no_results_say_what_to_do():
-    assert "rnnbench run" in render([], 80)
-
-
-def attributed(boards, width):
-    out = io.StringIO()
-    console = Console(file=out, width=width, highlight=False, color_system=None)
-    print_attributions([attribute(board, [NO_GATE]) for board in boards], console)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
-
-
-@pytest.mark.parametrize("width", [48, 80, 120])
-def test_the_terminal_tells_which_trick_helps_which_cell(width):
-    text = attributed(ablation(), width)
-    assert max(len(line) for line in text.splitlines()) <= width
-    assert "…" not in text
-    assert re.search(r"^chrono-init .*▲ \+0\.3000 ± 0\.00", text, re.M)
-    assert re.search(r"^weight-drop .*▼ −0\.200", text, re.M)
-    assert re.search(r"^clip .*○ \+0\.001", text, re.M)
-    assert re.search(r"^layer-norm +failed", text, re.M)
-    flat = re.sub(r"\s+", " ", text)
-    assert "elman, chrono-init: refused: chrono-init acts on a forget gate" in flat
-    assert "elman, layer-norm: all of 5 runs failed (5 × nan" in flat
-    assert "lstm, layer-norm: 1 of 5 seeds failed with it" in flat
-    assert "Over 4 to 5 seeds." in flat
-
-
-def test_a_narrow_terminal_splits_the_table_by_architectures():
-    narrow, wide = attributed(ablation(), 48), attributed(ablation(), 80)
-    assert narrow.count("\ntrick ") == 2
-    assert wide.count("\ntrick ") == 1
-
-
-def test_boards_without_a_comparison_say_so():
-    text = attributed(build([make_record(make_spec("char-lm", "lstm", ("clip",)))]), 200)
-    assert "No two rows differ in a trick alone" in text
-
-
-def test_the_leaderboard_points_to_the_attribution_where_there_is_one(boards):
-    assert "rnnbench leaderboard --attribution" in render(ablation(), 120)
-    assert "--attribution" not in render(build([make_record(make_spec())]), 120)
-
-
-def test_hostile_names_cannot_steer_the_attribution():
-    text = attributed(hostile_boards(), 200)
-    assert "\x1b" not in text
-    assert "\u202e" not in text
-    assert "\\u001b[31m\\u202eevil" in text
-
-
-# ------------------------------------------------------------------------------------- export
-
-
-def test_json_holds_all_that_the_boards_hold(boards):
-    content = json.loads(as_json(boards))
-    assert content["format"] == 1
-    assert [b["task"] for b in content["boards"]] == [b.task for b in boards]
-    first = content["boards"][1]["rows"][1]
-    assert first["test"]["mean"] == boards[1].rows[1].test.mean
-    assert first["tricks"] == ["zoneout"]
-
-
-def test_csv_has_a_line_for_each_row(boards):
-    lines = list(csv.DictReader(io.StringIO(as_csv(boards))))
-    rows = [row for board in boards for row in board.rows]
-    assert [line["name"] for line in lines] == [row.name for row in rows]
-    assert [float(x["mean"]) for x in lines if x["mean"]] == [r.test.mean for r in rows if r.test]
-    assert all(not line["rank"] for line in lines if line["kind"] != "ranked")
-
-
-def test_csv_holds_nothing_that_a_spreadsheet_would_run():
-    name = "=cmd|'/c calc'!A0"
-    records = [make_record(make_spec("char-lm", name, seed=k), 1.5 + k) for k in range(2)]
-    line = next(csv.DictReader(io.StringIO(as_csv(build(records)))))
-    assert line["architecture"] == "'" + name
-    assert line["name"] == "'" + name
-
-
-# --------------------------------------------------------------------------------------- page
+from rnnbench.stats import Estimate
 
 
 class Page(html.parser.HTMLParser):
