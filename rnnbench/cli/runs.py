@@ -46,7 +46,7 @@ def run(task: str | None, architecture: str | None, settings: tuple[str, ...],
     """
     from rnnbench.spec.from_command_line import read_request
 
-    spec, trainer = read_request(task, architecture, settings, tricks, file, seed, not no_test)
+    spec, trainer = read_request(task, architecture, settings, tricks, file, seed, test=not no_test)
     from rnnbench.cli.actions.run import launch
     from rnnbench.training.resolve import resolve
 
@@ -63,7 +63,7 @@ def check(task: str | None, architecture: str | None, settings: tuple[str, ...],
     """
     from rnnbench.spec.from_command_line import read_request
 
-    spec, _ = read_request(task, architecture, settings, tricks, file, seed, True)
+    spec, _ = read_request(task, architecture, settings, tricks, file, seed, test=True)
     from rnnbench.training.dry_run import check_spec
     from rnnbench.training.resolve import resolve
 

@@ -88,12 +88,12 @@ def across(boards: Sequence[Board]) -> Across | None:
     picked = [chosen[task] for task in tasks]
     means = np.array([[_mean(b, name) for b in picked] for name in names])
     signs = np.array([1.0 if b.higher_is_better else -1.0 for b in picked])
-    ranks = rank_methods(means * signs, True)
+    ranks = rank_methods(means * signs, higher_is_better=True)
     order = sorted(range(len(names)), key=lambda i: (ranks[i].mean(), names[i]))
     if len(order) > MOST_ROWS:
         notes.append(f"Only the {MOST_ROWS} rows with the best average ranks are compared.")
         order = order[:MOST_ROWS]
-        ranks = rank_methods((means * signs)[order], True)
+        ranks = rank_methods((means * signs)[order], higher_is_better=True)
     else:
         ranks = ranks[order]
     names = [names[i] for i in order]

@@ -229,7 +229,7 @@ def _compare_rows(board: Board, row: Row, other: Row, items: ReadItems | None) -
         difference=_interval(gains, other_gains, board.method),
         p=test.p,
         effect=hedges_g(gains, other_gains),
-        superiority=superiority(gains, other_gains, True),
+        superiority=superiority(gains, other_gains, higher_is_better=True),
     )
     if board.selection and searched_alike(row, other):
         selection_higher = bool(board.selection.get("higher_is_better"))
@@ -263,7 +263,7 @@ def _against_baseline(pair: Pair, row: Row, value: float, sign: float) -> Pair:
         pair,
         difference=estimate(gains),
         p=paired(gains, [0.0] * len(gains)).p,
-        superiority=superiority(gains, [0.0], True),
+        superiority=superiority(gains, [0.0], higher_is_better=True),
         note="a baseline has one value: the row's seeds are tested against it by Student's t",
     )
 

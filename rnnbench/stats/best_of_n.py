@@ -56,7 +56,7 @@ def chance(first: Trials, second: Trials, higher_is_better: bool) -> list[float]
     """
     a, b = (np.sort(_gains(t, higher_is_better)) for t in (first, second))
     wins = (np.sign(a[:, None] - b[None, :]) + 1) / 2
-    weights_a, weights_b = _weights(len(a), True), _weights(len(b), True)
+    weights_a, weights_b = (_weights(len(x), unbiased=True) for x in (a, b))
     count = min(len(a), len(b))
     return [float(weights_a[n] @ wins @ weights_b[n]) for n in range(count)]
 
@@ -106,7 +106,7 @@ def _resampled(trials: Trials, higher_is_better: bool, resamples: int, seed: int
     gains = _gains(trials, higher_is_better)
     rng = np.random.default_rng(seed)
     drawn = np.sort(gains[rng.integers(0, len(gains), (resamples, len(gains)))], axis=1)
-    return drawn @ _weights(len(gains), True).T
+    return drawn @ _weights(len(gains), unbiased=True).T
 
 
 def _weights(count: int, unbiased: bool) -> np.ndarray:

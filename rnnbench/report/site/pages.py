@@ -68,7 +68,7 @@ class Site:
         command: str = "",
         made: datetime | None = None,
     ) -> None:
-        self.found, self.live = gathered, live
+        self.gathered, self.live = gathered, live
         self._command = redact(command)
         self._made = (made or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
         self._files = {names.file_name(task): task for task in gathered.tasks}
@@ -79,8 +79,8 @@ class Site:
     def paths(self) -> list[str]:
         """Paths of every file of the site, relative to its folder."""
         paths = ["index.html", "run.html", *self._pages, *self._sweeps]
-        for task in self.found.tasks:
-            count = len(self.found.records_of(task))
+        for task in self.gathered.tasks:
+            count = len(self.gathered.records_of(task))
             paths.append(packing.runs_file(task))
             paths += [
                 packing.plots_file(task, chunk) for chunk in range(-(-count // packing.CHUNK))
@@ -105,7 +105,7 @@ class Site:
 
     # ------------------------------------------------------------------------------- the pages
 
-    def _page(self, template: str, path: str, title: str, /, **told: Any) -> str:
+    def _page(self, template: str, path: str, title: str, /, **values: Any) -> str:
         style = _style()
         scripts = [_script("page.js")] + ([_script("site/live.js")] if self.live else [])
         script = "\n".join(scripts)
@@ -125,11 +125,11 @@ class Site:
             made=self._made, command=self._command, policy="; ".join(policy),
             style=Markup(style), script=Markup(script), run_script=Markup(run),
             names=names, plots=plots, statistics=statistics, states=STATES, signs=SIGNS,
-            **told,
+            **values,
         )  # fmt: skip
 
     def _index(self) -> str:
-        gathered = self.found
+        gathered = self.gathered
         counts = {
             "runs": len(gathered.records),
             "done": sum(r.status is Status.DONE for r in gathered.records),
@@ -148,12 +148,12 @@ class Site:
         )  # fmt: skip
 
     def _task(self, task: str) -> str:
-        boards, refused = self.found.boards_of(task), self.found.refused_of(task)
-        listed = self.found.literature.get(task, ())
-        runs = by_configuration(self.found.records_of(task))
+        boards, refused = self.gathered.boards_of(task), self.gathered.refused_of(task)
+        listed = self.gathered.literature.get(task, ())
+        runs = by_configuration(self.gathered.records_of(task))
         return self._page(
             "task.html.j2", names.task_page(task), task, task=task, boards=boards,
-            about=self.found.about.get(task, ""),
+            about=self.gathered.about.get(task, ""),
             differs=[differs(board, boards) for board in boards],
             attributions=[attribute(board, refused) for board in boards],
             extras=[
@@ -188,7 +188,7 @@ class Site:
             first = next(
                 (r for r in runs_by_config[row.config_id] if r.status is Status.DONE), None
             )
-            kept = self.found.examples(first.run_id) if first else ()
+            kept = self.gathered.examples(first.run_id) if first else ()
             if kept:
                 drawn[row.name] = kept
         return Extra(
@@ -204,7 +204,7 @@ class Site:
 
     def _settings_of(self, board: Board) -> Mapping[str, Any]:
         """Return the task's settings, which a board holds equal."""
-        of_task = self.found.records_of(board.task)
+        of_task = self.gathered.records_of(board.task)
         spec = next((r.spec for r in of_task if r.spec.protocol_id == board.protocol_id), None)
         return {} if spec is None else dict(spec.task.settings)
 
@@ -214,19 +214,19 @@ class Site:
 
     def _sweep(self, view: SweepView) -> str:
         failed = [t for cell in view.cells for t in cell.trials if t.state == "failed"]
-        mattered = [cell for cell in self.found.mattered(view.name) if cell.shares]
+        mattered = [cell for cell in self.gathered.mattered(view.name) if cell.shares]
         return self._page(
             "sweep.html.j2", names.sweep_page(view.name), f"Sweep {view.name}", sweep=view,
-            known=set(self.found.tasks), limit=MOST_CHIPS, failed=failed, mattered=mattered,
+            known=set(self.gathered.tasks), limit=MOST_CHIPS, failed=failed, mattered=mattered,
             settings=names.unique(name for cell in mattered for name, _ in cell.shares),
-            runs={r.run_id for r in self.found.records},
+            runs={r.run_id for r in self.gathered.records},
         )  # fmt: skip
 
     # -------------------------------------------------------------------------------- the data
 
     def _data(self, path: str) -> str:
-        for task in self.found.tasks:
-            records = self.found.records_of(task)
+        for task in self.gathered.tasks:
+            records = self.gathered.records_of(task)
             if path == packing.runs_file(task):
                 return packing.pack_runs(task, records)
             for chunk in range(-(-len(records) // packing.CHUNK)):
@@ -241,7 +241,7 @@ class Site:
         return template.render(
             charts=plots.run_curves(record.curve, [m["name"] for m in record.metric_info]),
             examples=record.examples,
-            drawn=self.found.examples(record.run_id) if record.spec.test else (),
+            drawn=self.gathered.examples(record.run_id) if record.spec.test else (),
             plots=plots,
         )  # fmt: skip
 
@@ -252,7 +252,7 @@ def _line(board: Board, of_task: Sequence[Board]) -> dict[str, Any]:
     rows = [row for row in board.rows if row.kind != "baseline"]
     return {
         "board": board,
-        "told": differs(board, of_task) if len(of_task) > 1 else "",
+        "differs": differs(board, of_task) if len(of_task) > 1 else "",
         "metric": board.headline.get("name", ""),
         "first": first,
         "rows": len(rows),

@@ -28,14 +28,14 @@ class PairVerdict:
     Attributes:
         kind: a class of the style sheet: better, worse, tie, cannot-tell, none.
         figure: the difference with its interval, turned so that positive is better.
-        told: the same as a sentence.
+        sentence: the same in words.
     """
 
     kind: str
     symbol: str
     word: str
     figure: str
-    told: str
+    sentence: str
 
 
 NOT_RUN = PairVerdict("none", "", "", "not run", "")
