@@ -94,22 +94,22 @@ class Site:
             KeyError: the site has no such file.
         """
         if path == "index.html":
-            return self._index()
+            return self._index_page()
         if path == "run.html":
-            return self._run()
+            return self._run_page()
         if path in self._pages:
-            return self._task(self._pages[path])
+            return self._task_page(self._pages[path])
         if path in self._sweeps:
-            return self._sweep(self._sweeps[path])
-        return self._data(path)
+            return self._sweep_page(self._sweeps[path])
+        return self._data_file(path)
 
     # ------------------------------------------------------------------------------- the pages
 
-    def _page(self, template: str, path: str, title: str, /, **values: Any) -> str:
-        style = _style()
-        scripts = [_script("page.js")] + ([_script("site/live.js")] if self.live else [])
+    def _render_page(self, template: str, path: str, title: str, /, **values: Any) -> str:
+        style = _style_text()
+        scripts = [_script_text("page.js")] + ([_script_text("site/live.js")] if self.live else [])
         script = "\n".join(scripts)
-        run = _script("site/run.js") if path == "run.html" else ""
+        run = _script_text("site/run.js") if path == "run.html" else ""
         allowed = [content_hash(script)] + ([content_hash(run)] if run else [])
         sources = " ".join(f"'{h}'" for h in allowed) + (" 'strict-dynamic'" if run else "")
         policy = [
@@ -128,7 +128,7 @@ class Site:
             **values,
         )  # fmt: skip
 
-    def _index(self) -> str:
+    def _index_page(self) -> str:
         gathered = self.gathered
         counts = {
             "runs": len(gathered.records),
@@ -136,35 +136,34 @@ class Site:
             "failed": sum(r.status in FAILED for r in gathered.records),
             "pruned": sum(r.status is Status.PRUNED for r in gathered.records),
         }
-        lines = [_line(board, gathered.boards_of(board.task)) for board in gathered.boards]
+        lines = [_overview_line(board, gathered.boards_of(board.task)) for board in gathered.boards]
         each = 2 if len(gathered.boards) <= FEW_BOARDS else 1
         sayings = [
             (b.task, claim) for b in gathered.boards for claim in statistics.claims(b)[:each]
         ]
-        return self._page(
+        return self._render_page(
             "index.html.j2", "index.html", "Leaderboards", tasks=gathered.tasks, counts=counts,
             lines=lines, sayings=sayings, across=across(gathered.boards),
             sweeps=gathered.sweeps, damaged=gathered.damaged,
         )  # fmt: skip
 
-    def _task(self, task: str) -> str:
+    def _task_page(self, task: str) -> str:
         boards, refused = self.gathered.boards_of(task), self.gathered.refused_of(task)
         listed = self.gathered.literature.get(task, ())
+        results = () if isinstance(listed, str) else listed
         runs = by_configuration(self.gathered.records_of(task))
-        return self._page(
+        return self._render_page(
             "task.html.j2", names.task_page(task), task, task=task, boards=boards,
             about=self.gathered.about.get(task, ""),
             differs=[differs(board, boards) for board in boards],
             attributions=[attribute(board, refused) for board in boards],
-            extras=[
-                self._extra(b, runs, () if isinstance(listed, str) else listed) for b in boards
-            ],
+            extras=[self._beside_board(board, runs, results) for board in boards],
             refused=[{**r, "tricks": _join_tricks(r["tricks"])} for r in refused],
-            published=() if isinstance(listed, str) else listed,
+            published=results,
             wrong=listed if isinstance(listed, str) else "",
         )  # fmt: skip
 
-    def _extra(
+    def _beside_board(
         self, board: Board, runs: Mapping[str, Sequence[Record]], listed: Sequence[Published]
     ) -> Extra:
         ranked = [row for row in board.rows if row.kind == "ranked"]
@@ -208,14 +207,14 @@ class Site:
         spec = next((r.spec for r in of_task if r.spec.protocol_id == board.protocol_id), None)
         return {} if spec is None else dict(spec.task.settings)
 
-    def _run(self) -> str:
+    def _run_page(self) -> str:
         files = {name: [task, names.task_page(task)] for name, task in self._files.items()}
-        return self._page("run.html.j2", "run.html", "Runs", files=packing.as_json(files))
+        return self._render_page("run.html.j2", "run.html", "Runs", files=packing.as_json(files))
 
-    def _sweep(self, view: SweepView) -> str:
+    def _sweep_page(self, view: SweepView) -> str:
         failed = [t for cell in view.cells for t in cell.trials if t.state == "failed"]
         mattered = [cell for cell in self.gathered.mattered(view.name) if cell.shares]
-        return self._page(
+        return self._render_page(
             "sweep.html.j2", names.sweep_page(view.name), f"Sweep {view.name}", sweep=view,
             known=set(self.gathered.tasks), limit=MOST_CHIPS, failed=failed, mattered=mattered,
             settings=names.unique(name for cell in mattered for name, _ in cell.shares),
@@ -224,7 +223,7 @@ class Site:
 
     # -------------------------------------------------------------------------------- the data
 
-    def _data(self, path: str) -> str:
+    def _data_file(self, path: str) -> str:
         for task in self.gathered.tasks:
             records = self.gathered.records_of(task)
             if path == packing.runs_file(task):
@@ -232,10 +231,10 @@ class Site:
             for chunk in range(-(-len(records) // packing.CHUNK)):
                 if path == packing.plots_file(task, chunk):
                     in_chunk = records[chunk * packing.CHUNK : (chunk + 1) * packing.CHUNK]
-                    return packing.as_script({r.run_id: self._figures(r) for r in in_chunk})
+                    return packing.as_script({r.run_id: self._figures_of(r) for r in in_chunk})
         raise KeyError(path)
 
-    def _figures(self, record: Record) -> str:
+    def _figures_of(self, record: Record) -> str:
         """Return what is drawn of a run, as HTML."""
         template = environment().get_template("site/run_figures.html.j2")
         return template.render(
@@ -246,7 +245,7 @@ class Site:
         )  # fmt: skip
 
 
-def _line(board: Board, of_task: Sequence[Board]) -> dict[str, Any]:
+def _overview_line(board: Board, of_task: Sequence[Board]) -> dict[str, Any]:
     """Return a board's line in the overview."""
     first: list[Row] = [row for row in board.rows if row.rank == 1]
     rows = [row for row in board.rows if row.kind != "baseline"]
@@ -273,13 +272,13 @@ def _join_tricks(tricks: Any) -> str:
 
 
 @functools.cache
-def _style() -> str:
+def _style_text() -> str:
     text = asset("page.css") + asset("site/site.css")
     return "\n".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 @functools.cache
-def _script(name: str) -> str:
+def _script_text(name: str) -> str:
     """Return a script without indentation and comments, which every page would carry."""
     lines = (line.strip() for line in asset(name).splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("//"))
