@@ -4,7 +4,7 @@ import math
 import random
 
 import pytest
-from support.attributions import REFUSAL, attributed, effect, runs
+from leaderboard.attributions import REFUSAL, attributed, effect, runs
 from support.fake_records import fake_records, make_record, make_spec
 
 from rnnbench.leaderboard.boards import build

@@ -5,7 +5,7 @@ import io
 import json
 
 import pytest
-from support.attributions import effect, runs
+from leaderboard.attributions import effect, runs
 from support.fake_records import fake_records
 
 from rnnbench.cli.actions.leaderboard import leaderboard_command

@@ -1,7 +1,7 @@
 """Which cells of a sweep, differing in settings alone, make rows of their own."""
 
 import pytest
-from support.attributions import attributed, of_study
+from leaderboard.attributions import attributed, of_study
 
 from rnnbench.cli.actions.sweep import records_of
 from rnnbench.leaderboard.boards import build

@@ -7,8 +7,8 @@ import os
 import re
 
 import pytest
+from report.hostile_boards import HOSTILE, NO_GATE, WHEN, ablation, hostile_boards
 from support.fake_records import REFUSED, make_record, make_spec
-from support.hostile_boards import HOSTILE, NO_GATE, WHEN, ablation, hostile_boards
 
 from rnnbench.leaderboard.boards import build
 from rnnbench.leaderboard.trick_effects import attribute

@@ -4,9 +4,9 @@ import io
 import re
 
 import pytest
+from report.hostile_boards import NO_GATE, ablation, hostile_boards
 from rich.console import Console
 from support.fake_records import make_record, make_spec
-from support.hostile_boards import NO_GATE, ablation, hostile_boards
 
 from rnnbench.leaderboard.boards import build
 from rnnbench.leaderboard.trick_effects import attribute

@@ -1,7 +1,7 @@
 """A run that travels, and its bundle."""
 
 import pytest
-from support.bundles import RUN
+from results.bundles import RUN
 from support.command_line import call
 
 

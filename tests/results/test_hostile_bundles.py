@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from support.bundles import contents, only, path_of, repacked
+from results.bundles import contents, only, path_of, repacked
 
 from rnnbench.results.sharing.bundle import BundleError
 from rnnbench.results.sharing.unpack import import_bundle

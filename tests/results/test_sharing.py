@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from results.bundles import RUN, contents, only, path_of, repacked
 from safetensors.torch import load_file, save_file
-from support.bundles import RUN, contents, only, path_of, repacked
 from support.command_line import call
 
 from rnnbench.results.record import Status

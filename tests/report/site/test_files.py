@@ -7,8 +7,8 @@ import sys
 import time
 
 import pytest
+from report.site_of import EVIL, EVIL_TASK, good, hostile
 from support.fake_records import make_record, make_spec
-from support.site_of import EVIL, EVIL_TASK, good, hostile
 
 from rnnbench.leaderboard.boards import build
 from rnnbench.report.site import names

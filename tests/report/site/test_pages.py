@@ -7,8 +7,8 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from report.site_of import good, hostile, trial
 from support.fake_records import make_spec
-from support.site_of import good, hostile, trial
 
 from rnnbench.report.site.gather import Gathered
 from rnnbench.report.site.pages import Site

@@ -5,8 +5,8 @@ import socket
 
 import pytest
 from click.testing import CliRunner
+from report.site_of import serving
 from support.fake_records import make_record, make_spec
-from support.site_of import serving
 
 from rnnbench.cli import main
 from rnnbench.report.site.server import Pages, ServeError, Server, is_loopback, serve

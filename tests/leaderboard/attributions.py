@@ -2,10 +2,11 @@
 
 import dataclasses
 
+from support.fake_records import make_record, make_spec
+
 from rnnbench.leaderboard.boards import build
 from rnnbench.leaderboard.trick_effects import attribute
 from rnnbench.results.record import Status
-from support.fake_records import make_record, make_spec
 
 REFUSAL = {
     "task": "char-lm",
