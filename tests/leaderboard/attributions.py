@@ -33,9 +33,9 @@ def attributed(*groups, refused=()):
     return attribute(board, refused)
 
 
-def effect(found, name, architecture="lstm"):
-    (comparison,) = [c for c in found.comparisons if c.name == name]
-    return comparison.effects[found.architectures.index(architecture)]
+def effect(attribution, name, architecture="lstm"):
+    (comparison,) = [c for c in attribution.comparisons if c.name == name]
+    return comparison.effects[attribution.architectures.index(architecture)]
 
 
 def of_study(study, tricks, values, *, lr=1e-3, architecture="lstm", hidden=128, **settings):
@@ -43,7 +43,7 @@ def of_study(study, tricks, values, *, lr=1e-3, architecture="lstm", hidden=128,
     records = []
     for seed, value in enumerate(values, 1):
         spec = make_spec("char-lm", architecture, tricks, seed=seed, lr=lr, hidden=hidden)
-        told = [dataclasses.replace(t, settings=tuple(settings.items())) for t in spec.tricks]
-        spec = dataclasses.replace(spec, tricks=tuple(told))
+        tricks_set = [dataclasses.replace(t, settings=tuple(settings.items())) for t in spec.tricks]
+        spec = dataclasses.replace(spec, tricks=tuple(tricks_set))
         records.append(make_record(spec, value, study=study))
     return records

@@ -23,14 +23,14 @@ def store(tmp_path):
 
 
 def test_json_and_csv_hold_every_effect():
-    found = [attribute(board) for board in build(fake_records())]
-    content = json.loads(attributions_as_json(found))
+    attributions = [attribute(board) for board in build(fake_records())]
+    content = json.loads(attributions_as_json(attributions))
     assert content["format"] == 1
     assert [a["task"] for a in content["attributions"]] == ["adding", "char-lm", "digits"]
-    lines = list(csv.DictReader(io.StringIO(attributions_as_csv(found))))
-    assert len(lines) == sum(len(c.effects) for a in found for c in a.comparisons)
+    lines = list(csv.DictReader(io.StringIO(attributions_as_csv(attributions))))
+    assert len(lines) == sum(len(c.effects) for a in attributions for c in a.comparisons)
     lstm = next(x for x in lines if x["task"] == "char-lm")
-    assert float(lstm["difference"]) == effect(found[1], "zoneout").difference.mean
+    assert float(lstm["difference"]) == effect(attributions[1], "zoneout").difference.mean
     assert {x["verdict"] for x in lines} <= {"helps", "hurts", "unclear", "failed", "missing"}
 
 
@@ -43,23 +43,23 @@ def test_the_command_tells_refusals_of_sweeps_and_writes_them_on_the_page(store,
     groups = [runs("elman", (), [2.5, 2.6]), runs("elman", ("clip",), [2.4, 2.5])]
     for record in (r for group in groups for r in group):
         store.write(record)
-    asked = {
+    wanted = {
         "task": {"name": "char-lm"},
         "architecture": {"name": "elman"},
         "tricks": [{"name": "chrono-init"}],
     }
     for sweep in ("first", "second"):  # both were refused the same
-        cells = [("elman+chrono-init.1", asked, "it has no forget gate")]
+        cells = [("elman+chrono-init.1", wanted, "it has no forget gate")]
         Ledger(store.engine, sweep, "me").note_cells(cells)
 
     def printed(**chosen):
-        given = {"want_json": False, "want_csv": False, "page": None, "attribution": True}
-        leaderboard_command("char-lm", store.root, **(given | chosen))
+        options = {"want_json": False, "want_csv": False, "page": None, "attribution": True}
+        leaderboard_command("char-lm", store.root, **(options | chosen))
         return capsys.readouterr().out
 
     assert "elman, chrono-init: refused: it has no forget gate" in printed()
-    (found,) = json.loads(printed(want_json=True))["attributions"]
-    verdicts = {c["name"]: c["effects"][0]["verdict"] for c in found["comparisons"]}
+    (attribution,) = json.loads(printed(want_json=True))["attributions"]
+    verdicts = {c["name"]: c["effects"][0]["verdict"] for c in attribution["comparisons"]}
     assert verdicts == {"chrono-init": "refused", "clip": "helps"}
     assert printed(want_csv=True).splitlines()[1].startswith("char-lm,")
     page = store.root / "board.html"

@@ -16,24 +16,24 @@ def store(tmp_path):
 
 
 def test_cells_that_differ_in_written_settings_are_told_apart():
-    found = attributed(
+    attribution = attributed(
         of_study("bare", (), [1.5, 1.6]),
         of_study("one", ("tbptt",), [1.9, 2.0], k1=1, k2=1),
         of_study("ten", ("tbptt",), [1.4, 1.5], k1=10, k2=1),
     )
-    gains = {c.name: c.effects[0].difference.mean for c in found.comparisons}
+    gains = {c.name: c.effects[0].difference.mean for c in attribution.comparisons}
     assert gains == pytest.approx({"tbptt (k1=1)": -0.4, "tbptt (k1=10)": 0.1})
 
 
 def test_architectures_that_differ_in_written_settings_are_columns_of_their_own():
-    found = attributed(
+    attribution = attributed(
         *(
             of_study(f"{hidden}{tricks}", tricks, [1.5 - len(tricks) / 10, 1.6], hidden=hidden)
             for hidden in (64, 128)
             for tricks in ((), ("clip",))
         )
     )
-    assert found.architectures == ("lstm (hidden=128)", "lstm (hidden=64)")
+    assert attribution.architectures == ("lstm (hidden=128)", "lstm (hidden=64)")
 
 
 def test_searched_settings_make_one_row():

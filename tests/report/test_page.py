@@ -75,7 +75,7 @@ def test_every_table_has_a_caption_or_label_and_scopes(boards):
 
 def test_the_page_tells_ties_failures_protocol_refusals_and_provenance(boards):
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", render_page(boards, refused=REFUSED)))
-    for told in (
+    for words in (
         "2,000 optimiser steps; validated every 200 steps",
         "1.803 ± 0.018",
         "3 of 3 runs failed",
@@ -87,7 +87,7 @@ def test_the_page_tells_ties_failures_protocol_refusals_and_provenance(boards):
         "nowledged, that a gru man",
         "lstm: hidden=128, layers=1; zoneout: rate=0.1; adam:",
     ):
-        assert told in text
+        assert words in text
 
 
 def test_hostile_names_are_shown_as_text():
@@ -152,13 +152,16 @@ def test_boards_of_any_shape_can_be_drawn():
 def heat_cells(text):
     """The cells of the heat map, as {(trick, place): (class, text)}."""
     (table,) = re.findall(r'<table class="heatmap">.*?</table>', text, re.S)
-    found = {}
+    cells_by_place = {}
     for row in re.findall(r"<tr><th scope=.row.>.*?</tr>", table, re.S):
         name = re.sub(r"<[^>]*>", "", row.split("</th>")[0]).strip()
         cells = re.findall(r'<td class="number heat ([\w-]+)"[^>]*>(.*?)</td>', row, re.S)
-        for place, (shade, told) in enumerate(cells):
-            found[name, place] = shade, " ".join(re.sub(r"<[^>]*>", " ", told).split())
-    return found
+        for place, (shade, text_shown) in enumerate(cells):
+            cells_by_place[name, place] = (
+                shade,
+                " ".join(re.sub(r"<[^>]*>", " ", text_shown).split()),
+            )
+    return cells_by_place
 
 
 def test_the_heat_map_says_in_words_what_it_says_in_colour():
@@ -176,9 +179,9 @@ def test_the_heat_map_says_in_words_what_it_says_in_colour():
     assert "1 of 5 seeds failed with it" in cells["layer-norm", lstm][1]
     assert cells["chrono-init", elman] == ("none", "refused")
     assert cells["zoneout", elman] == ("none", "not run")
-    told = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", text))
-    assert "elman, chrono-init: refused: chrono-init acts on a forget gate; elman has none" in told
-    assert "Holm-adjusted over all comparisons" in told
+    words = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", text))
+    assert "elman, chrono-init: refused: chrono-init acts on a forget gate; elman has none" in words
+    assert "Holm-adjusted over all comparisons" in words
 
 
 def test_a_page_without_comparisons_has_no_heat_map():
@@ -188,8 +191,8 @@ def test_a_page_without_comparisons_has_no_heat_map():
 
 
 def test_shades_are_scaled_by_what_is_clear_and_not_by_what_is_far_off():
-    (found,) = (attribute(b) for b in ablation())
-    heat = figures.heat(found)
+    (attribution,) = (attribute(b) for b in ablation())
+    heat = figures.heat(attribution)
     assert heat.step * figures.HEAT_STEPS == pytest.approx(0.3, rel=0.01)
     unclear = Effect("lstm", "unclear", difference=Estimate(99.0, 3, 9.0, -1.0, 199.0))
     assert heat.shade(unclear) == "plus-0"

@@ -47,10 +47,10 @@ def test_a_margin_has_its_sign():
 def test_a_difference_has_its_sign_and_says_why_there_is_none():
     plus, minus = Estimate(0.0412, 3, 0.01, 0.0062, 0.0762), Estimate(-0.5, 1)
     tiny = Estimate(4e-7, 3, 1e-8, 3e-7, 5e-7)
-    told = [
+    differences = [
         wording.difference(Effect("lstm", "unclear", difference=d)) for d in (plus, minus, tiny)
     ]
-    assert told == ["+0.041 ± 0.035", "−0.5000", "(+4.0 ± 1.0) × 10⁻⁷"]
+    assert differences == ["+0.041 ± 0.035", "−0.5000", "(+4.0 ± 1.0) × 10⁻⁷"]
     assert wording.difference(Effect("lstm", "missing", "not run")) == "not run"
     assert wording.difference(Effect("lstm", "refused", "it has no gate")) == "refused"
     assert [wording.probability(p) for p in (0.0, 0.0123, 1.0, None)] == [

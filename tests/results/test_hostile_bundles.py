@@ -25,11 +25,11 @@ def store(tmp_path):
 def set_in_record(where, value):
     def change(files):
         name = path_of(files, "record.json")
-        record = found = json.loads(files[name])
+        record = inner = json.loads(files[name])
         *path, last = where
         for key in path:
-            found = found[key]
-        found[last] = value
+            inner = inner[key]
+        inner[last] = value
         files[name] = json.dumps(record).encode()
 
     return change

@@ -64,9 +64,9 @@ def test_an_imported_run_is_run_again_until_it_was_verified(bundle, tmp_path):
 @pytest.mark.parametrize("retrain", [False, True])
 def test_an_honest_run_is_verified_to_the_last_digit(bundle, store, retrain):
     import_bundle(bundle, store)
-    found = verify(store, only(store), retrain=retrain)
-    assert found.exact
-    assert {split for split, *_ in found.figures} == {"valid", "test"}
+    verification = verify(store, only(store), retrain=retrain)
+    assert verification.exact
+    assert {split for split, *_ in verification.figures} == {"valid", "test"}
     assert state_of(only(store)) == "verified"
 
 

@@ -78,13 +78,15 @@ def test_records_come_in_one_order_and_can_be_chosen(store):
     random.Random(1).shuffle(records)
     for record in records:
         store.write(record)
-    found = list(store.records())
-    assert len(found) == len(records)
-    keys = [(r.spec.task.name, r.spec.architecture.name) for r in found]
+    records_found = list(store.records())
+    assert len(records_found) == len(records)
+    keys = [(r.spec.task.name, r.spec.architecture.name) for r in records_found]
     assert keys == sorted(keys)
     digits = list(store.records(task="digits"))
-    assert digits == [r for r in found if r.spec.task.name == "digits"]
-    assert list(store.records(status=Status.NAN)) == [r for r in found if r.status is Status.NAN]
+    assert digits == [r for r in records_found if r.spec.task.name == "digits"]
+    assert list(store.records(status=Status.NAN)) == [
+        r for r in records_found if r.status is Status.NAN
+    ]
     assert list(store.records(sweep="another")) == []
     with pytest.raises(ValueError, match="finished"):
         list(store.records(status="finished"))
@@ -114,15 +116,15 @@ def test_the_index_follows_the_disk_by_itself(store, tmp_path):
 
 
 def test_asked_for_one_task_the_index_follows_the_disk_on_that_task_alone(store, tmp_path):
-    mine, other = make_record(make_spec("adding")), make_record(make_spec("digits"))
-    for record in (mine, other):
+    wanted, other = make_record(make_spec("adding")), make_record(make_spec("digits"))
+    for record in (wanted, other):
         folder = store.root / "runs" / record.run_id
         folder.mkdir()
         (folder / "record.json").write_text(record.as_json())
-    assert list(store.records(task="adding")) == [mine]
-    assert [row[0] for row in rows_of(store)] == [mine.run_id]
-    assert list(store.records()) == [mine, other]
-    (store.root / "runs" / mine.run_id / "record.json").unlink()
+    assert list(store.records(task="adding")) == [wanted]
+    assert [row[0] for row in rows_of(store)] == [wanted.run_id]
+    assert list(store.records()) == [wanted, other]
+    (store.root / "runs" / wanted.run_id / "record.json").unlink()
     assert list(store.records(task="adding")) == []
     assert [row[0] for row in rows_of(store)] == [other.run_id]
 
@@ -183,10 +185,10 @@ def test_a_database_that_cannot_grow_loses_no_result_and_says_so(store):
     with pytest.warns(RuntimeWarning, match=r"results\.db refused .*disk is full.*safe on disk"):
         assert all([store.write(record) for record in records])
     with pytest.warns(RuntimeWarning, match=r"disk is full.*: reading the disk"):
-        found = list(store.records(task="char-lm"))
+        records_found = list(store.records(task="char-lm"))
     store.engine.dispose()  # the limit was that of the connection
-    assert list(store.records()) == found
-    assert sorted(r.spec.seed for r in found) == list(range(40))
+    assert list(store.records()) == records_found
+    assert sorted(r.spec.seed for r in records_found) == list(range(40))
 
 
 def test_leftovers_of_a_killed_writer_are_swept(store):
@@ -222,10 +224,10 @@ def test_threads_that_write_the_same_run_leave_the_latest_attempt(store):
         thread.start()
     for thread in threads:
         thread.join()
-    found = store.read(records[0].run_id)
-    assert isinstance(found, Record)
-    assert found.attempt == 16
-    assert list(store.records()) == [found]
+    records_found = store.read(records[0].run_id)
+    assert isinstance(records_found, Record)
+    assert records_found.attempt == 16
+    assert list(store.records()) == [records_found]
 
 
 def test_boards_from_the_store_are_those_of_the_records(store):

@@ -80,10 +80,10 @@ def thousand():
 
 
 def test_a_thousand_runs_take_less_than_a_megabyte_beside_their_plots():
-    found = thousand()
-    assert len({r.run_id for r in found.records}) == 1000
+    gathered = thousand()
+    assert len({r.run_id for r in gathered.records}) == 1000
     began = time.monotonic()
-    site = Site(found)
+    site = Site(gathered)
     sizes = {path: len(site.render(path).encode()) for path in site.paths}
     assert time.monotonic() - began < 60  # some seconds on a machine of its own
     assert sum(size for path, size in sizes.items() if ".plots" not in path) < 1_000_000
@@ -95,10 +95,10 @@ def test_a_store_is_gathered_with_what_its_runs_kept(tmp_path):
     store.write(record)
     folder = store.run_dir(record.run_id)
     (folder / "examples.json").write_text('{"format": 1, "examples": [{"kind": "text"}, 3]}')
-    found = gather(store)
-    assert found.tasks == ["char-lm"]
-    assert found.examples(record.run_id) == [{"kind": "text"}]
-    assert found.about["char-lm"].startswith("Predict the next character")
+    gathered = gather(store)
+    assert gathered.tasks == ["char-lm"]
+    assert gathered.examples(record.run_id) == [{"kind": "text"}]
+    assert gathered.about["char-lm"].startswith("Predict the next character")
     assert gather(store, "adding").records == []
     store.close()
 

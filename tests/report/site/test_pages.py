@@ -44,8 +44,8 @@ def test_an_empty_store_says_how_to_begin():
 
 
 def test_what_could_not_be_read_is_named():
-    found = dataclasses.replace(good(), damaged={"run-1": "damaged: not JSON"})
-    assert "damaged: not JSON" in Site(found).render("index.html")
+    gathered = dataclasses.replace(good(), damaged={"run-1": "damaged: not JSON"})
+    assert "damaged: not JSON" in Site(gathered).render("index.html")
 
 
 def test_published_results_stand_in_a_body_of_their_own_and_have_no_rank(site):
@@ -65,18 +65,18 @@ def test_published_results_stand_in_a_body_of_their_own_and_have_no_rank(site):
 
 
 def test_a_published_result_of_other_settings_stands_apart_from_the_ranked_rows():
-    found = good()
-    (paper,) = found.literature["char-lm"]
+    gathered = good()
+    (paper,) = gathered.literature["char-lm"]
     other = dataclasses.replace(paper, settings={"length": 7})
-    page = Site(dataclasses.replace(found, literature={"char-lm": (other,)}))
+    page = Site(dataclasses.replace(gathered, literature={"char-lm": (other,)}))
     page = page.render("tasks/char-lm.html")
     assert 'class="reference"' not in page
     assert "stands beside boards with <bdi>length=7" in page
 
 
 def test_a_list_of_published_results_that_cannot_be_read_is_named_on_the_page():
-    found = dataclasses.replace(good(), literature={"char-lm": "char-lm.yaml:3: no year"})
-    assert "char-lm.yaml:3: no year" in Site(found).render("tasks/char-lm.html")
+    gathered = dataclasses.replace(good(), literature={"char-lm": "char-lm.yaml:3: no year"})
+    assert "char-lm.yaml:3: no year" in Site(gathered).render("tasks/char-lm.html")
 
 
 def test_a_row_leads_to_its_runs(site):
@@ -221,9 +221,9 @@ def drawings(site):
 
 
 def test_drawn_figures_of_hostile_runs_are_escaped():
-    found = hostile()
-    drawn = drawings(Site(found))
-    assert set(drawn) == {record.run_id for record in found.records}
+    gathered = hostile()
+    drawn = drawings(Site(gathered))
+    assert set(drawn) == {record.run_id for record in gathered.records}
     drawn_somewhere = 0
     for figures in drawn.values():
         page = Checks()
