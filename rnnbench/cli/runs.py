@@ -46,7 +46,7 @@ def run(task: str | None, architecture: str | None, settings: tuple[str, ...],
     """
     from rnnbench.spec.from_command_line import read_request
 
-    spec, trainer = read_request(task, architecture, settings, tricks, file, seed, test=not no_test)
+    spec, trainer = read_request(task, architecture, settings, tricks, file, seed, not no_test)
     from rnnbench.cli.actions.run import launch
     from rnnbench.training.resolve import resolve
 
@@ -63,14 +63,14 @@ def check(task: str | None, architecture: str | None, settings: tuple[str, ...],
     """
     from rnnbench.spec.from_command_line import read_request
 
-    spec, _ = read_request(task, architecture, settings, tricks, file, seed, test=True)
+    spec, _ = read_request(task, architecture, settings, tricks, file, seed, True)
     from rnnbench.training.dry_run import check_spec
     from rnnbench.training.resolve import resolve
 
-    checked = check_spec(resolve(spec))
+    found = check_spec(resolve(spec))
     where = {"meta": "shapes only, on the meta device", "cpu": "on a tiny batch on the CPU"}
     click.echo(
-        f"possible: {checked.parameters:,} parameters (one step checked {where[checked.device]})"
+        f"possible: {found.parameters:,} parameters (one step checked {where[found.device]})"
     )
 
 

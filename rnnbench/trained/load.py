@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Prediction, Task
-from rnnbench.errors import RunError
+from rnnbench.errors import RunError, UserError
 from rnnbench.nn import Model
 from rnnbench.nn.models.base import Continuation
 from rnnbench.nn.models.decoding import Decoded, Decoding, decode
@@ -73,6 +73,20 @@ def read_decoding(default: Literal["greedy", "sample"], chosen: Mapping[str, Any
     return Decoding(**{**chosen, "method": chosen.get("method") or default})
 
 
+def _ask(task: Task, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
+    """Return `task.ask(text)`.
+
+    Raises:
+        RunError: the task cannot read the text.
+    """
+    try:
+        return task.ask(text)
+    except UserError:
+        raise
+    except ValueError as error:  # by which plugins say what they expect
+        raise RunError(str(error)) from error
+
+
 def predict(trained: Trained, text: str, how: Decoding, seed: int) -> dict[str, Any]:
     """Return what a run makes of one input.
 
@@ -80,7 +94,7 @@ def predict(trained: Trained, text: str, how: Decoding, seed: int) -> dict[str, 
         run, input and prediction; log_probability_nats and attention (a list for each output step)
         where the output was decoded by a model that has them.
     """
-    batch, answer = trained.task.ask(text)
+    batch, answer = _ask(trained.task, text)
     y, decoded = _answer(trained, batch, how, torch.Generator().manual_seed(seed))
     shown: dict[str, Any] = {
         "run": trained.record.run_id, "input": text, "prediction": answer(y),
@@ -151,7 +165,7 @@ def _continue(
     task, model = trained.task, trained.model
     if how.method != "sample" and samples > 1:
         raise RunError(f"method {how.method!r} always says the same: ask for one sample")
-    batch, answer = task.ask("\n" if prompt is None else prompt)
+    batch, answer = _ask(task, "\n" if prompt is None else prompt)
     rows = Batch(batch.x.repeat(samples, 1), batch.y.repeat(samples, 1))
     with evaluating(model):
         decoded = decode(Continuation(model), rows, how, steps=length, rng=rng)

@@ -14,6 +14,8 @@ import torch
 from rnnbench.files.atomic import stage_file, sweep_staged
 from rnnbench.results.run_folder import CHECKPOINTS
 
+KEPT = CHECKPOINTS
+
 
 class CheckpointError(OSError):
     """A checkpoint could not be written or read; what was there before is intact."""
@@ -31,7 +33,7 @@ def save(folder: Path, state: dict[str, Any]) -> Path:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
-    last, previous = (folder / name for name in CHECKPOINTS)
+    last, previous = (folder / name for name in KEPT)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
@@ -53,7 +55,7 @@ def save(folder: Path, state: dict[str, Any]) -> Path:
 
 def load(folder: Path) -> dict[str, Any] | None:
     """The newest checkpoint that is whole, or None where there is none."""
-    for name in CHECKPOINTS:
+    for name in KEPT:
         path = folder / name
         if not path.is_file():
             continue
@@ -65,6 +67,6 @@ def load(folder: Path) -> dict[str, Any] | None:
 
 def clear(folder: Path) -> None:
     """Remove what a finished run no longer needs."""
-    for name in CHECKPOINTS:
+    for name in KEPT:
         (folder / name).unlink(missing_ok=True)
         sweep_staged(folder / name)

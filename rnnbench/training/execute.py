@@ -17,7 +17,7 @@ from rnnbench.contract import Meter, Task
 from rnnbench.files.atomic import replace_file, sweep_folder
 from rnnbench.nn import scan
 from rnnbench.results.record import FINAL, Figures, Record, Status, provenance
-from rnnbench.results.run_folder import CHECKPOINTS, ITEM_SCORES, WEIGHTS
+from rnnbench.results.run_folder import ITEM_SCORES, WEIGHTS
 from rnnbench.results.store import Store
 from rnnbench.spec.run_spec import RunSpec, Trainer
 from rnnbench.training import checkpoint, costs
@@ -96,7 +96,7 @@ def execute(
     record = Record(**{k: getattr(record, k) for k in record.__dataclass_fields__})
     if store.write(record) and record.status in FINAL:
         checkpoint.clear(folder)
-        store.forget(spec.run_id, CHECKPOINTS)
+        store.forget(spec.run_id, checkpoint.KEPT)
     return record
 
 
