@@ -86,7 +86,7 @@ def test_an_n_gram_model_reads_a_text_in_chunks_as_in_one_piece(text, monkeypatc
 def test_an_n_gram_model_is_counted_on_all_of_the_text(text):
     task = task_of(text)
     model = built(NGram(order=3), task)
-    tokens = task._made["train"]
+    tokens = task._corpus["train"]
     whole = KneserNey(tokens, task.target.classes, 3)
     assert np.array_equal(model.count().orders[0].count_K, whole.orders[0].count_K)
     assert sum(model.count().orders[-1].count_K) == len(tokens) - 2
@@ -106,7 +106,7 @@ def test_the_counted_model_reaches_the_tasks_own_baseline(text, tmp_path):
     assert record.metrics["test"]["perplexity"] == pytest.approx(baseline, rel=1e-5)
     # In rows each begins without context.
     task = task_of(text)
-    data, model = task.data("valid", 0), KneserNey(task._made["train"], task.target.classes)
+    data, model = task.data("valid", 0), KneserNey(task._corpus["train"], task.target.classes)
     rows = [(b.x, b.y) for b in (data.batch(k, None) for k in data.order(10, None))]
     x, y = (torch.cat(side, 1).numpy() for side in zip(*rows, strict=True))
     n, extra = divmod(len(data), 10)
