@@ -8,12 +8,13 @@ the same functions under pytest.
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 import traceback
 import unittest
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 import torch
@@ -80,10 +81,22 @@ class Laws:
 
         return enter
 
+    def bound(self, *arguments: Any) -> Laws:
+        """Return these laws with `arguments` handed to each of them after the plugin."""
+        laws = Laws()
+        for law in self.all:
+            hold = functools.partial(_call, law.hold, arguments)
+            laws.all.append(replace(law, hold=hold))
+        return laws
+
     def judge(self, plugin: Plugin) -> Iterator[Verdict]:
         """Hold a plugin against every law."""
         for law in self.all:
             yield verdict(law, plugin)
+
+
+def _call(hold: Callable[..., None], arguments: Sequence[Any], plugin: Plugin) -> None:
+    hold(plugin, *arguments)
 
 
 def verdict(law: Law, plugin: Plugin) -> Verdict:

@@ -11,29 +11,26 @@ import torch
 
 from rnnbench.contract import Moment, Refusal, Trick
 from rnnbench.errors import PluginError
-from rnnbench.registry.registry import discover, load
+from rnnbench.registry.registry import load
 from rnnbench.testing import every_plugin as common
 from rnnbench.testing.law import Broken, DoesNotApply, Laws, PluginLaws, differ, tiny
 from rnnbench.testing.tricks import evaluation as trick_evaluation
+from rnnbench.testing.tricks.rehearsals import Rehearsals, refusal
 from rnnbench.testing.tricks.short_runs import (
+    EARLY,
     LATE,
     RehearsalPlace,
     Run,
-    accepted,
     bare,
     copied,
     has_effect,
-    places,
     raised_by_core,
-    refusal,
-    some,
 )
 from rnnbench.testing.variants import neighbours
 from rnnbench.training.determinism import random_state, set_random_state
 from rnnbench.training.dry_run import check
 
 LAWS = Laws()
-EARLY = ((0, 0.0), (1, 0.3), (2, 0.6))
 
 
 def choices(trick: Trick) -> list[Trick]:
@@ -49,7 +46,7 @@ def choices(trick: Trick) -> list[Trick]:
     "At its null settings a trick changes nothing, bit for bit: loss, gradients, parameters.",
     "Return the given value itself where the settings ask for nothing, and draw no random number.",
 )
-def null_changes_nothing(trick: Trick) -> None:
+def null_changes_nothing(trick: Trick, rehearsals: Rehearsals) -> None:
     if trick.null is None:
         raise DoesNotApply("it has no null settings: it is there or it is not")
     if not trick.null:
@@ -59,7 +56,7 @@ def null_changes_nothing(trick: Trick) -> None:
         raise Broken(f"`null` names {', '.join(sorted(unknown))}, which is no setting of it")
     for version in (trick, *choices(trick)):
         nulled = dataclasses.replace(version, **trick.null)  # type: ignore[type-var]
-        chosen = places() if version is trick else some(trick, 1)
+        chosen = rehearsals.places if version is trick else rehearsals.some(trick, 1)
         for place in chosen:
             try:
                 run = Run(place, (nulled,)).steps(EARLY)
@@ -79,8 +76,8 @@ def null_changes_nothing(trick: Trick) -> None:
     "Where a trick is accepted it has an effect: nothing is silently ignored.",
     "Raise Refusal in `cell` or `model` where there is nothing to act on.",
 )
-def effect(trick: Trick) -> None:
-    for place in accepted(trick):
+def effect(trick: Trick, rehearsals: Rehearsals) -> None:
+    for place in rehearsals.accepted(trick):
         if not has_effect(place, (trick,)):
             steps = ", ".join(f"{p:.0%}" for _, p in LATE)
             raise Broken(
@@ -93,8 +90,8 @@ def effect(trick: Trick) -> None:
     "Every combination trains a real step or is refused with the reason and what to do instead.",
     "A Refusal's first line names the trick and the reason, its last line the remedy.",
 )
-def refused_or_trained(trick: Trick) -> None:
-    for place in places():
+def refused_or_trained(trick: Trick, rehearsals: Rehearsals) -> None:
+    for place in rehearsals.places:
         why = refusal(trick, place)
         if why is None:
             continue
@@ -105,14 +102,14 @@ def refused_or_trained(trick: Trick) -> None:
             raise Broken(f"{place.words}: the refusal names no remedy on a second line: {why}")
         if trick.name not in str(why) and not raised_by_core(why):
             raise Broken(f"{place.words}: the refusal does not name {trick.name}: {why}")
-    for place in some(trick, 1):
+    for place in rehearsals.some(trick, 1):
         try:
             check(place.architecture, place.toy, [common.fresh(trick)], batch=place.toy.example())
         except Refusal as why:
             raise Broken(
                 f"{place.words}: a step that is made passes, and without memory: {why}"
             ) from why
-    for place in accepted(trick):
+    for place in rehearsals.accepted(trick):
         try:
             run = Run(place, (trick,)).steps(EARLY)
             run.evaluated()
@@ -133,8 +130,8 @@ def refused_or_trained(trick: Trick) -> None:
     "The data are left alone: a step changes nothing in the batch that it was given.",
     "Write into a copy: batch._replace(x=...), gold.clone().",
 )
-def batch_is_left_alone(trick: Trick) -> None:
-    for place in some(trick):
+def batch_is_left_alone(trick: Trick, rehearsals: Rehearsals) -> None:
+    for place in rehearsals.some(trick):
         run = Run(place, (trick,))
         batch = run.batch(0)
         kept = copied(batch)
@@ -150,8 +147,8 @@ def batch_is_left_alone(trick: Trick) -> None:
     "The same seed gives the same training.",
     "Draw noise with torch's global generator; keep nothing from one run to the next.",
 )
-def same_seed_same_training(trick: Trick) -> None:
-    for place in some(trick):
+def same_seed_same_training(trick: Trick, rehearsals: Rehearsals) -> None:
+    for place in rehearsals.some(trick):
         first, second = (Run(place, (trick,), seed=3).steps(LATE).outcome() for _ in range(2))
         found = differ(first, second)
         if found:
@@ -162,9 +159,9 @@ def same_seed_same_training(trick: Trick) -> None:
     "State survives: a run that is saved and resumed ends bitwise like one that was not.",
     "Keep counters and averages in buffers or in the optimiser's state_dict, not on the trick.",
 )
-def resumes_bitwise(trick: Trick) -> None:
+def resumes_bitwise(trick: Trick, rehearsals: Rehearsals) -> None:
     before, after = EARLY, ((3, 0.7), (4, 0.8), (5, 0.9))
-    for place in some(trick):
+    for place in rehearsals.some(trick):
         whole = Run(place, (trick,)).steps(before)
         saved = io.BytesIO()
         content = {
@@ -195,9 +192,9 @@ def resumes_bitwise(trick: Trick) -> None:
     "It composes with every other installed trick, in both orders, or is refused with a reason.",
     "A wrapper must pass on what it does not change; look attributes up where others leave them.",
 )
-def composes(trick: Trick) -> None:
+def composes(trick: Trick, rehearsals: Rehearsals) -> None:
     others = []
-    for name in discover()[0]["tricks"]:
+    for name in rehearsals.companions:
         try:
             cls = load("tricks", name)
             others += [tiny(cls)] if not isinstance(trick, cls) else []
@@ -205,9 +202,9 @@ def composes(trick: Trick) -> None:
             continue  # broken by itself: `rnnbench list` and its own laws say so
     if not others:
         raise DoesNotApply("no other trick is installed")
-    mine = list(some(trick))
+    accepted = list(rehearsals.some(trick))
     for other in others:
-        shared = (p for p in mine if refusal(other, p) is None)
+        shared = (p for p in accepted if refusal(other, p) is None)
         for place in itertools.islice(shared, 2):
             for order in ((trick, other), (other, trick)):
                 _compose(place, order, trick, other)
@@ -240,6 +237,11 @@ def _compose(place: RehearsalPlace, order: tuple[Trick, ...], trick: Trick, othe
         raise Broken(f"{place.words}, {names}: {lost[0]} has no effect beside the other")
 
 
+def laws_at(rehearsals: Rehearsals) -> Laws:
+    """Return the laws of tricks, held at these places and beside these tricks."""
+    return Laws(LAWS.bound(rehearsals), trick_evaluation.LAWS.bound(rehearsals), common.LAWS)
+
+
 class TrickLaws(PluginLaws):
     """Give `tiny`, an instance with an effect, and every law is a test.
 
@@ -247,4 +249,4 @@ class TrickLaws(PluginLaws):
         tiny = Zoneout(rate=0.3)
     """
 
-    laws: ClassVar[Laws] = Laws(LAWS, trick_evaluation.LAWS, common.LAWS)
+    laws: ClassVar[Laws] = laws_at(Rehearsals())

@@ -1,14 +1,23 @@
-"""Plugins of every kind with one fault each: (the law that it breaks, the plugin, words of the
-example that is shown)."""
+"""Plugins with one fault each: (the law broken, the plugin, words of the example shown)."""
 
-import laws.broken_architectures as broken_architectures
-import laws.broken_tasks as broken_tasks
-import laws.broken_tricks as broken_tricks
+from laws.broken import (
+    architecture_cells,
+    architecture_models,
+    architecture_states,
+    task_data,
+    task_metrics,
+    trick_refusals,
+    trick_training,
+)
 
 from rnnbench.testing import ArchitectureLaws, TaskLaws, TrickLaws
 
 BROKEN = {
-    ArchitectureLaws: broken_architectures.BROKEN,
-    TaskLaws: broken_tasks.BROKEN,
-    TrickLaws: broken_tricks.BROKEN,
+    ArchitectureLaws: [
+        *architecture_states.BROKEN,
+        *architecture_cells.BROKEN,
+        *architecture_models.BROKEN,
+    ],
+    TaskLaws: [*task_data.BROKEN, *task_metrics.BROKEN],
+    TrickLaws: [*trick_refusals.BROKEN, *trick_training.BROKEN],
 }

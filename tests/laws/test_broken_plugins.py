@@ -36,7 +36,7 @@ def test_every_law_says_in_a_line_what_it_promises_and_where_to_mend(kind):
 
 
 def test_a_broken_law_fails_a_test_with_its_statement_its_example_and_the_remedy():
-    from laws.broken_tasks import DropsTheLast
+    from laws.broken.task_data import DropsTheLast
 
     from rnnbench.testing import Broken, TaskLaws
 
@@ -52,7 +52,7 @@ def test_a_broken_law_fails_a_test_with_its_statement_its_example_and_the_remedy
 
 
 def test_a_law_that_does_not_apply_is_shown_as_skipped_with_its_reason():
-    from laws.broken_tasks import Majority
+    from laws.broken.right_tasks import Majority
 
     from rnnbench.testing import TaskLaws
 
@@ -69,7 +69,8 @@ def test_a_verdict_disturbs_neither_random_numbers_nor_threads():
 
     import numpy as np
     import torch
-    from laws.broken_architectures import NoisyAlways, architecture
+    from laws.broken.architecture_models import NoisyAlways
+    from laws.broken.built import architecture
 
     from rnnbench.testing import ArchitectureLaws
 

@@ -47,7 +47,7 @@ def test_a_sound_plugin_holds_every_law_that_applies():
 
 
 def test_a_broken_plugin_of_others_is_shown_with_its_example_in_80_columns(third_party):
-    third_party("tasks", "drops-the-last", "broken_tasks:DropsTheLast")
+    third_party("tasks", "drops-the-last", "laws.broken.task_data:DropsTheLast")
     output = call("drops-the-last", code=1)
     lines = output.splitlines()
     assert lines[0] == "task drops-the-last of stranger 1.2"
@@ -61,7 +61,7 @@ def test_a_broken_plugin_of_others_is_shown_with_its_example_in_80_columns(third
 
 
 def test_the_verdicts_are_there_for_machines(third_party):
-    third_party("tasks", "drops-the-last", "broken_tasks:DropsTheLast")
+    third_party("tasks", "drops-the-last", "laws.broken.task_data:DropsTheLast")
     (report,) = json.loads(call("drops-the-last", "--json", code=1))
     broken = [law for law in report["laws"] if law["outcome"] == "broken"]
     assert [law["name"] for law in broken] == ["no_item_is_dropped"]

@@ -1,7 +1,7 @@
 """Every shipped task obeys the laws, and so do the right ones that broken tasks are made from."""
 
 import pytest
-from laws.broken_tasks import RIGHT
+from laws.broken.right_tasks import RIGHT
 
 from rnnbench.testing import TaskLaws, verdict
 from rnnbench_tasks.adding import Adding
@@ -47,7 +47,7 @@ def test_no_law_is_broken_by_what_is_right(plugin):
 
 
 def test_items_drawn_from_few_possible_ones_may_meet_by_chance():
-    from laws.broken_tasks import SameDraws
+    from laws.broken.task_data import SameDraws
 
     from rnnbench.contract import Batch
     from rnnbench.data import Generated, Items

@@ -9,7 +9,8 @@ import torch
 from rnnbench.contract import Trick
 from rnnbench.testing.architectures.model import broken_promise
 from rnnbench.testing.law import Broken, Laws, differ
-from rnnbench.testing.tricks.short_runs import LATE, Run, some
+from rnnbench.testing.tricks.rehearsals import Rehearsals
+from rnnbench.testing.tricks.short_runs import LATE, Run
 
 LAWS = Laws()
 
@@ -18,8 +19,8 @@ LAWS = Laws()
     "Nothing is random at evaluation, after training either.",
     "Every random draw must depend on module.training.",
 )
-def evaluation_is_deterministic(trick: Trick) -> None:
-    for place in some(trick, 3):
+def evaluation_is_deterministic(trick: Trick, rehearsals: Rehearsals) -> None:
+    for place in rehearsals.some(trick, 3):
         run = Run(place, (trick,)).steps(LATE)
         before = torch.get_rng_state()
         first, second = run.evaluated(), run.evaluated()
@@ -34,8 +35,8 @@ def evaluation_is_deterministic(trick: Trick) -> None:
     "Evaluation depends on the weights alone: a fresh model that loads them says the same.",
     "Register what evaluation reads as parameter or buffer; leave no mask of training behind.",
 )
-def evaluation_depends_on_weights_only(trick: Trick) -> None:
-    for place in some(trick):
+def evaluation_depends_on_weights_only(trick: Trick, rehearsals: Rehearsals) -> None:
+    for place in rehearsals.some(trick):
         run = Run(place, (trick,)).steps(LATE)
         other = Run(place, (trick,), seed=1)
         other.model.load_state_dict(run.kept())
@@ -55,8 +56,8 @@ def evaluation_depends_on_weights_only(trick: Trick) -> None:
     "What a model promises it keeps: at evaluation rows, padding, chunks and steps are as before.",
     "Keep in the state what the next step needs, per row; look at len_B where you look ahead.",
 )
-def models_keep_their_laws(trick: Trick) -> None:
-    for place in some(trick):
+def models_keep_their_laws(trick: Trick, rehearsals: Rehearsals) -> None:
+    for place in rehearsals.some(trick):
         run = Run(place, (trick,), dtype=torch.float64).steps(LATE)
         found = broken_promise(run.model.eval(), place.toy)
         if found and not broken_promise(
@@ -69,8 +70,8 @@ def models_keep_their_laws(trick: Trick) -> None:
     "The loss that is reported stays the bare one.",
     "Change what is minimised at the `loss` site; leave model.loss and model.nll alone.",
 )
-def reported_loss_is_bare(trick: Trick) -> None:
-    for place in some(trick):
+def reported_loss_is_bare(trick: Trick, rehearsals: Rehearsals) -> None:
+    for place in rehearsals.some(trick):
         run, plain = Run(place, (trick,)), Run(place, ())
         batch = run.batch(0)
         for training in (True, False):
