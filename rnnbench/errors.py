@@ -11,7 +11,8 @@ This module imports nothing, so that every room may use it.
 from __future__ import annotations
 
 __all__ = [
-    "DataError", "PluginError", "Refusal", "RunError", "SpecError", "SweepError", "UserError",
+    "DataError", "PluginError", "Refusal", "RunError", "SeriesError", "ShortTextError", "SpecError",
+    "SweepError", "UserError",
 ]  # fmt: skip
 
 
@@ -54,3 +55,15 @@ class DataError(UserError, RuntimeError):
     """Data that are missing, damaged, or not what their source declares."""
 
     exit_code = 1
+
+
+class SeriesError(DataError, ValueError):
+    """A series that cannot be split, scaled or cut into windows as the settings ask."""
+
+    exit_code = 2
+
+
+class ShortTextError(DataError, ValueError):
+    """A text with too few tokens for what is to be done with it."""
+
+    exit_code = 2

@@ -1,7 +1,9 @@
 """Where modules and names of earlier versions are now, so that plugins written for them go on.
 
-Importing an old module gives the new one's names and a `DeprecationWarning` that says what to
-write instead. What an old package re-exported under another name is found by `renamed`.
+An old module can still be imported. Each name that is taken from it, or from a package that knew
+it under another name, gives today's object and a `DeprecationWarning` at the line that asked,
+which says what to write instead. Modules that plugins cannot have any more give an `ImportError`
+that says what to do.
 """
 
 from __future__ import annotations
@@ -44,12 +46,16 @@ nn.trees nn.layouts.trees
 nn.grids nn.layouts.grids
 nn.linear_cells nn.linear.cells
 nn.linear_scan nn.linear.scan
+nn.scan.agreement nn.scan.verify_kernel
+nn.scan.tiers nn.scan.dispatch
+nn.scan.trace nn.scan.trace_step
 nn.meters metrics.base
 nn.meters_text metrics.sequences
 nn.meters_forecasting metrics.forecasting
 data.sources data.fetching.sources
 data.origins data.fetching.origins
 data.download data.fetching.download
+data.mirror data.fetching.user_mirror
 data.archives data.fetching.archives
 data.store data.fetching.cached_folders
 data.streams data.online_stream
@@ -95,21 +101,15 @@ MODULES = {
     for old, new in (line.split() for line in _MODULES.strip().splitlines())
 }
 
-# Names that a package had under another name, or a module before it became a package.
-NAMES = {
-    "rnnbench.contract": {"Items": "task:ItemScores", "Learning": "estimation:EstimatorInput"},
-    "rnnbench.contract.estimation": {"Learning": "estimation:EstimatorInput"},
-    "rnnbench.contract.task": {"Items": "task:ItemScores"},
-    "rnnbench.nn": {"Whole": "whole_input:WholeInputBackbone"},
-    "rnnbench.nn.whole_input": {"Whole": "whole_input:WholeInputBackbone"},
-    "rnnbench.data": {"Status": "fetching.sources:SourceStatus"},
-    "rnnbench.data.tasks.translation": {"Translation": "tasks.translation:TranslationTask"},
-    "rnnbench.data.text.files": {"Recipe": "text.files:TokenRecipe"},
-    "rnnbench.training.train_step": {"Tricks": "train_step:TrickFold"},
-}
-# Packages that took the name of a module: all of the module's names.
+# Packages that took the name of a module: the modules that have that module's names now.
 PACKAGES = {
-    "rnnbench.nn.cells": ("rnnbench.nn.cells.gated",),
+    "rnnbench.nn.cells": (
+        "rnnbench.nn.cells.gated",
+        "rnnbench.nn.cells.fast",
+        "rnnbench.nn.cells.wrapper",
+        "rnnbench.nn.cells.stack",
+        "rnnbench.nn.refusals",
+    ),
     "rnnbench.nn.models": ("rnnbench.nn.models.base",),
     "rnnbench.data.text": ("rnnbench.data.text.tokens",),
     "rnnbench.data.series": ("rnnbench.data.series.series",),
@@ -119,59 +119,192 @@ PACKAGES = {
     "rnnbench.leaderboard": ("rnnbench.leaderboard.boards",),
 }
 
+# Names that were changed: old module, old name, and where it is now; all below `rnnbench`.
+_NAMES = """
+contract Items contract.task:ItemScores
+contract Learning contract.estimation:EstimatorInput
+contract.learning Learning contract.estimation:EstimatorInput
+contract.learning WrappedOptimizer contract.optimizer:WrappedOptimizer
+contract.task Items contract.task:ItemScores
+contract.types Refusal errors:Refusal
+nn Whole nn.whole_input:WholeInputBackbone
+nn.encoder_decoder Plan nn.models.encoder_decoder:EncoderDecoderChoices
+nn.gates Remembering nn.cells.gate_wrappers:StatefulGateWrapper
+nn.meters LanguageModelling metrics.text:LanguageModelling
+nn.meters Translation metrics.text:Translation
+nn.meters_forecasting Unit metrics.forecasting:WindowUnit
+nn.online Step nn.estimators.one_step:DifferentiableStep
+nn.passes Stand nn.temporary_weights:TemporaryWeight
+nn.scan.trace Failed nn.scan.trace_step:KernelFailed
+nn.scan.trace Inside nn.scan.trace_step:CellSnapshot
+nn.scan.trace Site nn.scan.trace_step:ConstantProduct
+nn.scan.trace Step nn.scan.trace_step:TracedStep
+nn.stepping Step nn.estimators.one_step:DifferentiableStep
+nn.watching Glimpse nn.estimators.observe_cells:CellObservation
+nn.watching Reading nn.estimators.observe_cells:EmbeddingObservation
+nn.whole Whole nn.whole_input:WholeInputBackbone
+data Status data.fetching.sources:SourceStatus
+data.sources Status data.fetching.sources:SourceStatus
+data.tables Reading data.series.tables:TableFormat
+data.textfiles Recipe data.text.files:TokenRecipe
+data.timeline Step data.series.regular_steps:TimeStep
+data.translation Translation data.tasks.translation:TranslationTask
+step Tricks training.train_step:TrickFold
+testing.small Scanned testing.fixtures.small_architectures:ScannedLayers
+testing.small Whole testing.fixtures.small_architectures:WholeLayer
+"""
+NAMES: dict[str, dict[str, str]] = {}
+for _module, _old, _new in (line.split() for line in _NAMES.strip().splitlines()):
+    NAMES.setdefault(f"rnnbench.{_module}", {})[_old] = f"rnnbench.{_new}"
 
-def _warn(old: str, new: str) -> None:
-    warnings.warn(f"{old} is now {new}: import it from there", DeprecationWarning, stacklevel=4)
+# Modules that became private parts of the plugin packages, which core never imports.
+_WITH_PLUGINS = """
+nn.delays rnnbench_architectures._delays
+nn.shortcuts rnnbench_tricks._shortcuts
+nn.reminded rnnbench_tricks._sparse_attentive_cell
+nn.words rnnbench_tricks._word_dropout
+data.interface_strings rnnbench_tasks._interface_strings
+data.tsf rnnbench_tasks._tsf
+data.recall rnnbench_tasks._recall
+data.pointers rnnbench_tasks._pointers
+data.grammars rnnbench_tasks._grammars
+data.trees rnnbench_tasks._trees
+data.treebank rnnbench_tasks._treebank
+data.digits rnnbench_tasks._digits
+data.mnist rnnbench_tasks._mnist
+data.ett rnnbench_tasks._ett
+"""
+# Modules that no plugin was offered, and that were rebuilt.
+_INTERNAL = {
+    "nn": "linear_kernel linear_triton",
+    "nn.scan": "back build compiled elements emit maps maths native plan products replay scalars "
+    "writer",
+    "testing": "backbones baselines built cell common elsewhere ports reading rehearsal sequence "
+    "task_data task_measure trick_evaluation wired",
+}
+GONE = {
+    f"rnnbench.{old}": f"rnnbench.{old} belongs to rnnbench's own plugins now, as {new}, and may "
+    f"change with them. Copy the part that you need into your package, or import it from {new} at "
+    "your own risk"
+    for old, new in (line.split() for line in _WITH_PLUGINS.strip().splitlines())
+} | {
+    f"rnnbench.{package}.{module}": f"rnnbench.{package}.{module} was a part inside of rnnbench, "
+    "and is gone. Plugins import from rnnbench.contract, rnnbench.nn, rnnbench.metrics, "
+    "rnnbench.data and rnnbench.testing"
+    for package, modules in _INTERNAL.items()
+    for module in modules.split()
+}
+
+_warned: set[tuple[str, str, int]] = set()  # what, in which file, in which line
 
 
-def renamed(package: str, name: str) -> Any:
-    """Return what `package` called `name` in an earlier version, and warn of its new name.
+def renamed(module: str, name: str) -> Any:
+    """Return what `module` called `name` in an earlier version, and warn of what to write now.
 
+    Args:
+        module: a module of an earlier version, or a package that stands in its place.
     Raises:
         AttributeError: it never had such a name.
     """
-    new = NAMES.get(package, {}).get(name)
+    full = f"{module}.{name}"
+    missing = AttributeError(f"module {module!r} has no attribute {name!r}")
+    if name.startswith("_"):
+        raise missing
+    new = NAMES.get(module, {}).get(name)
     if new is not None:
-        module, _, attribute = new.partition(":")
-        base = (
-            package if package.count(".") == 1 else package.rsplit(".", package.count(".") - 1)[0]
-        )
-        home = f"{base}.{module}"
-        _warn(f"{package}.{name}", f"{home}.{attribute}")
-        return getattr(importlib.import_module(home), attribute)
-    if not name.startswith("_") and importlib.util.find_spec(f"{package}.{name}") is None:
-        for home in PACKAGES.get(package, ()):
-            value = getattr(importlib.import_module(home), name, None)
-            if getattr(value, "__module__", None) == home:
-                _warn(f"{package}.{name}", f"{home}.{name}")
-                return value
-    raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        home, _, attribute = new.partition(":")
+        value = getattr(importlib.import_module(home), attribute)
+        _warn(full, home, attribute, value)
+        return value
+    if full in MODULES:
+        return importlib.import_module(full)
+    if module in MODULES:
+        homes: tuple[str, ...] = (MODULES[module],)
+    elif module in PACKAGES and importlib.util.find_spec(full) is None:
+        homes = PACKAGES[module]
+    else:
+        raise missing
+    public = ".".join(homes[0].split(".")[:2])
+    for home in (*homes, public):
+        found = importlib.import_module(home)
+        if home == public and name not in getattr(found, "__all__", ()):
+            break
+        value = getattr(found, name, missing)
+        if value is not missing and not isinstance(value, types.ModuleType):
+            _warn(full, home, name, value)
+            return value
+    raise missing
+
+
+def present_place(module: str, name: str) -> tuple[str, str]:
+    """Return the module and the name of what an old module called `name`; imports nothing.
+
+    What was never moved is returned as it is.
+    """
+    home, _, attribute = NAMES.get(module, {}).get(name, "").partition(":")
+    return (home, attribute) if home else (MODULES.get(module, module), name)
+
+
+def _warn(old: str, home: str, name: str, value: Any) -> None:
+    """Warn the line that took an old name, once, and say the shortest way to write it now."""
+    short = ".".join(home.split(".")[:2])
+    if home == "rnnbench.errors":
+        short = "rnnbench.contract"
+    package = sys.modules.get(short) or importlib.import_module(short)
+    if name in getattr(package, "__all__", ()) and getattr(package, name) is value:
+        home = short
+    frame = sys._getframe(1)
+    while frame.f_back is not None and (
+        frame.f_globals.get("__name__") == __name__
+        or frame.f_code.co_name == "__getattr__"
+        or frame.f_code.co_filename.startswith("<frozen importlib.")
+    ):
+        frame = frame.f_back
+    where = (old, frame.f_code.co_filename, frame.f_lineno)
+    if where in _warned:
+        return  # `from package import name` asks twice
+    _warned.add(where)
+    warnings.warn_explicit(
+        f"{old} is deprecated: write `from {home} import {name}`",
+        DeprecationWarning,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        frame.f_globals.get("__name__"),
+        frame.f_globals.setdefault("__warningregistry__", {}),
+    )
 
 
 class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds modules by the names that they had."""
+    """Finds modules by the names that they had in earlier versions."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname not in MODULES:
-            return None
-        return importlib.machinery.ModuleSpec(fullname, self)
+        if fullname in MODULES or fullname in GONE:
+            return importlib.machinery.ModuleSpec(fullname, self)
+        return None
 
     def exec_module(self, module: types.ModuleType) -> None:
-        new = MODULES[module.__name__]
-        warnings.warn(f"{module.__name__} is now {new}: import it from there", DeprecationWarning,
-                      stacklevel=7)  # fmt: skip
-        home = importlib.import_module(new)
+        """Fill an old module with a `__getattr__` that looks its names up where they are now.
 
-        def find(name: str) -> Any:
-            return getattr(home, name) if hasattr(home, name) else renamed(new, name)
+        Raises:
+            ImportError: plugins cannot have the module any more; says what to do.
+        """
+        old = module.__name__
+        if old in GONE:
+            raise ImportError(GONE[old], name=old)
+        home = importlib.import_module(MODULES[old])
+
+        def __getattr__(name: str) -> Any:
+            if name == "__all__" and hasattr(home, name):  # for `from module import *`
+                return [*home.__all__, *NAMES.get(old, {})]
+            return renamed(old, name)
 
         module.__doc__ = home.__doc__
-        module.__dict__["__getattr__"] = find
+        module.__dict__["__getattr__"] = __getattr__
 
 
 def install() -> None:
-    """Let old names be found after all present ones."""
+    """Let old modules be found after all present ones."""
     if not any(isinstance(finder, _OldModules) for finder in sys.meta_path):
         sys.meta_path.append(_OldModules())

@@ -13,7 +13,7 @@ import torch
 from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Source, Task
 from rnnbench.data.batches import Items
 from rnnbench.data.fetching.sources import fetch
-from rnnbench.metrics.base import Accuracy
+from rnnbench.metrics import Accuracy
 
 _FILE = "sklearn/datasets/data/digits.csv.gz"
 _DIGITS = Source(

@@ -14,6 +14,7 @@ from rnnbench.contract import Port, Source, setting
 from rnnbench.data.fetching.sources import fetch
 from rnnbench.data.series.series import Series, Windows
 from rnnbench.data.tasks.forecasting import Forecast
+from rnnbench.errors import SpecError
 
 __all__ = ["ETT"]
 
@@ -82,7 +83,7 @@ class ETT(Forecast):
         if split == "test" and self.legacy_drop_last:
             kept = len(windows) - len(windows) % _OLD_BATCH
             if not kept:
-                raise ValueError(
+                raise SpecError(
                     f"{self.name}: the {len(windows)} test windows fill no batch of {_OLD_BATCH}; "
                     "set task.legacy_drop_last=false"
                 )

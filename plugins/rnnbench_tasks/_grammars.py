@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rnnbench.contract import Batch, Kind, Meter, Port, Prediction
 from rnnbench.data.tasks.synthetic import Synthetic, pad
-from rnnbench.metrics.base import LanguageModelling
+from rnnbench.metrics import LanguageModelling
 
 __all__ = ["Automaton", "LegalStrings", "Strings"]
 

@@ -15,7 +15,7 @@ import torch
 from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Source, Task
 from rnnbench.data.prepared import prepare
 from rnnbench.errors import DataError
-from rnnbench.metrics.base import Accuracy
+from rnnbench.metrics import Accuracy
 
 SIDE = 28
 _HELD_OUT = 5_000  # the last training images

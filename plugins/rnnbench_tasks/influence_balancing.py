@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 
 from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Task, setting
-from rnnbench.metrics.base import MeanSquaredError
+from rnnbench.metrics import MeanSquaredError
 
 
 class Ones(Data):

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Prediction, Task, setting
-from rnnbench.metrics.base import Accuracy
+from rnnbench.errors import SpecError
+from rnnbench.metrics import Accuracy
 from rnnbench_tasks._trees import Trees
 
 _OPERATORS: dict[str, Callable[[list[int]], int]] = {
@@ -144,7 +145,7 @@ class ListOps(Task):
         while len(seen) < wanted:
             tries += 1
             if tries > 1000 * wanted:
-                raise ValueError(
+                raise SpecError(
                     f"listops: {tries - 1} draws gave {len(seen)} different lists, and {wanted} "
                     "are asked for.\n  Widen min_length to max_length, or ask for fewer items."
                 )

@@ -11,7 +11,7 @@ import torch
 
 from rnnbench.contract import Batch, Meter, Metric, Port, Source
 from rnnbench.data.tasks.labelled_text import Item, LabelledText
-from rnnbench.metrics.sequences import Relatedness
+from rnnbench.metrics import Relatedness
 
 _SICK = Source(
     name="sick",

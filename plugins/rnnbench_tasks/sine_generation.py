@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Task, setting
 from rnnbench.data import Items
-from rnnbench.metrics.base import MeanSquaredError
+from rnnbench.metrics import MeanSquaredError
 
 
 class CurveErrors(MeanSquaredError):

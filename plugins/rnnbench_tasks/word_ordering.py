@@ -15,7 +15,7 @@ from torch import Tensor
 from rnnbench.contract import Batch, Data, Kind, Metric, Port, Prediction, Source, Task, setting
 from rnnbench.data import DataError, Pairs, Subwords, prepare, ragged
 from rnnbench.data.tasks.translation import SPLITS, TranslationTask
-from rnnbench.metrics import base as meters
+from rnnbench.metrics import Translation
 from rnnbench_tasks._interface_strings import short_pairs, strings_of
 
 _STRINGS = strings_of("homeassistant", "en", "de")
@@ -76,8 +76,8 @@ class WordOrdering(Task):
         strings = self._prepared[split], self._prepared[f"{split}_at"]
         return Bags(Pairs(strings, strings, pad=Subwords.PAD), self.vocabulary)
 
-    def meter(self, split: str) -> meters.Translation:
-        return meters.Translation(self._subwords.decode, Subwords.STOP)
+    def meter(self, split: str) -> Translation:
+        return Translation(self._subwords.decode, Subwords.STOP)
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
         ordered, commonest = self.meter(split), self.meter(split)
@@ -97,14 +97,14 @@ class WordOrdering(Task):
         if not tokens.numel():
             raise ValueError(f"{self.name} orders words, and was given none")
         empty = torch.zeros(1, self.target.longest or 1, dtype=torch.long)
-        said = meters.Translation(self._subwords.decode, Subwords.STOP).text
+        said = Translation(self._subwords.decode, Subwords.STOP).text
         return Batch(counts(tokens, self.vocabulary), empty), lambda y: said(y.tolist())
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
         """The first eight strings as they are and as they were put out."""
         if prediction.decoded is None:
             return []
-        text = meters.Translation(self._subwords.decode, Subwords.STOP).text
+        text = Translation(self._subwords.decode, Subwords.STOP).text
         rows = zip(batch.y[:8].tolist(), prediction.decoded[:8].tolist(), strict=True)
         return [{"target": text(y), "prediction": text(guess)} for y, guess in rows]
 

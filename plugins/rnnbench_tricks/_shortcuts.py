@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract import Cell, Layout, Refusal, State
+from rnnbench.nn import CellWrapper, Stack
 from rnnbench.nn.cells.gate_names import innermost_cells
-from rnnbench.nn.cells.gated import CellWrapper, Stack
 
 
 class ShortcutCell(CellWrapper):

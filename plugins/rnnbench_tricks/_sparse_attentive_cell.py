@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from rnnbench.contract import Cell, Layout, Refusal, State, detach
-from rnnbench.nn import scan
-from rnnbench.nn.cells.gated import CellWrapper, FastCell
-from rnnbench.nn.scan.dispatch import chosen, watched
-from rnnbench.nn.scan.trace_step import Unsupported
+from rnnbench.nn import CellWrapper, FastCell, scan
+from rnnbench.nn.scan.choice import chosen, operators_are_watched
+from rnnbench.nn.scan.unsupported import Unsupported
 
 TRICK = "sparse-attentive-backtracking"  # for messages
 
@@ -155,7 +154,7 @@ class RemindedCell(CellWrapper):
         """One step by itself; rows may have made unequal numbers of steps."""
         inner, (memory_BLH, clock_B1) = self._parts(state)
         if self.truncates:
-            if watched(p_BG):
+            if operators_are_watched(p_BG):
                 raise Unsupported(f"its derivative is not that of its values ({TRICK})")
             self.made += 1
             cut_B = ((clock_B1 > 0) & (clock_B1 % self.k_trunc == 0))[:, 0]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract import Refusal, Task, setting
-from rnnbench.nn.cells.gated import GatedCell
+from rnnbench.nn import GatedCell
 from rnnbench.nn.estimators.forward_mode import DifferentiableStep, Gradients, Online, add
 from rnnbench.nn.estimators.observe_cells import gated_cells, watched
 

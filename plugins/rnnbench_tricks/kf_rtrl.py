@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract import Refusal, Task
-from rnnbench.nn import Embed
-from rnnbench.nn.cells.gated import GatedCell
+from rnnbench.nn import Embed, GatedCell
 from rnnbench.nn.estimators.forward_mode import DifferentiableStep, Gradients, Online, add
 from rnnbench.nn.estimators.observe_cells import (
     CellObservation,

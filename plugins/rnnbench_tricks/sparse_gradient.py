@@ -13,8 +13,8 @@ from torch.overrides import TorchFunctionMode
 
 from rnnbench.contract import Cell, Layout, Refusal, State, Trick, setting
 from rnnbench.nn import CellWrapper
-from rnnbench.nn.scan.dispatch import watched
-from rnnbench.nn.scan.trace_step import Unsupported
+from rnnbench.nn.scan.choice import operators_are_watched
+from rnnbench.nn.scan.unsupported import Unsupported
 
 PRODUCTS = {
     F.linear, torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, Tensor.mm, torch.addmm,
@@ -77,7 +77,7 @@ class SparseCell(CellWrapper):
                 "sparse-gradient acts on what is propagated back, and here a cell's derivative is "
                 "taken in another way.\n  Drop sparse-gradient, or the estimator."
             )
-        if watched(p_BG):
+        if operators_are_watched(p_BG):
             raise Unsupported("its derivative is not that of its values (sparse-gradient)")
         with SparseProducts(self.sparse):
             return super().advance(p_BG, state, seen_BH)

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from rnnbench.results.record import Record, Status
+from rnnbench.results.run_folder import RECORD
 from rnnbench.results.store import Store
 from rnnbench.spec.run_spec import Budget, Optimizer, PluginSpec, RunSpec
 
@@ -75,4 +76,4 @@ def fill(root: Path, runs: int, tasks: int) -> None:
         )  # fmt: skip
         folder = root / "runs" / record.run_id
         folder.mkdir(parents=True)
-        (folder / "record.json").write_text(record.as_json())
+        (folder / RECORD).write_text(record.as_json())

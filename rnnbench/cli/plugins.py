@@ -81,17 +81,16 @@ def new(kind: str, name: str, into: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def version(as_json: bool) -> None:
     """Versions of rnnbench and of what it stands on."""
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as of
+    from importlib import metadata
 
-    found = {"rnnbench": __version__, "python": sys.version.split()[0]}
+    versions = {"rnnbench": __version__, "python": sys.version.split()[0]}
     for name in ("torch", "pytorch-lightning", "optuna", "ray", "omegaconf", "wandb"):
         try:
-            found[name] = of(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(versions, indent=2))
     else:
-        for name, number in found.items():
+        for name, number in versions.items():
             click.echo(f"{name:<18}{number}")

@@ -73,8 +73,8 @@ def leaderboard(task: str | None, root: Path, attribution: bool, as_json: bool, 
     from rnnbench.cli.actions.leaderboard import BoardRequest, leaderboard_command
     from rnnbench.stats import Method
 
-    asked = BoardRequest(**sections, method=Method(centre, interval, test))
-    leaderboard_command(task, root, as_json, as_csv, page, attribution, asked)
+    request = BoardRequest(**sections, method=Method(centre, interval, test))
+    leaderboard_command(task, root, as_json, as_csv, page, attribution, request)
 
 
 @main.command(epilog=example("rnnbench index"))

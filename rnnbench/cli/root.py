@@ -13,7 +13,7 @@ from rnnbench.errors import UserError
 
 
 class FolderOrAddress(click.Path):
-    """A folder as a Path, or an address as text."""
+    """A parameter that is a folder, as a Path, or an address, as text."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         if isinstance(value, str) and "://" in value:
@@ -35,7 +35,7 @@ DATABASE = click.option(
 
 
 class Commands(click.Group):
-    """Tells what a user can mend in words and without a traceback; faults of ours keep theirs."""
+    """A group that shows errors of the user's in words; faults of ours keep their traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -56,19 +56,20 @@ class Commands(click.Group):
 
 
 def fail(message: str, code: int) -> None:
+    """Print a message and exit."""
     click.echo(f"rnnbench: {message}", err=True)
     sys.exit(code)
 
 
 def example(*lines: str) -> str:
-    """An epilog that click does not re-wrap."""
+    """Return an epilog that click does not re-wrap."""
     return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def refuse_unused(name: str, unused: bool, why: str) -> None:
     """Refuse an option that was given on the command line where it would be ignored."""
-    given = click.get_current_context().get_parameter_source(name)
-    if unused and given is click.core.ParameterSource.COMMANDLINE:
+    source = click.get_current_context().get_parameter_source(name)
+    if unused and source is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError(f"--{name} would be ignored: {why}")
 
 

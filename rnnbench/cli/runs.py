@@ -12,7 +12,7 @@ from rnnbench.cli.root import RESULTS, example, main
 
 
 def run_options(command: Any) -> Any:
-    """What describes a run, for `run` and `check`."""
+    """Add the arguments and options that describe a run, for `run` and `check`."""
     for option in (
         click.argument("settings", nargs=-1, metavar="[NAME=VALUE]..."),
         click.argument("architecture", required=False),
@@ -67,15 +67,15 @@ def check(task: str | None, architecture: str | None, settings: tuple[str, ...],
     from rnnbench.training.dry_run import check_spec
     from rnnbench.training.resolve import resolve
 
-    found = check_spec(resolve(spec))
+    checked = check_spec(resolve(spec))
     where = {"meta": "shapes only, on the meta device", "cpu": "on a tiny batch on the CPU"}
     click.echo(
-        f"possible: {found.parameters:,} parameters (one step checked {where[found.device]})"
+        f"possible: {checked.parameters:,} parameters (one step checked {where[checked.device]})"
     )
 
 
 def decoding_options(command: Any) -> Any:
-    """How an output is chosen step by step, for `generate` and `predict`."""
+    """Add the options on how an output is chosen step by step, for `generate` and `predict`."""
     for option in (
         click.argument("run"),
         click.option("--method", type=click.Choice(["greedy", "sample", "beam"]),
@@ -111,11 +111,10 @@ def generate(run: str, root: Path, seed: int, as_json: bool, prompt: str | None,
 
     RUN is an id, the beginning of one, or a run's folder.
     """
-    from rnnbench.results.store import Store
-    from rnnbench.trained.load import generate as produce
+    from rnnbench.cli.actions.generate import generate_command
 
-    produce(Store(root), run, chosen, prompt=prompt, length=length, samples=samples, seed=seed,
-            as_json=as_json)  # fmt: skip
+    generate_command(root, run, chosen, prompt=prompt, length=length, samples=samples, seed=seed,
+                     as_json=as_json)  # fmt: skip
 
 
 @main.command(epilog=example(
@@ -134,11 +133,9 @@ def predict(run: str, root: Path, text: str, seed: int, as_json: bool, **chosen:
 
     RUN is an id, the beginning of one, or a run's folder.
     """
-    from rnnbench.results.store import Store
-    from rnnbench.trained.load import predict as ask
-    from rnnbench.trained.load import read_input
+    from rnnbench.cli.actions.generate import predict_command
 
-    ask(Store(root), run, read_input(text), chosen, seed=seed, as_json=as_json)
+    predict_command(root, run, text, chosen, seed=seed, as_json=as_json)
 
 
 @main.command(epilog=example(

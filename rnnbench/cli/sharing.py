@@ -102,11 +102,13 @@ def reproduce(name: str | None, report_only: bool, root: Any, database: str | No
 
     NAME is that of a file in sweeps/reproduce, or a file. Exit code 0: exact, or within tolerance.
     """
-    from rnnbench.cli.actions import reproduce as report
+    from rnnbench.cli.actions.reproduce import list_recipes, reproduce_command
 
     for option in ("engine", "address", "workers", "studies", "html"):
         refuse_unused(option, name is None or report_only, "nothing is run")
     if name is None:
-        report.list_recipes(root, database)
+        list_recipes(root, database)
         return
-    sys.exit(report.reproduce(name, report_only=report_only, root=root, database=database, **given))
+    sys.exit(
+        reproduce_command(name, report_only=report_only, root=root, database=database, **given)
+    )

@@ -12,7 +12,7 @@ from rnnbench.cli.root import DATABASE, RESULTS, Commands, example, main
 
 
 class Sweeps(Commands):
-    """`rnnbench sweep FILE` is `rnnbench sweep run FILE`."""
+    """A group in which `rnnbench sweep FILE` is `rnnbench sweep run FILE`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
@@ -34,7 +34,7 @@ def sweep() -> None:
 
 
 def start_options(command: Any) -> Any:
-    """How a sweep is run, for `run` and `resume`."""
+    """Add the options on how a sweep is run, for `run` and `resume`."""
     for option in (
         click.option("--engine", type=click.Choice(["local", "ray"]), default="local",
                      show_default=True, help="Processes of this machine, or a Ray cluster."),
@@ -84,7 +84,7 @@ def resume(name: str, **given: Any) -> None:
 
 
 def named(command: Any) -> Any:
-    """Arguments of a command on a sweep that was started before."""
+    """Add the arguments of a command on a sweep that was started before."""
     for option in (click.argument("name"), RESULTS, DATABASE):
         command = option(command)
     return command

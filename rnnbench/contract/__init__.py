@@ -1,4 +1,4 @@
-"""What a plugin author imports: the three plugin kinds and the few types they speak in.
+"""The names that a plugin author imports: the three plugin kinds and the types they speak in.
 
 An Architecture, a Task and a Trick are frozen dataclasses whose fields are their
 hyper-parameters. Names are imported at first use: `setting` and the names of sites need no torch.
@@ -16,15 +16,16 @@ from rnnbench.moved import renamed
 
 if TYPE_CHECKING:
     from rnnbench.contract.architecture import Architecture, Backbone, Cell, detach
-    from rnnbench.contract.estimation import EstimatorInput, WrappedOptimizer
+    from rnnbench.contract.estimation import Estimator, EstimatorInput
+    from rnnbench.contract.names import SITES, Kind
+    from rnnbench.contract.optimizer import WrappedOptimizer
     from rnnbench.contract.plugin import Plugin
     from rnnbench.contract.settings import setting
     from rnnbench.contract.task import Data, ItemScores, Meter, Metric, Source, Task
-    from rnnbench.contract.trick import SITES, Estimator, Trick
+    from rnnbench.contract.trick import Trick
     from rnnbench.contract.types import (
         Batch,
         Distribution,
-        Kind,
         Layout,
         Moment,
         Port,
@@ -36,13 +37,15 @@ if TYPE_CHECKING:
 
 _HOME = {
     "rnnbench.contract.architecture": ("Architecture", "Backbone", "Cell", "detach"),
-    "rnnbench.contract.estimation": ("EstimatorInput", "WrappedOptimizer"),
+    "rnnbench.contract.estimation": ("Estimator", "EstimatorInput"),
+    "rnnbench.contract.names": ("SITES", "Kind"),
+    "rnnbench.contract.optimizer": ("WrappedOptimizer",),
     "rnnbench.contract.plugin": ("Plugin",),
     "rnnbench.contract.settings": ("setting",),
     "rnnbench.contract.task": ("Data", "ItemScores", "Meter", "Metric", "Source", "Task"),
-    "rnnbench.contract.trick": ("SITES", "Estimator", "Trick"),
+    "rnnbench.contract.trick": ("Trick",),
     "rnnbench.contract.types": (
-        "Batch", "Distribution", "Kind", "Layout", "Moment", "Port", "Prediction",
+        "Batch", "Distribution", "Layout", "Moment", "Port", "Prediction",
         "Result", "State",
     ),
     "rnnbench.errors": ("Refusal",),

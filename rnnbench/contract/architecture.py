@@ -35,7 +35,10 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     def attend_to(self, memory_BTE: Tensor, mask_BT: Tensor) -> State:
-        """The state in which a decoder begins that attends by itself (`Architecture.decoder`).
+        """Return the state in which a decoder begins that attends by itself.
+
+        Called once a batch on what `Architecture.decoder` returned, after the encoder has run and
+        before the first `forward`.
 
         Args:
             memory_BTE: the encoder's outputs.
@@ -44,18 +47,23 @@ class Backbone(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} is no decoder that attends by itself")
 
     def carry(self, state: State) -> State:
-        """What of the final state the next batch of a stream starts from: all, detached."""
+        """Return the state that the next batch of a stream starts from; by default all, detached.
+
+        Called after each batch of a task with carried state, in training and at evaluation, with
+        the state that `forward` returned last; the result goes to the next batch's `forward`.
+        """
         return detach(state)
 
     def schedule(self, at: Moment) -> None:
-        """Called on every backbone of a model before each training step, for what changes with it.
+        """Set what changes over training; called before each training step, never at evaluation.
 
-        Keep what follows from it in a registered buffer: evaluation and checkpoints need it.
+        It is called on every backbone of the model, before the batch is read. Keep what follows
+        from it in a registered buffer: evaluation and checkpoints need it.
         """
 
 
 def detach(state: State) -> State:
-    """The same nested state, cut off from the graph."""
+    """Return a nested state cut off from the graph."""
     if isinstance(state, Tensor):
         return state.detach()
     if isinstance(state, (tuple, list)):
@@ -67,7 +75,9 @@ class Cell(Backbone):
     """A backbone defined by one time step; `forward` scans it.
 
     Write `initial` and `step`, pure in their arguments and parameters, so that torch.func can
-    take them apart. By convention state[0] is the hidden state. A cell part of whose work
+    take them apart. By convention state[0] is the hidden state: give the state as a NamedTuple
+    where it has more fields. `initial` is called once a sequence, then `project` once, then
+    `advance` once a time step. A cell part of whose work
     depends on the input alone may split `step` into `project` (all steps at once) and `advance`;
     wrappers override `advance` and keep that speed.
 
@@ -79,7 +89,7 @@ class Cell(Backbone):
     apart: tuple[int, ...] = ()
 
     def initial(self, x_BD: Tensor) -> tuple[Tensor, ...]:
-        """The state before the first step, on the device and of the dtype of `x_BD`."""
+        """Return the state before the first step, on the device and of the dtype of `x_BD`."""
         raise NotImplementedError
 
     def step(self, x_BD: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -87,17 +97,17 @@ class Cell(Backbone):
         raise NotImplementedError
 
     def project(self, x_BTD: Tensor, state: tuple[Tensor, ...]) -> Tensor:
-        """What can be computed for all time steps at once: (B, T, G).
+        """Return what can be computed for all time steps at once, (B, T, G).
 
-        `state` is the one before the first of them; only what stays fixed over time in it, such
-        as a dropout mask, may be used.
+        Called once, before the first `advance`. `state` is the one before the first step; only
+        what stays fixed over time in it, such as a dropout mask, may be used.
         """
         return x_BTD
 
     def advance(
         self, p_BG: Tensor, state: tuple[Tensor, ...], seen_BH: Tensor | None = None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """`step` on an input that went through `project`.
+        """Advance one time step, as `step`, on an input that went through `project`.
 
         Args:
             seen_BH: what the recurrent product reads in place of the hidden state state[0], such
@@ -116,10 +126,11 @@ class Cell(Backbone):
     def forward(
         self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
     ) -> tuple[Tensor, State]:
+        """Run the whole sequence: `rnnbench.nn` cells override it with fused paths."""
         return self.scan(x_BTD, state)
 
     def scan(self, x_BTD: Tensor, state: State = None) -> tuple[Tensor, State]:
-        """Run `advance` over time. The oracle for every fused path."""
+        """Run `advance` over time. Every fused path must give what this gives."""
         state = self.initial(x_BTD[:, 0]) if state is None else state
         outputs = []
         for p_BG in self.project(x_BTD, state).unbind(1):
@@ -129,7 +140,10 @@ class Cell(Backbone):
 
 
 class Architecture(Plugin):
-    """How a sequence is read. Write `build`; core wires it for every kind of task.
+    """A way to read sequences. Write `build`; core wires it for every kind of task.
+
+    When a model is made, core first calls `model`; where that gives None, `build` (once, or for an
+    encoder and a decoder in turn), and `decoder` where a source is encoded apart.
 
     Class attributes:
         pool: how SEQ_TO_VEC summarises the outputs: "last", "mean", "max", "ends" (halves that
@@ -142,14 +156,14 @@ class Architecture(Plugin):
 
     @property
     def input_width(self) -> int:
-        """D: width of the vectors core feeds to the backbone (the embedding); default `hidden`."""
+        """Return D, the width of the embeddings that the backbone reads; `hidden` by default."""
         width = getattr(self, "embedding", None) or getattr(self, "hidden", None)
         if width is None:
             raise TypeError(f"{self.name} has no field `hidden`: override `input_width`")
         return int(width)
 
     def build(self, d_in: int, *, causal: bool) -> Backbone:
-        """A fresh backbone that reads vectors of width `d_in`.
+        """Return a fresh backbone that reads vectors of width `d_in`.
 
         Args:
             causal: the task forbids looking ahead. An architecture that must look ahead raises
@@ -158,7 +172,7 @@ class Architecture(Plugin):
         raise NotImplementedError
 
     def decoder(self, d_in: int, memory_width: int) -> Backbone | None:
-        """A causal backbone that attends to the encoder's outputs by itself, or None.
+        """Return a causal backbone that attends to the encoder's outputs by itself, or None.
 
         Its state is begun by `attend_to(memory_BTE, mask_BT)`; where it has no `attend_to` of its
         own, core puts its attention on top. With None (the default) the decoder is
@@ -167,5 +181,5 @@ class Architecture(Plugin):
         return None
 
     def model(self, task: Task) -> nn.Module | None:
-        """A whole Model for an architecture that is a wiring of its own; None for core's wiring."""
+        """Return a whole `rnnbench.nn.Model`, or None (the default) to be wired by core."""
         return None

@@ -1,4 +1,4 @@
-"""What the three plugin kinds have in common."""
+"""The base class of the three plugin kinds."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rnnbench.contract.settings import out_of_range
 
 
 def kebab(class_name: str) -> str:
-    """The plugin name of a class: `CharLM` -> `char-lm`."""
+    """Return the plugin name of a class: `CharLM` -> `char-lm`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", class_name).lower()
 
 
 class Plugin:
-    """Base of the three kinds. Subclasses are frozen dataclasses.
+    """The base of the three kinds of plugins. Subclasses are frozen dataclasses.
 
     Class attributes:
         name: as in the entry point; by default the class name in kebab case.
@@ -38,5 +38,5 @@ class Plugin:
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):  # type: ignore[arg-type]
             problem = out_of_range(f, getattr(self, f.name))
-            if problem:
+            if problem:  # shown as a SpecError, with the place of the setting
                 raise ValueError(f"{self.name}: {f.name} {problem}")

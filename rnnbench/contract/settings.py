@@ -1,4 +1,7 @@
-"""Hyper-parameters as dataclass fields with help, unit, range and search space. No torch here."""
+"""Declares hyper-parameters as dataclass fields with help, unit, range and search space.
+
+No torch here.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ def setting(
     plugin: str | None = None,
     width: bool = False,
 ) -> Any:
-    """A hyper-parameter of a plugin: a dataclass field with its help, unit, range and search space.
+    """Return a dataclass field for a hyper-parameter, with its help, unit, range and search space.
 
     Args:
         default: value where none is given.
@@ -42,7 +45,7 @@ def setting(
 
 
 def out_of_range(field: dataclasses.Field[Any], value: Any) -> str | None:
-    """What is wrong with a value of this field, as "= 3 is outside 0..1", or None."""
+    """Return what is wrong with a value of a field, as "= 3 is outside 0..1", or None."""
     low, high = field.metadata.get("low"), field.metadata.get("high")
     if value is None or isinstance(value, (str, bool)):
         return None

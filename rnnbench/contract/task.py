@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from rnnbench.contract.names import Kind
 from rnnbench.contract.plugin import Plugin
-from rnnbench.contract.types import Batch, Kind, Port, Prediction
+from rnnbench.contract.types import Batch, Port, Prediction
+from rnnbench.moved import renamed
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a task's raw data come from; `rnnbench data` lists, fetches and verifies it.
+    """A source of raw data, which `rnnbench data` lists, fetches and verifies.
 
     Attributes:
         name: folder name in the cache.
@@ -63,21 +65,27 @@ class Data:
     carried: bool = False
 
     def __len__(self) -> int:
-        """Number of items."""
+        """Return the number of items."""
         raise NotImplementedError
 
     def order(self, size: int, rng: torch.Generator | None) -> Sequence[Any]:
-        """The keys of an epoch's batches of up to `size` rows; `rng=None` for evaluation order."""
+        """Return the keys of an epoch's batches of up to `size` rows, in reading order.
+
+        Called once an epoch, before its batches are made.
+
+        Args:
+            rng: for the order of training; None for that of evaluation.
+        """
         raise NotImplementedError
 
     def batch(self, key: Any, rng: torch.Generator | None) -> Batch:
-        """The batch of a key; `rng` is for what is random in an item (None at evaluation)."""
+        """Return the batch of a key; `rng` (None at evaluation) draws what is random in an item."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class ItemScores:
-    """What each item of a split adds to a metric, so that two runs can be compared item by item.
+    """The share of each item of a split in a metric, so that two runs can be compared by item.
 
     Attributes:
         unit: what an item is: "sentence", "series", "word", "row".
@@ -94,7 +102,10 @@ class ItemScores:
 
 
 class Meter:
-    """Accumulates over one pass through a split, then says the task's metrics.
+    """Accumulates over one pass through a split, then returns the task's metrics.
+
+    A fresh one is made for each pass: `update` is called for each batch in order, then `compute`,
+    then perhaps `items`.
 
     Attributes:
         signature: how a standard tool computed the metrics, where it says so (sacreBLEU's).
@@ -105,22 +116,36 @@ class Meter:
     signature: str = ""
 
     def update(self, batch: Batch, prediction: Prediction) -> None:
+        """Take in a batch and what the model made of it."""
         raise NotImplementedError
 
     def compute(self) -> dict[str, float]:
-        """Every metric that the task declares, by name."""
+        """Return every metric that the task declares, by name."""
         raise NotImplementedError
 
     def items(self, metric: str) -> ItemScores | None:
-        """What each item added to a metric; None (the default): it is no sum over items.
+        """Return what each item added to a metric; None (the default): it is no sum over items.
 
         Items are independent of each other, such as sentences. Windows that overlap are not.
         """
         return None
 
 
+class AnswerReader(Protocol):
+    """Turns what a model predicts for one row into text for a person."""
+
+    def __call__(self, y: Tensor, /) -> str:
+        """Return the text.
+
+        Args:
+            y: without batch dimension: a class (scalar) or (V,) values for SEQ_TO_VEC, else (S,)
+                tokens or (S, V) values.
+        """
+        ...
+
+
 class Task(Plugin):
-    """What is to be learnt, and how success is measured.
+    """A thing to be learnt, with its data, and how success is measured.
 
     Class attributes:
         kind: which conditional distribution.
@@ -146,24 +171,26 @@ class Task(Plugin):
 
     @property
     def source(self) -> Port:
+        """Return what a model reads."""
         raise NotImplementedError
 
     @property
     def target(self) -> Port:
+        """Return what a model is to put out."""
         raise NotImplementedError
 
     @property
     def past(self) -> tuple[int, ...]:
-        """Columns of x that hold the past of the target's values, one for each; () for none."""
+        """Return the columns of x that hold the past of the target's values; () for none."""
         return ()
 
     @property
     def season(self) -> int:
-        """Steps after which what is forecast tends to repeat, 0 where the task knows of none."""
+        """Return the steps after which what is forecast tends to repeat; 0 where none are known."""
         return 0
 
     def words(self, side: Literal["source", "target"]) -> Sequence[str] | None:
-        """The word that each class of a port is, as files of word vectors would spell it.
+        """Return the word that each class of a port is, as files of word vectors would spell it.
 
         "" for a class that is no word, such as padding, start and stop. Classes may share a word.
         None (the default): its tokens have no names.
@@ -171,11 +198,11 @@ class Task(Plugin):
         return None
 
     def sources(self) -> tuple[Source, ...]:
-        """The raw data it reads; () for a synthetic task."""
+        """Return the raw data that it reads; () for a synthetic task."""
         return ()
 
     def data(self, split: str, seed: int) -> Data:
-        """The split "train", "valid" or "test".
+        """Return the split "train", "valid" or "test".
 
         `seed` is the run's and may move generated training items only: validation and test
         are the same for every run.
@@ -183,41 +210,41 @@ class Task(Plugin):
         raise NotImplementedError
 
     def meter(self, split: str) -> Meter:
-        """A fresh meter for the declared metrics."""
+        """Return a fresh meter for the declared metrics, before each pass through a split."""
         raise NotImplementedError
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """What costs nothing, computed from the data: {"unigram": {"bits_per_char": 4.7}}."""
+        """Return the metrics of trivial methods on a split: {"unigram": {"bits_per_char": 4.7}}."""
         return {}
 
-    def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """One row from what a user gives, and how to say what a model makes of it.
+    def ask(self, text: str) -> tuple[Batch, AnswerReader]:
+        """Return one row from what a user gives, and how to put a model's answer in words.
 
         By default tokens are integers between blanks, and values are lines of numbers between
         commas, one line a step. Override it where there are words for them.
 
         Returns:
             A batch of one row, whose y has the shape of a target and no meaning; and a function
-            from what is predicted, without its batch dimension, to text: a class (scalar) or (V,)
-            values for SEQ_TO_VEC, else (S,) tokens or (S, V) values.
+            from what is predicted for it to text, see `AnswerReader`.
         Raises:
-            ValueError: the text cannot be read; the message says what is expected.
+            ValueError: the text cannot be read; the message, shown to the user, says what is
+                expected.
         """
-        x = _numbers(text, self.source, self.name)
+        x = _read_numbers(text, self.source, self.name)
         steps = x.shape[1] if self.kind is Kind.ALIGNED else self.target.longest or 1
         shape = (1,) if self.kind is Kind.SEQ_TO_VEC else (1, steps)
         classes = self.target.classes
         y = torch.zeros(shape if classes else (*shape, self.target.width))
         vector = self.kind is Kind.VEC_TO_SEQ
-        return Batch(x[:, 0] if vector else x, y.long() if classes else y), _as_numbers
+        return Batch(x[:, 0] if vector else x, y.long() if classes else y), _write_numbers
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
-        """A few examples of a batch for a reader: source, target, prediction. Default: none."""
+        """Return a few examples for a reader: source, target, prediction. By default none."""
         return []
 
 
-def _numbers(text: str, port: Port, name: str) -> Tensor:
-    """(1, T) tokens or (1, T, W) values of a text of numbers."""
+def _read_numbers(text: str, port: Port, name: str) -> Tensor:
+    """Return (1, T) tokens or (1, T, W) values of a text of numbers."""
     try:
         if port.classes:
             tokens = [int(word) for word in text.split()]
@@ -237,9 +264,14 @@ def _numbers(text: str, port: Port, name: str) -> Tensor:
         raise ValueError(f"{name} reads {expected}; got {text[:60]!r}") from None
 
 
-def _as_numbers(y: Tensor) -> str:
+def _write_numbers(y: Tensor) -> str:
+    """Return tokens between blanks, or values between commas with a line a step."""
     if y.is_floating_point():
         return "\n".join(
             ",".join(f"{v:g}" for v in row) for row in y.view(-1, y.shape[-1]).tolist()
         )
     return " ".join(map(str, y.view(-1).tolist()))
+
+
+def __getattr__(name: str) -> Any:
+    return renamed(__name__, name)

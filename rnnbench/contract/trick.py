@@ -1,33 +1,32 @@
-"""Tricks, and the sites of a training step that they act on."""
+"""Tricks, and the sites of training at which they act."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from rnnbench.contract.architecture import Cell
-from rnnbench.contract.estimation import EstimatorInput
+from rnnbench.contract.estimation import Estimator as Estimator
+from rnnbench.contract.names import SITES
 from rnnbench.contract.plugin import Plugin
-from rnnbench.contract.types import Batch, Moment, Result, State
+from rnnbench.contract.types import Batch, Moment, Result
 
 if TYPE_CHECKING:
     from rnnbench.contract.task import Task
 
-SITES = (
-    "cell", "model", "batch", "feed", "loss", "gradient", "estimator", "optimizer", "evaluation",
-)  # fmt: skip
-
-Estimator = Callable[[EstimatorInput], State]
-
 
 class Trick(Plugin):
-    """A change to training. Override the sites you act on: each takes a value, returns its
-    replacement, and is folded in the order in which tricks are listed.
+    """A change to training. Override the sites you act on: each takes a value and returns its
+    replacement, and at each the tricks act in the order in which they are listed.
 
-    A site that is overridden and never reached in the dry run refuses the combination.
+    Sites are called in this order. Once a run: `cell` for each recurrent cell, `model`,
+    `optimizer`. Once a training batch: `batch`, `estimator`'s function, and within it `feed` (for
+    each step that a decoder reads) and `loss` for each forward pass; then `gradient`, and the
+    optimiser steps. Once at the end: `evaluation`. The dry run calls them all on a tiny batch; a
+    site that is overridden and never reached there refuses the combination.
 
     Class attributes:
         null: settings at which it changes nothing, bit for bit; None where it has none, such as a
@@ -37,35 +36,44 @@ class Trick(Plugin):
     null: ClassVar[Mapping[str, Any] | None] = None
 
     def cell(self, cell: Cell) -> Cell:
-        """Replace a recurrent transition."""
+        """Replace a recurrent cell; called for each outermost one, when the model is built."""
         return cell
 
     def model(self, model: nn.Module, task: Task) -> nn.Module:
-        """Change the built module; raise `Refusal` where there is nothing to act on."""
+        """Change the built model, after its cells; raise `Refusal` if it has nothing to act on."""
         return model
 
     def batch(self, batch: Batch, at: Moment) -> Batch:
-        """Change a training batch."""
+        """Change a training batch, before the model reads it; never called at evaluation."""
         return batch
 
     def feed(self, gold: Tensor, guess: Tensor, at: Moment) -> Tensor:
-        """Choose the decoder's next input: gold and guess are (B, 1) tokens or (B, 1, V) values."""
+        """Choose what a decoder reads next; called for each of its steps after the first.
+
+        Args:
+            gold, guess: the true and the predicted last output, (B, 1) tokens or (B, 1, V) values.
+        """
         return gold
 
     def loss(self, loss: Tensor, result: Result, at: Moment) -> Tensor:
-        """Change the scalar that is minimised (the reported loss stays the bare one)."""
+        """Change the scalar that is minimised, after each forward pass (the log shows the bare
+        one)."""
         return loss
 
     def gradient(self, parameters: list[nn.Parameter], at: Moment) -> list[nn.Parameter]:
-        """Change `.grad` in place, before the optimiser's step."""
+        """Change `.grad` in place, before each step of the optimiser.
+
+        Args:
+            parameters: those that have a gradient.
+        """
         return parameters
 
     def estimator(self, inner: Estimator) -> Estimator:
-        """Replace how gradients arise; at most one trick may."""
+        """Return the function that computes gradients, called once a batch; one trick may."""
         return inner
 
     def optimizer(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-        """Wrap or change the optimiser; see `WrappedOptimizer`."""
+        """Wrap or change the optimiser, when it is made; see `WrappedOptimizer`."""
         return optimizer
 
     def evaluation(self, model: nn.Module, task: Task) -> nn.Module:
@@ -78,9 +86,9 @@ class Trick(Plugin):
 
     @classmethod
     def overrides(cls) -> tuple[str, ...]:
-        """The sites that this kind of trick acts on."""
+        """Return the sites that this kind of trick acts on."""
         return tuple(s for s in SITES if getattr(cls, s) is not getattr(Trick, s))
 
     def sites(self) -> tuple[str, ...]:
-        """The sites that this one acts on; fewer where its settings leave one out."""
+        """Return the sites that this one acts on: override it where a setting leaves one out."""
         return self.overrides()

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from rnnbench.contract.names import Kind as Kind
+from rnnbench.moved import renamed
+
 State = Any  # a (nested) tuple of tensors whose first dimension is the batch
 
 
-class Kind(enum.Enum):
-    """The four conditional distributions that a task can ask for."""
-
-    SEQ_TO_VEC = "sequence-to-vector"
-    VEC_TO_SEQ = "vector-to-sequence"
-    ALIGNED = "aligned"
-    UNALIGNED = "unaligned"
-
-
 class Distribution:
-    """How real values are distributed, given what a model puts out for them. P counts parameters.
+    """A distribution of real values, given what a model puts out for them. P counts parameters.
 
     A model puts out P numbers for each of V values, as P blocks of V: (..., P * V). The first
     block is where the values are expected, so that what is added to it moves them. Subclasses are
@@ -35,21 +28,21 @@ class Distribution:
     parameters: int
 
     def point(self, out: Tensor) -> Tensor:
-        """(..., V): the one value that stands for the distribution; a decoder reads it next."""
+        """Return (..., V), the value that stands for the distribution; a decoder reads it next."""
         raise NotImplementedError
 
     def nll(self, out: Tensor, y: Tensor) -> Tensor:
-        """(..., V): what is minimised for each value of y (..., V), such as nats."""
+        """Return (..., V): what is minimised for each value of y (..., V), such as nats."""
         raise NotImplementedError
 
     def around(self, y: Tensor) -> Tensor:
-        """(..., P * V): an output whose point is y."""
+        """Return (..., P * V), an output whose point is y."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Port:
-    """What flows through one end of a task.
+    """A description of what flows through one end of a task.
 
     Attributes:
         classes: number of token classes; 0 where values flow.
@@ -90,17 +83,17 @@ class Port:
 
     @property
     def outputs(self) -> int:
-        """How many numbers a model puts out for each step of a target."""
+        """Return how many numbers a model puts out for each step of a target."""
         return self.classes or self.width * (self.distribution or _POINT).parameters
 
     def choose(self, out: Tensor) -> Tensor:
-        """What an output (..., `outputs`) says: the most probable classes (...), or values
+        """Return what an output (..., `outputs`) says: the most probable classes (...), or values
         (..., V)."""
         return out.argmax(-1) if self.classes else (self.distribution or _POINT).point(out)
 
 
 class _Point(Distribution):
-    """The values themselves."""
+    """The distribution of a model that puts out the values themselves."""
 
     parameters = 1
 
@@ -112,7 +105,7 @@ _POINT = _Point()
 
 
 class Layout(NamedTuple):
-    """How the flattened input sequence is to be read; None where it does not apply.
+    """The shape of a flattened input sequence; None where a field does not apply.
 
     Attributes:
         len_B: true length of each row; positions from there on are padding.
@@ -127,7 +120,7 @@ class Layout(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a task hands to the model. A NamedTuple, so that Lightning moves it as it is.
+    """A batch that a task hands to the model. A NamedTuple, so that Lightning moves it as it is.
 
     Attributes:
         x: (B, T) tokens or (B, T, D) values; (B, D) values for VEC_TO_SEQ.
@@ -151,7 +144,7 @@ class Batch(NamedTuple):
         return Layout(self.x_len, self.grid, self.parent_BT)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        """The same batch with every tensor on `device`."""
+        """Return this batch with every tensor on `device`."""
         moved: dict[str, Any] = {
             name: value.to(device, non_blocking=non_blocking)
             for name, value in self._asdict().items()
@@ -161,14 +154,14 @@ class Batch(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """When something happens in training: the optimiser step, and the part of the budget spent."""
+    """A moment of training: the optimiser step, and the part of the budget spent."""
 
     step: int  # optimiser steps done so far
     progress: float  # 0 at the start of the budget, 1 at its end
 
 
 class Result(NamedTuple):
-    """What a model says about a batch under teacher forcing (or as fed by a trick)."""
+    """A model's answer to a batch under teacher forcing (or as fed by a trick)."""
 
     out: Tensor  # (B, S, V) logits, values or a distribution's; (B, V) for SEQ_TO_VEC
     hidden: Tensor  # (B, S, H): what the readout read
@@ -177,7 +170,7 @@ class Result(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What a meter sees of a batch at evaluation."""
+    """All that a meter sees of a batch at evaluation."""
 
     nll: Tensor  # per target element, 0 where masked: nats of classes and distributions, or
     # squared error
@@ -187,3 +180,7 @@ class Prediction(NamedTuple):
     attention: Tensor | None = None  # (B, S', T): what each decoded step looked at
     decoded_out: Tensor | None = None  # (B, S, P * V): the outputs that `decoded` stands for, where
     # the target has a distribution
+
+
+def __getattr__(name: str) -> Any:
+    return renamed(__name__, name)

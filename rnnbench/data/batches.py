@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Data
+from rnnbench.errors import ShortTextError
 
 __all__ = ["Generated", "Items", "Pairs", "Stream"]
 
@@ -63,7 +64,7 @@ class Stream(Data):
 
     def __init__(self, tokens_N: np.ndarray, length: int, rows: int | None = None) -> None:
         if len(tokens_N) < 2:
-            raise ValueError(f"a stream needs two tokens at least, got {len(tokens_N)}")
+            raise ShortTextError(f"a stream needs two tokens at least, got {len(tokens_N)}")
         self.tokens_N = tokens_N
         self.length = length
         self.rows = rows

@@ -1,1 +1,1 @@
-"""The pages of the documentation, and what generates their reference."""
+"""The pages of the documentation, and what generates parts of them from the code."""

@@ -1,8 +1,8 @@
 """The generated parts of the documentation, from the code that they describe.
 
-A page of `rnnbench/docs` holds such a part between `<!-- generated: NAME -->` and `<!-- end -->`;
+A page below `rnnbench/docs` has such a part between `<!-- generated: NAME -->` and `<!-- end -->`;
 the rest of it is written by hand. `python -m rnnbench.docs.generate` renews them all, and
-`tests/test_docs.py` fails where one differs from the code.
+`tests/docs/test_docs.py` fails where one differs from the code.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ import re
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import rnnbench
+from rnnbench.docs import rooms
 from rnnbench.registry.registry import discover, schema
 from rnnbench.registry.schema import KINDS, FieldSchema
 from rnnbench.results.record import FAILED, FINAL, Status
 from rnnbench.spec.run_spec import Budget, Optimizer, Trainer
 
-DOCS = Path(rnnbench.__file__).parent / "docs"
+DOCS = Path(__file__).parent
 COMMAND = "python -m rnnbench.docs.generate"
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
 STATUS = {
@@ -136,7 +137,7 @@ def contract() -> str:
 
 def sweep_file() -> str:
     """A whole sweep file and what holds for it: the docstring of its reader."""
-    text = (DOCS.parent / "sweep" / "file.py").read_text("utf-8")
+    text = (DOCS.parent / "sweep" / "file" / "sweep.py").read_text("utf-8")
     doc = inspect.cleandoc(ast.get_docstring(ast.parse(text)) or "")
     example = re.search(r"(?m)(^    .*\n|^\n(?=    ))+", doc)
     if example is None:
@@ -191,6 +192,35 @@ def statuses() -> str:
     return _table(("status", "what happened", "counts as a failure", "run again if asked"), rows)
 
 
+def house() -> str:
+    """The rooms floor by floor, drawn, and which rooms each of them imports."""
+    modules = rooms.module_graph()
+    graph = rooms.room_graph(modules)
+    levels = rooms.floors(graph)
+    arrows = sum(map(len, graph.values()))
+    counts = Counter(map(rooms.room, modules))
+    between = sum(rooms.room(m) != rooms.room(o) for m in modules for o in modules[m])
+    circles = len(rooms.circles(modules))
+    numbers = (
+        f"**{len(graph)} rooms on {len(levels)} floors, with {arrows} arrows between them and "
+        f"{circles or 'no'} circle{'' if circles == 1 else 's'} among their {len(modules)} "
+        f"modules.** An arrow leads from a room to another that it imports; {between} imports of "
+        "single modules are behind them."
+    )
+    rows = [
+        (f"`{name}`", str(counts[name]), ", ".join(f"`{other}`" for other in sorted(graph[name])))
+        for names in reversed(levels)
+        for name in names
+    ]
+    return "\n\n".join(
+        [
+            numbers,
+            f"```text\n{rooms.picture(levels)}\n```",
+            _table(("room", "modules", "imports"), rows),
+        ]
+    )
+
+
 def _schemas(cls: Any) -> list[FieldSchema]:
     """The fields of core's own dataclasses, as those of a plugin."""
     import typing
@@ -238,12 +268,13 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "sweep-options": sweep_options,
     "sweep-objectives": sweep_objectives,
     "statuses": statuses,
+    "rooms": house,
 }
 
 
 def main() -> None:
     """Renew the generated parts of every page."""
-    for page in sorted(DOCS.glob("*.md")):
+    for page in sorted(DOCS.rglob("*.md")):
         before = page.read_text("utf-8")
         after = fill(before)
         if after != before:

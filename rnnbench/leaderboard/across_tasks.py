@@ -1,4 +1,4 @@
-"""Boards -> who is better over all tasks: a pure function.
+"""Compares rows over all tasks, from one board a task: a pure function.
 
 One board a task, and the rows that all of these have. Ranks ask in how many places a row stands
 before others, whatever the distances (Demšar 2006); normalised scores ask how far it gets (Agarwal
@@ -42,7 +42,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class Across:
-    """Rows over tasks. Sequences by row are in the order of `rows`, the best average rank first.
+    """Rows compared over tasks. Sequences by row are in the order of `rows`: by average rank.
 
     Attributes:
         ranks: [row][task], 1 for the best; ties share the mean of their ranks.
@@ -79,7 +79,7 @@ class Across:
 
 
 def across(boards: Sequence[Board]) -> Across | None:
-    """Rows over tasks; None where no two rows meet on two tasks."""
+    """Compare rows over tasks; None where no two rows meet on two tasks."""
     notes: list[str] = []
     chosen = _one_a_task(boards, notes)
     names, tasks = _complete({t: _rows(b) for t, b in chosen.items()}, notes)
@@ -97,13 +97,13 @@ def across(boards: Sequence[Board]) -> Across | None:
     else:
         ranks = ranks[order]
     names = [names[i] for i in order]
-    found = friedman(ranks)
+    test = friedman(ranks)
     average = [float(r) for r in ranks.mean(1)]
     difference = critical_difference(len(names), len(tasks))
     scores = _scores(picked, names, notes)
     if len(tasks) < 5:
         notes.append(f"{len(tasks)} tasks are few for Friedman's test: it can miss differences.")
-    if found.p >= 0.05:
+    if test.p >= 0.05:
         bars: tuple[tuple[str, ...], ...] = (tuple(names),)
         notes.append("Friedman's test finds no difference in ranks, so all rows share one bar.")
     else:
@@ -114,14 +114,18 @@ def across(boards: Sequence[Board]) -> Across | None:
         rows=tuple(names),
         ranks=tuple(tuple(float(v) for v in r) for r in ranks),
         average_ranks=tuple(average),
-        friedman=found.chi2,
-        friedman_f=found.f,
-        p=found.p,
+        friedman=test.chi2,
+        friedman_f=test.f,
+        p=test.p,
         critical_difference=difference,
         cliques=bars,
-        scores=tuple(tuple(tuple(float(v) for v in s) for s in of) for of in scores),
-        iqm=tuple(interquartile_estimate(of) for of in scores),
-        profiles=tuple(_profile(name, of, taus) for name, of in zip(names, scores, strict=True)),
+        scores=tuple(
+            tuple(tuple(float(v) for v in s) for s in row_scores) for row_scores in scores
+        ),
+        iqm=tuple(interquartile_estimate(row_scores) for row_scores in scores),
+        profiles=tuple(
+            _profile(name, row_scores, taus) for name, row_scores in zip(names, scores, strict=True)
+        ),
         improvement=_improvement(scores),
         outcomes=_outcomes(picked, names),
         notes=tuple(notes),
@@ -129,37 +133,39 @@ def across(boards: Sequence[Board]) -> Across | None:
 
 
 def _one_a_task(boards: Sequence[Board], notes: list[str]) -> dict[str, Board]:
-    """Of each task the board with the most tested rows; of equals the one with the most runs."""
+    """Choose one board for each task: with the most tested rows; of equals, with the most runs."""
     by_task: dict[str, list[Board]] = defaultdict(list)
     for board in boards:
         by_task[board.task].append(board)
     chosen = {}
-    for task, found in sorted(by_task.items()):
-        best = max(found, key=lambda b: (len(b.ranked), sum(r.runs for r in b.rows), b.protocol_id))
+    for task, candidates in sorted(by_task.items()):
+        best = max(
+            candidates, key=lambda b: (len(b.ranked), sum(r.runs for r in b.rows), b.protocol_id)
+        )
         if len(best.ranked) < 2:
             notes.append(f"{task} has fewer than two rows with test results, so it is left out.")
             continue
-        if len(found) > 1:
+        if len(candidates) > 1:
             budget = dict(best.protocol).get("Budget", "")
             notes.append(
-                f"{task} has {len(found)} boards, which are not ranked together; the one with the "
-                f"most rows counts ({budget})."
+                f"{task} has {len(candidates)} boards, which are not ranked together; the one with "
+                f"the most rows counts ({budget})."
             )
         chosen[task] = best
     return chosen
 
 
 def _rows(board: Board) -> dict[str, Row]:
-    """Those that have a result, failure being one."""
+    """Return the rows that have a result, failure being one, by name."""
     return {r.name: r for r in board.rows if r.kind in ("ranked", "failed")}
 
 
 def _complete(
     rows: Mapping[str, Mapping[str, Row]], notes: list[str]
 ) -> tuple[list[str], list[str]]:
-    """Names and tasks without a gap: what lacks most is left out, one after another."""
+    """Leave out names and tasks until every row has a result on every task, the emptiest first."""
     tasks = list(rows)
-    names = sorted({name for found in rows.values() for name in found})
+    names = sorted({name for rows_by_name in rows.values() for name in rows_by_name})
     without_names, without_tasks = [], []
     while names and tasks:
         lacking_names = {n: sum(n not in rows[t] for t in tasks) / len(tasks) for n in names}
@@ -187,7 +193,7 @@ def _mean(board: Board, name: str) -> float:
 
 
 def _scores(boards: Sequence[Board], names: Sequence[str], notes: list[str]) -> list[Scores]:
-    """[row][task]: the seeds' normalised scores."""
+    """Return [row][task]: the seeds' normalised scores."""
     columns = []
     without = []
     for board in boards:
@@ -197,13 +203,15 @@ def _scores(boards: Sequence[Board], names: Sequence[str], notes: list[str]) -> 
         floors = [sign * r.test.mean for r in board.rows if r.kind == "baseline" and r.test]
         if not floors:
             without.append(board.task)
-        zero, one = max(floors) if floors else min(means), max(means)
-        if one <= zero:  # nothing beats the baseline: the distance to the worst row is the unit
-            zero, one = min(means), zero
-        unit = (one - zero) or 1.0
+        at_zero, at_one = max(floors) if floors else min(means), max(means)
+        if (
+            at_one <= at_zero
+        ):  # nothing beats the baseline: the distance to the worst row is the unit
+            at_zero, at_one = min(means), at_zero
+        unit = (at_one - at_zero) or 1.0
         columns.append(
             [
-                np.array([(sign * v - zero) / unit for v in rows[n].values])
+                np.array([(sign * v - at_zero) / unit for v in rows[n].values])
                 if rows[n].values
                 else np.zeros(1)
                 for n in names
@@ -224,35 +232,35 @@ def _profile(name: str, scores: Scores, taus: np.ndarray) -> Profile:
 
 
 def _improvement(scores: Sequence[Scores]) -> tuple[tuple[Estimate | None, ...], ...]:
-    """Each pair is computed once and turned."""
+    """Return the chance of improvement of each pair; each is computed once, and turned."""
     count = len(scores)
     table: list[list[Estimate | None]] = [[None] * count for _ in range(count)]
     for i in range(count):
         for j in range(i + 1, count):
-            found = improvement(scores[i], scores[j])
-            low, high = found.low or 0.0, 1.0 if found.high is None else found.high
-            table[i][j] = found
-            table[j][i] = Estimate(1 - found.mean, found.n, None, 1 - high, 1 - low)
+            estimate = improvement(scores[i], scores[j])
+            low, high = estimate.low or 0.0, 1.0 if estimate.high is None else estimate.high
+            table[i][j] = estimate
+            table[j][i] = Estimate(1 - estimate.mean, estimate.n, None, 1 - high, 1 - low)
     return tuple(tuple(line) for line in table)
 
 
 def _outcomes(
     boards: Sequence[Board], names: Sequence[str]
 ) -> tuple[tuple[tuple[int, int, int] | None, ...], ...]:
-    """Tasks won, tied and lost."""
+    """Count the tasks that each row won, tied and lost against each other row."""
     count = len(names)
     table = np.zeros((count, count, 3), dtype=int)
     for board in boards:
         outcomes, rows = judge_all(board), _rows(board)
-        for i, one in enumerate(names):
+        for i, name in enumerate(names):
             for j, other in enumerate(names):
                 if i == j:
                     continue
-                failed = rows[one].kind == "failed", rows[other].kind == "failed"
+                failed = rows[name].kind == "failed", rows[other].kind == "failed"
                 if any(failed):
                     place = 1 if all(failed) else 2 if failed[0] else 0
                 else:
-                    place = {"beats": 0, "loses": 2}.get(outcomes[one, other], 1)
+                    place = {"beats": 0, "loses": 2}.get(outcomes[name, other], 1)
                 table[i, j, place] += 1
     return tuple(
         tuple(None if i == j else (int(w), int(t), int(x)) for j, (w, t, x) in enumerate(line))

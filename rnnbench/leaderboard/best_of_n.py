@@ -1,4 +1,4 @@
-"""A board -> what a search of n trials is expected to find: a pure function.
+"""Says what a search of n trials is expected to find, for the rows of a board: a pure function.
 
 "A beats B" is a statement about searches of a certain length. Each row's trials say what the best
 of fewer of them is expected to be, on validation; so two rows that were searched differently long
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rnnbench.leaderboard.types import Board, Row
-from rnnbench.stats import best_of_n as trials
+from rnnbench.stats import best_of_n
 
 MOST_DUELS = 12  # rows that are set against each other, the best first
 
@@ -72,7 +72,7 @@ class Effort:
 
 
 def effort(board: Board) -> Effort | None:
-    """Best-of-n curves of all rows that were searched; None where no row has two trials."""
+    """Return best-of-n curves of all rows that were searched; None where no row has two trials."""
     rows = [row for row in board.rows if _searched(row)]
     if not rows or not board.selection:
         return None
@@ -88,19 +88,19 @@ def effort(board: Board) -> Effort | None:
 
 
 def duel(row: Row, other: Row, higher_is_better: bool) -> Duel:
-    """Two searched rows at equal numbers of trials."""
+    """Compare two searched rows at equal numbers of trials."""
     pair = row.trials, other.trials, higher_is_better
     return Duel(
         row.name,
         other.name,
-        trials.better_from(*pair),
-        trials.clearly_better_from(*pair),
-        tuple(trials.chance(*pair)),
+        best_of_n.better_from(*pair),
+        best_of_n.clearly_better_from(*pair),
+        tuple(best_of_n.chance(*pair)),
     )
 
 
 def searched_alike(row: Row, other: Row) -> bool:
-    """Whether both have trials to compare."""
+    """Tell whether both rows have trials to compare."""
     return _searched(row) and _searched(other)
 
 
@@ -109,12 +109,12 @@ def _searched(row: Row) -> bool:
 
 
 def _curve(row: Row, higher: bool) -> BestOf:
-    low, high = trials.expected_best_interval(row.trials, higher)
+    low, high = best_of_n.expected_best_interval(row.trials, higher)
     return BestOf(
         row=row.name,
         trials=len(row.trials),
-        expected=tuple(trials.expected_best(row.trials, higher)),
-        biased=tuple(trials.expected_best(row.trials, higher, unbiased=False)),
+        expected=tuple(best_of_n.expected_best(row.trials, higher)),
+        biased=tuple(best_of_n.expected_best(row.trials, higher, unbiased=False)),
         low=tuple(low),
         high=tuple(high),
         failed=sum(v is None for v in row.trials),

@@ -1,4 +1,4 @@
-"""Records -> boards: a pure function, which needs neither torch nor the plugins.
+"""Makes boards of records: a pure function, which needs neither torch nor the plugins.
 
 How a row comes about. Runs of one protocol (task with its settings, data version, budget) make
 a board, and those of one architecture with the same tricks in the same order make a row of it
@@ -37,7 +37,7 @@ LOSS = {"name": "loss", "unit": "", "higher_is_better": False, "help": "as train
 def build(
     records: Iterable[Record], task: str | None = None, method: Method = STANDARD
 ) -> list[Board]:
-    """The boards of all records, or of one task's, by task and protocol.
+    """Return the boards of all records, or of one task's, sorted by task and protocol.
 
     The order of the records makes no difference. Of several records of one run the latest
     attempt counts.
@@ -54,10 +54,10 @@ def build(
         measures = sorted({_measure(r) for r in runs} - {()}) or [()]
         for measure in measures:
             # Runs that ended before their metrics were known go to the first board.
-            mine = {measure, ()} if measure == measures[0] else {measure}
-            some = [r for r in runs if _measure(r) in mine]
-            boards.append((some[0].spec, _board(some, len(measures) > 1, method)))
-    boards.sort(key=lambda found: (found[1].task, found[1].protocol, found[1].protocol_id))
+            measures_here = {measure, ()} if measure == measures[0] else {measure}
+            members = [r for r in runs if _measure(r) in measures_here]
+            boards.append((members[0].spec, _board(members, len(measures) > 1, method)))
+    boards.sort(key=lambda item: (item[1].task, item[1].protocol, item[1].protocol_id))
     return [
         dataclasses.replace(board, apart=why_apart(spec, (s for s, b in boards if b is not board)))
         for spec, board in boards
@@ -65,7 +65,7 @@ def build(
 
 
 def mark_absent(boards: Iterable[Board], installed: Mapping[str, Collection[str]]) -> list[Board]:
-    """The boards, saying of what they show that it is not installed here.
+    """Return the boards, marking plugins that are not installed here.
 
     Results outlive their plugins: they stay readable, and cannot be added to.
 
@@ -92,18 +92,19 @@ def _mark_absent(board: Board, installed: Mapping[str, Collection[str]]) -> Boar
 def refused_now(
     boards: Iterable[Board], refused: Iterable[Mapping[str, Any]]
 ) -> list[Mapping[str, Any]]:
-    """Refusals of sweeps on the boards' tasks, once each, unless the combination has been run."""
+    """Return refusals on the boards' tasks, once each, but none of combinations that ran since."""
     run = {(b.task, r.architecture, r.tricks) for b in boards for r in b.rows}
     tasks = {board.task for board in boards}
-    found: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    refusals: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     for refusal in refused:
         key = refusal["task"], refusal["architecture"], tuple(refusal["tricks"])
         if refusal["task"] in tasks and key not in run:
-            found[key] = refusal
-    return list(found.values())
+            refusals[key] = refusal
+    return list(refusals.values())
 
 
 def _latest(records: Iterable[Record]) -> Iterable[Record]:
+    """Return the latest attempt of each run; of one attempt, the record that is done."""
     latest: dict[RunSpec, Record] = {}
     for new in records:
         old = latest.get(new.spec)
@@ -117,7 +118,7 @@ def _age(record: Record) -> tuple[int, bool, str]:
 
 
 def _measure(record: Record) -> tuple[Any, ...]:
-    """What a figure is, and what chose it: only where these are equal may rows be compared."""
+    """Return what a figure is, and what chose it; rows may be compared only where these agree."""
     if not record.metric_info or record.selection.get("value") is None:
         return ()  # it ended before that was known
     headline, selection = record.headline, record.selection
@@ -132,8 +133,10 @@ def _measure(record: Record) -> tuple[Any, ...]:
 
 def _board(records: list[Record], divided: bool, method: Method) -> Board:
     spec = records[0].spec
-    told = max(records, key=lambda r: (len(r.metric_info), bool(r.selection), repr(r.metric_info)))
-    headline = told.headline
+    fullest = max(
+        records, key=lambda r: (len(r.metric_info), bool(r.selection), repr(r.metric_info))
+    )
+    headline = fullest.headline
     name, higher = headline.get("name", ""), bool(headline.get("higher_is_better"))
     notes = []
     if divided:
@@ -141,42 +144,46 @@ def _board(records: list[Record], divided: bool, method: Method) -> Board:
             "Runs of this protocol report different headline or selection metrics, which are not "
             "comparable: each has a board of its own. Raise the task's version to tell them apart."
         )
-    baselines, more = _baselines(records, name)
+    baselines, more_notes = _baselines(records, name)
     curve_metric = curve_metric_of(records, name)
-    made: list[tuple[Row, list[float]]] = []
+    rows_with_values: list[tuple[Row, list[float]]] = []
     used: list[Record] = []
-    for found in group(records):
-        row, chosen = make_row(found, headline, baselines, curve_metric, method)
-        made.append((row, list(row.values)))
+    for row_group in group(records):
+        row, chosen = make_row(row_group, headline, baselines, curve_metric, method)
+        rows_with_values.append((row, list(row.values)))
         used.extend(chosen)
-    rows = _ranked([(row, sample) for row, sample in made if row.kind == "ranked"], higher, method)
-    more += [*_unequal(rows, used), *_powerless(rows, method)]
+    rows = _ranked(
+        [(row, sample) for row, sample in rows_with_values if row.kind == "ranked"], higher, method
+    )
+    more_notes += [*_unequal(rows, used), *_powerless(rows, method)]
     for baseline, value in baselines.items():
         worse = (i for i, r in enumerate(rows) if r.test and _better(value, r.test.mean, higher))
         rows.insert(next(worse, len(rows)), Row("baseline", baseline, test=Estimate(value, 0)))
-    rows += [row for row, _ in made if row.kind == "untested"]
-    rows += [row for row, _ in made if row.kind == "failed"]
+    rows += [row for row, _ in rows_with_values if row.kind == "untested"]
+    rows += [row for row, _ in rows_with_values if row.kind == "failed"]
     return Board(
         task=spec.task.name,
         protocol_id=spec.protocol_id,
-        protocol=protocol_in_words(spec, headline, told.selection),
+        protocol=protocol_in_words(spec, headline, fullest.selection),
         headline=headline,
-        metrics=(*told.metric_info[1:], *([] if name == "loss" else [LOSS])),
+        metrics=(*fullest.metric_info[1:], *([] if name == "loss" else [LOSS])),
         rows=tuple(rows),
         curve_metric=curve_metric,
-        notes=(*notes, *more),
+        notes=(*notes, *more_notes),
         provenance=provenance_in_words(used or records),
-        selection={k: told.selection[k] for k in SELECTED if k in told.selection},
+        selection={k: fullest.selection[k] for k in SELECTED if k in fullest.selection},
         method=method,
     )
 
 
-def _ranked(made: list[tuple[Row, list[float]]], higher: bool, method: Method) -> list[Row]:
-    """The rows by tier and mean, with their ranks."""
-    placings = tiers([sample for _, sample in made], higher, method)
+def _ranked(
+    rows_with_values: list[tuple[Row, list[float]]], higher: bool, method: Method
+) -> list[Row]:
+    """Return the rows by tier and mean, with their ranks."""
+    placings = tiers([sample for _, sample in rows_with_values], higher, method)
     sizes = Counter(p.tier for p in placings)
     rows = []
-    for (row, _), placing in zip(made, placings, strict=True):
+    for (row, _), placing in zip(rows_with_values, placings, strict=True):
         rank = 1 + sum(size for tier, size in sizes.items() if tier < placing.tier)
         tied = sizes[placing.tier] > 1
         marks = row.marks
@@ -188,7 +195,7 @@ def _ranked(made: list[tuple[Row, list[float]]], higher: bool, method: Method) -
 
 
 def _baselines(records: list[Record], headline: str) -> tuple[dict[str, float], list[str]]:
-    """Each baseline's headline on test, and what is odd about it."""
+    """Return each baseline's headline on test, and notes on what is odd about them."""
     values: dict[str, set[float]] = defaultdict(set)
     without: set[str] = set()
     for record in records:
@@ -201,16 +208,21 @@ def _baselines(records: list[Record], headline: str) -> tuple[dict[str, float], 
         f"The baseline {name} has no {headline}, so it is not shown."
         for name in sorted(without - set(values))
     ]
-    for name, found in sorted(values.items()):
-        if max(found) - min(found) > 1e-6 * max(abs(v) for v in found):  # float32 sums
-            told = ", ".join(f"{v:.6g}" for v in sorted(found))
-            notes.append(f"Runs disagree about the baseline {name} ({told}): its mean is shown.")
-    means = {name: math.fsum(found) / len(found) for name, found in sorted(values.items())}
+    for name, figures_of_name in sorted(values.items()):
+        if max(figures_of_name) - min(figures_of_name) > 1e-6 * max(
+            abs(v) for v in figures_of_name
+        ):  # float32 sums
+            shown = ", ".join(f"{v:.6g}" for v in sorted(figures_of_name))
+            notes.append(f"Runs disagree about the baseline {name} ({shown}): its mean is shown.")
+    means = {
+        name: math.fsum(figures_of_name) / len(figures_of_name)
+        for name, figures_of_name in sorted(values.items())
+    }
     return means, notes
 
 
 def _unequal(rows: list[Row], used: list[Record]) -> list[str]:
-    """What was not held equal between ranked rows."""
+    """Return notes on what was not held equal between ranked rows."""
     notes = []
     tried = {row.configurations for row in rows}
     if len(tried) > 1:
@@ -226,7 +238,7 @@ def _unequal(rows: list[Row], used: list[Record]) -> list[str]:
 
 
 def _powerless(rows: list[Row], method: Method) -> list[str]:
-    """Where the test could not have told the best from others, whatever the figures are."""
+    """Say where the test could not have told the best from others, whatever the figures are."""
     several = [row.test.n for row in rows if row.test and row.test.n > 1]
     if method.test != "permutation" or len(several) < 2:
         return []

@@ -1,4 +1,4 @@
-"""Which runs make a row of a board, and what its parts are called.
+"""Decides which runs make a row of a board, and what its parts are called.
 
 Runs of one architecture with the same tricks in the same order make a row, whatever their other
 settings are: of these validation chooses. There is one exception. Two cells of a sweep may differ
@@ -33,7 +33,7 @@ Setting = tuple[int, str]  # place of the plugin (0: the architecture), name of 
 
 
 class SettingStatus(Enum):
-    """What a record says of a setting, where it says no value."""
+    """A value for a setting of which a group of runs has no single value."""
 
     SEARCHED = "searched"
     NOT = "not told"  # the plugin had no such setting then
@@ -41,7 +41,7 @@ class SettingStatus(Enum):
 
 @dataclass(frozen=True)
 class Group:
-    """The records of a row.
+    """The records of one row of a board.
 
     Attributes:
         parts: what the board calls the architecture, then each trick: its name, with its version
@@ -57,7 +57,7 @@ class Group:
 
 
 def group(records: Iterable[Record]) -> list[Group]:
-    """The rows of a board, by name."""
+    """Return the rows of a board, sorted by name."""
     by_plugins: dict[tuple[tuple[str, int], ...], list[Record]] = defaultdict(list)
     for record in records:
         plugins = _plugins(record.spec)
@@ -67,20 +67,20 @@ def group(records: Iterable[Record]) -> list[Group]:
         for name, version in key:
             versions[name].add(version)
 
-    def part(plugin: tuple[str, int], place: int, told: Sequence[tuple[Setting, Any]]) -> str:
+    def part(plugin: tuple[str, int], place: int, settings: Sequence[tuple[Setting, Any]]) -> str:
         name, version = plugin
         words = [f"version {version}"] if len(versions[name]) > 1 else []
         words += [
             f"{setting} searched" if value is SettingStatus.SEARCHED else f"{setting}={value}"
-            for (at, setting), value in told
+            for (at, setting), value in settings
             if at == place and value is not SettingStatus.NOT
         ]
         return f"{name} ({', '.join(words)})" if words else name
 
     groups = []
     for key, same in by_plugins.items():
-        for told, members in _divided(same):
-            parts = tuple(part(plugin, place, told) for place, plugin in enumerate(key))
+        for settings, members in _divide(same):
+            parts = tuple(part(plugin, place, settings) for place, plugin in enumerate(key))
             groups.append((key, Group(parts, members)))
     return [g for _, g in sorted(groups, key=lambda item: (item[1].name, item[0]))]
 
@@ -89,7 +89,7 @@ def _plugins(spec: RunSpec) -> tuple[PluginSpec, ...]:
     return (spec.architecture, *spec.tricks)
 
 
-def _divided(
+def _divide(
     records: list[Record],
 ) -> list[tuple[tuple[tuple[Setting, Any], ...], list[Record]]]:
     """Runs of the same plugins, by the settings that were written down differently."""
@@ -107,11 +107,13 @@ def _divided(
             for place, settings in enumerate(configuration):
                 for name, value in settings:
                     values[place, name].add(value)
-        varied[study] = {setting for setting, found in values.items() if len(found) > 1}
-        for setting, found in values.items():
-            if len(found) == 1:
-                written[setting] |= found
-    apart = {setting for setting, found in written.items() if len(found) > 1}
+        varied[study] = {
+            setting for setting, setting_values in values.items() if len(setting_values) > 1
+        }
+        for setting, setting_values in values.items():
+            if len(setting_values) == 1:
+                written[setting] |= setting_values
+    apart = {setting for setting, setting_values in written.items() if len(setting_values) > 1}
     for study in studies:
         cell, front, _ = study.partition(FRONT)
         apart |= varied.get(cell, set()) if front else set()
@@ -120,13 +122,16 @@ def _divided(
         return [((), records)]
     rows: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for record in records:
-        own = [dict(p.settings) for p in _plugins(record.spec)]
+        own_settings = [dict(p.settings) for p in _plugins(record.spec)]
         searched = varied.get(record.study or "", set())
-        told = tuple(
+        values_here = tuple(
             SettingStatus.SEARCHED
             if (place, name) in searched
-            else own[place].get(name, SettingStatus.NOT)
+            else own_settings[place].get(name, SettingStatus.NOT)
             for place, name in divide
         )
-        rows[told].append(record)
-    return [(tuple(zip(divide, told, strict=True)), members) for told, members in rows.items()]
+        rows[values_here].append(record)
+    return [
+        (tuple(zip(divide, values_here, strict=True)), members)
+        for values_here, members in rows.items()
+    ]

@@ -1,4 +1,4 @@
-"""A board -> who beats whom, by how much, at which effort: a pure function."""
+"""Judges the pairs of rows of a board: who beats whom, by how much, at which effort. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Literal
 
 import numpy as np
 
+from rnnbench.errors import RunError
 from rnnbench.leaderboard.best_of_n import searched_alike
 from rnnbench.leaderboard.types import Board, Row
 from rnnbench.registry.registry import did_you_mean
-from rnnbench.results.item_scores import ItemTable, ItemTest, compare_items
 from rnnbench.stats import (
     ALPHA,
     LEVEL,
     Estimate,
+    best_of_n,
     compare,
     estimate,
     hedges_g,
@@ -29,8 +30,8 @@ from rnnbench.stats import (
     superiority,
     welch,
 )
-from rnnbench.stats import best_of_n as trials
 from rnnbench.stats.intervals import RESAMPLES, SEED, Method, centre
+from rnnbench.stats.item_bootstrap import ItemTable, ItemTest, compare_items
 from rnnbench.stats.student_t import quantile
 
 ReadItems = Callable[[str], ItemTable | None]  # of a run, by its id
@@ -93,7 +94,7 @@ def judge(
     items: ReadItems | None = None,
     only: str | None = None,
 ) -> tuple[Pair, ...]:
-    """Every ranked row against one row or baseline of the board.
+    """Compare every ranked row with one row or baseline of the board.
 
     Args:
         against: its name; p is then adjusted over these pairs. None: the best row of several seeds,
@@ -102,7 +103,7 @@ def judge(
         only: the pair of this row alone, with the p that it has among all; None: all pairs.
 
     Raises:
-        ValueError: the board has no such row, or it has no test results.
+        RunError: the board has no such row, or it has no test results.
     """
     rows = board.ranked
     if against is None:
@@ -111,27 +112,27 @@ def judge(
         pairs = len([r for r in rows if len(r.values) > 1])
         best = leader(board)
         others = [row for row in rows if row is not best and only in (None, row.name)]
-        made = [_pair(board, row, best, items) for row in others]
-        told = [row.p for row in others]
+        pairs_made = [_compare_rows(board, row, best, items) for row in others]
+        p_values = [row.p for row in others]
         return tuple(
-            _told(pair, p, pairs * (pairs - 1) // 2, board.method)
-            for pair, p in zip(made, told, strict=True)
+            _with_verdict(pair, p, pairs * (pairs - 1) // 2, board.method)
+            for pair, p in zip(pairs_made, p_values, strict=True)
         )
     other = next((r for r in board.rows if r.name == against), None)
     if other is None or other.test is None:
         names = [r.name for r in board.rows if r.test is not None]
         lacks = "has no test results yet" if other is not None else "is no row of the board"
-        raise ValueError(
+        raise RunError(
             f"{against!r} {lacks} of {board.task}{did_you_mean(against, names)}\n"
             f"  Rows: {', '.join(names) or 'none'}"
         )
-    made = [_pair(board, row, other, items) for row in rows if row is not other]
-    found = _adjusted(made, board.method)
-    return tuple(pair for pair in found if only in (None, pair.row))
+    pairs_made = [_compare_rows(board, row, other, items) for row in rows if row is not other]
+    judged = _adjust(pairs_made, board.method)
+    return tuple(pair for pair in judged if only in (None, pair.row))
 
 
 def leader(board: Board) -> Row:
-    """The best ranked row of several seeds, which ranks are measured by; the best where none has.
+    """Return the best ranked row of several seeds, from which ranks are measured, or else the best.
 
     Raises:
         IndexError: no row is ranked.
@@ -141,41 +142,41 @@ def leader(board: Board) -> Row:
 
 
 def judge_all(board: Board) -> dict[tuple[str, str], Outcome]:
-    """Of each ordered pair of ranked rows what is to be said, Holm-adjusted over all pairs."""
+    """Return the outcome of each ordered pair of ranked rows, Holm-adjusted over all pairs."""
     rows = board.ranked
     several = [row for row in rows if len(row.values) > 1]
     p_values = pairwise([row.values for row in several], board.method) if several else None
     place = {row.name: i for i, row in enumerate(several)}
     sign = 1.0 if board.higher_is_better else -1.0
-    found: dict[tuple[str, str], Outcome] = {}
-    for one in rows:
+    outcomes: dict[tuple[str, str], Outcome] = {}
+    for row in rows:
         for other in rows:
-            if one is other:
+            if row is other:
                 continue
             outcome: Outcome = "cannot tell"
-            if one.name in place and other.name in place and p_values is not None:
+            if row.name in place and other.name in place and p_values is not None:
                 outcome = "ties"
-                if p_values[place[one.name], place[other.name]] < ALPHA:
-                    assert one.test is not None
+                if p_values[place[row.name], place[other.name]] < ALPHA:
+                    assert row.test is not None
                     assert other.test is not None
-                    ahead = sign * (one.test.mean - other.test.mean) > 0
+                    ahead = sign * (row.test.mean - other.test.mean) > 0
                     outcome = "beats" if ahead else "loses"
-            found[one.name, other.name] = outcome
-    return found
+            outcomes[row.name, other.name] = outcome
+    return outcomes
 
 
-def _adjusted(pairs: Sequence[Pair], method: Method) -> list[Pair]:
-    """The pairs with p adjusted for their number, and what follows."""
+def _adjust(pairs: Sequence[Pair], method: Method) -> list[Pair]:
+    """Return the pairs with p adjusted for their number, and with verdicts."""
     tested = [pair.p for pair in pairs if pair.p is not None]
     adjusted = iter(holm(tested))
     return [
-        pair if pair.p is None else _told(pair, next(adjusted), len(tested), method)
+        pair if pair.p is None else _with_verdict(pair, next(adjusted), len(tested), method)
         for pair in pairs
     ]
 
 
-def _told(pair: Pair, p: float | None, comparisons: int, method: Method) -> Pair:
-    """The pair with what an adjusted p says."""
+def _with_verdict(pair: Pair, p: float | None, comparisons: int, method: Method) -> Pair:
+    """Return the pair with its adjusted p and the verdict that follows."""
     if p is None or pair.p is None:
         return dataclasses.replace(pair, p=None)
     verdict: Outcome = "ties"
@@ -191,14 +192,14 @@ def _told(pair: Pair, p: float | None, comparisons: int, method: Method) -> Pair
 
 
 def _powerless(pair: Pair, comparisons: int, method: Method) -> bool:
-    """No figures of so few seeds could have passed the test."""
+    """Tell whether no figures of so few seeds could have passed the test."""
     if method.test != "permutation" or 0 in pair.seeds:
         return False
     return least_p(*pair.seeds) * comparisons >= ALPHA
 
 
-def _pair(board: Board, row: Row, other: Row, items: ReadItems | None) -> Pair:
-    """The pair, its p not yet adjusted."""
+def _compare_rows(board: Board, row: Row, other: Row, items: ReadItems | None) -> Pair:
+    """Compare two rows; p is not adjusted yet."""
     assert row.test is not None
     assert other.test is not None
     higher, sign = board.higher_is_better, 1.0 if board.higher_is_better else -1.0
@@ -221,36 +222,38 @@ def _pair(board: Board, row: Row, other: Row, items: ReadItems | None) -> Pair:
             superiority=superiority(row.values, other.values, higher),
             note=f"one seed of {fewer} says nothing about spread: take three or more",
         )
-    mine, its = ([sign * v for v in r.values] for r in (row, other))
-    test = compare(mine, its, board.method)
+    gains, other_gains = ([sign * v for v in r.values] for r in (row, other))
+    test = compare(gains, other_gains, board.method)
     pair = dataclasses.replace(
         pair,
-        difference=_interval(mine, its, board.method),
+        difference=_interval(gains, other_gains, board.method),
         p=test.p,
-        effect=hedges_g(mine, its),
-        superiority=superiority(mine, its, True),
+        effect=hedges_g(gains, other_gains),
+        superiority=superiority(gains, other_gains, True),
     )
     if board.selection and searched_alike(row, other):
-        chosen = bool(board.selection.get("higher_is_better"))
+        selection_higher = bool(board.selection.get("higher_is_better"))
         first, second = (row, other) if pair.difference.mean >= 0 else (other, row)
         pair = dataclasses.replace(
             pair,
-            trials_from=trials.better_from(first.trials, second.trials, chosen),
-            trials_clear=trials.clearly_better_from(first.trials, second.trials, chosen),
+            trials_from=best_of_n.better_from(first.trials, second.trials, selection_higher),
+            trials_clear=best_of_n.clearly_better_from(
+                first.trials, second.trials, selection_higher
+            ),
             trials=min(len(row.trials), len(other.trials)),
         )
     if items is None:
         return pair
-    one, two = (
+    tables, other_tables = (
         [table for run in r.run_ids if (table := items(run)) is not None] for r in (row, other)
     )
-    if (len(one), len(two)) != pair.seeds:  # runs of an older rnnbench kept none
+    if (len(tables), len(other_tables)) != pair.seeds:  # runs of an older rnnbench kept none
         return pair
-    return dataclasses.replace(pair, items=compare_items(one, two, higher))
+    return dataclasses.replace(pair, items=compare_items(tables, other_tables, higher))
 
 
 def _against_baseline(pair: Pair, row: Row, value: float, sign: float) -> Pair:
-    """A baseline has one value and no seeds: the row's mean is tested against it."""
+    """Test the row's seeds against a baseline, which has one value and no seeds."""
     if len(row.values) < 2:
         return dataclasses.replace(
             pair, note=f"one seed of {row.name} says nothing about spread: take three or more"
@@ -265,26 +268,28 @@ def _against_baseline(pair: Pair, row: Row, value: float, sign: float) -> Pair:
     )
 
 
-def _interval(mine: Sequence[float], its: Sequence[float], method: Method) -> Estimate:
-    """The difference of the centres, with its 95% interval: Welch's, or by resampling seeds."""
-    difference = centre(mine, method) - centre(its, method)
+def _interval(gains: Sequence[float], other_gains: Sequence[float], method: Method) -> Estimate:
+    """Return the difference of the centres with its 95% interval: Welch's, or a bootstrap."""
+    difference = centre(gains, method) - centre(other_gains, method)
     if method.interval == "bootstrap":
-        if np.ptp(mine) == 0 and np.ptp(its) == 0:
-            return Estimate(difference, len(mine), None, difference, difference)
+        if np.ptp(gains) == 0 and np.ptp(other_gains) == 0:
+            return Estimate(difference, len(gains), None, difference, difference)
         rng = np.random.default_rng(SEED)
-        of = np.mean if method.centre == "mean" else np.median
-        one, two = (
-            of(np.asarray(s)[rng.integers(0, len(s), (RESAMPLES, len(s)))], axis=1)
-            for s in (mine, its)
+        centre_of = np.mean if method.centre == "mean" else np.median
+        centres, other_centres = (
+            centre_of(np.asarray(s)[rng.integers(0, len(s), (RESAMPLES, len(s)))], axis=1)
+            for s in (gains, other_gains)
         )
-        low, high = np.quantile(one - two, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return Estimate(difference, len(mine), None, float(low), float(high))
-    half = float(quantile((1 + LEVEL) / 2, welch(mine, its).df)) * _error(mine, its)
-    return Estimate(difference, len(mine), None, difference - half, difference + half)
+        low, high = np.quantile(centres - other_centres, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return Estimate(difference, len(gains), None, float(low), float(high))
+    half = float(quantile((1 + LEVEL) / 2, welch(gains, other_gains).df)) * _error(
+        gains, other_gains
+    )
+    return Estimate(difference, len(gains), None, difference - half, difference + half)
 
 
-def _error(mine: Sequence[float], its: Sequence[float]) -> float:
-    return math.sqrt(sum(float(np.var(s, ddof=1)) / len(s) for s in (mine, its)))
+def _error(gains: Sequence[float], other_gains: Sequence[float]) -> float:
+    return math.sqrt(sum(float(np.var(s, ddof=1)) / len(s) for s in (gains, other_gains)))
 
 
 def _rate(row: Row) -> float:

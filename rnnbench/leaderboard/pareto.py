@@ -1,4 +1,4 @@
-"""A board -> which rows nobody beats for their cost: a pure function."""
+"""Finds the rows of a board that nobody beats for their cost: a pure function."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class FrontPoint:
 
 @dataclass(frozen=True)
 class ParetoFront:
-    """Quality against one cost.
+    """Quality against one cost, for all ranked rows.
 
     Attributes:
         cost: of `record.COSTS`; a mean over the seeds of each row.
@@ -59,8 +59,8 @@ class ParetoFront:
 
 
 def fronts(board: Board) -> tuple[ParetoFront, ...]:
-    """Quality against each cost that two rows or more know, and that is not the same for all."""
-    found = []
+    """Set quality against each cost that two rows or more know and that is not the same for all."""
+    all_fronts = []
     for cost, (label, unit) in COST_NAMES.items():
         rows = [row for row in board.ranked if cost in row.costs]
         values = [row.costs[cost] for row in rows]
@@ -69,20 +69,20 @@ def fronts(board: Board) -> tuple[ParetoFront, ...]:
         if len(rows) < 2 or max(values) - min(values) <= ALIKE * max(values):
             continue
         points = [_point(row, rows, cost, board.higher_is_better) for row in rows]
-        found.append(
+        all_fronts.append(
             ParetoFront(cost, label, unit, tuple(sorted(points, key=lambda p: (p.cost, p.row))))
         )
-    return tuple(found)
+    return tuple(all_fronts)
 
 
 def _point(row: Row, rows: list[Row], cost: str, higher: bool) -> FrontPoint:
     sign = 1.0 if higher else -1.0
-    mine = row.test
-    assert mine is not None
+    quality = row.test
+    assert quality is not None
 
     def gain(other: Row) -> float:
         assert other.test is not None
-        return sign * (other.test.mean - mine.mean)
+        return sign * (other.test.mean - quality.mean)
 
     better = [
         other
@@ -96,7 +96,7 @@ def _point(row: Row, rows: list[Row], cost: str, higher: bool) -> FrontPoint:
     return FrontPoint(
         row=row.name,
         cost=row.costs[cost],
-        quality=mine,
+        quality=quality,
         on_front=best is None,
         dominated_by=None if best is None else best.name,
         tied=best is not None and best.rank == row.rank,

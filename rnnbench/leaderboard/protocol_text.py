@@ -1,4 +1,4 @@
-"""A board's protocol and provenance, in words."""
+"""Says a board's protocol and provenance in words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rnnbench.spec.run_spec import Budget, PluginSpec, RunSpec
 def protocol_in_words(
     spec: RunSpec, headline: Mapping[str, Any], selection: Mapping[str, Any]
 ) -> tuple[tuple[str, str], ...]:
-    """What every row of a board has in common, as (label, text) pairs."""
+    """Say what every row of a board has in common, as (label, text) pairs."""
     direction = "higher" if headline.get("higher_is_better") else "lower"
     metric = f"{headline['name']} ({direction} is better)" if headline else "not known yet"
     chosen = (
@@ -30,13 +30,17 @@ def protocol_in_words(
 
 
 def plugin_in_words(plugin: PluginSpec, settings: bool = True) -> str:
-    """As "char-lm, version 1: length=100, text=ptb"."""
-    told = ", ".join(f"{name}={value}" for name, value in plugin.settings) if settings else ""
-    return f"{plugin.name}, version {plugin.version}" + (f": {told}" if told else "")
+    """Return a plugin as "char-lm, version 1: length=100, text=ptb"."""
+    settings_text = (
+        ", ".join(f"{name}={value}" for name, value in plugin.settings) if settings else ""
+    )
+    return f"{plugin.name}, version {plugin.version}" + (
+        f": {settings_text}" if settings_text else ""
+    )
 
 
 def budget_in_words(budget: Budget) -> str:
-    """As "2,000 steps; validated every 100 steps"."""
+    """Return a budget as "2,000 optimiser steps; validated every 100 steps"."""
     limits = [
         f"{value:,g} {unit}" if isinstance(value, float) else f"{value:,} {unit}"
         for value, unit in (
@@ -47,28 +51,28 @@ def budget_in_words(budget: Budget) -> str:
         )
         if value is not None
     ]
-    told = [" and ".join(limits) or "no limit stated"]
-    told.append(f"validated every {budget.validate_every:,} steps")
+    parts = [" and ".join(limits) or "no limit stated"]
+    parts.append(f"validated every {budget.validate_every:,} steps")
     if budget.parameters is not None:
-        told.append(f"about {budget.parameters:,} parameters, by the architecture's width")
+        parts.append(f"about {budget.parameters:,} parameters, by the architecture's width")
     if budget.patience is not None:
-        told.append(f"stopped after {budget.patience} validations without a new best")
-    return "; ".join(told)
+        parts.append(f"stopped after {budget.patience} validations without a new best")
+    return "; ".join(parts)
 
 
 def why_apart(spec: RunSpec, others: Iterable[RunSpec]) -> tuple[str, ...]:
-    """Why the runs of a protocol are not ranked with those of others of the same task."""
-    told = []
+    """Say why the runs of a protocol are not ranked with those of others of the same task."""
+    reasons = []
     for other in others:
         if other.task.name != spec.task.name:
             continue
         parts = []
         if other.task != spec.task:
-            mine, its = dict(spec.task.settings), dict(other.task.settings)
+            settings, other_settings = dict(spec.task.settings), dict(other.task.settings)
             parts += [
-                f"{name}={its.get(name)} there, {mine.get(name)} here"
-                for name in sorted(mine.keys() | its.keys())
-                if mine.get(name) != its.get(name)
+                f"{name}={other_settings.get(name)} there, {settings.get(name)} here"
+                for name in sorted(settings.keys() | other_settings.keys())
+                if settings.get(name) != other_settings.get(name)
             ]
             if other.task.version != spec.task.version:
                 parts.append(f"version {other.task.version} of the task there, here "
@@ -80,20 +84,20 @@ def why_apart(spec: RunSpec, others: Iterable[RunSpec]) -> tuple[str, ...]:
                 f"a budget of {budget_in_words(other.budget)} there, "
                 f"{budget_in_words(spec.budget)} here"
             )
-        told.append("; ".join(parts) or "another headline or selection metric there")
-    return tuple(sorted(told))
+        reasons.append("; ".join(parts) or "another headline or selection metric there")
+    return tuple(sorted(reasons))
 
 
 def provenance_in_words(records: Sequence[Record]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Distinct code, packages and machines behind the records, and when they ran."""
+    """List the distinct code, packages and machines behind the records, and when they ran."""
     code: set[str] = set()
     packages: set[str] = set()
     machines: set[str] = set()
     for record in records:
-        told = record.provenance
-        for name, found in told.get("distributions", {}).items():
-            code.add(_code(name, found))
-        versions = {"python": told.get("python"), **told.get("packages", {})}
+        provenance = record.provenance
+        for name, distribution in provenance.get("distributions", {}).items():
+            code.add(_code_in_words(name, distribution))
+        versions = {"python": provenance.get("python"), **provenance.get("packages", {})}
         packages.update(f"{name} {version}" for name, version in versions.items() if version)
         machines.add(machine_in_words(record))
     days = sorted(record.ended[:10] for record in records if record.ended)
@@ -108,7 +112,8 @@ def provenance_in_words(records: Sequence[Record]) -> tuple[tuple[str, tuple[str
 
 
 def machine_in_words(record: Record) -> str:
-    """What the run computed on, as "NVIDIA H100 80GB" or "AMD EPYC, 2 cores"; "" if unknown."""
+    """Return what a run computed on, as "NVIDIA H100 80GB" or "AMD EPYC, 2 cores"; "" if
+    unknown."""
     machine = record.provenance.get("machine", {})
     device, cores = machine.get("device"), machine.get("cores")
     if device and device != "cpu":
@@ -118,8 +123,9 @@ def machine_in_words(record: Record) -> str:
     return machine["cpu"] + (f", {cores} core{'s' if cores != 1 else ''}" if cores else "")
 
 
-def _code(name: str, found: Mapping[str, Any]) -> str:
-    commit = found.get("commit")
+def _code_in_words(name: str, distribution: Mapping[str, Any]) -> str:
+    commit = distribution.get("commit")
     if not commit:
-        return f"{name} {found.get('version')}"
-    return f"{name} {found.get('version')} ({commit[:12]}{', modified' if found['dirty'] else ''})"
+        return f"{name} {distribution.get('version')}"
+    modified = ", modified" if distribution["dirty"] else ""
+    return f"{name} {distribution.get('version')} ({commit[:12]}{modified})"

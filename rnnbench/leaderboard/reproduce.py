@@ -1,4 +1,4 @@
-"""Recipes: a sweep beside the published figures it should arrive at, and what came out. No torch.
+"""Sets the figures that a paper published beside those of a sweep ("recipes"). No torch.
 
     claim: DLinear forecasts 96 hours of ETTh1 with a squared error of 0.375
     paper: Zeng et al. (2023), arXiv:2205.13504
@@ -40,7 +40,7 @@ class RecipeError(UserError, ValueError):
 
 @dataclass(frozen=True)
 class Expected:
-    """A published figure. `bound` says that the paper claims no more than that.
+    """A published figure; `bound` says that the paper claims no more than that.
 
     Attributes:
         text: as printed, whose digits say what is exact.
@@ -89,7 +89,7 @@ class Found:
 
 @dataclass(frozen=True)
 class ReproductionReport:
-    """What came of a recipe."""
+    """The outcome of a recipe: every published figure beside ours."""
 
     recipe: Recipe
     outcome: Outcome
@@ -98,7 +98,7 @@ class ReproductionReport:
 
 
 def recipes(folder: Path = FOLDER) -> list[Recipe]:
-    """All recipes of a folder, by name.
+    """Return all recipes of a folder, by name.
 
     Raises:
         RecipeError: there is none, or one cannot be read.
@@ -112,7 +112,7 @@ def recipes(folder: Path = FOLDER) -> list[Recipe]:
 
 
 def find_recipe(name: str, folder: Path = FOLDER) -> Recipe:
-    """A recipe by its name, or by its file."""
+    """Return a recipe by its name, or by its file."""
     file = Path(name)
     if file.suffix in (".yaml", ".yml"):
         return read_recipe(file)
@@ -135,8 +135,8 @@ def read_recipe(file: Path) -> Recipe:
         text = read_yaml(file)
     except YamlError as error:
         raise RecipeError(str(error)) from error
-    top = _mapping(text, (), text.value, KNOWN, KNOWN[:-2])
-    sweep = file.parent / _word(text, ("sweep",), top["sweep"])
+    top = _read_mapping(text, (), text.value, KNOWN, KNOWN[:-2])
+    sweep = file.parent / _read_text(text, ("sweep",), top["sweep"])
     if not sweep.is_file():
         raise _error(text, ("sweep",), f"there is no sweep file {sweep}")
     expect, order = top.get("expect", []), top.get("order", [])
@@ -149,17 +149,17 @@ def read_recipe(file: Path) -> Recipe:
     return Recipe(
         name=file.stem,
         file=file,
-        **{k: _word(text, (k,), top[k]) for k in ("claim", "paper", "where", "takes")},
+        **{k: _read_text(text, (k,), top[k]) for k in ("claim", "paper", "where", "takes")},
         sweep=sweep,
-        expect=tuple(_expected(text, i, e) for i, e in enumerate(expect)),
+        expect=tuple(_read_expected(text, i, e) for i, e in enumerate(expect)),
         order=tuple((a, b) for a, b in order),
     )
 
 
-def _expected(text: YamlText, index: int, given: Any) -> Expected:
+def _read_expected(text: YamlText, index: int, value_given: Any) -> Expected:
     place = ("expect", index)
     known = ("row", "metric", "value", "tolerance", "bound", "task")
-    entry = _mapping(text, place, given, known, ("row", "metric", "value"))
+    entry = _read_mapping(text, place, value_given, known, ("row", "metric", "value"))
     bound = entry.get("bound", "")
     if bound not in ("", "at most", "at least"):
         raise _error(text, (*place, "bound"), f"bound is 'at most' or 'at least', got {bound!r}")
@@ -173,7 +173,7 @@ def _expected(text: YamlText, index: int, given: Any) -> Expected:
     if not math.isfinite(value) or not 0 <= tolerance < math.inf:
         raise _error(text, place, "value and tolerance are finite, and the latter is not negative")
     return Expected(
-        _word(text, place, entry["row"]), _word(text, place, entry["metric"]),
+        _read_text(text, place, entry["row"]), _read_text(text, place, entry["metric"]),
         str(entry["value"]), value, tolerance, bound, entry.get("task"),
     )  # fmt: skip
 
@@ -184,9 +184,9 @@ def judge(recipe: Recipe, boards: Sequence[Board]) -> ReproductionReport:
     Raises:
         RecipeError: a row or a metric that the boards do not have.
     """
-    found = tuple(_beside(recipe, e, boards) for e in recipe.expect)
-    order = tuple((a, b, _better(recipe, a, b, boards)) for a, b in recipe.order)
-    outcomes = {f.outcome for f in found}
+    figures = tuple(_set_beside(recipe, e, boards) for e in recipe.expect)
+    order = tuple((a, b, _is_better(recipe, a, b, boards)) for a, b in recipe.order)
+    outcomes = {f.outcome for f in figures}
     outcome: Outcome
     if "not attempted" in outcomes or any(held is None for *_, held in order):
         outcome = "not attempted"
@@ -198,11 +198,11 @@ def judge(recipe: Recipe, boards: Sequence[Board]) -> ReproductionReport:
         outcome = "qualitative"
     else:
         outcome = "missed"
-    return ReproductionReport(recipe, outcome, found, order)
+    return ReproductionReport(recipe, outcome, figures, order)
 
 
-def _beside(recipe: Recipe, expected: Expected, boards: Sequence[Board]) -> Found:
-    row = _row(recipe, expected.row, boards, expected.task)
+def _set_beside(recipe: Recipe, expected: Expected, boards: Sequence[Board]) -> Found:
+    row = _find_row(recipe, expected.row, boards, expected.task)
     if row is None:
         return Found(expected, None, None, 0, "not attempted")
     measured = row.test
@@ -218,11 +218,15 @@ def _beside(recipe: Recipe, expected: Expected, boards: Sequence[Board]) -> Foun
         note = "; ".join(f"{f.count} {f.status}" for f in row.failures)
         return Found(expected, None, None, 0, "missed" if note else "not attempted", note)
     return Found(
-        expected, measured.mean, measured.half_width, measured.n, _told(expected, measured.mean)
+        expected,
+        measured.mean,
+        measured.half_width,
+        measured.n,
+        _outcome_of(expected, measured.mean),
     )
 
 
-def _told(expected: Expected, value: float) -> Outcome:
+def _outcome_of(expected: Expected, value: float) -> Outcome:
     if expected.bound:
         held = value <= expected.value if expected.bound == "at most" else value >= expected.value
         return "within tolerance" if held else "missed"
@@ -232,8 +236,8 @@ def _told(expected: Expected, value: float) -> Outcome:
     return "within tolerance" if abs(value - expected.value) <= expected.tolerance else "missed"
 
 
-def _better(recipe: Recipe, a: str, b: str, boards: Sequence[Board]) -> bool | None:
-    first, second = (_row(recipe, name, boards, None) for name in (a, b))
+def _is_better(recipe: Recipe, a: str, b: str, boards: Sequence[Board]) -> bool | None:
+    first, second = (_find_row(recipe, name, boards, None) for name in (a, b))
     if first is None or second is None:
         return None
     board = next(board for board in boards if first in board.rows)
@@ -247,8 +251,8 @@ def _better(recipe: Recipe, a: str, b: str, boards: Sequence[Board]) -> bool | N
     return (first.test.mean > second.test.mean) is higher and first.test.mean != second.test.mean
 
 
-def _row(recipe: Recipe, name: str, boards: Sequence[Board], task: str | None) -> Row | None:
-    """The row of a name, None where the sweep has no results at all."""
+def _find_row(recipe: Recipe, name: str, boards: Sequence[Board], task: str | None) -> Row | None:
+    """Return the row of a name, None where the sweep has no results at all."""
     rows = [r for b in boards if task in (None, b.task) for r in b.rows]
     if not rows:
         return None
@@ -264,7 +268,7 @@ def _row(recipe: Recipe, name: str, boards: Sequence[Board], task: str | None) -
     return matches[0]
 
 
-def _mapping(
+def _read_mapping(
     text: YamlText, place: tuple[Any, ...], value: Any, known: Sequence[str], needed: Sequence[str]
 ) -> dict[str, Any]:
     if not isinstance(value, dict):
@@ -281,7 +285,7 @@ def _mapping(
     return value
 
 
-def _word(text: YamlText, place: tuple[Any, ...], value: Any) -> str:
+def _read_text(text: YamlText, place: tuple[Any, ...], value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise _error(text, place, f"{place[-1]} is text, got {value!r}")
     return value

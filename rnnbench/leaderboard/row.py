@@ -1,4 +1,8 @@
-"""One row of a leaderboard from its records: the configuration it shows, and what is said of it."""
+"""Makes one row of a leaderboard of its records: the configuration it shows, and its figures.
+
+The interval beside a row's mean is that of `stats.intervals.estimate`, over the seeds of the
+configuration; pages and tables only print it. Ranks come later, from `boards` and `stats.tiers`.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ def make_row(
     curve_metric: str,
     method: Method = STANDARD,
 ) -> tuple[Row, list[Record]]:
-    """A row without its rank, and the test runs that it reports, by seed."""
+    """Return a row without its rank, and the test runs that it reports, by seed."""
     records = group.records
     spec, name = records[0].spec, headline.get("name", "")
     configs: dict[RunSpec, list[Record]] = defaultdict(list)
@@ -64,16 +68,16 @@ def make_row(
         return dataclasses.replace(common, kind="untested", valid=best, marks=(mark,)), []
     config = _preferred(tested)
     runs = tested[config]
-    values = tuple(_finite(r, "test", name) for r in runs)
+    values = tuple(_finite_value(r, "test", name) for r in runs)
     test = estimate(values, method)
     final = [r for r in configs[config] if r.spec.test and r.status is not Status.INTERRUPTED]
     row = dataclasses.replace(
         common,
         kind="ranked",
         test=test,
-        valid=estimate([_finite(r, "valid", name) for r in runs]),
+        valid=estimate([_finite_value(r, "valid", name) for r in runs]),
         margin=_margin(test, baselines, bool(headline.get("higher_is_better"))),
-        metrics=_others(runs, name),
+        metrics=_other_metrics(runs, name),
         costs={
             c: value for c in COSTS if (value := _mean(r.cost.get(c) for r in runs)) is not None
         },
@@ -88,11 +92,11 @@ def make_row(
         curve=_curve(runs, curve_metric),
         examples=tuple(runs[0].examples),
     )
-    return dataclasses.replace(row, marks=_marks(row, len(tested)) + _origins(runs)), runs
+    return dataclasses.replace(row, marks=_marks(row, len(tested)) + _origin_marks(runs)), runs
 
 
 def _trials(configs: Iterable[list[Record]]) -> tuple[float | None, ...]:
-    """What the trials of the search reached on validation, in the order in which they ended."""
+    """Return what each trial of the search reached on validation, in the order of their ends."""
     ended: list[tuple[str, str, float | None]] = []
     for runs in configs:
         search = [
@@ -102,27 +106,30 @@ def _trials(configs: Iterable[list[Record]]) -> tuple[float | None, ...]:
             continue
         values = [None if r.status in FAILED else r.selection.get("value") for r in search]
         known = [v for v in values if v is not None]
-        whole = math.fsum(known) / len(known) if len(known) == len(values) else None
-        ended.append((max(r.ended or "" for r in search), search[0].run_id, whole))
+        mean = math.fsum(known) / len(known) if len(known) == len(values) else None
+        ended.append((max(r.ended or "" for r in search), search[0].run_id, mean))
     return tuple(value for _, _, value in sorted(ended, key=lambda e: e[:2]))
 
 
 def _tested(runs: list[Record]) -> list[Record]:
+    """Return the finished test runs, by seed."""
     done = [r for r in runs if r.spec.test and r.status is Status.DONE]
     return sorted(done, key=lambda r: r.spec.seed)
 
 
 def _preferred(tested: dict[RunSpec, list[Record]]) -> RunSpec:
+    """Return the configuration to show: of those with most seeds, the best on validation."""
+
     def preference(runs: list[Record]) -> tuple[int, float]:
         mean = math.fsum(r.selection["value"] for r in runs) / len(runs)
         return -len(runs), -mean if runs[0].selection["higher_is_better"] else mean
 
-    of = {config: preference(runs) for config, runs in tested.items()}
-    first = min(of.values())
-    return min((c for c in tested if of[c] == first), key=lambda c: c.canonical())
+    preferences = {config: preference(runs) for config, runs in tested.items()}
+    first = min(preferences.values())
+    return min((c for c in tested if preferences[c] == first), key=lambda c: c.canonical())
 
 
-def _finite(record: Record, split: str, name: str) -> float:
+def _finite_value(record: Record, split: str, name: str) -> float:
     value = record.metrics[split][name]
     assert value is not None  # a done record's headline is finite, see `Record`
     return value
@@ -135,8 +142,8 @@ def _best_valid(done: list[Record], headline: dict[str, Any]) -> Estimate | None
     return estimate([max(values) if headline.get("higher_is_better") else min(values)])
 
 
-def _others(runs: list[Record], headline: str) -> dict[str, Estimate]:
-    """Test metrics beside the headline, each over the seeds where it is finite."""
+def _other_metrics(runs: list[Record], headline: str) -> dict[str, Estimate]:
+    """Return the test metrics beside the headline, each over the seeds where it is finite."""
     names = dict.fromkeys([m["name"] for m in runs[0].metric_info] + ["loss"])
     samples = {
         name: [v for r in runs if (v := r.metrics["test"].get(name)) is not None]
@@ -163,25 +170,28 @@ def _marks(row: Row, tested: int) -> tuple[str, ...]:
         marks.append("1 seed")
     if row.margin and row.margin.verdict != "beats":
         not_clear = row.margin.verdict == "unclear"
-        told = "is not clearly better than" if not_clear else "does not beat"
-        marks.append(f"{told} {row.margin.baseline}")
+        verb = "is not clearly better than" if not_clear else "does not beat"
+        marks.append(f"{verb} {row.margin.baseline}")
     if row.final_failed:
         marks.append(f"{row.final_failed} of {row.final_runs} seeds failed")
     if tested > 1:
         marks.append(f"1 of {tested} tested configurations")
-    for name, found in row.metrics.items():
-        if found.n < len(row.seeds):
-            marks.append(f"{name} is finite for {found.n} of {len(row.seeds)} seeds")
+    for name, estimate_of_metric in row.metrics.items():
+        if estimate_of_metric.n < len(row.seeds):
+            marks.append(f"{name} is finite for {estimate_of_metric.n} of {len(row.seeds)} seeds")
     return tuple(marks)
 
 
-def _origins(runs: list[Record]) -> tuple[str, ...]:
-    """What must be known of results that were made elsewhere, or were not confirmed."""
+def _origin_marks(runs: list[Record]) -> tuple[str, ...]:
+    """Say which results were made elsewhere, or were not confirmed."""
     states = Counter(state_of(r) for r in runs)
-    told = {UNVERIFIED: "imported and not verified", DIFFERS: "not confirmed when verified"}
+    words_by_state = {
+        UNVERIFIED: "imported and not verified",
+        DIFFERS: "not confirmed when verified",
+    }
     return tuple(
         f"{states[state]} of {len(runs)} seeds {words}"
-        for state, words in told.items()
+        for state, words in words_by_state.items()
         if states[state]
     )
 
@@ -190,14 +200,15 @@ def _failures(failed: list[Record]) -> tuple[Failure, ...]:
     by_status: dict[str, list[str]] = defaultdict(list)
     for record in failed:
         by_status[record.status.value].append(record.reason or "no reason recorded")
-    told = []
+    failures = []
     for status, reasons in sorted(by_status.items()):
         common = sorted(Counter(reasons).items(), key=lambda item: (-item[1], item[0]))
-        told.append(Failure(status, len(reasons), tuple(text for text, _ in common[:REASONS])))
-    return tuple(told)
+        failures.append(Failure(status, len(reasons), tuple(text for text, _ in common[:REASONS])))
+    return tuple(failures)
 
 
 def _curve(runs: Sequence[Record], metric: str) -> tuple[CurvePoint, ...]:
+    """Return the validations that all runs reached, with mean, least and greatest over the runs."""
     by_step: dict[int, list[float]] = defaultdict(list)
     for record in runs:
         for step, _seconds, values in record.curve:
@@ -211,12 +222,14 @@ def _curve(runs: Sequence[Record], metric: str) -> tuple[CurvePoint, ...]:
 
 
 def curve_metric_of(records: list[Record], headline: str) -> str:
+    """Return the metric that the curves of a board show: the headline where every point has it."""
     drawn = [r for r in records if r.curve and r.status is Status.DONE and r.spec.test]
     every = all(headline in point[2] for r in drawn for point in r.curve)
     return headline if drawn and every else "loss"
 
 
 def _margin(test: Estimate, baselines: dict[str, float], higher: bool) -> Margin | None:
+    """Compare a row with the best trivial baseline; None where there is none."""
     if not baselines:
         return None
     sign = 1.0 if higher else -1.0

@@ -1,4 +1,4 @@
-"""Boards -> which trick helps which cell: a pure function, which needs neither torch nor plugins.
+"""Finds which trick helps which cell on a board: a pure function, without torch and plugins.
 
 The bare cell of an architecture is its row with no other tricks than those that every run of the
 board has: usually none, or a common one such as clip. Two sorts of comparison are made, each
@@ -30,7 +30,7 @@ from rnnbench.stats import ALPHA, Method, estimate, holm, paired, sign_flipped
 
 
 def attribute(board: Board, refused: Iterable[Mapping[str, Any]] = ()) -> Attribution:
-    """What each trick of a board does to each architecture.
+    """Return what each trick of a board does to each architecture.
 
     Args:
         refused: combinations that were not run, each with task, architecture, tricks (names in
@@ -44,14 +44,14 @@ def attribute(board: Board, refused: Iterable[Mapping[str, Any]] = ()) -> Attrib
     architectures = sorted({a for a, stack in (*rows, *refusals) if set(stack) - common})
     names = _names(pairs, common)
     sides = _Sides(rows, refusals, board.higher_is_better, board.method)
-    made = [
+    comparisons = [
         Comparison(name, *pair, tuple(sides.effect(a, *pair) for a in architectures))
         for name, pair in zip(names, pairs, strict=True)
     ]
     present = {*rows, *refusals}
     kept = [
         c
-        for c in made
+        for c in comparisons
         if any(
             (a, c.stack) in refusals or {(a, c.stack), (a, c.without)} <= present
             for a in architectures
@@ -63,30 +63,32 @@ def attribute(board: Board, refused: Iterable[Mapping[str, Any]] = ()) -> Attrib
         protocol_id=board.protocol_id,
         protocol=board.protocol,
         headline=board.headline,
-        bare=next((_kept(s, common) for s in stacks if common <= set(s)), ()),
+        bare=next((_keep(s, common) for s in stacks if common <= set(s)), ()),
         architectures=tuple(architectures),
-        comparisons=tuple(_adjusted(kept)),
+        comparisons=tuple(_adjust(kept)),
         notes=tuple(_notes(rows, kept, common, plain)),
     )
 
 
 def _pairs(stacks: Sequence[Stack], common: set[str]) -> list[tuple[Stack, Stack]]:
-    """The comparisons as (with, without): against the bare cell, then one trick of a stack."""
-    whole = [(s, _kept(s, common)) for s in stacks if set(s) - common]
+    """Return the comparisons as (with, without): to the bare cell, then one trick of a stack."""
+    to_bare = [(s, _keep(s, common)) for s in stacks if set(s) - common]
     single = []
-    for stack, bare in whole:
+    for stack, bare in to_bare:
         for place, trick in enumerate(stack):
             without = stack[:place] + stack[place + 1 :]
             if trick not in common and without != bare and without in stacks:
                 single.append((stack, without))
-    return whole + single
+    return to_bare + single
 
 
-def _kept(stack: Stack, kept: set[str]) -> Stack:
+def _keep(stack: Stack, kept: set[str]) -> Stack:
+    """Return the tricks of a stack that are in `kept`, in its order."""
     return tuple(t for t in stack if t in kept)
 
 
 def _names(pairs: Sequence[tuple[Stack, Stack]], common: set[str]) -> list[str]:
+    """Return a name for each comparison: the added tricks, and what they stand beside."""
     names = []
     for stack, without in pairs:
         beside = [t for t in without if t not in common]
@@ -101,17 +103,23 @@ def _names(pairs: Sequence[tuple[Stack, Stack]], common: set[str]) -> list[str]:
 def _refusals(
     board: Board, rows: Iterable[tuple[str, Stack]], refused: Iterable[Mapping[str, Any]]
 ) -> dict[tuple[str, Stack], str]:
-    """Reasons by architecture and stack, as the board calls them.
+    """Return the reasons of refusals by architecture and stack, as the board calls them.
 
     A refusal names plugins; where the board tells several settings of one apart, all are refused.
     """
-    called = {r.parts: (r.architecture, r.tricks) for r in board.rows if r.kind != "baseline"}
+    plugins_by_parts = {
+        r.parts: (r.architecture, r.tricks) for r in board.rows if r.kind != "baseline"
+    }
     reasons = {}
     for refusal in refused:
-        told = refusal["tricks"]
-        tricks = tuple(told.split(" + ") if isinstance(told, str) and told else told)
-        architectures = {p[0] for p, (a, _) in called.items() if a == refusal["architecture"]}
-        stacks = {p[1:] for p, (_, names) in called.items() if names == tricks} or {tricks}
+        given = refusal["tricks"]
+        tricks = tuple(given.split(" + ") if isinstance(given, str) and given else given)
+        architectures = {
+            p[0] for p, (a, _) in plugins_by_parts.items() if a == refusal["architecture"]
+        }
+        stacks = {p[1:] for p, (_, names) in plugins_by_parts.items() if names == tricks} or {
+            tricks
+        }
         for key in ((a, s) for a in architectures for s in stacks):
             if refusal["task"] == board.task and key not in rows:
                 reasons[key] = str(refusal["reason"])
@@ -120,7 +128,7 @@ def _refusals(
 
 @dataclass(frozen=True)
 class _Sides:
-    """What can stand on either side of a comparison."""
+    """The rows and refusals that can stand on either side of a comparison."""
 
     rows: Mapping[tuple[str, Stack], Row]
     refusals: Mapping[tuple[str, Stack], str]
@@ -128,29 +136,30 @@ class _Sides:
     method: Method
 
     def effect(self, architecture: str, stack: Stack, without: Stack) -> Effect:
-        """The comparison, its p not yet adjusted."""
-        found = self._side(architecture, stack)
-        if isinstance(found, tuple):
-            return Effect(architecture, *found)
+        """Compare two stacks on an architecture; p is not adjusted yet."""
+        with_side = self._side(architecture, stack)
+        if isinstance(with_side, tuple):
+            return Effect(architecture, *with_side)
         other = self._side(architecture, without)
         if isinstance(other, tuple):
             verdict, reason = other
             name = " + ".join((architecture, *without))
             return Effect(architecture, verdict, f"nothing to compare with: {name}: {reason}")
-        return self._measured(architecture, found, other)
+        return self._measured(architecture, with_side, other)
 
     def _side(self, architecture: str, stack: Stack) -> Row | tuple[Verdict, str]:
+        """Return the row of one side, or a verdict and a reason where it has no figures."""
         row = self.rows.get((architecture, stack))
         if row is None:
             reason = self.refusals.get((architecture, stack))
             return ("missing", "not run") if reason is None else ("refused", reason)
         if row.kind == "failed":
-            told = "; ".join(f"{f.count} × {f.status}: {f.reasons[0]}" for f in row.failures)
-            return "failed", f"all of {row.runs} runs failed ({told})"
+            reasons = "; ".join(f"{f.count} × {f.status}: {f.reasons[0]}" for f in row.failures)
+            return "failed", f"all of {row.runs} runs failed ({reasons})"
         return row if row.kind == "ranked" else ("missing", "not tested yet")
 
-    def _measured(self, architecture: str, found: Row, other: Row) -> Effect:
-        ours, theirs = (dict(zip(r.seeds, r.values, strict=True)) for r in (found, other))
+    def _measured(self, architecture: str, with_row: Row, other: Row) -> Effect:
+        ours, theirs = (dict(zip(r.seeds, r.values, strict=True)) for r in (with_row, other))
         seeds = tuple(sorted(ours.keys() & theirs.keys()))
         if not seeds:
             return Effect(architecture, "missing", "the two sides have no seed in common")
@@ -160,10 +169,10 @@ class _Sides:
         mean = math.fsum(base) / len(base)
         marks = [
             f"{row.final_failed} of {row.final_runs} seeds failed {side}"
-            for row, side in ((found, "with it"), (other, "without it"))
+            for row, side in ((with_row, "with it"), (other, "without it"))
             if row.final_failed
         ]
-        lacking = len(ours.keys() ^ theirs.keys()) - found.final_failed - other.final_failed
+        lacking = len(ours.keys() ^ theirs.keys()) - with_row.final_failed - other.final_failed
         if lacking > 0:
             marks.append(f"{lacking} of {len(ours.keys() | theirs.keys())} seeds on one side only")
         return Effect(
@@ -186,8 +195,8 @@ class _Sides:
         return sign_flipped(ours, theirs, self.method).p
 
 
-def _adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons with p adjusted for their number, and the verdicts that follow."""
+def _adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Return the comparisons with p adjusted for their number, and with verdicts."""
     raw = [e.p for c in comparisons for e in c.effects if e.p is not None]
     adjusted = iter(holm(raw))
 

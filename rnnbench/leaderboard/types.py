@@ -1,4 +1,4 @@
-"""What a leaderboard says: plain frozen data, which the reports lay out and never compute."""
+"""Defines what a leaderboard holds: plain frozen data, which reports lay out and never compute."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Verdict = Literal["helps", "hurts", "unclear", "failed", "refused", "missing"]
 
 @dataclass(frozen=True)
 class Margin:
-    """How far a row is from the best trivial baseline, on test.
+    """The distance of a row from the best trivial baseline, on test.
 
     Attributes:
         gain: in the headline's unit; positive is better than the baseline.
@@ -154,7 +154,7 @@ class Board:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a comparison says of one architecture.
+    """The effect of the tricks of a comparison on one architecture.
 
     Attributes:
         verdict: "unclear": the seeds do not tell. "failed": one side has failures only.
@@ -203,7 +203,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Attribution:
-    """Which trick helps which cell on one board.
+    """The effects of tricks on cells, on one board.
 
     Attributes:
         bare: tricks that every run of the board has, and so the bare cell too.
@@ -234,7 +234,7 @@ are those of chance."""
 
 @dataclass(frozen=True)
 class CellImportance:
-    """How much each searched setting of one cell of a sweep mattered to what validation said.
+    """The share that each searched setting of a sweep's cell had in what validation said.
 
     Attributes:
         trials: finished ones, which the shares rest on.

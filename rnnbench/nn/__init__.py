@@ -6,16 +6,11 @@ from rnnbench.moved import renamed
 from rnnbench.nn.attention import Additive, Attention, Dot, General, rotate, rotations, valid
 from rnnbench.nn.averaged_weights import AveragingOptimizer, refuse_second_average
 from rnnbench.nn.cells.by_name import named_backbone, named_cell
+from rnnbench.nn.cells.fast import FastCell
 from rnnbench.nn.cells.gate_names import claim
-from rnnbench.nn.cells.gated import (
-    CellWrapper,
-    FastCell,
-    FusedCell,
-    GatedCell,
-    Stack,
-    refuse_idle_dropout,
-    refuse_together,
-)
+from rnnbench.nn.cells.gated import FusedCell, GatedCell
+from rnnbench.nn.cells.stack import Stack
+from rnnbench.nn.cells.wrapper import CellWrapper
 from rnnbench.nn.layouts.grids import GridLayer, corners, grid_pool
 from rnnbench.nn.layouts.ragged import reversed_rows, run_rows
 from rnnbench.nn.layouts.trees import (
@@ -35,6 +30,7 @@ from rnnbench.nn.linear.cells import (
 )
 from rnnbench.nn.linear.scan import linear_scan
 from rnnbench.nn.models.base import Decoder, Embed, Model
+from rnnbench.nn.refusals import refuse_idle_dropout, refuse_together
 from rnnbench.nn.residual_blocks import (
     EachStep,
     GatedMLP,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Backbone, Cell, Layout, Refusal, State
-from rnnbench.nn.cells.gated import Stack
+from rnnbench.nn.cells.stack import Stack
 
 
 class EachStep(Backbone):

@@ -10,17 +10,11 @@ import textwrap
 from pathlib import Path
 from typing import Any, Literal, Optional, Union
 
+from rnnbench.contract.names import SITES, Kind
+from rnnbench.moved import present_place
 from rnnbench.registry.schema import Entry, FieldSchema, Schema
 
-KIND_NAMES = {  # contract.Kind, which this module may not import
-    "SEQ_TO_VEC": "sequence-to-vector",
-    "VEC_TO_SEQ": "vector-to-sequence",
-    "ALIGNED": "aligned",
-    "UNALIGNED": "unaligned",
-}
-SITES = (  # contract.SITES, which this module may not import
-    "cell", "model", "batch", "feed", "loss", "gradient", "estimator", "optimizer", "evaluation",
-)  # fmt: skip
+KIND_NAMES = {kind.name: kind.value for kind in Kind}
 BASES = {"Architecture", "Task", "Trick", "Plugin", "object"}
 TYPES: dict[str, Any] = {
     "int": int,
@@ -75,6 +69,7 @@ def _lineage(module: str, class_name: str, depth: int = 0) -> list[ast.ClassDef]
     """The class and its bases up to the contract's, most derived first."""
     if depth > 8:
         raise _NotPlain
+    module, class_name = present_place(module, class_name)
     tree = ast.parse(module_file(module).read_text(encoding="utf-8"))
     classes = {n.name: n for n in tree.body if isinstance(n, ast.ClassDef)}
     imported = {

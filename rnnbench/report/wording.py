@@ -1,4 +1,4 @@
-"""Numbers and names as a reader should see them, the same in every report."""
+"""Writes numbers and names as a reader should see them, the same in every report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def visible(text: str) -> str:
-    """The text with characters that steer terminals or reverse lines shown as their codes."""
+    """Return the text with characters that steer terminals or reverse lines shown as codes."""
     return "".join(
         f"\\u{ord(c):04x}"
         if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") and c not in "\n\t"
@@ -27,36 +27,36 @@ def visible(text: str) -> str:
     )
 
 
-def interval(found: Estimate | None) -> str:
-    """Mean and half the width of its 95% interval, as "1.803 ± 0.018".
+def interval(estimate: Estimate | None) -> str:
+    """Return the mean and half the width of its 95% interval, as "1.803 ± 0.018".
 
     The half-width has two significant digits and the mean as many decimals; without an
     interval the mean has four significant digits. An interval that is not symmetric is told by its
     ends, as "1.803 [1.789, 1.826]".
     """
-    if found is None:
+    if estimate is None:
         return NOTHING
-    half = found.half_width
-    if half is None or found.low is None or found.high is None:
-        return number(found.mean)
-    if abs((found.low + found.high) / 2 - found.mean) > 1e-6 * half:  # of a bootstrap
-        digits = max(2, 2 + _exponent(max(abs(found.low), abs(found.high))) - _exponent(half))
-        ends = ", ".join(number(end, digits) for end in (found.low, found.high))
-        return f"{number(found.mean, digits)} [{ends}]"
+    half = estimate.half_width
+    if half is None or estimate.low is None or estimate.high is None:
+        return number(estimate.mean)
+    if abs((estimate.low + estimate.high) / 2 - estimate.mean) > 1e-6 * half:  # of a bootstrap
+        digits = max(2, 2 + _exponent(max(abs(estimate.low), abs(estimate.high))) - _exponent(half))
+        ends = ", ".join(number(end, digits) for end in (estimate.low, estimate.high))
+        return f"{number(estimate.mean, digits)} [{ends}]"
     if half == 0:
-        return f"{number(found.mean)} ± 0"
-    largest = max(abs(found.mean), half)
+        return f"{number(estimate.mean)} ± 0"
+    largest = max(abs(estimate.mean), half)
     if 1e-4 <= largest < 1e6:
         decimals = max(0, 1 - _exponent(half))
-        return f"{_fixed(found.mean, decimals)} ± {_fixed(half, decimals)}"
+        return f"{_fixed(estimate.mean, decimals)} ± {_fixed(half, decimals)}"
     power = _exponent(largest)
     decimals = max(0, 1 - _exponent(half) + power)
-    mean, half = found.mean / 10.0**power, half / 10.0**power
+    mean, half = estimate.mean / 10.0**power, half / 10.0**power
     return f"({_fixed(mean, decimals)} ± {_fixed(half, decimals)}) × {_ten_to(power)}"
 
 
 def number(value: float | None, digits: int = DIGITS_ALONE) -> str:
-    """A figure with so many significant digits."""
+    """Return a figure with so many significant digits."""
     if value is None:
         return NOTHING
     if value == 0:
@@ -68,7 +68,7 @@ def number(value: float | None, digits: int = DIGITS_ALONE) -> str:
 
 
 def count(value: float | None) -> str:
-    """A count, as "812", "40.5 k", "6.4 M"."""
+    """Return a count as "812", "40.5 k", "6.4 M"."""
     if value is None:
         return NOTHING
     for limit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
@@ -78,7 +78,7 @@ def count(value: float | None) -> str:
 
 
 def size(value: float | None) -> str:
-    """Bytes, as "412 MB"."""
+    """Return bytes as "412 MB"."""
     if value is None:
         return NOTHING
     for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
@@ -88,76 +88,76 @@ def size(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """As "0.41 s", "41 s", "3 min 20 s", "2 h 05 min"."""
+    """Return a time as "0.41 s", "41 s", "3 min 20 s", "2 h 05 min"."""
     if seconds is None:
         return NOTHING
     if seconds < 10:
         return f"{number(seconds, 2)} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
+    rounded = round(seconds)
+    if rounded < 60:
+        return f"{rounded} s"
+    if rounded < 3600:
+        return f"{rounded // 60} min {rounded % 60:02d} s"
     minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def margin(found: Margin | None) -> str:
-    """The gain over the best baseline, as "+1.61 (+47%)"; positive is better."""
-    if found is None:
+def margin(row_margin: Margin | None) -> str:
+    """Return the gain over the best baseline as "+1.61 (+47%)"; positive is better."""
+    if row_margin is None:
         return NOTHING
-    percent = "" if found.percent is None else f" ({_signed(found.percent, 2)}%)"
-    return _signed(found.gain, 3) + percent
+    percent = "" if row_margin.percent is None else f" ({_signed(row_margin.percent, 2)}%)"
+    return _signed(row_margin.gain, 3) + percent
 
 
-def verdict(found: Margin | None) -> str:
-    """The margin as a sentence."""
-    if found is None:
+def verdict(row_margin: Margin | None) -> str:
+    """Say the margin in words."""
+    if row_margin is None:
         return "no trivial baseline is recorded"
     words = {
         "beats": "better than",
         "unclear": "not clearly better than",
         "does not beat": "does not beat",
     }
-    return f"{words[found.verdict]} {found.baseline}"
+    return f"{words[row_margin.verdict]} {row_margin.baseline}"
 
 
-def difference(found: Effect) -> str:
-    """As "+0.041 ± 0.036"; positive helps. Where there is none, why in a word or two."""
-    if found.difference is None:
-        return found.reason if found.reason in SHORT else found.verdict
-    text = interval(found.difference)
-    if found.difference.mean <= 0:
+def difference(effect: Effect) -> str:
+    """Return a difference as "+0.041 ± 0.036", positive helps; or in short why there is none."""
+    if effect.difference is None:
+        return effect.reason if effect.reason in SHORT else effect.verdict
+    text = interval(effect.difference)
+    if effect.difference.mean <= 0:
         return text
     return f"(+{text[1:]}" if text.startswith("(") else f"+{text}"
 
 
-def percent(found: Effect) -> str:
-    """As "+2.2%" of the side without; "" where that means nothing."""
-    return "" if found.percent is None else f"{_signed(found.percent, 2)}%"
+def percent(effect: Effect) -> str:
+    """Return "+2.2%" of the side without; "" where that means nothing."""
+    return "" if effect.percent is None else f"{_signed(effect.percent, 2)}%"
 
 
 def probability(p: float | None) -> str:
-    """As "0.012", "< 0.001"."""
+    """Return a probability as "0.012" or "< 0.001"."""
     if p is None:
         return NOTHING
     return "< 0.001" if p < 0.001 else number(p, 2)
 
 
-def attributed(found: Attribution) -> str:
-    """What the differences of an attribution are, in a sentence or two."""
-    unit = f" in {found.headline['unit']}" if found.headline.get("unit") else ""
-    metric = f"{found.headline['name']}{unit}" if found.headline else "the result"
+def attributed(attribution: Attribution) -> str:
+    """Explain the differences of an attribution, in a sentence or two."""
+    unit = f" in {attribution.headline['unit']}" if attribution.headline.get("unit") else ""
+    metric = f"{attribution.headline['name']}{unit}" if attribution.headline else "the result"
     text = f"Difference of {metric} on test to the bare cell, seed by seed; positive helps."
-    if found.bare:
-        text += f" The bare cell has {' + '.join(found.bare)}, as every run here."
+    if attribution.bare:
+        text += f" The bare cell has {' + '.join(attribution.bare)}, as every run here."
     return text
 
 
-def remarks(found: Attribution) -> list[str]:
-    """What must be known beside the differences: refusals, failures, what is missing or few."""
-    told: dict[str, list[str]] = {}
-    for comparison in found.comparisons:
+def remarks(attribution: Attribution) -> list[str]:
+    """List what must be known beside the differences: refusals, failures, what is missing."""
+    places_by_reason: dict[str, list[str]] = {}
+    for comparison in attribution.comparisons:
         for effect in comparison.effects:
             reason = " ".join(effect.reason.split())
             reasons = [reason] if reason not in ("", *SHORT) else []
@@ -166,33 +166,36 @@ def remarks(found: Attribution) -> list[str]:
             if effect.difference is not None and effect.difference.n == 1:
                 reasons.append("1 seed")
             for reason in (*reasons, *effect.marks):
-                told.setdefault(reason, []).append(f"{effect.architecture}, {comparison.name}")
-    return [f"{'; '.join(where)}: {reason}" for reason, where in told.items()] + [*found.notes]
+                places_by_reason.setdefault(reason, []).append(
+                    f"{effect.architecture}, {comparison.name}"
+                )
+    return [f"{'; '.join(where)}: {reason}" for reason, where in places_by_reason.items()] + [
+        *attribution.notes
+    ]
 
 
 def failures(row: Row) -> str:
-    """Failed runs of all, as "1/6"."""
+    """Return the failed runs of all as "1/6"."""
     return f"{row.failed}/{row.runs}" if row.runs else NOTHING
 
 
 def rank(row: Row) -> str:
-    """As "1", or "1=" where others share it."""
+    """Return a rank as "1", or "1=" where others share it."""
     return "" if row.rank is None else f"{row.rank}{'=' if row.tied else ''}"
 
 
 def headline(board: Board) -> str:
-    """As "bits_per_char in bits/char, lower is better"."""
-    told = board.headline
-    if not told:
+    """Return the headline as "bits_per_char in bits/char, lower is better"."""
+    metric = board.headline
+    if not metric:
         return "metrics not known: no run got as far as its first validation"
-    unit = f" in {told['unit']}" if told.get("unit") else ""
-    return (
-        f"{told['name']}{unit}, {'higher' if told.get('higher_is_better') else 'lower'} is better"
-    )
+    unit = f" in {metric['unit']}" if metric.get("unit") else ""
+    direction = "higher" if metric.get("higher_is_better") else "lower"
+    return f"{metric['name']}{unit}, {direction} is better"
 
 
 def settings(row: Row) -> str:
-    """The chosen configuration, as "lstm: hidden=128; zoneout: rate=0.1; adam: lr=0.001"."""
+    """Return the chosen configuration as "lstm: hidden=128; zoneout: rate=0.1; adam: lr=0.001"."""
     if not row.settings:
         return NOTHING
     parts = [row.settings["architecture"], *row.settings["tricks"], row.settings["optimizer"]]
@@ -200,8 +203,8 @@ def settings(row: Row) -> str:
 
 
 def _plugin(part: Mapping[str, Any]) -> str:
-    told = ", ".join(f"{k}={v}" for k, v in part.items() if k not in ("name", "version"))
-    return f"{part['name']}: {told}" if told else str(part["name"])
+    settings_text = ", ".join(f"{k}={v}" for k, v in part.items() if k not in ("name", "version"))
+    return f"{part['name']}: {settings_text}" if settings_text else str(part["name"])
 
 
 def _exponent(value: float) -> int:

@@ -1,1 +1,1 @@
-"""What runs leave, on disk, at an address and in the database."""
+"""Keeps what runs leave: on disk, at an address and in the database."""

@@ -1,4 +1,4 @@
-"""One way to open the results database, for the store and for the ledger of sweeps.
+"""Opens the results database, for the store and for the ledger of sweeps.
 
 SQLite: write-ahead log, `synchronous=FULL` (a commit that was acknowledged survives a power
 cut), a wait of 60 s for the lock, and write transactions that take it at their start: SQLite
@@ -35,7 +35,10 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.mysql import LONGTEXT
-from sqlalchemy.exc import NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from rnnbench.errors import UserError
+from rnnbench.results.provenance import redact
 
 WAIT_SECONDS = 60
 NETWORKS = (
@@ -72,27 +75,32 @@ _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 _parents_pools: list[Any] = []
 
 
+class DatabaseError(UserError, ValueError):
+    """A results database that cannot be used as it was asked for; the message says why."""
+
+
 def open_database(where: str | Path) -> Engine:
-    """An engine on a SQLite file (a Path), or on any database by its SQLAlchemy URL.
+    """Return an engine on a SQLite file (a Path), or on any database by its SQLAlchemy URL.
 
     `with engine.begin() as connection:` is a write transaction; use `reader(engine)` to read.
 
     Raises:
-        ValueError: text that is not a URL.
+        DatabaseError: text that is not a URL, or one of a database that is not known here.
     """
     if isinstance(where, str) and "://" not in where:
-        raise ValueError(f"{where!r} is not a database URL such as postgresql://host/name")
+        raise DatabaseError(f"{where!r} is not a database URL such as postgresql://host/name")
     url = f"sqlite:///{where}" if isinstance(where, Path) else where
-    if make_url(url).get_backend_name() != "sqlite":
-        engine = _open_server(url)
-    else:
-        engine = _open_sqlite(url)
+    try:
+        backend = make_url(url).get_backend_name()
+    except (ArgumentError, ValueError) as error:  # a port that is no number is a ValueError
+        raise DatabaseError(f"{redact(url)!r} is not a database URL: {error}") from error
+    engine = _open_sqlite(url) if backend == "sqlite" else _open_server(url)
     _engines.add(engine)
     return engine
 
 
 def reader(engine: Engine) -> Engine:
-    """The same engine for transactions that only read, and so don't wait for writers."""
+    """Return the same engine for transactions that only read, and so don't wait for writers."""
     return engine.execution_options(sqlite_begin="DEFERRED")
 
 
@@ -114,43 +122,45 @@ def create_tables(
         migrations: version n -> what makes version n + 1 of it, in the same transaction. None:
             the tables are an index, which is made anew from what it indexes.
     Raises:
-        ValueError: the tables were made by a newer rnnbench, or by one too old to be migrated.
+        DatabaseError: the tables were made by a newer rnnbench, or by one too old to be migrated.
     """
     with engine.begin() as connection, _alone(connection):
         _versions.create_all(connection)
-        mine = schema_version.c.component == component
-        found = connection.execute(select(schema_version.c.version).where(mine)).scalar()
-        if found == version:
+        of_component = schema_version.c.component == component
+        version_there = connection.execute(
+            select(schema_version.c.version).where(of_component)
+        ).scalar()
+        if version_there == version:
             return
-        if found is None:
+        if version_there is None:
             metadata.create_all(connection)
             row = {"component": component, "version": version}
             connection.execute(insert(schema_version), row)
             return
-        if found > version:
-            raise ValueError(
-                f"the {component} tables of {engine.url.render_as_string()} have version {found}, "
-                f"and this rnnbench uses version {version}: upgrade rnnbench, or give it another "
-                "database"
+        if version_there > version:
+            raise DatabaseError(
+                f"the {component} tables of {engine.url.render_as_string()} have version "
+                f"{version_there}, and this rnnbench uses version {version}: upgrade rnnbench, or "
+                "give it another database"
             )
         if migrations is None:
             metadata.drop_all(connection)
         else:
-            _migrate(connection, component, found, version, migrations)
+            _migrate(connection, component, version_there, version, migrations)
         metadata.create_all(connection)
-        connection.execute(update(schema_version).where(mine).values(version=version))
+        connection.execute(update(schema_version).where(of_component).values(version=version))
 
 
 def _migrate(
-    connection: Connection, component: str, found: int, version: int,
+    connection: Connection, component: str, version_there: int, version: int,
     migrations: Mapping[int, Migration],
 ) -> None:  # fmt: skip
-    for old in range(found, version):
+    for old in range(version_there, version):
         if old not in migrations:
-            raise ValueError(
+            raise DatabaseError(
                 f"the {component} tables of {connection.engine.url.render_as_string()} have "
-                f"version {found}, from which there is no way to version {version}: move the "
-                "database away"
+                f"version {version_there}, from which there is no way to version {version}: move "
+                "the database away"
             )
         migrations[old](_operations(connection))
 
@@ -164,7 +174,7 @@ def _operations(connection: Connection) -> Any:
 
 @contextlib.contextmanager
 def _alone(connection: Connection) -> Iterator[None]:
-    """No other process creates tables meanwhile; SQLite's write transactions are alone anyway."""
+    """Keep other processes from creating tables; SQLite's write transactions are alone anyway."""
     name = connection.dialect.name
     if name == "postgresql":  # until the end of the transaction
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
@@ -179,19 +189,19 @@ def _alone(connection: Connection) -> Iterator[None]:
 
 
 def _open_server(url: str) -> Engine:
-    asked = make_url(url)
-    if asked.drivername in DRIVERS:
-        asked = asked.set(drivername=f"{asked.drivername}+{DRIVERS[asked.drivername][0]}")
+    address = make_url(url)
+    if address.drivername in DRIVERS:
+        address = address.set(drivername=f"{address.drivername}+{DRIVERS[address.drivername][0]}")
     try:
-        return create_engine(asked, pool_pre_ping=True, isolation_level="READ COMMITTED")
+        return create_engine(address, pool_pre_ping=True, isolation_level="READ COMMITTED")
     except ModuleNotFoundError as error:
-        extra = DRIVERS.get(asked.get_backend_name(), ("", ""))[1]
+        extra = DRIVERS.get(address.get_backend_name(), ("", ""))[1]
         how = f"pip install 'rnnbench[{extra}]'" if extra else f"install {error.name}"
-        raise ValueError(
-            f"{asked.drivername} needs {error.name}, which is missing: {how}"
+        raise DatabaseError(
+            f"{address.drivername} needs {error.name}, which is missing: {how}"
         ) from error
     except NoSuchModuleError as error:
-        raise ValueError(f"no database is called {asked.drivername}: {error}") from error
+        raise DatabaseError(f"no database is called {address.drivername}: {error}") from error
 
 
 def _open_sqlite(url: str) -> Engine:
@@ -217,7 +227,7 @@ def _open_sqlite(url: str) -> Engine:
 
 
 def journal_mode(file: Path, mounts: str | None = None) -> str:
-    """ "wal", or "delete" where the file is on a network: the log's index is memory of one host.
+    """Return "wal", or "delete" on a network disk: the log's index is memory of one host.
 
     Args:
         mounts: as /proc/mounts tells them; None: those of this machine.
@@ -230,15 +240,15 @@ def journal_mode(file: Path, mounts: str | None = None) -> str:
     folder, kind = file.absolute().parent, ""
     longest = -1
     for line in mounts.splitlines():
-        _, place, found, *_ = line.split()
-        place = place.replace("\\040", " ")
-        if folder.is_relative_to(place) and len(place) >= longest:
-            longest, kind = len(place), found
+        _, mount_point, file_system, *_ = line.split()
+        mount_point = mount_point.replace("\\040", " ")
+        if folder.is_relative_to(mount_point) and len(mount_point) >= longest:
+            longest, kind = len(mount_point), file_system
     return "delete" if kind.startswith(NETWORKS) else "wal"
 
 
 def _forget_connections() -> None:
-    """In a forked child: its parent's connections are not to be used, nor closed."""
+    """Drop, in a forked child, its parent's connections, which are not to be used, nor closed."""
     for engine in list(_engines):
         _parents_pools.append(engine.pool)
         engine.dispose(close=False)

@@ -1,4 +1,4 @@
-"""Runs by what a user calls them. No torch."""
+"""Finds runs by what a user calls them. No torch."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ from pathlib import Path
 
 from rnnbench.errors import RunError
 from rnnbench.results.record import Record
+from rnnbench.results.run_folder import RECORD
 from rnnbench.results.store import Store
 
 
 def find_run(store: Store, run: str) -> Record:
-    """The record of a run by its id, the beginning of it, its last part, or its folder.
+    """Return the record of a run by its id, the beginning or last part of one, or its folder.
 
     Raises:
         RunError: none or several match.
     """
     wanted = Path(run).name if Path(run).is_dir() else run
-    ids = sorted(f.parent.name for f in (store.root / "runs").glob("*/record.json"))
+    ids = sorted(f.parent.name for f in (store.root / "runs").glob(f"*/{RECORD}"))
     matches = [i for i in ids if i == wanted] or [
         i for i in ids if i.startswith(wanted) or i.rpartition(".")[2].startswith(wanted)
     ]
     if len(matches) != 1:
-        found = "no run" if not matches else f"{len(matches)} runs"
-        some = "".join(f"\n  {i}" for i in (matches or ids)[:10])
+        how_many = "no run" if not matches else f"{len(matches)} runs"
+        listed = "".join(f"\n  {i}" for i in (matches or ids)[:10])
         raise RunError(
-            f"{found} of {store.root} match {run!r}; give an id or the beginning of one:{some}"
-            if some
+            f"{how_many} of {store.root} match {run!r}; give an id or the beginning of one:{listed}"
+            if listed
             else f"{store.root} holds no run; see rnnbench run --help"
         )
     record = store.read(matches[0])

@@ -1,4 +1,4 @@
-"""Where a result comes from: code, packages, hardware, command. No torch, no secrets.
+"""Collects where a result comes from: code, packages, hardware, command. No torch, no secrets.
 
 Neither environment variables nor the host's name nor the user's are collected; the command
 line passes `redact`.
@@ -55,7 +55,7 @@ def redact(text: str) -> str:
 
 
 def redact_command(argv: Sequence[str]) -> str:
-    """The command line as a shell would read it, without secrets, home and the program's folder."""
+    """Return the command line for a shell, without secrets, home and the program's folder."""
     shown, mask_next = [], False
     for index, argument in enumerate(argv):
         secret = _ARGUMENT.fullmatch(argument)
@@ -75,7 +75,7 @@ def redact_command(argv: Sequence[str]) -> str:
 
 
 def provenance(command: Sequence[str] | None = None, device: str | None = None) -> dict[str, Any]:
-    """What a record says about where it was made.
+    """Return what a record says about where it was made.
 
     Args:
         command: the command line, `sys.argv` by default; it is redacted.
@@ -104,20 +104,20 @@ def _version(name: str) -> str | None:
 
 @functools.cache
 def _distributions() -> dict[str, dict[str, Any]]:
-    """Cached: what counts is the code that this process loaded when it started."""
-    found = {}
+    """Find rnnbench and all plugins; cached, as this process keeps the code it started with."""
+    distributions = {}
     for distribution in importlib.metadata.distributions():
         # A malformed entry_points.txt of a stranger must not stop every run; the registry
         # reports it where plugins are listed.
         text = distribution.read_text("entry_points.txt") or ""
         if any(f"[{group}]" in text for group in GROUPS):
             source = _source(distribution)
-            found[distribution.name] = {"version": distribution.version, **_commit(source)}
-    return dict(sorted(found.items()))
+            distributions[distribution.name] = {"version": distribution.version, **_commit(source)}
+    return dict(sorted(distributions.items()))
 
 
 def _source(distribution: importlib.metadata.Distribution) -> Path | None:
-    """The folder that an editable installation points to, else None."""
+    """Return the folder that an editable installation points to, else None."""
     origin = json.loads(distribution.read_text("direct_url.json") or "{}")
     if not origin.get("dir_info", {}).get("editable"):
         return None
@@ -125,7 +125,7 @@ def _source(distribution: importlib.metadata.Distribution) -> Path | None:
 
 
 def _commit(folder: Path | None) -> dict[str, Any]:
-    """Commit of a source folder, and whether its tracked files differ from it."""
+    """Return the commit of a source folder, and whether its tracked files differ from it."""
     unknown = {"commit": None, "dirty": None}
     if folder is None or shutil.which("git") is None:
         return unknown
@@ -153,19 +153,19 @@ def _machine() -> dict[str, Any]:
 def _cpu() -> str | None:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE)
-        if found:
-            return " ".join(found[1].split())
+        model = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE)
+        if model:
+            return " ".join(model[1].split())
     return platform.processor() or platform.machine() or None
 
 
 def _gpus() -> list[str]:
-    """Models of the machine's NVIDIA GPUs, as its driver tells them."""
-    told = (p.read_text() for p in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")))
-    found = (re.search(r"^Model:\s*(.+)$", text, re.MULTILINE) for text in told)
-    return [match[1].strip() for match in found if match]
+    """List the models of the machine's NVIDIA GPUs, as its driver tells them."""
+    texts = (p.read_text() for p in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")))
+    matches = (re.search(r"^Model:\s*(.+)$", text, re.MULTILINE) for text in texts)
+    return [match[1].strip() for match in matches if match]
 
 
 def _cores() -> int | None:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -1,4 +1,4 @@
-"""What a run leaves behind: a Record, as JSON on disk. No torch here.
+"""Defines what a run leaves behind: a Record, as JSON on disk. No torch here.
 
 A record is plain JSON: numbers that are not finite become null, names and reasons pass a
 filter for keys and tokens, and neither environment variables nor host names are stored.
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any
 
+from rnnbench.errors import RunError
 from rnnbench.results.provenance import provenance, redact
 from rnnbench.spec.run_spec import RunSpec
 
@@ -25,7 +26,7 @@ RECORD_FORMAT = 1
 
 
 class Status(enum.StrEnum):
-    """How a run ended."""
+    """The way a run ended."""
 
     DONE = "done"
     PRUNED = "pruned"  # stopped by the search: it did not look worth its budget
@@ -116,7 +117,7 @@ class Record:
         self._check()
 
     def _check(self) -> None:
-        """Refuse what cannot be, of values that are plain.
+        """Refuse values that cannot be; they are plain already.
 
         Raises:
             ValueError
@@ -163,11 +164,11 @@ class Record:
         return self.metric_info[0] if self.metric_info else {}
 
     def value(self, split: str) -> float | None:
-        """The headline on a split, None where there is none."""
+        """Return the headline on a split, None where there is none."""
         return self.metrics.get(split, {}).get(self.headline.get("name", ""))
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values, all finite; `from_dict` reads them back."""
+        """Return plain JSON values, all finite; `from_dict` reads them back."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {
             "format": RECORD_FORMAT,
@@ -187,19 +188,19 @@ class Record:
             origin: what error messages call the source, such as its path.
             plain: all values are as JSON has them, so that they need not be looked at again.
         Raises:
-            ValueError: written by a newer rnnbench, or not a record.
+            RunError: written by a newer rnnbench, or not a record.
         """
         if not isinstance(d, Mapping) or not isinstance(d.get("format"), int):
-            raise ValueError(f"{origin} is not a record of rnnbench: it states no format")
+            raise RunError(f"{origin} is not a record of rnnbench: it states no format")
         if d["format"] > RECORD_FORMAT:
-            raise ValueError(
+            raise RunError(
                 f"{origin} was written by a newer rnnbench (record format {d['format']}, this one "
                 f"reads up to {RECORD_FORMAT}); upgrade rnnbench to read it"
             )
         names = _names()
         wrong = (names ^ d.keys()) - {"format", "run_id"}
         if wrong:
-            raise ValueError(f"{origin} is damaged: missing or unknown fields {sorted(wrong)}")
+            raise RunError(f"{origin} is damaged: missing or unknown fields {sorted(wrong)}")
         try:
             fields = {name: d[name] for name in names}
             fields["spec"] = RunSpec.from_dict(d["spec"])
@@ -210,18 +211,23 @@ class Record:
             record._check()
             return record
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{origin} cannot be read: {error!r}") from error
+            raise RunError(f"{origin} cannot be read: {error!r}") from error
 
     def as_json(self) -> str:
+        """Return the text of the record's file; `from_json` reads it back."""
         return json.dumps(self.as_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes, origin: str = "this record") -> Record:
-        """Raises ValueError, which names `origin`, on damage and on a newer format."""
+        """Read what `as_json` wrote.
+
+        Raises:
+            RunError: it is damaged or of a newer format; the message names `origin`.
+        """
         try:
             d = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
         except ValueError as error:
-            raise ValueError(f"{origin} is damaged: not JSON ({error})") from error
+            raise RunError(f"{origin} is damaged: not JSON ({error})") from error
         return cls.from_dict(d, origin, plain=True)
 
 
@@ -231,13 +237,13 @@ def _names() -> frozenset[str]:
 
 
 def _finite(text: str) -> float | None:
-    """A number of JSON; null for one that is too large, such as 1e999."""
+    """Read a number of JSON; one that is too large, such as 1e999, becomes null."""
     value = float(text)
     return value if math.isfinite(value) else None
 
 
 def _plain(value: Any, where: str) -> Any:
-    """The value as JSON knows it: lists, dicts, finite numbers; null for what is not finite.
+    """Return the value as JSON knows it: lists, dicts, finite numbers; null for the rest.
 
     Raises:
         TypeError: something that JSON has no word for; `where` names it.

@@ -1,4 +1,4 @@
-"""Results at an address that fsspec knows (s3://, gs://, ...), with a working folder on this disk.
+"""Keeps results at an address that fsspec knows (s3://, gs://, ...), and a working folder here.
 
 What stands at the address is the truth. A run writes into the working folder, and each finished
 file is sent from there; a machine that lacks it, or has an older one, fetches it first. What could
@@ -19,17 +19,29 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rnnbench.errors import UserError
 from rnnbench.files.atomic import replace_file, stamp
 from rnnbench.results.provenance import redact
+from rnnbench.results.run_folder import (
+    CHECKPOINTS,
+    ERROR,
+    EXAMPLES,
+    ITEM_SCORES,
+    LAST_CHECKPOINT,
+    LOG,
+    METRICS,
+    PREVIOUS_CHECKPOINT,
+    RECORD,
+    WEIGHTS,
+)
 
 Result = TypeVar("Result")
 
 SENT = ".sent.json"  # file of a run -> its stamp here and its stamp there, when they were the same
-RECORD = "record.json"
-RESUME = ("metrics.csv", "previous.pt", "last.pt")  # what another machine needs to go on, in order
-RESULTS = (
-    "weights.safetensors", "examples.json", "items.json", "metrics.csv", "log.txt", "error.txt",
-)  # fmt: skip
+# What another machine needs to go on, in the order in which it is fetched.
+RESUME = (METRICS, PREVIOUS_CHECKPOINT, LAST_CHECKPOINT)
+# What a run leaves beside its record.
+RESULTS = (WEIGHTS, EXAMPLES, ITEM_SCORES, METRICS, LOG, ERROR)
 # Protocols whose put is all or nothing.
 WHOLE = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "memory")
 TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
@@ -37,12 +49,16 @@ EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 WAITS = (0.5, 2.0)  # seconds before the second and the third try
 
 
+class AddressError(UserError, ValueError):
+    """An address of a kind that cannot be used here; the message says what to install or write."""
+
+
 class RemoteError(OSError):
-    """The address cannot be read or written now; the message says which, and why."""
+    """An address that cannot be read or written now; the message says which, and why."""
 
 
 def is_address(root: Path | str) -> bool:
-    """Whether results lie at an address, and not in a folder."""
+    """Tell whether results lie at an address, and not in a folder."""
     return isinstance(root, str) and "://" in root
 
 
@@ -54,7 +70,7 @@ class Remote:
         shown: the address without a login, for messages.
 
     Raises:
-        ValueError: fsspec does not know such addresses, or lacks a package for them.
+        AddressError: fsspec does not know such addresses, or lacks a package for them.
     """
 
     def __init__(self, url: str) -> None:
@@ -69,12 +85,12 @@ class Remote:
         except ImportError as error:
             extra = EXTRAS.get(protocol)
             what = f"rnnbench[{extra}]" if extra else str(error)
-            raise ValueError(
+            raise AddressError(
                 f"{self.shown}: the package for {protocol}:// addresses is missing\n"
                 f"  Install it: pip install '{what}'"
             ) from error
         except ValueError as error:
-            raise ValueError(
+            raise AddressError(
                 f"{self.shown}: {error}\n  Use a folder, or an address such as s3://bucket/folder "
                 "or gs://bucket/folder"
             ) from error
@@ -108,22 +124,23 @@ class Remote:
         Raises:
             RemoteError
         """
-        self.send(folder, RESUME[:1])
-        last, previous = (self._path(f"{folder.name}/{n}") for n in ("last.pt", "previous.pt"))
+        self.send(folder, [METRICS])
+        last, previous = (self._path(f"{folder.name}/{name}") for name in CHECKPOINTS)
 
         def rotate() -> None:
             if self._files.exists(last):
                 self._files.copy(last, previous)
 
-        self._try(f"copy {folder.name}/last.pt", rotate)
-        self.send(folder, RESUME[2:])
+        self._try(f"copy {folder.name}/{LAST_CHECKPOINT}", rotate)
+        self.send(folder, [LAST_CHECKPOINT])
         sent = _read_sent(folder)
-        if (folder / "previous.pt").is_file():  # it was sent when it was the last
-            there = self._stamps(folder.name).get("previous.pt", "")
-            _write_sent(folder, {**sent, "previous.pt": [stamp(folder / "previous.pt"), there]})
+        path = folder / PREVIOUS_CHECKPOINT
+        if path.is_file():  # it was sent when it was the last
+            there = self._stamps(folder.name).get(PREVIOUS_CHECKPOINT, "")
+            _write_sent(folder, {**sent, PREVIOUS_CHECKPOINT: [stamp(path), there]})
 
     def remove(self, folder: Path, names: Iterable[str]) -> None:
-        """Remove files of a run, there only.
+        """Remove files of a run at the address, not here.
 
         Raises:
             RemoteError
@@ -164,7 +181,7 @@ class Remote:
     # ------------------------------------------------------------------------------- fetching
 
     def fetch(self, folder: Path, names: Iterable[str]) -> None:
-        """Make files of a run here those that stand there, unless they are newer here.
+        """Bring files of a run here as they are at the address, unless they are newer here.
 
         Raises:
             RemoteError
@@ -227,7 +244,7 @@ class Remote:
         return True
 
     def _records(self) -> dict[str, str]:
-        """Run id -> stamp of its record."""
+        """Return the stamp of each run's record, by run id."""
         runs = f"{self._base}/runs"
 
         def ask() -> dict[str, Any]:
@@ -237,15 +254,15 @@ class Remote:
             except FileNotFoundError:
                 return {}
 
-        found = {}
+        stamps = {}
         for path, info in self._try("list runs", ask).items():
             run_id, _, name = path[len(runs) :].strip("/").rpartition("/")
             if name == RECORD and "/" not in run_id:
-                found[run_id] = self._stamp(info)
-        return found
+                stamps[run_id] = self._stamp(info)
+        return stamps
 
     def _stamps(self, run_id: str) -> dict[str, str]:
-        """File of a run -> its stamp."""
+        """Return the stamp of each file of a run, by name."""
 
         def ask() -> list[dict[str, Any]]:
             self._files.invalidate_cache()
@@ -262,18 +279,19 @@ class Remote:
 
     @staticmethod
     def _stamp(info: dict[str, Any]) -> str:
-        """Changes whenever the file is replaced."""
+        """Return a text that changes whenever the file is replaced."""
         for name in ("ETag", "etag", "md5Hash", "content_md5"):
             if info.get(name):
                 return f"{info['size']}:{info[name]}"
         first = next((info[n] for n in TIMES if info.get(n) is not None), "")
-        told = first.timestamp() if isinstance(first, datetime.datetime) else first
-        return f"{info['size']}:{told}"
+        changed = first.timestamp() if isinstance(first, datetime.datetime) else first
+        return f"{info['size']}:{changed}"
 
     def _path(self, name: str) -> str:
         return f"{self._base}/runs/{name}"
 
     def _try(self, what: str, action: Callable[[], Result]) -> Result:
+        """Do something at the address, with two more tries."""
         for wait in (*WAITS, None):
             try:
                 return action()
@@ -286,10 +304,10 @@ class Remote:
 
 
 def _rank(record: bytes) -> tuple[bool, int]:
-    """Of two records the one that stays has the higher rank, as in `Store.write`."""
+    """Return a record's rank: of two, the higher one stays, as in `Store.write`."""
     try:
-        told = json.loads(record)
-        return told["status"] == "done", int(told["attempt"])
+        fields = json.loads(record)
+        return fields["status"] == "done", int(fields["attempt"])
     except (ValueError, KeyError, TypeError):
         return False, 0  # damaged
 

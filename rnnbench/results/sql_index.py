@@ -60,7 +60,7 @@ result = Table(
 
 
 def row_of(record: Record, text: str, stamp: str) -> dict[str, Any]:
-    """The row of a record, given its JSON and the stamp of the file that holds it."""
+    """Return the row of a record, given its JSON and the stamp of the file that holds it."""
     spec, cost = record.spec, record.cost
     return {
         "run_id": record.run_id,
@@ -88,7 +88,7 @@ def row_of(record: Record, text: str, stamp: str) -> dict[str, Any]:
 
 
 def index_rows(connection: Connection, rows: list[dict[str, Any]]) -> int:
-    """Insert rows, or update those that may be replaced; the number of rows written."""
+    """Insert rows, or update those that may be replaced; return how many were written."""
     if connection.dialect.name in ("mysql", "mariadb"):
         return sum(_index_row(connection, row) for row in rows)
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
@@ -104,13 +104,13 @@ def index_rows(connection: Connection, rows: list[dict[str, Any]]) -> int:
 
 
 def _index_row(connection: Connection, row: dict[str, Any]) -> int:
-    """For databases whose insertion cannot be made conditional on the row that is there."""
-    mine = result.c.run_id == row["run_id"]
-    query = select(result.c.attempt, result.c.status).where(mine).with_for_update()
+    """Index a row where an insertion cannot be made conditional on the row that is there."""
+    of_run = result.c.run_id == row["run_id"]
+    query = select(result.c.attempt, result.c.status).where(of_run).with_for_update()
     old = connection.execute(query).first()
     if old is None:
         return connection.execute(insert(result), row).rowcount
     done = Status.DONE.value
     if row["attempt"] < old.attempt or (row["status"] != done and old.status == done):
         return 0
-    return connection.execute(update(result).where(mine), row).rowcount
+    return connection.execute(update(result).where(of_run), row).rowcount

@@ -1,4 +1,4 @@
-"""Where results live: records on disk, which are the truth, and a database that indexes them.
+"""Keeps results: records on disk, which are the truth, and a database that indexes them.
 
     ROOT/runs/RUN_ID/record.json    written whole, see `rnnbench.files.atomic`
     ROOT/results.db                 SQLite, or any database that SQLAlchemy knows, by its URL
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -24,10 +23,12 @@ from filelock import FileLock
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.exc import DBAPIError
 
-from rnnbench.files.atomic import stage_file, stamp, sweep_staged
+from rnnbench.files.atomic import stage_file, sweep_staged
 from rnnbench.results.database import WAIT_SECONDS, create_tables, open_database, reader
 from rnnbench.results.record import FINAL, Record, Status
-from rnnbench.results.remote import RECORD, RESUME, Remote, is_address
+from rnnbench.results.record_files import RecordFiles, check_name
+from rnnbench.results.remote import RESUME, Remote, is_address
+from rnnbench.results.run_folder import RECORD
 from rnnbench.results.sharing.origin import stands_in
 from rnnbench.results.sql_index import VERSION, index_rows, metadata, result, row_of
 
@@ -37,27 +38,13 @@ CHUNK = 500  # rows of a statement, below every database's limit on parameters
 ORDER = ("task", "architecture", "tricks", "config_id", "seed", "run_id")
 
 
-def check_name(name: str, what: str) -> str:
-    """The name, where it is safe as that of a file on every system.
-
-    Raises:
-        ValueError: it holds something else than letters, digits and ._+-, or begins with a dot.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]{0,127}", name, re.ASCII):
-        raise ValueError(
-            f"{what} {name!r} is not allowed: use up to 128 of the letters a-z and A-Z, digits, "
-            "and . _ + -, not beginning with a dot"
-        )
-    return name
-
-
 def whole(root: Path | str) -> str:
-    """What another process opens the same store by: an address, or a path from the root on."""
+    """Return what another process opens the same store by: an address, or an absolute path."""
     return str(root) if is_address(root) else str(Path(root).absolute())
 
 
 def folder_of(root: Path | str) -> Path:
-    """The folder on this machine of the store at a path or an address."""
+    """Return the folder on this machine of the store at a path or an address."""
     return Remote(str(root)).folder if is_address(root) else Path(root)
 
 
@@ -75,11 +62,10 @@ class Store:
         engine: the database, for tables of others (see `rnnbench.results.database.create_tables`).
         root: the folder on this machine, where the index and what runs write lie.
         problems: what could not be sent to the address, for records.
-        damaged: run id -> what is wrong with its record.json, as last seen.
     """
 
     def __init__(self, root: Path | str, url: str | None = None, *, index: bool = True) -> None:
-        self.given = root  # what another process opens the same store by
+        self.root_or_address = root  # what another process opens the same store by
         self.remote = Remote(str(root)) if is_address(root) else None
         self.root = Path(root) if self.remote is None else self.remote.folder
         self.problems: list[str] = []
@@ -87,14 +73,17 @@ class Store:
         if index and url is None:
             url = os.environ.get("RNNBENCH_DATABASE") or None
         self.shared = url is not None
-        self.damaged: dict[str, str] = {}
-        self._runs = self.root / "runs"
-        self._runs.mkdir(parents=True, exist_ok=True)
+        self._files = RecordFiles(self.root / "runs")
         if not index:
             return
         self.engine: Engine = open_database(url or self.root / "results.db")
         self._database = f"the results database {self.engine.url.render_as_string()}"
         create_tables(self.engine, metadata, "results", VERSION)
+
+    @property
+    def damaged(self) -> dict[str, str]:
+        """Run id -> what is wrong with its record.json, as last seen."""
+        return self._files.damaged
 
     def close(self) -> None:
         """Let go of the database's files and connections."""
@@ -102,23 +91,24 @@ class Store:
             self.engine.dispose()
 
     def run_dir(self, run_id: str) -> Path:
-        """The folder of a run, made where it is missing.
+        """Return the folder of a run, made where it is missing.
 
         Raises:
-            ValueError: the name is not allowed, or leads out of the store.
+            RunError: the name is not allowed, or leads out of the store.
         """
-        folder = self._record(run_id).parent
+        folder = self._files.path(run_id).parent
         folder.mkdir(exist_ok=True)
         return folder
 
     def place(self, run_id: str) -> str:
-        """Where a reader finds a run."""
+        """Return where a reader finds a run."""
         return str(self.run_dir(run_id)) if self.remote is None else (
             f"{self.remote.shown}/runs/{check_name(run_id, 'run id')}"
         )  # fmt: skip
 
     def begin(self, run_id: str) -> Path:
-        """The folder of a run that is about to train, with what an earlier attempt left anywhere.
+        """Return the folder of a run that is about to train, with what earlier attempts left
+        anywhere.
 
         Raises:
             OSError: the address cannot be read, so an earlier attempt may be missed.
@@ -126,7 +116,7 @@ class Store:
         return self.fetch(run_id, (*RESUME, RECORD))
 
     def fetch(self, run_id: str, names: Iterable[str]) -> Path:
-        """The folder of a run, with these of its files as they stand at the address.
+        """Return the folder of a run, with these of its files as they stand at the address.
 
         Raises:
             OSError: the address cannot be read.
@@ -137,7 +127,7 @@ class Store:
         return folder
 
     def keep(self, run_id: str) -> None:
-        """Send a checkpoint that stands in the folder; a failure is told once, in `problems`."""
+        """Send a checkpoint that stands in the folder; name the first failure in `problems`."""
         if self.remote is None:
             return
         try:
@@ -162,7 +152,7 @@ class Store:
 
         Raises:
             OSError: the disk refused; what was there is unchanged and readable.
-            ValueError: a name is not allowed, or the record that stands there cannot be read.
+            RunError: a name is not allowed, or the record that stands there cannot be read.
         """
         for name, what in ((record.sweep, "sweep name"), (record.study, "study name")):
             if name is not None:
@@ -171,7 +161,7 @@ class Store:
         self._fetch(record.run_id)
         with FileLock(path.with_name(".record.lock"), timeout=WAIT_SECONDS):
             sweep_staged(path)
-            old = self._read(record.run_id)
+            old = self._files.read(record.run_id)
             if old is not None and not _may_replace(old, record):
                 return False
             text = record.as_json()
@@ -203,6 +193,7 @@ class Store:
         return bool(written)
 
     def _send(self, folder: Path) -> None:
+        """Send a finished run to the address; warn where that fails."""
         if self.remote is None:
             return
         try:
@@ -214,8 +205,8 @@ class Store:
             )
 
     def _fetch(self, run_id: str) -> None:
-        """See the record that stands at the address, where it can be reached."""
-        folder = self._record(run_id).parent
+        """Fetch the record that stands at the address, where it can be reached."""
+        folder = self._files.path(run_id).parent
         if self.remote is None:
             return
         try:
@@ -225,24 +216,16 @@ class Store:
             _warn(f"{error}; going by what this machine knows of {run_id}")
 
     def read(self, run_id: str) -> Record | None:
-        """The record of a run, None where there is none.
+        """Return the record of a run, None where there is none.
 
         Raises:
-            ValueError: it is damaged or newer than this rnnbench; the message names the file.
+            RunError: it is damaged or newer than this rnnbench; the message names the file.
         """
         self._fetch(run_id)
-        return self._read(run_id)
-
-    def _read(self, run_id: str) -> Record | None:
-        path = self._record(run_id)
-        try:
-            text = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        return self._parse(run_id, path, text)
+        return self._files.read(run_id)
 
     def finished(self, run_id: str) -> Record | None:
-        """The record of a run that needs no repetition (see `results.record.FINAL`), or None.
+        """Return the record of a run that needs no repetition (`results.record.FINAL`), or None.
 
         What was imported stands in for a run only once it was verified.
         """
@@ -254,46 +237,46 @@ class Store:
     def records(
         self, task: str | None = None, sweep: str | None = None, status: Status | None = None
     ) -> Iterator[Record]:
-        """The records, by task, architecture, tricks, configuration and seed.
+        """Return the records, by task, architecture, tricks, configuration and seed.
 
         Records that cannot be read are named in a RuntimeWarning and in `damaged`.
         """
-        asked = {"task": task, "sweep": sweep, "status": status and Status(status).value}
-        asked = {name: value for name, value in asked.items() if value is not None}
+        wanted = {"task": task, "sweep": sweep, "status": status and Status(status).value}
+        wanted = {name: value for name, value in wanted.items() if value is not None}
         try:
             self._catch_up(task)
         except DBAPIError as error:
             _warn(f"{self._database} cannot be brought up to date ({error.orig}): reading the disk")
             rows, _ = self._scan({})
-            rows = [r for r in rows if all(r[name] == value for name, value in asked.items())]
+            rows = [r for r in rows if all(r[name] == value for name, value in wanted.items())]
             for row in sorted(rows, key=lambda r: [r[name] for name in ORDER]):
                 yield Record.from_json(row["record"], row["run_id"])
             return
         query = select(*(result.c[name] for name in ORDER))
-        query = query.where(*(result.c[name] == value for name, value in asked.items()))
+        query = query.where(*(result.c[name] == value for name, value in wanted.items()))
         with reader(self.engine).begin() as connection:
             # Sorted here, because each database has its own idea of the order of text.
             ids = [row[-1] for row in sorted(map(tuple, connection.execute(query)))]
-        for some in _chunks(ids):
-            query = select(result.c.run_id, result.c.record).where(result.c.run_id.in_(some))
+        for some_ids in _chunks(ids):
+            query = select(result.c.run_id, result.c.record).where(result.c.run_id.in_(some_ids))
             with reader(self.engine).begin() as connection:
                 texts = {row.run_id: row.record for row in connection.execute(query)}
-            for run_id in some:
+            for run_id in some_ids:
                 if run_id in texts:  # else it was removed since
                     origin = f"the index of {run_id} (`rnnbench index` builds it anew)"
                     yield Record.from_json(texts[run_id], origin)
 
     def index(self, run_id: str) -> None:
-        """Enter the record that another process wrote; it is one, and can be read."""
-        path = self._record(run_id)
+        """Enter the record that another process wrote."""
+        path = self._files.path(run_id)
         self._fetch(run_id)
         with FileLock(path.with_name(".record.lock"), timeout=WAIT_SECONDS):
-            now, text = stamp(path), path.read_text("utf-8")
+            row = self._files.row(run_id)
         with self.engine.begin() as connection:
-            index_rows(connection, [row_of(self._parse(run_id, path, text), text, now)])
+            index_rows(connection, [row])
 
     def reindex(self) -> int:
-        """Build the index anew from the disk; the number of records in it.
+        """Build the index anew from the disk; return the number of records in it.
 
         Records that cannot be read are left out, and named in a RuntimeWarning and in `damaged`.
         """
@@ -313,72 +296,34 @@ class Store:
         if task is not None:
             query = query.where(result.c.task == task)
         with reader(self.engine).begin() as connection:
-            known = {run_id: found for run_id, found in connection.execute(query)}
+            known = {run_id: stamp for run_id, stamp in connection.execute(query)}
         rows, gone = self._scan(known, "" if task is None else f"{task}.")
         if self.shared:
             gone = []
         if rows or gone:
             with self.engine.begin() as connection:
-                for some in _chunks(gone):
-                    connection.execute(delete(result).where(result.c.run_id.in_(some)))
+                for some_ids in _chunks(gone):
+                    connection.execute(delete(result).where(result.c.run_id.in_(some_ids)))
                 index_rows(connection, rows)
 
     def _scan(
         self, known: dict[str, str], beginning: str = ""
     ) -> tuple[list[dict[str, Any]], list[str]]:
-        """Rows of the records on disk whose stamp is not the known one, and ids without these.
+        """Return rows of the records that changed, and ids of `known` without a readable record.
 
         Args:
             beginning: of the ids of the runs that are looked at.
         """
         if self.remote is not None:
             try:
-                self.remote.refresh(self._runs)
+                self.remote.refresh(self._files.runs)
             except OSError as error:
                 _warn(f"{error}; these are the results that this machine knows")
-        rows, same = [], set()
-        self.damaged = {}
-        with os.scandir(self._runs) as entries:
-            names = [e.name for e in entries if e.name.startswith(beginning)]
-        changed = []
-        for name in names:
-            try:
-                if known.get(name) == stamp(f"{self._runs}/{name}/record.json"):
-                    same.add(name)
-                else:
-                    changed.append(name)
-            except (FileNotFoundError, NotADirectoryError):
-                continue  # a run that has not ended yet
-            except OSError as error:
-                self.damaged[name] = str(error)
-        for name in sorted(changed):
-            try:
-                path = self._record(name)
-                now, text = stamp(path), path.read_text("utf-8")
-                rows.append(row_of(self._parse(name, path, text), text, now))
-            except (FileNotFoundError, NotADirectoryError):
-                continue  # it was removed meanwhile
-            except (ValueError, OSError) as error:
-                self.damaged[name] = str(error)
+        rows, gone = self._files.changed_rows(known, beginning)
         if self.damaged:
-            told = "; ".join(self.damaged.values())
-            _warn(f"records that cannot be read are left out ({len(self.damaged)}): {told}")
-        return rows, sorted(set(known) - same - {r["run_id"] for r in rows})
-
-    def _record(self, run_id: str) -> Path:
-        folder = self._runs / check_name(run_id, "run id")
-        if folder.resolve().parent != self._runs.resolve():
-            raise ValueError(f"run id {run_id!r} leads out of {self._runs}: its folder is a link")
-        return folder / "record.json"
-
-    @staticmethod
-    def _parse(run_id: str, path: Path, text: str | bytes) -> Record:
-        record = Record.from_json(text, str(path))
-        if record.run_id != run_id:
-            raise ValueError(
-                f"{path} describes another run, {record.run_id}; move it to a folder of that name"
-            )
-        return record
+            problems = "; ".join(self.damaged.values())
+            _warn(f"records that cannot be read are left out ({len(self.damaged)}): {problems}")
+        return rows, gone
 
 
 def _warn(text: str) -> None:
@@ -386,9 +331,11 @@ def _warn(text: str) -> None:
 
 
 def _may_replace(old: Record, new: Record) -> bool:
+    """Tell whether a new record may take the place of an old one."""
     done = Status.DONE
     return new.attempt >= old.attempt and (new.status is done or old.status is not done)
 
 
 def _chunks(items: list[Any]) -> Iterable[list[Any]]:
+    """Cut a list into parts of `CHUNK`."""
     return (items[i : i + CHUNK] for i in range(0, len(items), CHUNK))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rnnbench.contract.settings import setting
+from rnnbench.errors import PluginError, RunError
 
 SPEC_FORMAT = 1
 
@@ -93,7 +94,7 @@ class PluginSpec:
     def __post_init__(self) -> None:
         taken = {"name", "version"} & {k for k, _ in self.settings}
         if taken:
-            raise ValueError(f"plugin {self.name}: a setting cannot be called {taken.pop()!r}")
+            raise PluginError(f"plugin {self.name}: a setting cannot be called {taken.pop()!r}")
         object.__setattr__(
             self, "settings", tuple(sorted((k, _freeze(v)) for k, v in self.settings))
         )
@@ -145,10 +146,10 @@ class RunSpec:
         """Read what `as_dict` wrote.
 
         Raises:
-            ValueError: written by a newer version.
+            RunError: a newer version wrote it.
         """
         if d["format"] > SPEC_FORMAT:
-            raise ValueError(
+            raise RunError(
                 f"this run was described by a newer rnnbench (spec format {d['format']}, this one "
                 f"reads up to {SPEC_FORMAT}); upgrade rnnbench to read it"
             )

@@ -1,4 +1,4 @@
-"""What seeds, trials and tasks allow one to say. Pure functions on numbers.
+"""Computes what seeds, trials and tasks allow one to say: pure functions on numbers.
 
     intervals   a mean or a median over seeds with its 95% interval
     differences Welch, paired t and permutation tests; Holm; effect sizes; how many seeds it takes

@@ -1,4 +1,4 @@
-"""What the best of n trials of a search is expected to be.
+"""Estimates the best of n trials of a search.
 
 A trial that failed has no value and is never the best, so where all n of a draw failed the best is
 the worst value that any trial had: a lower bound of the harm, and no figure is invented.
@@ -22,7 +22,7 @@ Trials = Sequence[float | None]  # a search's values on validation; None: the tr
 
 
 def expected_best(trials: Trials, higher_is_better: bool, unbiased: bool = True) -> list[float]:
-    """The expected best of n of the trials, for n = 1 ... N.
+    """Return the expected best of n of the trials, for n = 1 ... N.
 
     Args:
         unbiased: draws without replacement, whose mean over searches is that of a fresh search of
@@ -41,7 +41,7 @@ def expected_best(trials: Trials, higher_is_better: bool, unbiased: bool = True)
 def expected_best_interval(
     trials: Trials, higher_is_better: bool, resamples: int = RESAMPLES
 ) -> tuple[list[float], list[float]]:
-    """The ends of the 95% interval of `expected_best`, by resampling trials."""
+    """Return the ends of the 95% interval of `expected_best`, by resampling trials."""
     drawn = _resampled(trials, higher_is_better, resamples, SEED)
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     if not higher_is_better:
@@ -50,7 +50,7 @@ def expected_best_interval(
 
 
 def chance(first: Trials, second: Trials, higher_is_better: bool) -> list[float]:
-    """The probability that the best of n trials of the first beats that of n of the second.
+    """Return the probability that the best of n trials of the first beats that of n of the second.
 
     For n up to the smaller number of trials, drawn without replacement; ties count half.
     """
@@ -62,28 +62,31 @@ def chance(first: Trials, second: Trials, higher_is_better: bool) -> list[float]
 
 
 def better_from(first: Trials, second: Trials, higher_is_better: bool) -> int | None:
-    """From so many trials on the first's expected best is better, as far as both were searched.
+    """Return the number of trials from which on the first's expected best is better.
 
     None: it is not, at the end.
     """
-    one, two = (expected_best(t, higher_is_better) for t in (first, second))
-    ahead = [(a > b) if higher_is_better else (a < b) for a, b in zip(one, two, strict=False)]
+    first_best, second_best = (expected_best(t, higher_is_better) for t in (first, second))
+    ahead = [
+        (a > b) if higher_is_better else (a < b)
+        for a, b in zip(first_best, second_best, strict=False)
+    ]
     return _last_run(ahead)
 
 
 def clearly_better_from(
     first: Trials, second: Trials, higher_is_better: bool, resamples: int = RESAMPLES
 ) -> int | None:
-    """As `better_from`, with the 95% interval of the difference beyond 0."""
-    one = _resampled(first, higher_is_better, resamples, SEED)
-    two = _resampled(second, higher_is_better, resamples, SEED + 1)
-    count = min(one.shape[1], two.shape[1])
-    low = np.quantile(one[:, :count] - two[:, :count], (1 - LEVEL) / 2, axis=0)
+    """Return the number of trials from which on the 95% interval of the difference is beyond 0."""
+    first_drawn = _resampled(first, higher_is_better, resamples, SEED)
+    second_drawn = _resampled(second, higher_is_better, resamples, SEED + 1)
+    count = min(first_drawn.shape[1], second_drawn.shape[1])
+    low = np.quantile(first_drawn[:, :count] - second_drawn[:, :count], (1 - LEVEL) / 2, axis=0)
     return _last_run([bool(v > 0) for v in low])
 
 
 def _last_run(ahead: Sequence[bool]) -> int | None:
-    """Where the unbroken run of True at the end begins, counted from 1."""
+    """Return where the unbroken run of True at the end begins, counted from 1; None without one."""
     if not ahead or not ahead[-1]:
         return None
     behind = [n for n, is_ahead in enumerate(ahead, 1) if not is_ahead]
@@ -91,7 +94,7 @@ def _last_run(ahead: Sequence[bool]) -> int | None:
 
 
 def _gains(trials: Trials, higher_is_better: bool) -> np.ndarray:
-    """Values of which higher is better; a failed trial has the worst of them."""
+    """Return values of which higher is better; a failed trial has the worst of them."""
     known = [v if higher_is_better else -v for v in trials if v is not None]
     if not known:
         raise ValueError("no trial has a value")
@@ -99,7 +102,7 @@ def _gains(trials: Trials, higher_is_better: bool) -> np.ndarray:
 
 
 def _resampled(trials: Trials, higher_is_better: bool, resamples: int, seed: int) -> np.ndarray:
-    """(resamples, N): the expected best gains of trials drawn anew."""
+    """Return (resamples, N): the expected best gains of trials drawn anew."""
     gains = _gains(trials, higher_is_better)
     rng = np.random.default_rng(seed)
     drawn = np.sort(gains[rng.integers(0, len(gains), (resamples, len(gains)))], axis=1)
@@ -107,7 +110,7 @@ def _resampled(trials: Trials, higher_is_better: bool, resamples: int, seed: int
 
 
 def _weights(count: int, unbiased: bool) -> np.ndarray:
-    """(N, N): for each n, with which probability each of the sorted values is the best of n."""
+    """Return (N, N): for each n, how likely each of the sorted values is the best of n."""
     n, i = np.arange(1, count + 1)[:, None], np.arange(1, count + 1)[None, :]
     if not unbiased:
         return (i / count) ** n - ((i - 1) / count) ** n

@@ -1,4 +1,4 @@
-"""A mean or a median over seeds, with its 95% interval."""
+"""Computes a mean or a median over seeds, with the 95% interval that boards and pages show."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from rnnbench.errors import SpecError
 from rnnbench.stats.student_t import quantile
 
 LEVEL = 0.95  # of the intervals
@@ -19,7 +20,7 @@ SEED = 0  # of resampling: the same records give the same board
 
 @dataclass(frozen=True)
 class Method:
-    """How a board treats its seeds.
+    """The centre, interval and test by which a board treats its seeds.
 
     Attributes:
         centre: what stands for a row, and orders rows.
@@ -29,7 +30,7 @@ class Method:
             there are few seeds.
 
     Raises:
-        ValueError: a median is asked for with a t interval or a t test, which are of means.
+        SpecError: a median is asked for with a t interval or a t test, which are about means.
     """
 
     centre: Literal["mean", "median"] = "mean"
@@ -38,7 +39,7 @@ class Method:
 
     def __post_init__(self) -> None:
         if self.centre == "median" and "t" in (self.interval, self.test):
-            raise ValueError(
+            raise SpecError(
                 "Student's t is about means: a median takes a bootstrap interval and a permutation "
                 "test (--interval bootstrap --test permutation)"
             )
@@ -71,7 +72,7 @@ class Estimate:
 
 
 def estimate(sample: Sequence[float], method: Method = STANDARD) -> Estimate:
-    """The centre of a sample and its 95% interval.
+    """Return the centre of a sample and its 95% interval.
 
     A sample that does not vary has an interval of width 0: the seeds agree.
 
@@ -92,7 +93,7 @@ def estimate(sample: Sequence[float], method: Method = STANDARD) -> Estimate:
 
 
 def centre(sample: Sequence[float], method: Method = STANDARD) -> float:
-    """The mean or the median.
+    """Return the mean or the median.
 
     Raises:
         ValueError: the sample is empty or not finite.
@@ -103,33 +104,33 @@ def centre(sample: Sequence[float], method: Method = STANDARD) -> float:
     return math.fsum(values) / len(values)
 
 
-def bootstrap(values: np.ndarray, of: str = "mean") -> tuple[float, float]:
-    """The 95% interval by resampling seeds: BCa of a mean, percentile of a median.
+def bootstrap(values: np.ndarray, centre_kind: str = "mean") -> tuple[float, float]:
+    """Return the 95% interval by resampling seeds: BCa of a mean, percentile of a median.
 
     The median's jackknife takes two values at most, so BCa has nothing to go by there.
     """
     from scipy import stats
 
-    found = stats.bootstrap(
+    result = stats.bootstrap(
         (values,),
-        np.mean if of == "mean" else np.median,
+        np.mean if centre_kind == "mean" else np.median,
         n_resamples=RESAMPLES,
         confidence_level=LEVEL,
-        method="BCa" if of == "mean" else "percentile",
+        method="BCa" if centre_kind == "mean" else "percentile",
         vectorized=True,
         rng=np.random.default_rng(SEED),
     )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
 @cache
 def t_quantile(df: int) -> float:
-    """Of Student's t, for a two-sided interval."""
+    """Return the quantile of Student's t at `df` degrees of freedom, for a two-sided interval."""
     return float(quantile((1 + LEVEL) / 2, df))
 
 
 def finite(sample: Sequence[float]) -> np.ndarray:
-    """The sample as an array.
+    """Return the sample as an array.
 
     Raises:
         ValueError: it is empty or not finite.

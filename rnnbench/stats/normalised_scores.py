@@ -1,4 +1,4 @@
-"""Scores of several runs on several tasks pooled: interquartile means, profiles, improvement.
+"""Pools scores of several runs on several tasks: interquartile means, profiles, improvement.
 
 Scores are normalised, higher is better, as arrays of runs for each task. Intervals are percentiles
 of a stratified bootstrap: runs are drawn anew within each task.
@@ -21,7 +21,7 @@ Scores = Sequence[np.ndarray]  # of a method: for each task its runs
 
 
 def interquartile_mean(scores: Scores) -> float:
-    """The mean of the middle half of all runs on all tasks.
+    """Return the mean of the middle half of all runs on all tasks.
 
     Where tasks have different numbers of runs, each task still counts the same.
     """
@@ -30,7 +30,7 @@ def interquartile_mean(scores: Scores) -> float:
 
 
 def interquartile_estimate(scores: Scores, resamples: int = RESAMPLES) -> Estimate:
-    """`interquartile_mean` with its interval; `n` counts runs."""
+    """Return `interquartile_mean` with its interval; `n` counts runs."""
     drawn = _resampled(scores, resamples)
     _, weights = _pooled(scores)
     means = _iqm(np.concatenate(drawn, axis=1), np.broadcast_to(weights, (resamples, len(weights))))
@@ -42,7 +42,7 @@ def interquartile_estimate(scores: Scores, resamples: int = RESAMPLES) -> Estima
 def profile(
     scores: Scores, taus: np.ndarray, resamples: int = RESAMPLES
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The share of runs above each of the taus, averaged over tasks, with its interval's ends."""
+    """Return the share of runs above each of the taus, mean over tasks, and its interval's ends."""
     share = _shares([s[None, :] for s in scores], taus)[0]
     drawn = _shares(_resampled(scores, resamples), taus)
     low, high = np.quantile(drawn, _ENDS, axis=0)
@@ -50,7 +50,7 @@ def profile(
 
 
 def improvement(first: Scores, second: Scores, resamples: int = RESAMPLES) -> Estimate:
-    """The probability that a run of the first beats one of the second, averaged over tasks.
+    """Return the probability that a run of the first beats one of the second, averaged over tasks.
 
     Ties count half. `n` counts tasks.
     """
@@ -64,14 +64,14 @@ _ENDS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
 
 def _pooled(scores: Scores) -> tuple[np.ndarray, np.ndarray]:
-    """All runs, with weights that sum to 1 over each task."""
+    """Return all runs, with weights that sum to 1 over each task."""
     weights = [np.full(len(s), 1 / len(s)) for s in scores]
     return np.concatenate(list(scores)), np.concatenate(weights)
 
 
 def _iqm(values_RN: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
-    """The mean between the quartiles of weighted values: scipy's `trim_mean` where all weigh the
-    same and their number divides by four."""
+    """Return the mean between the quartiles of weighted values. It is scipy's `trim_mean` where
+    all weigh the same and their number divides by four."""
     if np.ptp(weights_RN) == 0:
         from scipy import stats
 
@@ -87,7 +87,7 @@ def _iqm(values_RN: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
 
 
 def _resampled(scores: Scores, resamples: int, seed: int = SEED) -> list[np.ndarray]:
-    """For each task (resamples, runs): runs drawn with replacement."""
+    """Draw runs with replacement; return (resamples, runs) for each task."""
     rng = np.random.default_rng(seed)
     return [s[rng.integers(0, len(s), (resamples, len(s)))] for s in scores]
 
@@ -100,15 +100,15 @@ def _interval(scores: Scores, drawn: np.ndarray) -> tuple[float | None, float | 
 
 
 def _shares(drawn: Sequence[np.ndarray], taus: np.ndarray) -> np.ndarray:
-    """(resamples, taus)."""
-    found = [(d[:, :, None] > taus).mean(1) for d in drawn]
-    return np.mean(found, axis=0)
+    """Return (resamples, taus): the share of runs above each tau."""
+    shares_by_task = [(d[:, :, None] > taus).mean(1) for d in drawn]
+    return np.mean(shares_by_task, axis=0)
 
 
 def _wins(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> np.ndarray:
-    """(resamples,): the mean over tasks of P(first > second) + P(first = second) / 2."""
-    found = [
+    """Return (resamples,): the mean over tasks of P(first > second) + P(first = second) / 2."""
+    wins_by_task = [
         (np.sign(a[:, :, None] - b[:, None, :]).mean((1, 2)) + 1) / 2
         for a, b in zip(first, second, strict=True)
     ]
-    return np.mean(found, axis=0)
+    return np.mean(wins_by_task, axis=0)

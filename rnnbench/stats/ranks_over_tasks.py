@@ -1,4 +1,4 @@
-"""Several methods on several tasks: average ranks, Friedman's test, Nemenyi's critical difference.
+"""Ranks several methods on several tasks: average ranks, Friedman's test, Nemenyi's difference.
 
 Source: Demšar (2006), JMLR 7, sections 3.2.2 to 3.2.4; the tests are scipy's.
 """
@@ -32,7 +32,7 @@ class Friedman:
 
 
 def rank_methods(values_KN: Sequence[Sequence[float]], higher_is_better: bool) -> np.ndarray:
-    """Ranks (K methods, N tasks) from 1 for the best; ties share the mean of their ranks.
+    """Return ranks (K methods, N tasks) from 1 for the best; ties share the mean of their ranks.
 
     A value that is not finite (NaN: it failed) ranks last.
     """
@@ -44,7 +44,7 @@ def rank_methods(values_KN: Sequence[Sequence[float]], higher_is_better: bool) -
 
 
 def friedman(ranks_KN: np.ndarray) -> Friedman:
-    """The test over ranks of K methods on N tasks.
+    """Run Friedman's test on the ranks of K methods on N tasks.
 
     Raises:
         ValueError: fewer than two methods or two tasks.
@@ -63,15 +63,15 @@ def friedman(ranks_KN: np.ndarray) -> Friedman:
     sums = ranks_KN.sum(1)
     chi2 = 12 / (tasks * count * (count + 1)) * float(sums @ sums) - 3 * tasks * (count + 1)
     chi2 = max(0.0, chi2 / correction)
-    left = tasks * degrees - chi2
-    if left <= 1e-9 * tasks * degrees:
+    remainder = tasks * degrees - chi2
+    if remainder <= 1e-9 * tasks * degrees:
         return Friedman(chi2, math.inf, 0.0)
-    f = (tasks - 1) * chi2 / left
+    f = (tasks - 1) * chi2 / remainder
     return Friedman(chi2, f, float(fdtrc(degrees, others, f)))
 
 
 def critical_difference(count: int, tasks: int, alpha: float = ALPHA) -> float:
-    """Nemenyi's: average ranks of methods that differ by this or more differ significantly.
+    """Return Nemenyi's difference, from which on two average ranks differ significantly.
 
     q sqrt(k (k + 1) / (6 N)), q being the studentized range's quantile over sqrt(2).
     """
@@ -82,10 +82,10 @@ def critical_difference(count: int, tasks: int, alpha: float = ALPHA) -> float:
 
 
 def cliques(average_ranks: Sequence[float], difference: float) -> list[tuple[int, ...]]:
-    """The bars of a critical-difference diagram: the largest groups, by index and by rank, whose
-    ranks lie within the difference. Groups of one are left out."""
+    """Return the bars of a critical-difference diagram: the largest groups whose ranks lie
+    within the difference, as indices by rank. Groups of one are left out."""
     order = sorted(range(len(average_ranks)), key=lambda i: average_ranks[i])
-    found: list[tuple[int, ...]] = []
+    groups: list[tuple[int, ...]] = []
     reached = 0
     for first, i in enumerate(order):
         last = first
@@ -94,6 +94,6 @@ def cliques(average_ranks: Sequence[float], difference: float) -> list[tuple[int
         ):
             last += 1
         if last > first and last + 1 > reached:
-            found.append(tuple(order[first : last + 1]))
+            groups.append(tuple(order[first : last + 1]))
             reached = last + 1
-    return found
+    return groups

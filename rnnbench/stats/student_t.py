@@ -8,10 +8,10 @@ from scipy.special import stdtr, stdtrit
 
 
 def two_sided(t: Any, df: Any) -> Any:
-    """P(|T| ≥ |t|) at df degrees of freedom, elementwise."""
+    """Return P(|T| ≥ |t|) at df degrees of freedom, elementwise."""
     return 2 * stdtr(df, -abs(t))
 
 
 def quantile(p: Any, df: Any) -> Any:
-    """The value below which a share p lies, elementwise."""
+    """Return the value below which a share p lies, elementwise."""
     return stdtrit(df, p)

@@ -1,4 +1,4 @@
-"""Differences between two samples: tests, how large they are, and how many seeds they take."""
+"""Tests differences between two samples: how sure, how large, and how many seeds they take."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Difference:
 
 
 def welch(first: Sequence[float], second: Sequence[float]) -> Difference:
-    """Welch's t test, which does not take the variances for equal.
+    """Run Welch's t test, which does not take the variances for equal.
 
     Where neither sample varies, equal means give p = 1 and different ones p = 0.
 
@@ -46,25 +46,27 @@ def welch(first: Sequence[float], second: Sequence[float]) -> Difference:
     a, b = finite(first), finite(second)
     if min(len(a), len(b)) < 2:
         raise ValueError("a test needs two seeds or more on either side")
-    one, two = estimate(first), estimate(second)
-    difference = one.mean - two.mean
-    error_a = (one.deviation or 0.0) ** 2 / one.n
-    error_b = (two.deviation or 0.0) ** 2 / two.n
+    estimate_a, estimate_b = estimate(first), estimate(second)
+    difference = estimate_a.mean - estimate_b.mean
+    error_a = (estimate_a.deviation or 0.0) ** 2 / estimate_a.n
+    error_b = (estimate_b.deviation or 0.0) ** 2 / estimate_b.n
     error = error_a + error_b
     if error == 0:
         same = difference == 0
-        df = float(one.n + two.n - 2)
+        df = float(estimate_a.n + estimate_b.n - 2)
         return Difference(
             difference, 0.0 if same else math.copysign(math.inf, difference), df, float(same)
         )
     t = difference / math.sqrt(error)
     # In parts of the whole, so that tiny variances don't underflow when squared.
-    df = 1 / ((error_a / error) ** 2 / (one.n - 1) + (error_b / error) ** 2 / (two.n - 1))
+    df = 1 / (
+        (error_a / error) ** 2 / (estimate_a.n - 1) + (error_b / error) ** 2 / (estimate_b.n - 1)
+    )
     return Difference(difference, t, df, float(two_sided(t, df)))
 
 
 def paired(first: Sequence[float], second: Sequence[float]) -> Difference:
-    """Student's paired t test: is the mean of the differences, pair by pair, other than 0?
+    """Run Student's paired t test: is the mean of the differences, pair by pair, other than 0?
 
     Where the differences do not vary, 0 gives p = 1 and any other p = 0, as in `welch`.
 
@@ -73,19 +75,21 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Difference:
     Source: Student (1908), Biometrika 6.
     """
     a, b = _pairs(first, second)
-    found = estimate([float(d) for d in a - b])
-    if not found.deviation:
-        same = found.mean == 0
-        t = 0.0 if same else math.copysign(math.inf, found.mean)
-        return Difference(found.mean, t, float(found.n - 1), float(same))
-    t = found.mean / (found.deviation / math.sqrt(found.n))
-    return Difference(found.mean, t, float(found.n - 1), float(two_sided(t, found.n - 1)))
+    difference = estimate([float(d) for d in a - b])
+    if not difference.deviation:
+        same = difference.mean == 0
+        t = 0.0 if same else math.copysign(math.inf, difference.mean)
+        return Difference(difference.mean, t, float(difference.n - 1), float(same))
+    t = difference.mean / (difference.deviation / math.sqrt(difference.n))
+    return Difference(
+        difference.mean, t, float(difference.n - 1), float(two_sided(t, difference.n - 1))
+    )
 
 
 def permuted(
     first: Sequence[float], second: Sequence[float], method: Method = STANDARD
 ) -> Difference:
-    """The permutation test of the difference of the centres: labels are dealt out anew.
+    """Run the permutation test of the difference of the centres: labels are dealt out anew.
 
     Exact where there are up to 9,999 ways to deal them.
 
@@ -102,7 +106,7 @@ def permuted(
 def sign_flipped(
     first: Sequence[float], second: Sequence[float], method: Method = STANDARD
 ) -> Difference:
-    """The paired permutation test: within each pair the labels may be exchanged.
+    """Run the paired permutation test: within each pair the labels may be exchanged.
 
     Raises:
         ValueError: the samples differ in length, are of one value, or are not finite.
@@ -112,23 +116,23 @@ def sign_flipped(
 
 
 def _permutation(a: np.ndarray, b: np.ndarray, kind: Any, method: Method) -> Difference:
-    of: Any = np.mean if method.centre == "mean" else np.median
+    centre: Any = np.mean if method.centre == "mean" else np.median
     p = permutation_p(a[None, :], b[None, :], kind, method)
-    return Difference(float(of(a) - of(b)), math.nan, math.nan, float(p[0]))
+    return Difference(float(centre(a) - centre(b)), math.nan, math.nan, float(p[0]))
 
 
 def permutation_p(a_PN: np.ndarray, b_PM: np.ndarray, kind: Any, method: Method) -> np.ndarray:
-    """(P,): the p of P pairs of samples of equal sizes.
+    """Return (P,): the p of P pairs of samples of equal sizes.
 
     Args:
         kind: "independent", or "samples" for values in pairs; see `scipy.stats.permutation_test`.
     """
     from scipy import stats  # a second to import, and few boards need it
 
-    of: Any = np.mean if method.centre == "mean" else np.median
-    found = stats.permutation_test(
+    centre: Any = np.mean if method.centre == "mean" else np.median
+    result = stats.permutation_test(
         (a_PN, b_PM),
-        lambda x, y, axis: of(x, axis=axis) - of(y, axis=axis),
+        lambda x, y, axis: centre(x, axis=axis) - centre(y, axis=axis),
         permutation_type=kind,
         vectorized=True,
         axis=-1,
@@ -136,13 +140,13 @@ def permutation_p(a_PN: np.ndarray, b_PM: np.ndarray, kind: Any, method: Method)
         n_resamples=RESAMPLES,
         rng=np.random.default_rng(SEED),
     )
-    return np.asarray(found.pvalue)
+    return np.asarray(result.pvalue)
 
 
 def compare(
     first: Sequence[float], second: Sequence[float], method: Method = STANDARD
 ) -> Difference:
-    """The test of two independent samples that a method asks for."""
+    """Run the test of two independent samples that a method asks for."""
     return welch(first, second) if method.test == "t" else permuted(first, second, method)
 
 
@@ -159,13 +163,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def least_p(first: int, second: int, *, pairs: bool = False) -> float:
-    """The smallest p that a permutation test of so many seeds can reach, unadjusted."""
+    """Return the smallest p that a permutation test of so many seeds can reach, unadjusted."""
     ways = 2**first if pairs else math.comb(first + second, first)
     return min(1.0, 2 / ways)
 
 
 def seeds_needed(comparisons: int = 1, *, pairs: bool = False) -> int | None:
-    """The least number of seeds a side with which a permutation test can reach p < 0.05.
+    """Return the least number of seeds a side with which a permutation test can reach p < 0.05.
 
     Args:
         comparisons: that Holm's correction is made for; the smallest p counts so many times.
@@ -179,8 +183,8 @@ def seeds_needed(comparisons: int = 1, *, pairs: bool = False) -> int | None:
 
 
 def hedges_g(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """The difference of the means in standard deviations; None where neither sample varies, or one
-    seed stands on either side.
+    """Return the difference of the means in standard deviations; None where neither sample varies,
+    or one seed stands on either side.
 
     Source: Hedges (1981), J. Educational Statistics 6: Cohen's d of the pooled deviation, times
     1 - 3 / (4 df - 1), for few seeds overstate it.
@@ -196,7 +200,7 @@ def hedges_g(first: Sequence[float], second: Sequence[float]) -> float | None:
 
 
 def superiority(first: Sequence[float], second: Sequence[float], higher_is_better: bool) -> float:
-    """The probability that a seed of the first is better than one of the second; ties count half.
+    """Return the probability that a seed of the first beats one of the second; ties count half.
 
     Source: Vargha & Delaney (2000), J. Educational and Behavioral Statistics 25; it is the
     Mann-Whitney statistic over the number of pairs.

@@ -1,4 +1,4 @@
-"""Samples parted into tiers of ties."""
+"""Parts samples into tiers of ties."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rnnbench.stats.tests import ALPHA, holm, permutation_p
 
 @dataclass(frozen=True)
 class Placing:
-    """Where a sample stands among others.
+    """The place of a sample among others.
 
     Attributes:
         tier: 0 for those that tie with the best, 1 for those that tie with the best of the
@@ -61,7 +61,7 @@ def tiers(
 
 
 def pairwise(samples: Sequence[Sequence[float]], method: Method = STANDARD) -> np.ndarray:
-    """(N, N): the p of each pair by the method's test, Holm-adjusted over all pairs; 1 of oneself.
+    """Return (N, N): the p of each pair, Holm-adjusted over all pairs; 1 of a sample with itself.
 
     Raises:
         ValueError: a sample has fewer than two values, or one that is not finite.
@@ -79,14 +79,14 @@ def pairwise(samples: Sequence[Sequence[float]], method: Method = STANDARD) -> n
 
 
 def _welch(values: list[np.ndarray], a: np.ndarray, b: np.ndarray, _: Method) -> np.ndarray:
-    """`differences.welch` of many pairs at once."""
+    """Run `tests.welch` on many pairs at once."""
     n = np.array([len(v) for v in values], dtype=float)
     same = np.array([np.ptp(v) == 0 for v in values])  # else rounding leaves them a variance
     mean = np.array([v[0] if s else v.mean() for v, s in zip(values, same, strict=True)])
     error = np.where(same, 0.0, [np.var(v, ddof=1) / len(v) for v in values])
-    difference, whole = np.abs(mean[a] - mean[b]), error[a] + error[b]
-    certain = whole == 0
-    safe = np.where(certain, 1.0, whole)
+    difference, both_errors = np.abs(mean[a] - mean[b]), error[a] + error[b]
+    certain = both_errors == 0
+    safe = np.where(certain, 1.0, both_errors)
     df = 1 / np.where(
         certain,
         1.0,
@@ -97,12 +97,12 @@ def _welch(values: list[np.ndarray], a: np.ndarray, b: np.ndarray, _: Method) ->
 
 
 def _permuted(values: list[np.ndarray], a: np.ndarray, b: np.ndarray, method: Method) -> np.ndarray:
-    """`differences.permuted` of many pairs, those of equal sizes at once."""
-    found = np.empty(len(a))
+    """Run `tests.permuted` on many pairs, those of equal sizes at once."""
+    p_values = np.empty(len(a))
     sizes: dict[tuple[int, int], list[int]] = defaultdict(list)
     for pair, (i, j) in enumerate(zip(a, b, strict=True)):
         sizes[len(values[i]), len(values[j])].append(pair)
     for pairs in sizes.values():
         first, second = (np.stack([values[side[k]] for k in pairs]) for side in (a, b))
-        found[pairs] = permutation_p(first, second, "independent", method)
-    return found
+        p_values[pairs] = permutation_p(first, second, "independent", method)
+    return p_values

@@ -1,23 +1,24 @@
-"""What a trained run makes of new input: `rnnbench predict` and `rnnbench generate`."""
+"""Loads a finished run, and asks it: for its answer to an input, or for what it generates.
+
+`rnnbench.cli.actions.generate` prints what comes out.
+"""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Prediction, Task
-from rnnbench.errors import RunError
+from rnnbench.errors import RunError, SpecError, UserError
 from rnnbench.nn import Model
 from rnnbench.nn.models.base import Continuation
 from rnnbench.nn.models.decoding import Decoded, Decoding, decode
 from rnnbench.results.find_run import find_run
 from rnnbench.results.record import Record
+from rnnbench.results.run_folder import WEIGHTS
 from rnnbench.results.store import Store
 from rnnbench.spec.instantiate import instantiate
 from rnnbench.training.evaluate import evaluating
@@ -33,7 +34,7 @@ class Trained(NamedTuple):
 
 
 def load_run(store: Store, run: str) -> Trained:
-    """A finished run's task and its model with the best weights, in evaluation mode.
+    """Return a finished run's task, and its model with the best weights, in evaluation mode.
 
     Raises:
         RunError: no such run, or it left no weights.
@@ -42,7 +43,7 @@ def load_run(store: Store, run: str) -> Trained:
     from safetensors.torch import load_file
 
     record = find_run(store, run)
-    path = store.fetch(record.run_id, ["weights.safetensors"]) / "weights.safetensors"
+    path = store.fetch(record.run_id, [WEIGHTS]) / WEIGHTS
     if not path.is_file():
         raise RunError(
             f"{record.run_id} ({record.status}) has left no weights: only a finished run does.\n"
@@ -55,7 +56,7 @@ def load_run(store: Store, run: str) -> Trained:
 
 
 def untrained_run(record: Record) -> Trained:
-    """The same model as it was before training."""
+    """Return the run's task and its model as it was before training."""
     from rnnbench.training.determinism import seed_everything
 
     task, architecture, tricks = instantiate(record.spec)
@@ -64,39 +65,56 @@ def untrained_run(record: Record) -> Trained:
 
 
 def read_decoding(default: Literal["greedy", "sample"], chosen: Mapping[str, Any]) -> Decoding:
-    """How to decode, from the fields of `Decoding`; a method of None is the default one."""
+    """Return how to decode, from the fields of `Decoding`; a method of None is the default one.
+
+    Raises:
+        SpecError: options that cannot be, or of which one would be ignored.
+    """
     return Decoding(**{**chosen, "method": chosen.get("method") or default})
 
 
-def predict(
-    store: Store, run: str, text: str, chosen: Mapping[str, Any], *, seed: int, as_json: bool
-) -> None:
-    """Print what a run makes of one input."""
-    how = read_decoding("greedy", chosen)
-    trained = load_run(store, run)
-    batch, answer = trained.task.ask(text)
-    y, found = _answer(trained, batch, how, torch.Generator().manual_seed(seed))
-    said = answer(y)
-    if not as_json:
-        print(said)
-        return
-    shown: dict[str, Any] = {"run": trained.record.run_id, "input": text, "prediction": said}
-    if found is not None and found.score is not None:
-        shown["log_probability_nats"] = float(found.score[0])
-    if found is not None and found.attention is not None:
-        shown["attention"] = found.attention[0].tolist()
-    print(json.dumps(shown, ensure_ascii=False, indent=2))
+def _ask(task: Task, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
+    """Run `task.ask`, whose ValueErrors say what is wrong with the text.
+
+    Raises:
+        SpecError: the task cannot read the text.
+    """
+    try:
+        return task.ask(text)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise SpecError(str(error)) from error
+
+
+def predict(trained: Trained, text: str, how: Decoding, seed: int) -> dict[str, Any]:
+    """Return what a run makes of one input.
+
+    Returns:
+        run, input and prediction; log_probability_nats and attention (a list for each output step)
+        where the output was decoded by a model that has them.
+    """
+    batch, answer = _ask(trained.task, text)
+    y, decoded = _answer(trained, batch, how, torch.Generator().manual_seed(seed))
+    shown: dict[str, Any] = {
+        "run": trained.record.run_id, "input": text, "prediction": answer(y),
+    }  # fmt: skip
+    if decoded is not None and decoded.score is not None:
+        shown["log_probability_nats"] = float(decoded.score[0])
+    if decoded is not None and decoded.attention is not None:
+        shown["attention"] = decoded.attention[0].tolist()
+    return shown
 
 
 def _answer(
     trained: Trained, batch: Batch, how: Decoding, rng: torch.Generator
 ) -> tuple[Tensor, Decoded | None]:
-    """What the model says of one row, and how it was decoded where it was."""
+    """Return the model's output for a batch of one row, and how it was decoded, if it was."""
     model, task = trained.model, trained.task
     with evaluating(model):
         if model.decodes:
-            found = model.decoded(batch, how, rng)
-            return found.y[0], found
+            decoded = model.decoded(batch, how, rng)
+            return decoded.y[0], decoded
         if how != Decoding():
             raise RunError(
                 f"{task.name} is {task.kind.value}: its output is not decoded step by step, so "
@@ -107,42 +125,37 @@ def _answer(
 
 
 def generate(
-    store: Store, run: str, chosen: Mapping[str, Any], *, prompt: str | None, length: int,
-    samples: int | None, seed: int, as_json: bool,
-) -> None:  # fmt: skip
-    """Print what a run produces: continuations of a prompt, or outputs for test inputs.
+    trained: Trained, run: str, chosen: Mapping[str, Any], *, prompt: str | None, length: int,
+    samples: int | None, seed: int,
+) -> list[dict[str, str]]:  # fmt: skip
+    """Return what a run produces: continuations of a prompt, or outputs for test inputs.
 
     Where no method is chosen, text is sampled, and outputs for inputs are the most probable.
+
+    Args:
+        run: what messages call the run.
+        chosen: fields of `Decoding`.
+        length: steps of each continuation.
+        samples: by default 1 continuation, or 5 outputs.
+
+    Raises:
+        RunError: the task generates nothing, or goes on from no prompt.
     """
-    trained = load_run(store, run)
     how = read_decoding("sample" if trained.task.continues else "greedy", chosen)
     rng = torch.Generator().manual_seed(seed)
     if trained.task.continues:
-        shown = _continue(trained, how, rng, prompt, length, samples or 1)
-    elif trained.model.decodes:
-        if prompt is not None:
-            raise RunError(
-                f"{trained.task.name} goes on from no prompt; for an output of your own input: "
-                f"rnnbench predict {run} --input ..."
-            )
-        shown = _from_test(trained, how, rng, samples or 5)
-    else:
+        return _continue(trained, how, rng, prompt, length, samples or 1)
+    if not trained.model.decodes:
         raise RunError(
             f"{trained.task.name} is {trained.task.kind.value} and generates nothing; "
             f"to ask what the run makes of an input: rnnbench predict {run} --input ..."
         )
-    if as_json:
-        print(json.dumps({"run": trained.record.run_id, "samples": shown}, ensure_ascii=False))
-        return
-    for i, example in enumerate(shown):
-        if i:
-            print("-" * 40)
-        if list(example) == ["text"]:
-            print(example["text"])
-        else:
-            wide = max(map(len, example))
-            for name, value in example.items():
-                print(f"{name:<{wide}}  {value}")
+    if prompt is not None:
+        raise RunError(
+            f"{trained.task.name} goes on from no prompt; for an output of your own input: "
+            f"rnnbench predict {run} --input ..."
+        )
+    return _from_test(trained, how, rng, samples or 5)
 
 
 def _continue(
@@ -152,11 +165,11 @@ def _continue(
     task, model = trained.task, trained.model
     if how.method != "sample" and samples > 1:
         raise RunError(f"method {how.method!r} always says the same: ask for one sample")
-    batch, answer = task.ask("\n" if prompt is None else prompt)
+    batch, answer = _ask(task, "\n" if prompt is None else prompt)
     rows = Batch(batch.x.repeat(samples, 1), batch.y.repeat(samples, 1))
     with evaluating(model):
-        found = decode(Continuation(model), rows, how, steps=length, rng=rng)
-    texts = [answer(torch.cat([x, y])) for x, y in zip(rows.x, found.y, strict=True)]
+        decoded = decode(Continuation(model), rows, how, steps=length, rng=rng)
+    texts = [answer(torch.cat([x, y])) for x, y in zip(rows.x, decoded.y, strict=True)]
     return [{"text": text} for text in texts]
 
 
@@ -169,21 +182,9 @@ def _from_test(
     with evaluating(model):
         result = model(batch)
         nll, mask = model.nll(result.out, batch)
-        found = model.decoded(batch, how, rng)
-    seen = Prediction(nll, mask, result.out, found.y, found.attention, found.out)
-    shown = task.show(batch, seen)
+        decoded = model.decoded(batch, how, rng)
+    prediction = Prediction(nll, mask, result.out, decoded.y, decoded.attention, decoded.out)
+    shown = task.show(batch, prediction)
     if shown:
         return shown[:samples]
-    return [{"prediction": " ".join(f"{v:g}" for v in y.flatten().tolist())} for y in found.y]
-
-
-def read_input(value: str) -> str:
-    """The text of `--input`: a file where there is one of this name, "-" for standard input."""
-    if value == "-":
-        return sys.stdin.read()
-    try:
-        if Path(value).is_file():
-            return Path(value).read_text("utf-8")
-    except OSError:  # too long for a name, so it is the text itself
-        pass
-    return value
+    return [{"prediction": " ".join(f"{v:g}" for v in y.flatten().tolist())} for y in decoded.y]

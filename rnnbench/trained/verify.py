@@ -14,7 +14,8 @@ from rnnbench.contract import Refusal
 from rnnbench.data import data_version
 from rnnbench.errors import PluginError, UserError
 from rnnbench.results.record import Figures, Record, Status
-from rnnbench.results.sharing.bundle import WEIGHTS, BundleError
+from rnnbench.results.run_folder import WEIGHTS
+from rnnbench.results.sharing.bundle import BundleError
 from rnnbench.results.sharing.origin import DIFFERS, VERIFIED, stamp
 from rnnbench.results.sharing.unpack import check_weights
 from rnnbench.results.store import Store

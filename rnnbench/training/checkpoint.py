@@ -12,8 +12,7 @@ from typing import Any
 import torch
 
 from rnnbench.files.atomic import stage_file, sweep_staged
-
-KEPT = ("last.pt", "previous.pt")
+from rnnbench.results.run_folder import CHECKPOINTS
 
 
 class CheckpointError(OSError):
@@ -32,7 +31,7 @@ def save(folder: Path, state: dict[str, Any]) -> Path:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
-    last, previous = (folder / name for name in KEPT)
+    last, previous = (folder / name for name in CHECKPOINTS)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
@@ -54,7 +53,7 @@ def save(folder: Path, state: dict[str, Any]) -> Path:
 
 def load(folder: Path) -> dict[str, Any] | None:
     """The newest checkpoint that is whole, or None where there is none."""
-    for name in KEPT:
+    for name in CHECKPOINTS:
         path = folder / name
         if not path.is_file():
             continue
@@ -66,6 +65,6 @@ def load(folder: Path) -> dict[str, Any] | None:
 
 def clear(folder: Path) -> None:
     """Remove what a finished run no longer needs."""
-    for name in KEPT:
+    for name in CHECKPOINTS:
         (folder / name).unlink(missing_ok=True)
         sweep_staged(folder / name)

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from rnnbench.contract import Batch, Prediction, Task
 from rnnbench.files.atomic import replace_file
+from rnnbench.results.run_folder import EXAMPLES
 
 if TYPE_CHECKING:
     from rnnbench.nn import Model
 
-NAME = "examples.json"
 FORMAT = 1
 ITEMS = 3  # of the test split that are drawn
 TOKENS = 32  # longest side of an attention map; what is beyond is cut off
@@ -120,4 +120,4 @@ def write_examples(folder: Path, found: Sequence[dict[str, Any]]) -> None:
     if found:
         told = {"format": FORMAT, "examples": list(found)}
         text = json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        replace_file(folder / NAME, text)
+        replace_file(folder / EXAMPLES, text)

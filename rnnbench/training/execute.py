@@ -16,8 +16,8 @@ import torch
 from rnnbench.contract import Meter, Task
 from rnnbench.files.atomic import replace_file, sweep_folder
 from rnnbench.nn import scan
-from rnnbench.results.item_scores import ITEMS
 from rnnbench.results.record import FINAL, Figures, Record, Status, provenance
+from rnnbench.results.run_folder import CHECKPOINTS, ITEM_SCORES, WEIGHTS
 from rnnbench.results.store import Store
 from rnnbench.spec.run_spec import RunSpec, Trainer
 from rnnbench.training import checkpoint, costs
@@ -96,7 +96,7 @@ def execute(
     record = Record(**{k: getattr(record, k) for k in record.__dataclass_fields__})
     if store.write(record) and record.status in FINAL:
         checkpoint.clear(folder)
-        store.forget(spec.run_id, checkpoint.KEPT)
+        store.forget(spec.run_id, CHECKPOINTS)
     return record
 
 
@@ -236,7 +236,7 @@ def _finish(run: Training, record: Record) -> None:
             [],
         )
         write_examples(run.folder, [*run.drawn, *text])
-    replace_file(run.folder / "weights.safetensors", weights_bytes(run.best_weights))
+    replace_file(run.folder / WEIGHTS, weights_bytes(run.best_weights))
 
 
 def _keep_items(run: Training, meter: Meter) -> None:
@@ -246,7 +246,7 @@ def _keep_items(run: Training, meter: Meter) -> None:
     if items is not None:
         told = {"metric": name, "unit": items.unit, "form": items.form, "scale": items.scale}
         text = json.dumps({**told, "values": [list(v) for v in items.values]})
-        replace_file(run.folder / ITEMS, text.encode())
+        replace_file(run.folder / ITEM_SCORES, text.encode())
 
 
 def _latencies(run: Training) -> Figures:

@@ -17,6 +17,7 @@ from typing import Any
 
 from rnnbench.files.atomic import replace_file
 from rnnbench.results.record import Record, redact
+from rnnbench.results.run_folder import ERROR, METRICS
 from rnnbench.spec.run_spec import RunSpec, Trainer
 from rnnbench.training.loader import Position
 from rnnbench.training.wandb_run import open_wandb
@@ -34,7 +35,7 @@ class Telemetry:
     def __init__(self, spec: RunSpec, trainer: Trainer, folder: Path, sweep: str | None):
         self.folder, self.problems = folder, []  # type: Path, list[str]
         folder.mkdir(parents=True, exist_ok=True)
-        self.csv_path = folder / "metrics.csv"
+        self.csv_path = folder / METRICS
         self.service: Any = None
         if trainer.logger != "csv":
             self._guard(trainer.logger, lambda: self._open(trainer.logger, spec, sweep))
@@ -71,7 +72,7 @@ class Telemetry:
     def failure(self, error: BaseException) -> None:
         """Keep a crash's traceback beside the record, without keys and tokens."""
         text = redact("".join(traceback.format_exception(error)))
-        (self.folder / "error.txt").write_text(text, encoding="utf-8")
+        (self.folder / ERROR).write_text(text, encoding="utf-8")
 
     def close(self, record: Record) -> None:
         """Leave the final figures with the service."""

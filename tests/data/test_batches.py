@@ -17,7 +17,7 @@ from rnnbench.data import (
     add_one_nats,
     ragged,
 )
-from rnnbench.metrics.base import (
+from rnnbench.metrics import (
     Accuracy,
     ForecastErrors,
     LanguageModelling,

@@ -7,7 +7,7 @@ import torch
 from rnnbench.contract import Prediction
 from rnnbench.data import Series, naive_scores, time_of_year
 from rnnbench.data.series.naive_forecasts import naive_forecasts
-from rnnbench.metrics.base import ForecastErrors
+from rnnbench.metrics import ForecastErrors
 
 
 def series(target=0, missing=(), known=None, n=60, season=4):

@@ -28,12 +28,14 @@ from support import ROOT
 from support.plugin_site import plugin_site
 
 from rnnbench.cli import main
-from rnnbench.docs import generate as reference
+from rnnbench.docs.generate import BLOCK as GENERATED
+from rnnbench.docs.generate import BLOCKS, COMMAND, DOCS, fill
 from rnnbench.registry.registry import discover
 from rnnbench.sweep.file.sweep import parse_sweep
 
 README = ROOT / "README.md"
-PAGES = sorted(reference.DOCS.glob("*.md"))
+PAGES = sorted(DOCS.rglob("*.md"))
+DECISIONS = DOCS / "decisions"
 NOT_RUN = {  # the README's first two blocks, which install and test all of this
     "python3 -m venv .venv && .venv/bin/pip install -q -c cluster/constraints.txt -e '.[test]'"
     " && .venv/bin/rnnbench sweep sweeps/quickstart.yaml",
@@ -95,7 +97,7 @@ class Block:
 def blocks(page):
     """The hand-written blocks of a page, each with the output that is shown right after it."""
     text = page.read_text("utf-8")
-    generated = [m.span() for m in reference.BLOCK.finditer(text)]
+    generated = [m.span() for m in GENERATED.finditer(text)]
     found, end = [], -1
     for m in BLOCK.finditer(text):
         if any(a <= m.start() < b for a, b in generated):
@@ -169,27 +171,25 @@ def test_what_a_page_shows_is_compared_line_by_line(printed, shown, expected):
 @pytest.mark.parametrize("page", PAGES, **name)
 def test_the_generated_parts_are_those_of_the_code(page):
     text = page.read_text("utf-8")
-    assert reference.fill(text) == text, (
-        f"{page.name} differs from the code. Renew it with: {reference.COMMAND}"
-    )
+    assert fill(text) == text, f"{page.name} differs from the code. Renew it with: {COMMAND}"
 
 
 def test_a_generated_part_that_is_changed_by_hand_is_noticed():
-    page = (reference.DOCS / "tricks.md").read_text("utf-8")
-    assert reference.fill(page.replace("`zoneout`", "`zonein`", 1)) == page
+    page = (DOCS / "plugins" / "tricks.md").read_text("utf-8")
+    assert fill(page.replace("`zoneout`", "`zonein`", 1)) == page
 
 
 def test_every_generated_part_stands_on_some_page():
-    asked = {m[2] for page in PAGES for m in reference.BLOCK.finditer(page.read_text("utf-8"))}
-    assert asked == set(reference.BLOCKS)
+    asked = {m[2] for page in PAGES for m in GENERATED.finditer(page.read_text("utf-8"))}
+    assert asked == set(BLOCKS)
 
 
 def test_the_reference_has_every_plugin_and_the_command_page_every_command():
-    page = (reference.DOCS / "reference.md").read_text("utf-8")
+    page = (DOCS / "reference" / "plugins.md").read_text("utf-8")
     for plugins in discover()[0].values():
         for item in plugins.values():
             assert (f"\n### {item.name}\n" in page) == (item.distribution == "rnnbench")
-    page = (reference.DOCS / "cli.md").read_text("utf-8")
+    page = (DOCS / "reference" / "commands.md").read_text("utf-8")
     for command in main.commands:
         assert f"\n## rnnbench {command}\n" in page
 
@@ -206,8 +206,43 @@ def test_every_relative_link_leads_somewhere(page):
 
 def test_the_readme_leads_to_every_page_and_to_the_decisions():
     text = README.read_text("utf-8")
-    for page in (*PAGES, ROOT / "rnnbench" / "DECISIONS.md"):
+    for page in (*(p for p in PAGES if p.parent != DECISIONS), DECISIONS / "README.md"):
         assert f"]({page.relative_to(ROOT)})" in text
+
+
+def test_the_index_lists_every_page():
+    pages = [p for p in PAGES if p != DOCS / "README.md"]
+    listed = (DOCS / "README.md").read_text("utf-8") + "".join(
+        line.replace("](", "](decisions/")
+        for line in (DECISIONS / "README.md").read_text("utf-8").splitlines(keepends=True)
+    )
+    assert [p for p in pages if f"]({p.relative_to(DOCS)})" not in listed] == []
+
+
+def test_a_decision_says_what_was_chosen_why_at_what_cost_on_what_evidence_and_when():
+    labels = ["Choice", "Why", "Cost", "Evidence", "Date"]
+    for page in DECISIONS.glob("*.md"):
+        if page.name == "README.md":
+            continue
+        for decision in page.read_text("utf-8").split("\n## ")[1:]:
+            title, _, text = decision.partition("\n")
+            written = re.findall(r"(?m)^- \*\*(\w+)\*\*: \S", text)
+            assert written == labels, f"{page.name}: {title}"
+            assert re.search(r"\*\*Date\*\*: 20\d\d-\d\d-\d\d", text), f"{page.name}: {title}"
+
+
+FILE = re.compile(r"`((?:rnnbench|plugins|tests|sweeps|cluster)/[\w./-]+\.\w+)(?:::?(\w+))?`")
+
+
+def test_every_file_and_function_that_a_page_names_is_there():
+    """Written `rnnbench/room/file.py:function` or `tests/room/test_file.py::test_name`."""
+    for page in PAGES:
+        for path, name in FILE.findall(page.read_text("utf-8")):
+            assert (ROOT / path).exists(), f"{page.name} names {path}"
+            if name:
+                source = (ROOT / path).read_text("utf-8")
+                defined = re.search(rf"(?m)^ *(?:async )?(?:def|class) {name}\b|^{name}\b", source)
+                assert defined, f"{page.name} names {path}:{name}"
 
 
 def test_what_is_not_run_still_stands_in_the_readme():
@@ -220,15 +255,15 @@ def test_the_readme_s_plugin_is_at_most_25_lines():
 
 
 def test_the_sweep_files_that_are_shown_can_be_read():
-    page = (reference.DOCS / "sweeps.md").read_text("utf-8")
+    page = (DOCS / "guides" / "sweeps.md").read_text("utf-8")
     shown = [b["text"] for b in BLOCK.finditer(page) if b["language"] == "yaml"]
     assert [parse_sweep(text).name for text in shown] == ["tiny", "quickstart", "aims"]
 
 
 def test_no_page_takes_more_than_five_minutes_to_read():
     for page in PAGES:
-        by_hand = reference.BLOCK.sub("", page.read_text("utf-8"))
-        assert len(by_hand.split()) < 1200, page.name  # 240 words a minute
+        by_hand = GENERATED.sub("", page.read_text("utf-8"))
+        assert len(by_hand.split()) < 1200, page.relative_to(DOCS)  # 240 words a minute
 
 
 def test_the_example_s_entry_points_are_what_its_readme_lists():

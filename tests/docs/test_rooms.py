@@ -11,9 +11,19 @@ from pathlib import Path
 
 import pytest
 
-import rnnbench
+from rnnbench.docs.rooms import (
+    CORE,
+    PURPOSE,
+    circles,
+    files,
+    module_files,
+    module_graph,
+    room,
+    room_graph,
+)
+from rnnbench.docs.rooms import floors as floors_of
+from rnnbench.docs.rooms import imports as imports_of
 
-CORE = Path(rnnbench.__file__).parent
 PLUGINS = CORE.parent / "plugins"
 OPEN_TO_PLUGINS = tuple(
     f"rnnbench.{room}" for room in ("contract", "nn", "metrics", "data", "errors")
@@ -69,63 +79,12 @@ LINES = 350
 MODULES = 20
 
 
-def name_of(file):
-    parts = file.relative_to(CORE.parent).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def files(root):
-    return sorted(root.rglob("*.py"))
-
-
-MODULE_FILES = {name_of(f): f for f in files(CORE)}
+MODULE_FILES = module_files()
+GRAPH = module_graph()
 
 
 def imports(path):
-    """Modules that a file imports; of a name that is a module itself, that module."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: imports are absolute"
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                yield inner if inner in MODULE_FILES else node.module
-
-
-GRAPH = {
-    name: {m for m in imports(file) if m in MODULE_FILES} - {name}
-    for name, file in MODULE_FILES.items()
-}
-
-
-def room(module):
-    return f"{module}.".split(".")[1]
-
-
-def circles(graph):
-    """Strongly connected components of more than one module (Tarjan 1972)."""
-    index, low, stack, found = {}, {}, [], []
-
-    def visit(node):
-        index[node] = low[node] = len(index)
-        stack.append(node)
-        for other in graph[node]:
-            if other not in index:
-                visit(other)
-                low[node] = min(low[node], low[other])
-            elif other in stack:
-                low[node] = min(low[node], index[other])
-        if low[node] == index[node]:
-            place = stack.index(node)
-            if len(stack) - place > 1:
-                found.append(sorted(stack[place:]))
-            del stack[place:]
-
-    for node in graph:
-        if node not in index:
-            visit(node)
-    return found
+    return imports_of(path, MODULE_FILES)
 
 
 def test_circles_are_seen():
@@ -151,6 +110,31 @@ def test_imports_go_downwards_only():
 def test_every_room_has_its_floor():
     rooms = {room(m) for m in MODULE_FILES} - {""}
     assert rooms == {name for names in FLOORS for name in names}
+
+
+def test_every_room_says_what_it_is_for():
+    assert set(PURPOSE) == {room(m) for m in MODULE_FILES} - {""}
+
+
+def test_a_room_stands_right_above_the_highest_that_it_imports():
+    assert floors_of({"a": {"b", "c"}, "b": {"c"}, "c": set(), "d": set()}) == [
+        ["c", "d"], ["b"], ["a"],
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="circle"):
+        floors_of({"a": {"b"}, "b": {"a"}})
+
+
+def test_every_kind_of_import_is_an_arrow(tmp_path):
+    file = tmp_path / "module.py"
+    file.write_text(
+        "import a.b\nfrom c import d, e\ndef f():\n    from g import h\n"
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import i\n"
+    )
+    assert set(imports_of(file, {"c.d"})) == {"a.b", "c.d", "c", "g", "typing", "i"}
+    assert room_graph({"p.x.y": {"p.z", "p.x", "p"}, "p.z": set()}) == {"x": {"z"}, "z": set()}
+    file.write_text("from . import near\n")
+    with pytest.raises(ValueError, match="absolute"):
+        list(imports_of(file, ()))
 
 
 @pytest.mark.parametrize("library", DOORS)
@@ -195,7 +179,7 @@ def test_core_names_no_plugin():
 def test_what_ranks_and_reads_needs_no_torch():
     modules = [
         m for m in MODULE_FILES
-        if room(m) in TORCH_FREE and room(m) != "contract" and m not in HEAVY
+        if room(m) in TORCH_FREE and room(m) != "contract" and m not in NEEDS_TORCH
     ]  # fmt: skip
     heavy = ("torch", "pytorch_lightning", "optuna", "ray")
     code = "import sys, rnnbench.contract\n" + "".join(f"import {m}\n" for m in modules)

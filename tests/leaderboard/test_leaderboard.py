@@ -267,14 +267,16 @@ def test_one_task_can_be_asked_for():
 def test_rows_of_plugins_that_are_not_installed_are_readable_without_torch():
     code = """
 import sys
-import fake_records as fake
+from support import fake_records as fake
 from rnnbench import spec
 from rnnbench.leaderboard.boards import build, refused_now
-from rnnbench.report import export, html, terminal
+from rnnbench.report.files import boards
+from rnnbench.report.page import page
+from rnnbench.report.terminal import board
 from rnnbench.results.store import Store
 specs = [fake.make_spec("char-lm", "long-gone", seed=k) for k in (0, 1)]
 records = [fake.make_record(spec, 1.5) for spec in specs]
-assert "long-gone" in terminal.render(build(records))
+assert "long-gone" in board.render(build(records))
 assert not {"torch", "pytorch_lightning", "optuna", "ray"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=TESTS)

@@ -12,9 +12,9 @@ from rnnbench.leaderboard.boards import build
 from rnnbench.leaderboard.pairwise import judge, judge_all
 from rnnbench.leaderboard.pareto import fronts
 from rnnbench.report.sentences import claim, headline_claims
-from rnnbench.results.item_scores import ItemTable, compare_items
 from rnnbench.results.record import Status
 from rnnbench.stats import Method, superiority
+from rnnbench.stats.item_bootstrap import ItemTable, compare_items
 
 
 def runs(architecture, values, trials=(), tricks=(), task="char-lm", cost=None, **spec):

@@ -10,11 +10,12 @@ from torch.nn.utils import parametrizations
 
 from rnnbench.contract import Cell
 from rnnbench.nn import CellWrapper, FastCell, GatedCell, scan
-from rnnbench.nn.scan import dispatch as tiers
+from rnnbench.nn.scan import choice, dispatch
 from rnnbench.nn.scan import inductor as compiled
 from rnnbench.nn.scan.c import compiler as build
 from rnnbench.nn.scan.c import expressions as scalars
 from rnnbench.nn.scan.c import linear as maps
+from rnnbench.nn.scan.unsupported import KernelFailed
 from rnnbench.results.record import Status
 from rnnbench.results.store import Store
 from rnnbench.spec.compose import compose
@@ -528,7 +529,8 @@ def test_a_wrapper_that_overrides_advance_works_as_before():
 def test_a_wrong_derivative_is_found_when_it_is_built(monkeypatch):
     wrong = scalars.Operator("k_tanh({0})", lambda make, e, g: (make("mul", g, e),))
     monkeypatch.setitem(scalars.OPERATORS, "tanh", wrong)
-    monkeypatch.setattr(tiers, "_use", tiers._Use())
+    monkeypatch.setattr(dispatch, "_builds", {})
+    monkeypatch.setattr(choice, "_choice", choice.ScanChoice())
     cell, x = make("peepholes"), torch.randn(3, 5, 5, dtype=torch.float64)
     with pytest.warns(RuntimeWarning, match="gradient of .* differs from the eager loop"):
         agree(cell, x, 1e-11)
@@ -544,7 +546,8 @@ def test_a_wrong_derivative_is_found_when_it_is_built(monkeypatch):
 
 def test_without_a_compiler_the_loop_runs_and_the_report_says_so(monkeypatch):
     monkeypatch.setattr(build, "compiler", lambda: None)
-    monkeypatch.setattr(tiers, "_use", tiers._Use())
+    monkeypatch.setattr(dispatch, "_builds", {})
+    monkeypatch.setattr(choice, "_choice", choice.ScanChoice())
     maps.agrees.cache_clear()
     maps.kernels.cache_clear()
     try:
@@ -573,7 +576,7 @@ def test_a_build_is_kept_and_a_damaged_one_is_made_again(monkeypatch, tmp_path):
     name = build.file_name(other, double=True)
     (tmp_path / "kernels" / name).write_bytes(b"half of it")
     assert build.library(other, double=True).answer() == 43
-    with pytest.raises(tiers.Failed, match="refuses the kernel"):
+    with pytest.raises(KernelFailed, match="refuses the kernel"):
         build.library("int answer(", double=True)
     assert len(list((tmp_path / "kernels").iterdir())) == 2, "nothing is left over"
 

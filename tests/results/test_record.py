@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from support.fake_records import fake_records, make_record, make_spec
 
-from rnnbench.results import atomic_files as atomic
+from rnnbench.files import atomic
 from rnnbench.results.provenance import provenance, redact, redact_command
 from rnnbench.results.record import RECORD_FORMAT, Record, Status
 

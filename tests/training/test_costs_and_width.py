@@ -7,13 +7,15 @@ from sacrebleu.metrics import BLEU
 
 from rnnbench.contract import Batch, Prediction, Refusal
 from rnnbench.errors import SpecError
-from rnnbench.metrics.base import Accuracy, Translation
-from rnnbench.results.item_scores import ITEMS, bleu, compare_items, read_items
+from rnnbench.metrics import Accuracy, Translation
+from rnnbench.results.item_scores import read_items
 from rnnbench.results.record import TESTED
+from rnnbench.results.run_folder import ITEM_SCORES
 from rnnbench.results.store import Store
 from rnnbench.spec.compose import compose
 from rnnbench.spec.instantiate import instantiate
 from rnnbench.spec.run_spec import Budget, Optimizer, Trainer
+from rnnbench.stats.item_bootstrap import bleu, compare_items
 from rnnbench.training.costs import flops_per_target
 from rnnbench.training.execute import execute
 from rnnbench.training.parameter_budget import parameters_of
@@ -31,7 +33,7 @@ def test_a_run_on_test_keeps_its_costs_and_its_items_and_a_trial_does_not(tmp_pa
         spec = resolve(compose("digits", "lstm", [], settings, seed=1, test=test))
         record = execute(spec, store=store, trainer=Trainer(accelerator="cpu"))
         assert record.cost["peak_memory_bytes"] > 1e7
-        found = read_items(store.run_dir(spec.run_id) / ITEMS)
+        found = read_items(store.run_dir(spec.run_id) / ITEM_SCORES)
         assert (set(record.cost) >= TESTED) == (found is not None) == test
         if found is not None:
             right, counted = found.values_NC.sum(0)
@@ -81,9 +83,9 @@ def test_accuracys_items_are_rows():
 
 
 def test_damaged_items_are_named(tmp_path):
-    (tmp_path / ITEMS).write_text('{"metric": "bleu", "values": 3}')
+    (tmp_path / ITEM_SCORES).write_text('{"metric": "bleu", "values": 3}')
     with pytest.raises(ValueError, match=r"items\.json is damaged"):
-        read_items(tmp_path / ITEMS)
+        read_items(tmp_path / ITEM_SCORES)
     assert read_items(tmp_path / "none.json") is None
     assert compare_items([], [], True) is None
 

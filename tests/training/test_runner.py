@@ -12,10 +12,10 @@ from support.small_runs import CPU, SMALL, TRICKS, assert_same_run, run_in, smal
 
 from rnnbench.contract import Trick
 from rnnbench.results.record import Status
+from rnnbench.results.run_folder import CHECKPOINTS
 from rnnbench.results.store import Store
 from rnnbench.spec.compose import compose
 from rnnbench.spec.run_spec import Trainer
-from rnnbench.training import checkpoint
 from rnnbench.training import execute as runner
 from rnnbench.training import lightning_module as training
 from rnnbench.training.execute import execute
@@ -100,7 +100,7 @@ def test_a_checkpoint_of_another_kind_of_run_is_not_needed_once_it_is_done(tmp_p
     assert record.status == Status.DONE
     left = {p.name for p in store.run_dir(record.run_id).iterdir()}
     assert {"record.json", "metrics.csv", "weights.safetensors"} <= left
-    assert not left & set(checkpoint.KEPT)
+    assert not left & set(CHECKPOINTS)
 
 
 def test_the_test_split_is_touched_once_and_only_where_the_spec_says_so(tmp_path, monkeypatch):

@@ -1,1 +1,1 @@
-"""What each command of the command line does; `rnnbench.cli` holds its options."""
+"""Does what the commands say, one module a command; `rnnbench.cli` holds their options."""

@@ -29,14 +29,14 @@ def check_plugin(name: str, as_json: bool) -> int:
         PluginError: there is none, it cannot be imported, or it has no small instance.
     """
     plugins, _ = discover()
-    found = [plugins[kind][name] for kind in KINDS if name in plugins[kind]]
-    if not found:
+    plugins_found = [plugins[kind][name] for kind in KINDS if name in plugins[kind]]
+    if not plugins_found:
         everything = [n for kind in KINDS for n in plugins[kind]]
         raise PluginError(
             f"there is no plugin {name!r}{did_you_mean(name, everything)}\n  See: rnnbench list"
         )
     reports = []
-    for item in found:
+    for item in plugins_found:
         if not as_json:
             print(f"{item.kind[:-1]} {item.name} of {item.distribution} {item.version}")
         reports.append(_judge(item, as_json))
@@ -79,13 +79,13 @@ def _judge(item: Entry, quiet: bool) -> dict[str, Any]:
 
 
 def lines(verdict: Verdict) -> list[str]:
-    """A verdict in lines of 80 columns: what is broken with its example and how to mend it."""
+    """Return a verdict in lines of 80 columns: what is broken, its example, and how to mend it."""
     head = f"{verdict.outcome:<16}{verdict.law.name.replace('_', ' ')}"
     if verdict.outcome == "broken":
-        told = [head, *_wrapped(verdict.law.statement, " " * 4)]
+        text_lines = [head, *_wrapped(verdict.law.statement, " " * 4)]
         for line in verdict.example.splitlines():
-            told += _wrapped(line.strip(), " " * 8)
-        return [*told, *_wrapped(f"To mend: {verdict.law.mend}", " " * 4)]
+            text_lines += _wrapped(line.strip(), " " * 8)
+        return [*text_lines, *_wrapped(f"To mend: {verdict.law.mend}", " " * 4)]
     return [head, *_wrapped(" ".join(verdict.example.split()), " " * 18)]
 
 
@@ -95,7 +95,7 @@ def _wrapped(text: str, indent: str) -> list[str]:
 
 
 def summary(report: dict[str, Any]) -> str:
-    """ "15 laws held, 0 broken, 2 do not apply (1.2 s)"."""
+    """Return "15 laws held, 0 broken, 2 do not apply (1.2 s)"."""
     held, broken, other = (report[k] for k in ("held", "broken", "does_not_apply"))
     verb = "does" if other == 1 else "do"
     return (
@@ -106,7 +106,7 @@ def summary(report: dict[str, Any]) -> str:
 def _report(
     item: Entry, plugin: str, verdicts: Iterable[Verdict], seconds: float
 ) -> dict[str, Any]:
-    told = [
+    laws = [
         {
             "name": v.law.name,
             "statement": v.law.statement,
@@ -117,14 +117,14 @@ def _report(
         }
         for v in verdicts
     ]
-    counts = {o: sum(t["outcome"] == o for t in told) for o in OUTCOMES}
+    counts = {o: sum(t["outcome"] == o for t in laws) for o in OUTCOMES}
     return {
         "kind": item.kind,
         "name": item.name,
         "distribution": item.distribution,
         "version": item.version,
         "held_as": plugin,
-        "laws": told,
+        "laws": laws,
         "held": counts["held"],
         "broken": counts["broken"],
         "does_not_apply": counts["does not apply"],

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def sources_of(tasks: Sequence[str]) -> dict[str, tuple[Source, list[str]]]:
-    """Sources by name with the tasks that read them.
+    """Return sources by name, with the tasks that read them.
 
     A task that needs a setting, such as the path of a file, has none yet.
 
@@ -36,23 +36,23 @@ def sources_of(tasks: Sequence[str]) -> dict[str, tuple[Source, list[str]]]:
                 "fetch or to verify before a run"
             )
     broken = {b.name for b in broken_plugins() if b.kind == "tasks"}
-    found: dict[str, tuple[Source, list[str]]] = {}
+    sources: dict[str, tuple[Source, list[str]]] = {}
     every = [n for n in discover()[0]["tasks"] if n not in broken and not _needed(n)]
     for name in tasks or every:
         for source in load("tasks", name)().sources():
-            found.setdefault(source.name, (source, []))[1].append(name)
-    return found
+            sources.setdefault(source.name, (source, []))[1].append(name)
+    return sources
 
 
 def _needed(task: str) -> list[str]:
-    """The settings of a task that have no default."""
+    """List the settings of a task that have no default."""
     return [name for name, field in schema("tasks", task).fields.items() if field.required]
 
 
 def describe_sources(tasks: Sequence[str]) -> None:
     """Print all that is known of the sources of some tasks: files, checksums, licence, place."""
     for source, users in sources_of(tasks).values():
-        found = status(source)
+        local = status(source)
         size = f"{source.size:,} bytes" if source.size else "not stated"
         print(f"{source.name}, read by {', '.join(users)}")
         rows = {
@@ -61,13 +61,13 @@ def describe_sources(tasks: Sequence[str]) -> None:
             "sha256": source.sha256 or "of each file",
             "licence": source.licence or "not stated",
             "citation": source.citation or "not stated",
-            "state": found.state + (f" in {found.folder}" if found.folder else ""),
+            "state": local.state + (f" in {local.folder}" if local.folder else ""),
         }
         for name, text in rows.items():
             print(f"  {name:<9} {text}")
         for path, sha256 in source.files.items():
             print(f"  file      {path}  {sha256 or '(in the download)'}")
-        for problem in found.problems:
+        for problem in local.problems:
             print(f"  problem   {problem}")
 
 
@@ -81,10 +81,10 @@ def list_sources(as_json: bool) -> None:
                     {
                         **dataclasses.asdict(source),
                         "tasks": tasks,
-                        "state": found.state,
-                        "folder": None if found.folder is None else str(found.folder),
+                        "state": local.state,
+                        "folder": None if local.folder is None else str(local.folder),
                     }
-                    for source, tasks, found in rows
+                    for source, tasks, local in rows
                 ],
                 indent=2,
                 default=dict,
@@ -94,11 +94,11 @@ def list_sources(as_json: bool) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("source", "tasks", "origin", "size", "licence", "state"):
         table.add_column(name, overflow="fold")
-    for source, tasks, found in rows:
-        size = f"{(source.size or found.size) / 1e6:.1f} MB"
-        where = f" in {found.place}" if found.place else ""
+    for source, tasks, local in rows:
+        size = f"{(source.size or local.size) / 1e6:.1f} MB"
+        where = f" in {local.place}" if local.place else ""
         table.add_row(
-            source.name, ", ".join(tasks), source.origin, size, source.licence, found.state + where
+            source.name, ", ".join(tasks), source.origin, size, source.licence, local.state + where
         )
     Console().print(table)
 
@@ -110,11 +110,11 @@ def fetch_sources(tasks: Sequence[str]) -> None:
 
 
 def verify_sources(tasks: Sequence[str]) -> int:
-    """Hash everything again; 1 where something is damaged or missing."""
+    """Hash everything again; return 1 where something is damaged or missing."""
     bad = 0
     for source, _ in sources_of(tasks).values():
-        found = verify(source)
-        bad += found.state != "present"
-        print(f"{source.name}: {found.state}" + "".join(f"\n  {p}" for p in found.problems))
+        local = verify(source)
+        bad += local.state != "present"
+        print(f"{source.name}: {local.state}" + "".join(f"\n  {p}" for p in local.problems))
     print("all whole" if not bad else f"{bad} missing or damaged: rnnbench data fetch")
     return 1 if bad else 0

@@ -20,22 +20,22 @@ def diagnose_command(
     from rnnbench.trained.diagnose import diagnose
     from rnnbench.trained.load import load_run, untrained_run
 
-    store, found = Store(root), {}
+    store, diagnoses = Store(root), {}
     for run in runs:
         trained = load_run(store, run)
-        found[trained.record.run_id] = diagnose(trained, rows, steps)
+        diagnoses[trained.record.run_id] = diagnose(trained, rows, steps)
         if untrained:
             fresh = untrained_run(trained.record)
-            found[f"{trained.record.run_id} (untrained)"] = diagnose(fresh, rows, steps)
+            diagnoses[f"{trained.record.run_id} (untrained)"] = diagnose(fresh, rows, steps)
     folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / "diagnosis.json", json.dumps(found, indent=1, allow_nan=False))
-    draw(found, folder / "diagnosis.svg")
-    _print(found, Console())
+    replace_file(folder / "diagnosis.json", json.dumps(diagnoses, indent=1, allow_nan=False))
+    draw(diagnoses, folder / "diagnosis.svg")
+    _print_table(diagnoses, Console())
     for name in ("diagnosis.svg", "diagnosis.json"):
         print(f"written: {folder / name}")
 
 
-def _print(found: dict[str, Any], console: Console) -> None:
+def _print_table(diagnoses: dict[str, Any], console: Console) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     columns = (
         "run",
@@ -49,7 +49,7 @@ def _print(found: dict[str, Any], console: Console) -> None:
     )
     for name in columns:
         table.add_column(name, overflow="fold", justify="left" if name in columns[:2] else "right")
-    for run, diagnosis in found.items():
+    for run, diagnosis in diagnoses.items():
         for layer, f in diagnosis["layers"].items():
             spectra = f.get("singular_values", {})
             largest = max((s[0] for s in spectra.values()), default=None)
@@ -68,8 +68,8 @@ def _number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def draw(found: dict[str, Any], path: Path) -> None:
-    """Norms over time on a logarithmic axis, and singular values, one line a run and layer."""
+def draw(diagnoses: dict[str, Any], path: Path) -> None:
+    """Draw norms over time on a logarithmic axis, and singular values, a line for each layer."""
     import io
 
     import matplotlib
@@ -79,7 +79,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
 
     with pyplot.rc_context({"svg.hashsalt": "rnnbench", "font.size": 9}):
         figure, axes = pyplot.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
-        for run, diagnosis in found.items():
+        for run, diagnosis in diagnoses.items():
             for layer, f in diagnosis["layers"].items():
                 label = f"{run} {layer}"
                 (line,) = axes[0].semilogy(_positive(f["gradient"]), label=label)
@@ -102,5 +102,5 @@ def draw(found: dict[str, Any], path: Path) -> None:
 
 
 def _positive(values: list[float]) -> list[float]:
-    """What a logarithmic axis can show; a norm of 0 leaves a gap."""
+    """Return what a logarithmic axis can show; a norm of 0 leaves a gap."""
     return [v if v > 0 else float("nan") for v in values]

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from rnnbench.errors import PluginError
+from rnnbench.errors import PluginError, UserError
 from rnnbench.leaderboard.across_tasks import across
 from rnnbench.leaderboard.best_of_n import effort
 from rnnbench.leaderboard.boards import build, mark_absent, refused_now
@@ -23,15 +23,21 @@ from rnnbench.report.files.boards import as_csv, as_json, attributions_as_csv, a
 from rnnbench.report.terminal import sections
 from rnnbench.report.terminal.board import print_boards
 from rnnbench.report.terminal.trick_effects import print_attributions
-from rnnbench.results.item_scores import ITEMS, ItemTable, read_items
+from rnnbench.results.item_scores import read_items
+from rnnbench.results.run_folder import ITEM_SCORES
 from rnnbench.results.store import Store
 from rnnbench.stats import Method
+from rnnbench.stats.item_bootstrap import ItemTable
 from rnnbench.sweep.ledger.ledger import refusals
+
+
+class OptionError(UserError, ValueError):
+    """Options that contradict each other, or a value that an option cannot have here."""
 
 
 @dataclass(frozen=True)
 class BoardRequest:
-    """What `rnnbench leaderboard` is to tell besides the boards.
+    """The parts that `rnnbench leaderboard` is asked for besides the boards.
 
     Attributes:
         against: every row against the one of this name.
@@ -58,7 +64,7 @@ def leaderboard_command(
     want_csv: bool,
     page: Path | None,
     attribution: bool = False,
-    asked: BoardRequest | None = None,
+    request: BoardRequest | None = None,
 ) -> None:
     """Print the boards of all tasks or of one, or write them as a page.
 
@@ -67,56 +73,56 @@ def leaderboard_command(
 
     Raises:
         PluginError: there is no such task.
-        ValueError: options that contradict each other, or a row that no board has.
+        OptionError: options that contradict each other, or a row that no board has.
     """
-    asked = asked or BoardRequest()
-    _refuse(asked, task, want_json, want_csv, page is not None, attribution)
+    request = request or BoardRequest()
+    _refuse_contradictions(request, task, want_json, want_csv, page is not None, attribution)
     store = Store(root)
     installed = discover()[0]
-    boards = mark_absent(build(store.records(task=task), task, method=asked.method), installed)
+    boards = mark_absent(build(store.records(task=task), task, method=request.method), installed)
     report_damage(store)
     if task is not None and not boards:
         known = sorted({b.task for b in build(store.records())})
         if task not in known and task not in installed["tasks"]:
             raise PluginError(f"there is no task {task!r}{did_you_mean(task, known)}")
-    refused = _refused(store, boards)
+    refused = _refused_combinations(store, boards)
     if page is not None:
-        _write(page, store, task, boards, refused)
+        _write_page(page, store, task, boards, refused)
     if attribution:
-        found = [attribute(board, refused) for board in boards]
+        attributions = [attribute(board, refused) for board in boards]
         if want_json:
-            print(attributions_as_json(found))
+            print(attributions_as_json(attributions))
         elif want_csv:
-            print(attributions_as_csv(found), end="")
+            print(attributions_as_csv(attributions), end="")
         elif page is None:
-            print_attributions(found, method=asked.method)
+            print_attributions(attributions, method=request.method)
     elif want_json:
-        print(as_json(boards, _told(boards, asked, store, task)))
+        print(as_json(boards, _section_data(boards, request, store, task)))
     elif want_csv:
         print(as_csv(boards), end="")
     elif page is None:
         console = Console(highlight=False)
-        if not asked.sections or not boards:
+        if not request.sections or not boards:
             print_boards(boards, console, items_of(store))
-        _print_sections(boards, asked, store, task, console)
+        _print_sections(boards, request, store, task, console)
 
 
 def items_of(store: Store) -> ReadItems:
-    """Reads the items beside a run's record; None where it kept none."""
+    """Return a reader of the items beside a run's record; it gives None where there are none."""
 
     def read(run_id: str) -> ItemTable | None:
         try:
-            folder = store.fetch(run_id, [ITEMS])
+            folder = store.fetch(run_id, [ITEM_SCORES])
         except OSError as error:  # the address is away; what this machine knows of boards stays
             warnings.warn(f"{error}; items of {run_id} are left out", RuntimeWarning, stacklevel=2)
             return None
-        return read_items(folder / ITEMS)
+        return read_items(folder / ITEM_SCORES)
 
     return read
 
 
-def _refuse(
-    asked: BoardRequest,
+def _refuse_contradictions(
+    request: BoardRequest,
     task: str | None,
     want_json: bool,
     want_csv: bool,
@@ -124,91 +130,91 @@ def _refuse(
     attribution: bool,
 ) -> None:
     """Refuse options of which one would be ignored."""
-    options = [f"--{name}" for name in asked.sections]
+    options = [f"--{name}" for name in request.sections]
     if want_json and want_csv:
-        raise ValueError("--json and --csv: ask for one after the other")
+        raise OptionError("--json and --csv: ask for one after the other")
     if page and options and not want_json:
-        raise ValueError(
+        raise OptionError(
             f"{options[0]} is printed, and --html writes what it shows without being asked: "
             "ask for one after the other"
         )
     if options and attribution:
-        raise ValueError(f"--attribution and {options[0]}: ask for one after the other")
+        raise OptionError(f"--attribution and {options[0]}: ask for one after the other")
     if options and want_csv:
-        raise ValueError(f"{options[0]} has no --csv; take --json")
-    if asked.across and task is not None:
-        raise ValueError(f"--across compares tasks: leave {task!r} away")
+        raise OptionError(f"{options[0]} has no --csv; take --json")
+    if request.across and task is not None:
+        raise OptionError(f"--across compares tasks: leave {task!r} away")
 
 
-def _against(boards: Sequence[Board], name: str) -> list[Board]:
-    """The boards that have the row.
+def _boards_with_row(boards: Sequence[Board], name: str) -> list[Board]:
+    """Return the boards that have the row.
 
     Raises:
-        ValueError: none has.
+        OptionError: none has.
     """
-    found = [b for b in boards if any(r.name == name and r.test is not None for r in b.rows)]
-    if not found:
+    having = [b for b in boards if any(r.name == name and r.test is not None for r in b.rows)]
+    if not having:
         known = sorted({r.name for b in boards for r in b.rows if r.test is not None})
-        raise ValueError(
+        raise OptionError(
             f"--against {name}: no board has a tested row of that name{did_you_mean(name, known)}\n"
             f"  Rows: {', '.join(known) or 'none'}"
         )
-    return found
+    return having
 
 
 def _print_sections(
-    boards: Sequence[Board], asked: BoardRequest, store: Store, task: str | None, console: Console
+    boards: Sequence[Board], request: BoardRequest, store: Store, task: str | None, console: Console
 ) -> None:
-    if asked.against is not None:
-        for board in _against(boards, asked.against):
-            pairs = judge(board, asked.against, items_of(store))
-            sections.print_pairs(board, pairs, asked.against, console)
+    if request.against is not None:
+        for board in _boards_with_row(boards, request.against):
+            pairs = judge(board, request.against, items_of(store))
+            sections.print_pairs(board, pairs, request.against, console)
     for board in boards:
-        if asked.effort:
+        if request.effort:
             sections.print_effort(board, effort(board), console)
-        if asked.pareto:
+        if request.pareto:
             sections.print_fronts(board, fronts(board), console)
-    if asked.across:
+    if request.across:
         sections.print_across(across(boards), console)
-    if asked.importance is not None:
+    if request.importance is not None:
         from rnnbench.sweep.search.importance import importances  # it brings Optuna
 
-        found = importances(store.engine, task, evaluator=asked.importance)
-        sections.print_importances(found, console)
+        shares = importances(store.engine, task, evaluator=request.importance)
+        sections.print_importances(shares, console)
 
 
-def _told(
-    boards: Sequence[Board], asked: BoardRequest, store: Store, task: str | None
+def _section_data(
+    boards: Sequence[Board], request: BoardRequest, store: Store, task: str | None
 ) -> dict[str, Any]:
-    """The sections as data, those of boards in the boards' order."""
-    told: dict[str, Any] = {}
-    if asked.against is not None:
-        having = _against(boards, asked.against)
-        told["against"] = [
-            judge(b, asked.against, items_of(store)) if b in having else [] for b in boards
+    """Return the sections as data, those of boards in the boards' order."""
+    content: dict[str, Any] = {}
+    if request.against is not None:
+        having = _boards_with_row(boards, request.against)
+        content["against"] = [
+            judge(b, request.against, items_of(store)) if b in having else [] for b in boards
         ]
-    if asked.effort:
-        told["effort"] = [effort(b) for b in boards]
-    if asked.pareto:
-        told["pareto"] = [fronts(b) for b in boards]
-    if asked.across:
-        told["across"] = across(boards)
-    if asked.importance is not None:
+    if request.effort:
+        content["effort"] = [effort(b) for b in boards]
+    if request.pareto:
+        content["pareto"] = [fronts(b) for b in boards]
+    if request.across:
+        content["across"] = across(boards)
+    if request.importance is not None:
         from rnnbench.sweep.search.importance import importances
 
-        told["importance"] = importances(store.engine, task, evaluator=asked.importance)
-    return told
+        content["importance"] = importances(store.engine, task, evaluator=request.importance)
+    return content
 
 
-def _refused(store: Store, boards: Sequence[Board]) -> list[Any]:
-    """What sweeps were refused on the boards' tasks, once each, unless it has been run since."""
+def _refused_combinations(store: Store, boards: Sequence[Board]) -> list[Any]:
+    """List what sweeps were refused on the boards' tasks, unless it has been run since."""
     return refused_now(boards, refusals(store.engine))
 
 
-def _write(
+def _write_page(
     page: Path, store: Store, task: str | None, boards: Sequence[Board], refused: Any
 ) -> None:
-    """One page where the name ends in .html, else a site."""
+    """Write one page where the name ends in .html, else a site."""
     # Templates take a tenth of a second to import, which a board in the terminal does without.
     from rnnbench.report.page.page import write_page
     from rnnbench.report.site.gather import gather

@@ -9,11 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from rnnbench.contract.names import SITES
 from rnnbench.errors import PluginError
 from rnnbench.registry.import_probe import broken_plugins
 from rnnbench.registry.registry import did_you_mean, discover, schema
 from rnnbench.registry.schema import KINDS, Entry, Schema
-from rnnbench.registry.schema_from_source import SITES, dedented
+from rnnbench.registry.schema_from_source import dedented
 
 
 def list_plugins(kind: str | None, site: str | None, as_json: bool) -> None:
@@ -29,9 +30,9 @@ def list_plugins(kind: str | None, site: str | None, as_json: bool) -> None:
         if any((b.kind, b.name, b.distribution) == (item.kind, item.name, item.distribution)
                for b in broken):  # fmt: skip
             continue
-        found = schema(item.kind, item.name)
-        if site is None or site in sites_of(item, found):
-            rows.append(_row(item, found))
+        plugin_schema = schema(item.kind, item.name)
+        if site is None or site in sites_of(item, plugin_schema):
+            rows.append(_row(item, plugin_schema))
     if as_json:
         print(json.dumps({"plugins": rows, "broken": [vars(b) for b in broken]}, indent=2))
         return
@@ -53,32 +54,32 @@ def list_plugins(kind: str | None, site: str | None, as_json: bool) -> None:
         console.print(f"broken: {what}: {b.reason}", style="red", markup=False)
 
 
-def _row(item: Entry, found: Schema) -> dict[str, Any]:
+def _row(item: Entry, plugin_schema: Schema) -> dict[str, Any]:
     return {
         "kind": item.kind,
         "name": item.name,
         "distribution": item.distribution,
         "version": item.version,
-        "plugin_version": found.version,
-        "sites": list(found.sites),
-        "task_kind": found.task_kind,
-        "help": found.help,
+        "plugin_version": plugin_schema.version,
+        "sites": list(plugin_schema.sites),
+        "task_kind": plugin_schema.task_kind,
+        "help": plugin_schema.help,
     }
 
 
-def sites_of(item: Entry, found: Schema) -> tuple[str, ...]:
-    """Of a trick, the sites it acts on; of an architecture or a task, those it offers."""
+def sites_of(item: Entry, plugin_schema: Schema) -> tuple[str, ...]:
+    """Return the sites that a trick acts on, or that an architecture or a task offers."""
     if item.kind == "tricks":
-        return found.sites
+        return plugin_schema.sites
     always = ("model", "batch", "loss", "gradient", "estimator", "optimizer", "evaluation")
     if item.kind == "tasks":
-        decodes = found.task_kind in ("vector-to-sequence", "unaligned")
+        decodes = plugin_schema.task_kind in ("vector-to-sequence", "unaligned")
         return (*always, "cell", "feed") if decodes else (*always, "cell")
     return (*always, "feed", "cell") if _has_cell(item) else (*always, "feed")
 
 
 def _has_cell(item: Entry) -> bool:
-    """Whether its models have a recurrent cell: one is wired, on the meta device."""
+    """Tell whether its models have a recurrent cell: one is wired, on the meta device."""
     import torch
 
     from rnnbench.contract import Cell, Refusal
@@ -101,21 +102,21 @@ def _has_cell(item: Entry) -> bool:
 def describe_plugin(name: str, as_json: bool) -> None:
     """Print all that is known of a plugin of this name, of whatever kind."""
     plugins, _ = discover()
-    found = [plugins[kind][name] for kind in KINDS if name in plugins[kind]]
-    if not found:
+    entries = [plugins[kind][name] for kind in KINDS if name in plugins[kind]]
+    if not entries:
         everything = [n for kind in KINDS for n in plugins[kind]]
         raise PluginError(
             f"there is no plugin {name!r}{did_you_mean(name, everything)}\n  See: rnnbench list"
         )
-    described = [(item, schema(item.kind, item.name)) for item in found]
+    described = [(item, schema(item.kind, item.name)) for item in entries]
     if as_json:
         print(json.dumps([_as_dict(i, s) for i, s in described], indent=2))
         return
-    for item, known in described:
-        _describe(Console(), item, known)
+    for item, plugin_schema in described:
+        _describe(Console(), item, plugin_schema)
 
 
-def _as_dict(item: Entry, found: Schema) -> dict[str, Any]:
+def _as_dict(item: Entry, plugin_schema: Schema) -> dict[str, Any]:
     fields = [
         {
             "name": f.name,
@@ -129,43 +130,43 @@ def _as_dict(item: Entry, found: Schema) -> dict[str, Any]:
             "help": f.help,
             "plugin": f.plugin,
         }
-        for f in found.fields.values()
+        for f in plugin_schema.fields.values()
     ]
     return {
-        **_row(item, found),
-        "doc": dedented(found.doc),
-        "source": found.source,
+        **_row(item, plugin_schema),
+        "doc": dedented(plugin_schema.doc),
+        "source": plugin_schema.source,
         "fields": fields,
-        "recommended": dict(found.recommended),
-        "combines": combines(item, found),
+        "recommended": dict(plugin_schema.recommended),
+        "combines": combines(item, plugin_schema),
     }
 
 
-def combines(item: Entry, found: Schema) -> str:
-    """What it can be combined with, in words; `rnnbench check` settles a case."""
+def combines(item: Entry, plugin_schema: Schema) -> str:
+    """Say what a plugin can be combined with; `rnnbench check` settles a case."""
     if item.kind == "tricks":
-        sites = set(found.sites)
+        sites = set(plugin_schema.sites)
         if "cell" in sites:
             return "architectures with a recurrent cell: rnnbench list architectures --site cell"
         if "feed" in sites:
             return "tasks whose model decodes: rnnbench list tasks --site feed"
-        return "any architecture and task that its sites reach: " + ", ".join(found.sites)
+        return "any architecture and task that its sites reach: " + ", ".join(plugin_schema.sites)
     if item.kind == "tasks":
         return "any architecture that reads its layout; tricks: rnnbench list tricks"
     return "any task whose layout it reads; tricks: rnnbench list tricks"
 
 
-def _describe(console: Console, item: Entry, found: Schema) -> None:
+def _describe(console: Console, item: Entry, plugin_schema: Schema) -> None:
     console.print(
         f"[bold]{item.name}[/bold]  {item.kind[:-1]} of {item.distribution} {item.version}"
-        f" (plugin version {found.version})"
+        f" (plugin version {plugin_schema.version})"
     )
-    console.print(dedented(found.doc) + "\n", markup=False, highlight=False)
-    if found.fields:
+    console.print(dedented(plugin_schema.doc) + "\n", markup=False, highlight=False)
+    if plugin_schema.fields:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in ("field", "type", "default", "unit", "range", "search", "help"):
             table.add_column(name, overflow="fold", no_wrap=name == "field")
-        for f in found.fields.values():
+        for f in plugin_schema.fields.values():
             bounds = "" if f.low is None and f.high is None else f"{_text(f.low)}..{_text(f.high)}"
             default = "required" if f.default is MISSING else _text(f.default, "null")
             search = ", ".join(map(str, f.search)) if f.search else ""
@@ -173,13 +174,13 @@ def _describe(console: Console, item: Entry, found: Schema) -> None:
         console.print(table)
     else:
         console.print("It has no settings.")
-    if found.sites:
-        console.print(f"acts on:    {', '.join(found.sites)}")
-    if found.task_kind:
-        console.print(f"kind:       {found.task_kind}")
-    for name, value in found.recommended.items():
+    if plugin_schema.sites:
+        console.print(f"acts on:    {', '.join(plugin_schema.sites)}")
+    if plugin_schema.task_kind:
+        console.print(f"kind:       {plugin_schema.task_kind}")
+    for name, value in plugin_schema.recommended.items():
         console.print(f"recommends: {name}={value}", highlight=False)
-    console.print(f"combines:   {combines(item, found)}", soft_wrap=True, highlight=False)
+    console.print(f"combines:   {combines(item, plugin_schema)}", soft_wrap=True, highlight=False)
 
 
 def _text(value: Any, none: str = "") -> str:

@@ -18,7 +18,7 @@ GOOD = ("exact", "within tolerance")
 
 
 def list_recipes(root: Path | str, database: str | None) -> None:
-    """Every recipe, what it claims, what it takes, and what came of it here."""
+    """Print every recipe, what it claims, what it takes, and what came of it here."""
     table = Table(box=None, pad_edge=False)
     for title in ("recipe", "claim", "takes", "here"):
         table.add_column(title, overflow="fold")
@@ -30,10 +30,10 @@ def list_recipes(root: Path | str, database: str | None) -> None:
     console.print("\nrun one: rnnbench reproduce NAME", highlight=False)
 
 
-def reproduce(
+def reproduce_command(
     name: str, *, report_only: bool, root: Path | str, database: str | None, **given: Any
 ) -> int:
-    """Run a recipe's sweep and report; 0 where its figures are exact or within tolerance."""
+    """Run a recipe's sweep and report; return 0 where its figures are exact or within tolerance."""
     recipe = find_recipe(name)
     if not report_only:
         from rnnbench.cli.actions.sweep import run_file
@@ -49,7 +49,7 @@ def reproduce(
 
 
 def boards_of(recipe: Recipe, root: Path | str, database: str | None) -> list[Board]:
-    """The boards of the results that the recipe's sweep has here; none where it has not run."""
+    """Return the boards of the results that the recipe's sweep has here; none before it has run."""
     from rnnbench.cli.actions.sweep import records_of
     from rnnbench.sweep.file.sweep import read_sweep
 
@@ -62,26 +62,26 @@ def boards_of(recipe: Recipe, root: Path | str, database: str | None) -> list[Bo
 def print_report(report: ReproductionReport, console: Console | None = None) -> None:
     console = console or Console()
     recipe = report.recipe
-    _say(console, f"\n{recipe.claim}\n {recipe.paper}, {recipe.where}")
+    _print_line(console, f"\n{recipe.claim}\n {recipe.paper}, {recipe.where}")
     table = Table(box=None, pad_edge=False)
     for title in ("row", "metric", "published", "ours", "seeds", ""):
         table.add_column(title, overflow="fold")
-    for found in report.found:
-        asked = found.expected
-        published = f"{asked.bound} {asked.text}".strip()
-        if not asked.bound:
-            published += f" (± {asked.tolerance:g} allowed)"
-        ours = "-" if found.value is None else f"{found.value:.4g}"
-        if found.half_width is not None:
-            ours += f" ± {found.half_width:.2g}"
-        outcome = f"{found.outcome} ({found.note})" if found.note else found.outcome
-        table.add_row(asked.row, asked.metric, published, ours, str(found.seeds), outcome)
+    for figure in report.found:
+        expected = figure.expected
+        published = f"{expected.bound} {expected.text}".strip()
+        if not expected.bound:
+            published += f" (± {expected.tolerance:g} allowed)"
+        ours = "-" if figure.value is None else f"{figure.value:.4g}"
+        if figure.half_width is not None:
+            ours += f" ± {figure.half_width:.2g}"
+        outcome = f"{figure.outcome} ({figure.note})" if figure.note else figure.outcome
+        table.add_row(expected.row, expected.metric, published, ours, str(figure.seeds), outcome)
     console.print(table)
     words = {True: "holds", False: "does not hold", None: "not attempted"}
     for better, worse, held in report.order:
-        _say(console, f" {better} is better than {worse}: {words[held]}")
-    _say(console, f"{recipe.name}: {report.outcome}")
+        _print_line(console, f" {better} is better than {worse}: {words[held]}")
+    _print_line(console, f"{recipe.name}: {report.outcome}")
 
 
-def _say(console: Console, text: str) -> None:
+def _print_line(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)

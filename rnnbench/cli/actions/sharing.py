@@ -1,4 +1,4 @@
-"""The commands export, import and verify, in words."""
+"""Does the commands export, import and verify, and says in words what came out."""
 
 from __future__ import annotations
 
@@ -18,78 +18,82 @@ def export_command(
     """Write a bundle, or a table where the file's name says so."""
     store = Store(root)
     if to.suffix in TABLES:
-        records = _asked(store, runs, task)
+        records = _choose_records(store, runs, task)
         write_table(records, to)
-        print(f"{to}: {_counted(len(records), 'run')}, a line each")
+        print(f"{to}: {_count(len(records), 'run')}, a line each")
         return
     if to.suffix != ".zip":
         raise TableError(f"{to}: write a bundle (.zip), or a table ({', '.join(TABLES)})")
     if not runs and task is None:
         raise TableError("a bundle holds runs that you choose: name them, or a task with --task")
     written = write_bundle(store, chosen_runs(store, runs, task), to, weights=weights)
-    print(f"{written.path}: {_counted(written.runs, 'run')}, {written.bytes / 2**20:.2f} MiB")
+    print(f"{written.path}: {_count(written.runs, 'run')}, {written.bytes / 2**20:.2f} MiB")
     if weights and written.without_weights:
         print(
-            f"  {_counted(len(written.without_weights), 'run')} without weights, which only a "
+            f"  {_count(len(written.without_weights), 'run')} without weights, which only a "
             "finished run leaves: " + ", ".join(written.without_weights[:5])
         )
     print(f"  read it elsewhere: rnnbench import {written.path.name}")
 
 
 def wandb_command(root: Path, runs: Sequence[str], task: str | None, project: str) -> None:
-    to_wandb(_asked(Store(root), runs, task), project, print)
+    """Enter runs in a W&B project."""
+    to_wandb(_choose_records(Store(root), runs, task), project, print)
 
 
-def _asked(store: Store, runs: Sequence[str], task: str | None) -> list[Record]:
-    """The runs named, those of a task, or all."""
+def _choose_records(store: Store, runs: Sequence[str], task: str | None) -> list[Record]:
+    """Return the runs named, those of a task, or all."""
     if not runs and task is None:
         return list(store.records())
     return chosen_runs(store, runs, task)
 
 
 def import_command(root: Path, bundles: Sequence[Path]) -> None:
+    """Add the runs of bundles, and say how to check one."""
     store = Store(root)
     for bundle in bundles:
-        found = import_bundle(bundle, store)
-        print(f"{bundle}: {_counted(len(found.added), 'run')} added, marked unverified")
-        if found.known:
+        outcome = import_bundle(bundle, store)
+        print(f"{bundle}: {_count(len(outcome.added), 'run')} added, marked unverified")
+        if outcome.known:
             print(
-                f"  {_counted(len(found.known), 'run')} were here already, and stay as they were: "
-                + ", ".join(found.known[:5])
+                f"  {_count(len(outcome.known), 'run')} were here already, and stay as they were: "
+                + ", ".join(outcome.known[:5])
             )
-        if found.added:
-            without = set(found.without_weights)
-            some = next((r for r in found.added if r not in without), None)
-            how = f"{some}" if some else f"{found.added[0]} --retrain"
+        if outcome.added:
+            without = set(outcome.without_weights)
+            verifiable = next((r for r in outcome.added if r not in without), None)
+            how = f"{verifiable}" if verifiable else f"{outcome.added[0]} --retrain"
             print(f"  check one: rnnbench verify {how}")
 
 
 def verify_command(root: Path, runs: Sequence[str], retrain: bool, tolerance: float) -> int:
-    """The exit code: 0 where all agree, 1 where one differs."""
+    """Check runs, and return the exit code: 0 where all agree, 1 where one differs."""
     from rnnbench.trained.verify import verify
 
     store, code = Store(root), 0
     for record in chosen_runs(store, runs, None):
-        found = verify(store, record, retrain=retrain, tolerance=tolerance)
+        outcome = verify(store, record, retrain=retrain, tolerance=tolerance)
         metric = record.headline["name"]
         split = "test" if record.spec.test else "valid"
-        value = next((f for f in found.figures if f[:2] == (split, metric)), None)
-        told = f"{metric} on {split} {value[3]:.6g}" if value and value[3] is not None else metric
-        if found.differences:
+        value = next((f for f in outcome.figures if f[:2] == (split, metric)), None)
+        shown = f"{metric} on {split} {value[3]:.6g}" if value and value[3] is not None else metric
+        if outcome.differences:
             code = 1
-            print(f"{record.run_id}: differs, {found.how}")
-            for line in found.differences:
+            print(f"{record.run_id}: differs, {outcome.how}")
+            for line in outcome.differences:
                 print(f"  {line}")
         else:
             near = (
-                "equal to the last digit" if found.exact else f"equal within {tolerance:g} relative"
+                "equal to the last digit"
+                if outcome.exact
+                else f"equal within {tolerance:g} relative"
             )
             print(
-                f"{record.run_id}: verified, {found.how}: {told}; "
-                f"all {len(found.figures)} figures {near}"
+                f"{record.run_id}: verified, {outcome.how}: {shown}; "
+                f"all {len(outcome.figures)} figures {near}"
             )
     return code
 
 
-def _counted(number: int, what: str) -> str:
+def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

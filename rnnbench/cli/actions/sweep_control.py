@@ -17,8 +17,8 @@ from rich.console import Console
 from rnnbench.report.terminal.sweep_progress import line, table, workers
 from rnnbench.results.database import reader
 from rnnbench.results.record import Status
+from rnnbench.results.run_folder import LOG
 from rnnbench.results.store import Store
-from rnnbench.sweep.engines.worker import LOG
 from rnnbench.sweep.ledger.ledger import Ledger, TrialRow
 from rnnbench.sweep.ledger.process_identity import describe, is_dead
 from rnnbench.sweep.ledger.requests import Order, SweepRequests, sweep_order

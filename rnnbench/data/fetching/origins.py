@@ -12,7 +12,7 @@ from rnnbench.data.fetching import archives, download
 from rnnbench.data.fetching import cached_folders as store
 from rnnbench.data.fetching import user_mirror as mirror
 from rnnbench.data.fetching.cached_folders import Say, folder, roots
-from rnnbench.errors import DataError
+from rnnbench.errors import DataError, PluginError
 
 if TYPE_CHECKING:
     from rnnbench.contract import Source
@@ -34,7 +34,7 @@ def bring(source: Source, to: Path, say: Say) -> None:
     elif source.origin.startswith("https://"):
         _bring_https(source, to, say)
     else:
-        raise ValueError(
+        raise PluginError(
             f"source {source.name}: origin {source.origin!r} is none of wheel:NAME==VERSION, "
             "package:NAME, https://…"
         )
@@ -77,7 +77,7 @@ def _bring_wheel(source: Source, to: Path, say: Say) -> None:
 def _bring_https(source: Source, to: Path, say: Say) -> None:
     """An address that ends in "/" is a folder of files; an archive is unpacked."""
     if not source.sha256 and not all(source.files.values()):
-        raise ValueError(f"source {source.name}: an address needs a sha256, of it or of each file")
+        raise PluginError(f"source {source.name}: an address needs a sha256, of it or of each file")
     if source.licence:
         say(f"{source.name}: licence: {source.licence}")
     if mirror.bring(source, to, say):

@@ -16,6 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from rnnbench.contract import Batch, Data
+from rnnbench.errors import SeriesError
 
 __all__ = ["SPLITS", "Centre", "Series", "Unit", "Windows", "carry_forward"]
 
@@ -50,7 +51,7 @@ class Series:
         naive_PV: mean |z_t - z_{t - season}| of each target over the training part, where both
             are observed: the denominator of MASE. naive_at_test_PV: the same at the test.
     Raises:
-        ValueError: a column begins with a missing value, has no spread, or the training part is
+        SeriesError: a column begins with a missing value, has no spread, or the training part is
             no longer than a season.
     Source of MASE: Hyndman & Koehler (2006), Int. J. Forecasting 22, section 3; the seasonal
     denominator as in Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 5.8.
@@ -78,16 +79,16 @@ class Series:
         self.target = (target,) if isinstance(target, int) else tuple(target)
         self.ahead, self.leading = tuple(ahead), leading
         if self.ends_P3[-1, 2] != len(values_ND) or len(self.names) != len(self.ends_P3):
-            raise ValueError(f"{len(values_ND)} rows of {len(self.names)} series: not {ends}")
+            raise SeriesError(f"{len(values_ND)} rows of {len(self.names)} series: not {ends}")
         for name, begin, (train, valid, test) in self._parts():
             if not begin + season < train < valid < test:
-                raise ValueError(
+                raise SeriesError(
                     f"{name}{test - begin} rows, season {season}: no split at {train - begin}, "
                     f"{valid - begin}, {test - begin}, since training needs more than a season"
                 )
             gone = np.isnan(values_ND[begin])
             if leading == "refuse" and gone.any():
-                raise ValueError(
+                raise SeriesError(
                     f"{name}{self.columns[int(gone.argmax())]} begins with a missing value: there "
                     "is nothing to carry on"
                 )
@@ -121,13 +122,13 @@ class Series:
         for name, rows_RD in parts:
             unseen = np.isnan(rows_RD).all(0)
             if unseen.any():
-                raise ValueError(
+                raise SeriesError(
                     f"{name}{self.columns[int(unseen.argmax())]} has no value in the training part"
                 )
             mean_D, std_D = np.nanmean(rows_RD, 0), np.nanstd(rows_RD, 0)
             flat = ~(std_D > 1e-12 * np.abs(mean_D))
             if flat.any():
-                raise ValueError(
+                raise SeriesError(
                     f"{name}{self.columns[int(flat.argmax())]} is constant over the training part "
                     "and cannot be scaled"
                 )
@@ -144,7 +145,7 @@ class Series:
             error_RV = np.abs(z_RV[self.season :] - z_RV[: -self.season])
             unpaired = np.isnan(error_RV).all(0)
             if unpaired.any():
-                raise ValueError(
+                raise SeriesError(
                     f"{name}{self.columns[self.target[int(unpaired.argmax())]]} has no two values "
                     f"a season of {self.season} apart in the training part, so MASE has no scale"
                 )
@@ -171,10 +172,10 @@ class Series:
         Args:
             horizon: the last so many rows hold no more than the columns that are known ahead.
         Raises:
-            ValueError: a column begins with a missing value.
+            SeriesError: a column begins with a missing value.
         """
         if self.leading == "refuse" and np.isnan(values_ND[0]).any():
-            raise ValueError("a column begins with a missing value: there is nothing to carry on")
+            raise SeriesError("a column begins with a missing value: there is nothing to carry on")
         mean_D, std_D = self.mean_PD[series], self.std_PD[series]
         filled_ND = carry_forward((values_ND - mean_D) / std_D, np.zeros(len(values_ND), int))
         steps = len(values_ND) - horizon
@@ -198,11 +199,11 @@ class Series:
         Args:
             stride: steps from a window of a series to its next.
         Raises:
-            ValueError: a held-out part is too short for one window, no training part is long
+            SeriesError: a held-out part is too short for one window, no training part is long
                 enough, or the context is too short to show what is known ahead.
         """
         if self.ahead and context < horizon:
-            raise ValueError(
+            raise SeriesError(
                 f"columns known ahead are read {horizon} steps ahead within the context, which has "
                 f"{context}: make it at least as long as the horizon"
             )
@@ -214,7 +215,7 @@ class Series:
             if not len(times[-1]):
                 short = short or (name, end - begin)
         if short and (split != "train" or not any(map(len, times))):
-            raise ValueError(
+            raise SeriesError(
                 f"{short[0]}{split} has {short[1]} rows, too few for a context of {context} and a "
                 f"horizon of {horizon}: make them smaller"
             )

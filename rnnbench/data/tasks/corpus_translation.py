@@ -21,7 +21,7 @@ from rnnbench.data.tasks.translation import PAD, SPLITS, STOP, TranslationTask
 from rnnbench.data.text.tokenisers import Tokeniser, learn, read
 from rnnbench.data.text.tokens import Subwords, ragged
 from rnnbench.errors import DataError
-from rnnbench.metrics import base as meters
+from rnnbench.metrics.text import Translation
 
 __all__ = ["Corpus", "TextTranslation"]
 
@@ -101,9 +101,9 @@ class TextTranslation(TranslationTask):
         )
         return Pairs(x, y, pad=PAD, pool=None, budget=self.batch_tokens or None)
 
-    def meter(self, split: str) -> meters.Translation:
+    def meter(self, split: str) -> Translation:
         decode = self.tokeniser("target").decode
-        return meters.Translation(decode, STOP, self._references(split), self.lowercase)
+        return Translation(decode, STOP, self._references(split), self.lowercase)
 
     def texts(self, split: str) -> list[tuple[str, str]]:
         """Source and target text of each pair, as the corpus has them."""

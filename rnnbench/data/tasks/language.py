@@ -18,7 +18,7 @@ from rnnbench.data.text.corpus import UNKNOWN, Vocabulary, make_corpus
 from rnnbench.data.text.files import END, SPLITS, TokenRecipe
 from rnnbench.data.text.ngrams import KneserNey, add_one_nats
 from rnnbench.data.text.tokens import Subwords
-from rnnbench.metrics.base import LanguageModelling
+from rnnbench.metrics.text import LanguageModelling
 
 __all__ = ["LanguageModel"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from rnnbench.contract import Batch, Kind, Metric, Prediction, Task
 from rnnbench.data.text.tokenisers import Tokeniser
 from rnnbench.data.text.tokens import Subwords
-from rnnbench.metrics import base as meters
+from rnnbench.metrics.text import Translation
 
 __all__ = ["PAD", "SPLITS", "STOP", "TranslationTask"]
 
@@ -58,8 +58,8 @@ class TranslationTask(Task):
         """The words; of subwords without the mark of a beginning: "▁Licht" is "Licht"."""
         return self.tokeniser(side).words
 
-    def meter(self, split: str) -> meters.Translation:
-        return meters.Translation(self.tokeniser("target").decode, STOP)
+    def meter(self, split: str) -> Translation:
+        return Translation(self.tokeniser("target").decode, STOP)
 
     def texts(self, split: str) -> list[tuple[str, str]]:
         """Source and target text of each pair, as its tokens tell them."""
@@ -84,7 +84,7 @@ class TranslationTask(Task):
         """A sentence of the source language."""
         tokens = [*self.tokeniser("source").encode(" ".join(text.split())), STOP]
         x = torch.tensor([tokens])
-        text_of = meters.Translation(self.tokeniser("target").decode, STOP).text
+        text_of = Translation(self.tokeniser("target").decode, STOP).text
         return Batch(x, torch.zeros_like(x)), lambda y: text_of(y.tolist())
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
@@ -95,7 +95,7 @@ class TranslationTask(Task):
         if prediction.decoded is None:
             return []
         source = self.tokeniser("source").decode
-        text = meters.Translation(self.tokeniser("target").decode, STOP).text
+        text = Translation(self.tokeniser("target").decode, STOP).text
         rows = zip(batch.x.tolist(), batch.y.tolist(), prediction.decoded.tolist(), strict=True)
         shown = [
             {"source": source(x), "target": text(y), "prediction": text(guess)}

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnnbench.errors import ShortTextError
+
 __all__ = ["KneserNey", "add_one_nats"]
 
 BLOCK = 1 << 22  # tokens of a training text that are counted at a time
@@ -74,13 +76,13 @@ class KneserNey:
         train_N: tokens below `classes`.
         order: length of the longest n-grams.
     Raises:
-        ValueError: no more training tokens than the order.
+        ShortTextError: no more training tokens than the order.
     Source: Chen & Goodman (1999), Computer Speech & Language 13, 359-394.
     """
 
     def __init__(self, train_N: np.ndarray, classes: int, order: int = 5) -> None:
         if len(train_N) <= order:
-            raise ValueError(f"{len(train_N)} training tokens are too few for {order}-grams")
+            raise ShortTextError(f"{len(train_N)} training tokens are too few for {order}-grams")
         self.classes = classes
         self.orders = _count(np.asarray(train_N), classes, order)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from rnnbench.contract import Backbone, Cell, Refusal
-from rnnbench.nn.cells.gated import Stack
+from rnnbench.nn.cells.stack import Stack
 from rnnbench.registry.registry import load
 from rnnbench.spec.plugin_text import named
 

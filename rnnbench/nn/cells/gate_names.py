@@ -19,7 +19,8 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from rnnbench.contract import Cell, Refusal
-from rnnbench.nn.cells.gated import CellWrapper, GatedCell
+from rnnbench.nn.cells.gated import GatedCell
+from rnnbench.nn.cells.wrapper import CellWrapper
 
 
 class Gate(NamedTuple):

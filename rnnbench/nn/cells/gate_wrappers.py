@@ -9,7 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rnnbench.contract import Cell, Refusal, State
-from rnnbench.nn.cells.gated import CellWrapper, FastCell, GatedCell
+from rnnbench.nn.cells.fast import FastCell
+from rnnbench.nn.cells.gated import GatedCell
+from rnnbench.nn.cells.wrapper import CellWrapper
 from rnnbench.nn.estimators.observe_cells import plainly_gated
 
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Refusal
-from rnnbench.nn.cells.gated import CellWrapper, GatedCell
+from rnnbench.nn.cells.gated import GatedCell
+from rnnbench.nn.cells.wrapper import CellWrapper
 from rnnbench.nn.models.base import Embed
 
 LINEAR = {"weight_x", "weight_h", "bias_x", "bias_h"}

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rnnbench.nn.scan.dispatch import chosen as tier
-from rnnbench.nn.scan.dispatch import note_named
+from rnnbench.nn.scan.choice import chosen as chosen_tier
+from rnnbench.nn.scan.choice import note_named
 from rnnbench.nn.scan.verify_kernel import TOLERANCE
 
 Scan = Callable[[Tensor, Tensor, Tensor, bool], Tensor]  # of a, b, start, backwards
@@ -20,7 +20,7 @@ STEPS = 150  # of the comparison: several chunks and an uneven last one
 
 def chosen(b: Tensor, plain: Scan) -> Scan | None:
     """The kernels for tensors like b, or None where `plain` has to do it; either is reported."""
-    if tier() == "eager":
+    if chosen_tier() == "eager":
         note_named(NAME, "eager")
         return None
     kernel, reason = agreed(b.device, b.dtype, plain)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Port, Refusal, State
+from rnnbench.errors import SpecError
 
 
 class Steps(Protocol):
@@ -54,15 +55,15 @@ class Decoding:
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
-            raise ValueError(
+            raise SpecError(
                 f"temperature = {self.temperature}: it must be above 0; towards 0 it is greedy"
             )
         if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p = {self.top_p} is outside (0, 1]")
+            raise SpecError(f"top_p = {self.top_p} is outside (0, 1]")
         if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k = {self.top_k}: at least one class must be left to draw from")
+            raise SpecError(f"top_k = {self.top_k}: at least one class must be left to draw from")
         if self.beam < 1:
-            raise ValueError(f"beam = {self.beam}: at least one prefix must be kept")
+            raise SpecError(f"beam = {self.beam}: at least one prefix must be kept")
         for name in ("temperature", "top_k", "top_p"):
             self._used_by("sample", name)
         for name in ("beam", "length_penalty"):
@@ -71,7 +72,7 @@ class Decoding:
     def _used_by(self, method: str, name: str) -> None:
         default = type(self).__dataclass_fields__[name].default
         if self.method != method and getattr(self, name) != default:
-            raise ValueError(
+            raise SpecError(
                 f"{name} = {getattr(self, name)} acts on method {method!r}, not {self.method!r}"
             )
 

@@ -1,4 +1,4 @@
-"""A kernel against the eager loop: outputs, last state and all gradients, on random values."""
+"""The check that a kernel gives the outputs, last state and gradients of the eager loop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from rnnbench.contract import Cell, State
-from rnnbench.nn.scan.trace_step import CellSnapshot, KernelFailed, TracedStep, replaced, tick
+from rnnbench.nn.scan.cell_snapshot import CellSnapshot, replaced
+from rnnbench.nn.scan.eager import unroll
+from rnnbench.nn.scan.trace_step import TracedStep
+from rnnbench.nn.scan.unsupported import KernelFailed
 
 STEPS = 3
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}  # of the greatest value of a tensor
@@ -23,29 +26,37 @@ def check(
     apply: Apply, cell: Cell, inside: CellSnapshot, kernel: Any, step: TracedStep, p_BTG: Tensor,
     state: State, noise: Any,
 ) -> None:  # fmt: skip
-    """Compare a kernel with the loop over the cell's own steps.
+    """Compare a kernel with the loop over the cell's own steps, on random values.
 
     Gradients decide: a loss may agree while gradients do not.
 
+    Args:
+        apply: runs all steps by the kernel.
     Raises:
-        Failed: they differ, or there is nothing finite to compare.
+        KernelFailed: they differ, or there is nothing finite to compare.
     """
     with torch.inference_mode(False), torch.enable_grad():
         for spread in (0.1, 0.0):
-            expected, found = (
-                _outcome(apply, cell, inside, kernel, step, p_BTG, state, noise, spread, fast)
+            expected, computed = (
+                _outcome(apply, cell, inside, kernel, step, p_BTG, state, noise, spread, fast=fast)
                 for fast in (False, True)
             )
             if all(bool(e.isfinite().all()) for _, e in expected):
-                return _compare(expected, found, p_BTG.dtype)
+                return _compare(expected, computed, p_BTG.dtype)
         raise KernelFailed("its values are not finite, so that it cannot be checked")
 
 
 def _outcome(
     apply: Apply, cell: Cell, inside: CellSnapshot, kernel: Any, step: TracedStep, p_BTG: Tensor,
-    state: State, noise: Any, spread: float, fast: bool,
+    state: State, noise: Any, spread: float, *, fast: bool,
 ) -> list[tuple[str, Tensor]]:  # fmt: skip
-    """Outputs and gradients of one path; the same random values for either."""
+    """Return the named outputs and gradients of the kernel (`fast`) or of the loop.
+
+    Both get the same random values.
+
+    Args:
+        spread: how far parameters are moved from their values.
+    """
     random = torch.Generator(p_BTG.device).manual_seed(7)
 
     def normal(like: Tensor) -> Tensor:
@@ -93,20 +104,12 @@ def _outcome(
     return [(name, v.detach()) for name, v in values if v.is_floating_point()]
 
 
-def unroll(cell: Cell, p_BTG: Tensor, state: State, noise: Any) -> tuple[Tensor, State]:
-    """The eager loop, which is the oracle."""
-    outputs = []
-    for t, p_BG in enumerate(p_BTG.unbind(1)):
-        y_BH, state = tick(cell, p_BG, state, pytree.tree_map(lambda n, t=t: n[t], noise))
-        outputs.append(y_BH)
-    return torch.stack(outputs, 1), state
-
-
 def _compare(
-    expected: list[tuple[str, Tensor]], found: list[tuple[str, Tensor]], dtype: torch.dtype
+    expected: list[tuple[str, Tensor]], computed: list[tuple[str, Tensor]], dtype: torch.dtype
 ) -> None:
+    """Raise KernelFailed where values differ by more than their precision allows."""
     limit = TOLERANCE.get(dtype, OTHERS)
-    for (name, e), (_, f) in zip(expected, found, strict=True):
+    for (name, e), (_, f) in zip(expected, computed, strict=True):
         scale = max(float(e.abs().max()), 1e-3)
         worst = float((e - f).abs().max())
         if not worst <= limit * scale:  # also where it is NaN

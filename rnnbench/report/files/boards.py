@@ -1,4 +1,4 @@
-"""Boards as JSON and CSV, for other programs."""
+"""Writes boards as JSON and CSV, for other programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXPORT_FORMAT = 1
 
 
 def as_json(boards: Sequence[Board], sections: Mapping[str, Any] | None = None) -> str:
-    """All that the boards hold (see `leaderboard.types`), as {"format": 1, "boards": [...]}.
+    """Return all that the boards hold (`leaderboard.types`), as {"format": 1, "boards": [...]}.
 
     Args:
         sections: more to tell, by name; dataclasses become objects, and what is not finite null.
@@ -36,7 +36,7 @@ def _plain(value: Any) -> Any:
 
 
 def as_csv(boards: Sequence[Board]) -> str:
-    """One line a row of a board; other test metrics follow as columns "test NAME".
+    """Return one line for each row of a board; other test metrics follow as columns "test NAME".
 
     Text that a spreadsheet would take for a formula is preceded by an apostrophe.
     """
@@ -44,14 +44,14 @@ def as_csv(boards: Sequence[Board]) -> str:
 
 
 def attributions_as_json(attributions: Sequence[Attribution]) -> str:
-    """All that they hold (see `leaderboard.types`), as {"format": 1, "attributions": [...]}."""
-    told = [dataclasses.asdict(a) for a in attributions]
-    content = {"format": EXPORT_FORMAT, "attributions": told}
+    """Return all that attributions hold, as {"format": 1, "attributions": [...]}."""
+    plain = [dataclasses.asdict(a) for a in attributions]
+    content = {"format": EXPORT_FORMAT, "attributions": plain}
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def attributions_as_csv(attributions: Sequence[Attribution]) -> str:
-    """One line a comparison of an architecture, as `as_csv` writes rows."""
+    """Return one line for each comparison of an architecture, as `as_csv` writes rows."""
     return csv_of(
         [_effect(a, c, e) for a in attributions for c in a.comparisons for e in c.effects]
     )
@@ -83,7 +83,7 @@ def _effect(attribution: Attribution, comparison: Comparison, effect: Effect) ->
 
 
 def csv_of(lines: Sequence[dict[str, Any]]) -> str:
-    """Lines as CSV; metrics on test come last, and no text is taken for a formula."""
+    """Return lines as CSV; metrics on test come last, and no text is taken for a formula."""
     columns = list(dict.fromkeys(name for line in lines for name in line))
     fixed = [name for name in columns if not name.startswith("test ")]
     others = sorted(name for name in columns if name.startswith("test "))
@@ -129,7 +129,7 @@ def _line(board: Board, row: Row) -> dict[str, Any]:
         "total_train_seconds": row.total_seconds,
         "config_id": row.config_id,
         "marks": "; ".join(row.marks),
-        **{f"test {name}": found.mean for name, found in row.metrics.items()},
+        **{f"test {name}": estimate.mean for name, estimate in row.metrics.items()},
     }
 
 

@@ -1,4 +1,4 @@
-"""Runs as a table for other programs (CSV, JSON, Parquet), and as runs of W&B. No torch."""
+"""Writes runs as a table for other programs (CSV, JSON, Parquet), and as runs of W&B. No torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TableError(UserError, ValueError):
 
 
 def write_table(records: Sequence[Record], path: Path) -> None:
-    """Write a line a run, in the format that the file's name says; whole or not at all.
+    """Write a line for each run, in the format that the file's name says; whole or not at all.
 
     Raises:
         TableError: another ending than `TABLES`, or Parquet without pyarrow.
@@ -43,7 +43,7 @@ def write_table(records: Sequence[Record], path: Path) -> None:
 
 
 def row_of(record: Record) -> dict[str, Any]:
-    """A run in one line: what it was, how it ended, its figures and cost.
+    """Return a run in one line: what it was, how it ended, its figures and cost.
 
     Settings are columns such as "architecture.hidden"; figures are columns such as "test mse".
     """
@@ -54,9 +54,9 @@ def row_of(record: Record) -> dict[str, Any]:
         *((f"tricks.{t.name}", t) for t in spec.tricks),
     ):  # fmt: skip
         settings |= {f"{section}.{name}": _scalar(value) for name, value in plugin.settings}
-    told = spec.as_dict()
+    spec_dict = spec.as_dict()
     for section in ("optimizer", "budget"):
-        settings |= {f"{section}.{name}": value for name, value in told[section].items()}
+        settings |= {f"{section}.{name}": value for name, value in spec_dict[section].items()}
     return {
         "run_id": record.run_id,
         "task": spec.task.name,
@@ -105,7 +105,7 @@ def _parquet(rows: Sequence[dict[str, Any]]) -> bytes:
 
 
 def _one_type(values: list[Any]) -> list[Any]:
-    """The values of a column, as text where plugins call different things by one name."""
+    """Return the values of a column, as text where plugins call different things by one name."""
     kinds = {type(v) for v in values if v is not None}
     if len(kinds) <= 1:
         return values
@@ -133,8 +133,8 @@ def to_wandb(records: Sequence[Record], project: str, say: Callable[[str], None]
             run.log(
                 {"seconds": seconds, **{f"valid/{k}": v for k, v in figures.items()}}, step=step
             )
-        for split, found in record.metrics.items():
-            run.summary.update({f"{split}/{name}": value for name, value in found.items()})
+        for split, figures in record.metrics.items():
+            run.summary.update({f"{split}/{name}": value for name, value in figures.items()})
         run.summary.update({f"cost/{name}": value for name, value in record.cost.items()})
         run.summary.update({"status": record.status.value, "reason": record.reason})
         run.finish(exit_code=0 if record.status == "done" else 1)

@@ -1,4 +1,4 @@
-"""Where the marks of the page's figures stand, in units of the drawing. The template draws them."""
+"""Places the marks of the page's figures, in units of the drawing. The template draws them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ MOST_CURVES = 8  # as many as can be told apart
 
 @dataclass(frozen=True)
 class Tick:
+    """A mark on an axis, with its label."""
+
     at: float
     label: str
 
@@ -40,12 +42,13 @@ class Strip:
     width: float = STRIP_WIDTH
 
     def at(self, value: float) -> float:
-        """Position of a value, held inside the drawing."""
+        """Return the position of a value, held inside the drawing."""
         part = (value - self.low) / (self.high - self.low)
         inner = STRIP_WIDTH - 2 * STRIP_EDGE
         return round(STRIP_EDGE + inner * min(1.02, max(-0.02, part)), 2)
 
     def holds(self, value: float) -> bool:
+        """Tell whether a value lies on the axis."""
         return self.low <= value <= self.high
 
 
@@ -60,13 +63,13 @@ class Whisker:
 
 
 def strip(board: Board) -> Strip | None:
-    """The axis for a board's ranked rows, None where it has none."""
+    """Return the axis for a board's ranked rows, None where it has none."""
     ranked = [row for row in board.rows if row.kind == "ranked" and row.test]
     means = [row.test.mean for row in ranked if row.test]
     if not means:
         return None
     baselines = [(r.name, r.test.mean) for r in board.rows if r.kind == "baseline" and r.test]
-    core = _core(means)
+    core = _drop_outliers(means)
     low, high = min(core), max(core)
     span = (high - low) or abs(low) * 0.1 or 1.0
     for row in ranked:  # whiskers may widen the axis to three times the span of the means
@@ -94,7 +97,7 @@ def strip(board: Board) -> Strip | None:
 
 
 def whisker(row: Row, axis: Strip) -> Whisker | None:
-    """Where a ranked row's mean and interval stand."""
+    """Return where a ranked row's mean and interval stand; None for other rows."""
     if row.kind != "ranked" or row.test is None:
         return None
     test = row.test
@@ -104,8 +107,8 @@ def whisker(row: Row, axis: Strip) -> Whisker | None:
     return Whisker(axis.at(test.mean), low, high, off)
 
 
-def _core(values: Iterable[float]) -> list[float]:
-    """The values without those so far off that the others would shrink to a point."""
+def _drop_outliers(values: Iterable[float]) -> list[float]:
+    """Drop the values that are so far off that the others would shrink to a point."""
     core = sorted(values)
     while len(core) > 2:
         span = core[-1] - core[0]
@@ -150,12 +153,12 @@ class Curves:
 
 
 def curves(board: Board) -> Curves | None:
-    """Validation curves of the best ranked rows, None where no row has one of two points."""
+    """Return validation curves of the best ranked rows, None where none has two points."""
     rows = [row for row in board.rows if row.kind == "ranked" and len(row.curve) > 1]
     if not rows:
         return None
     shown = rows[:MOST_CURVES]
-    ends = _core([row.curve[-1].mean for row in shown])
+    ends = _drop_outliers([row.curve[-1].mean for row in shown])
     inside = [row for row in shown if ends[0] <= row.curve[-1].mean <= ends[-1]]
     points = [point for row in inside for point in row.curve]
     x_low, x_high = 0.0, float(max(row.curve[-1].step for row in shown))
@@ -203,7 +206,7 @@ class Heat:
     step: float
 
     def shade(self, effect: Effect) -> str:
-        """The class of a cell, such as "plus-3", "minus-0" (not clear), or "none"."""
+        """Return the class of a cell, such as "plus-3", "minus-0" (not clear), or "none"."""
         if effect.difference is None:
             return "none"
         size = abs(effect.difference.mean)
@@ -213,16 +216,16 @@ class Heat:
         return f"{sign}-{min(HEAT_STEPS, max(1, math.ceil(size / self.step - 1e-9)))}"
 
 
-def heat(found: Attribution) -> Heat:
-    """The scale of an attribution's clear differences; of all where none is clear."""
-    measured = [e for c in found.comparisons for e in c.effects if e.difference]
+def heat(attribution: Attribution) -> Heat:
+    """Return the scale of an attribution's clear differences; of all where none is clear."""
+    measured = [e for c in attribution.comparisons for e in c.effects if e.difference]
     clear = [e for e in measured if e.verdict != "unclear"] or measured
     sizes = [abs(e.difference.mean) for e in clear if e.difference]
-    return Heat((max(_core(sizes), default=0.0) or 1.0) / HEAT_STEPS)
+    return Heat((max(_drop_outliers(sizes), default=0.0) or 1.0) / HEAT_STEPS)
 
 
 def ticks(low: float, high: float, about: int) -> list[tuple[float, str]]:
-    """Round values in an interval, with labels that tell them apart."""
+    """Return round values in an interval, with labels that tell them apart."""
     raw = (high - low) / about
     power = math.floor(math.log10(raw))
     step = next(m for m in (1, 2, 2.5, 5, 10) if m * 10.0**power >= raw * 0.999) * 10.0**power

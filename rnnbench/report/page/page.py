@@ -1,4 +1,4 @@
-"""Boards as one HTML page that needs nothing else: no network, no file beside it.
+"""Renders boards as one HTML page that needs nothing else: no network, no file beside it.
 
 Names of plugins and reasons of failures are others' text: the template escapes them, and the
 page's content security policy runs its own script and style only, by their hashes.
@@ -54,7 +54,7 @@ def render_page(
     command: str = "",
     made: datetime | None = None,
 ) -> str:
-    """The page as text.
+    """Return the page as text.
 
     Args:
         refused: combinations that were not run, each with task, architecture, tricks (text, or
@@ -76,7 +76,7 @@ def render_page(
         title=title,
         boards=boards,
         attributions=[attribute(board, refused) for board in boards],
-        refused=[{**r, "tricks": _joined(r["tricks"])} for r in refused],
+        refused=[{**r, "tricks": _join_tricks(r["tricks"])} for r in refused],
         command=redact(command),
         made=(made or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         style=Markup(style),
@@ -95,37 +95,37 @@ def render_page(
 
 @cache
 def environment() -> Environment:
-    """Of every page: what is shown is escaped, and must be there."""
-    made = Environment(
+    """Return the environment of all templates: what they show is escaped, and must be there."""
+    templates = Environment(
         loader=PackageLoader("rnnbench.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_shown,
+        finalize=_visible_value,
     )
-    made.globals.update(wording=wording, figures=figures)
-    return made
+    templates.globals.update(wording=wording, figures=figures)
+    return templates
 
 
-def _shown(value: Any) -> Any:
-    """What an expression of the template shows: no invisible characters from others' text."""
+def _visible_value(value: Any) -> Any:
+    """Return what a template's expression shows: others' text without invisible characters."""
     if value is None:
         raise TypeError("the template shows a value that is missing")
     plain_text = isinstance(value, str) and not isinstance(value, Markup)
     return wording.visible(value) if plain_text else value
 
 
-def _joined(tricks: Any) -> str:
+def _join_tricks(tricks: Any) -> str:
     return tricks if isinstance(tricks, str) else " + ".join(tricks)
 
 
 @cache
 def asset(name: str) -> str:
-    """A style sheet or a script of the pages."""
+    """Return the text of a style sheet or a script of the pages."""
     return files("rnnbench.report").joinpath("templates", *name.split("/")).read_text("utf-8")
 
 
 def content_hash(text: str) -> str:
-    """How a content security policy names an inline style or script."""
+    """Return how a content security policy names an inline style or script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

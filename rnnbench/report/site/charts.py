@@ -1,4 +1,4 @@
-"""Plots with two axes: where their marks stand, in units of the drawing, from its upper left."""
+"""Plots with two axes: places their marks, in units of the drawing, from its upper left."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Chart:
 
 
 class Axis:
-    """From values to positions."""
+    """A scale from values to positions in the drawing."""
 
     def __init__(
         self, values: Iterable[float], first: float, last: float, about: int, *,
@@ -87,17 +87,19 @@ class Axis:
         return round(self._first + (self._last - self._first) * part, 1)
 
     def at(self, value: float) -> float:
+        """Return the position of a value."""
         return self._at(math.log10(value) if self.log else value)
 
     def holds(self, value: float) -> bool:
+        """Tell whether a value can be placed."""
         return math.isfinite(value) and (value > 0 or not self.log)
 
     def _marks(self, about: int) -> list[tuple[float, str]]:
         if not self.log:
-            found = ticks(self.low, self.high, about)
+            round_values = ticks(self.low, self.high, about)
             if not self.whole:
-                return found
-            return [(v, f"{v:,.0f}") for v, _ in found if abs(v - round(v)) < 1e-9]
+                return round_values
+            return [(v, f"{v:,.0f}") for v, _ in round_values if abs(v - round(v)) < 1e-9]
         first, last = math.ceil(self.low), math.floor(self.high)
         if last - first >= 1:
             every = max(1, (last - first) // about + 1)
@@ -116,7 +118,7 @@ def line_chart(
     rules: Sequence[tuple[float, str]] = (),
     whole: bool = False,
 ) -> Chart | None:
-    """Lines over common axes; a value of None leaves a gap. None where there is nothing to draw.
+    """Draw lines over common axes; None where there is nothing to draw. A None leaves a gap.
 
     Args:
         log: the vertical axis is logarithmic, and values from 0 down leave gaps.
@@ -124,7 +126,7 @@ def line_chart(
             not drawn.
         whole: the horizontal axis counts.
     """
-    shown = {n: _thinned(p) for n, p in list(lines.items())[:MOST_CURVES] if len(p) > 1}
+    shown = {n: _thin(p) for n, p in list(lines.items())[:MOST_CURVES] if len(p) > 1}
     values = [y for points in shown.values() for _, y in points if y is not None]
     values = [v for v in values if math.isfinite(v) and (v > 0 or not log)]
     if not values:
@@ -134,31 +136,31 @@ def line_chart(
     x = Axis((x for p in shown.values() for x, _ in p), LEFT, WIDTH - RIGHT, 6, whole=whole)
     y = Axis([*values, *reach], HEIGHT - BOTTOM, TOP, 5, log=log)
     drawn = tuple(
-        ChartLine(name, tuple(_stretches(points, x, y)), _band(around.get(name, ()), x, y))
+        ChartLine(name, tuple(_split_at_gaps(points, x, y)), _band(around.get(name, ()), x, y))
         for name, points in shown.items()
     )
     return Chart(
-        x_label, y_label, _told(shown, x_label, y_label), x.ticks, y.ticks, lines=drawn,
+        x_label, y_label, _in_words(shown, x_label, y_label), x.ticks, y.ticks, lines=drawn,
         rules=tuple(Tick(x.at(at), text) for at, text in rules),
         left_out=len(lines) - len(shown),
     )  # fmt: skip
 
 
-def _thinned(points: Sequence[Any]) -> Sequence[Any]:
+def _thin(points: Sequence[Any]) -> Sequence[Any]:
     if len(points) <= POINTS:
         return points
     every = len(points) / POINTS
     return [points[min(len(points) - 1, int(i * every))] for i in range(POINTS)] + [points[-1]]
 
 
-def _stretches(points: Sequence[tuple[float, float | None]], x: Axis, y: Axis) -> list[str]:
-    found: list[list[str]] = [[]]
+def _split_at_gaps(points: Sequence[tuple[float, float | None]], x: Axis, y: Axis) -> list[str]:
+    stretches: list[list[str]] = [[]]
     for at, value in points:
         if value is not None and y.holds(value):
-            found[-1].append(f"{x.at(at)},{y.at(value)}")
-        elif found[-1]:
-            found.append([])
-    return [" ".join(s) for s in found if s]
+            stretches[-1].append(f"{x.at(at)},{y.at(value)}")
+        elif stretches[-1]:
+            stretches.append([])
+    return [" ".join(s) for s in stretches if s]
 
 
 def _band(band: Sequence[tuple[float, float, float]], x: Axis, y: Axis) -> str:
@@ -167,7 +169,7 @@ def _band(band: Sequence[tuple[float, float, float]], x: Axis, y: Axis) -> str:
     return " ".join(above + below)
 
 
-def _told(
+def _in_words(
     shown: Mapping[str, Sequence[tuple[float, float | None]]], x_label: str, y_label: str
 ) -> str:
     parts = []

@@ -1,4 +1,4 @@
-"""What the site tells, read once: boards, records, sweeps, published results."""
+"""Reads what the site tells: boards, records, sweeps, published results."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from rnnbench.registry.registry import discover
 from rnnbench.registry.schema_from_source import read_source
 from rnnbench.report.site.sweeps import SweepView, read_sweeps
 from rnnbench.results.record import Record
+from rnnbench.results.run_folder import EXAMPLES, RECORD
 from rnnbench.results.sql_index import result
 from rnnbench.results.store import Store
 from rnnbench.sweep.ledger import tables
 from rnnbench.sweep.ledger.ledger import refusals
 from rnnbench.sweep.ledger.tables import trial
 
-EXAMPLES = "examples.json"
 LARGEST = 400_000  # bytes of an examples.json that is still read
 
 Refused = Mapping[str, Any]
@@ -58,7 +58,7 @@ class Gathered:
 
     @property
     def tasks(self) -> list[str]:
-        """Those with a page."""
+        """Names of the tasks that get a page."""
         return sorted({b.task for b in self.boards} | {r.spec.task.name for r in self.records})
 
     def boards_of(self, task: str) -> list[Board]:
@@ -69,10 +69,10 @@ class Gathered:
 
     @functools.cached_property
     def _by_task(self) -> dict[str, list[Record]]:
-        found: dict[str, list[Record]] = defaultdict(list)
+        records_by_task: dict[str, list[Record]] = defaultdict(list)
         for record in self.records:
-            found[record.spec.task.name].append(record)
-        return found
+            records_by_task[record.spec.task.name].append(record)
+        return records_by_task
 
     def refused_of(self, task: str) -> list[Refused]:
         return [refusal for refusal in self.refused if refusal["task"] == task]
@@ -98,43 +98,45 @@ def gather(
         records=records,
         refused=refused_now(boards, refusals(store.engine)),
         sweeps=sweeps,
-        literature={name: _published(name) for name in names},
-        about={name: _about(name) for name in names},
+        literature={name: _read_published(name) for name in names},
+        about={name: _first_line(name) for name in names},
         examples=lambda run_id: read_examples(store, run_id),
-        mattered=lambda sweep: _mattered(store, next(s for s in sweeps if s.name == sweep)),
+        mattered=lambda sweep: _important_settings(
+            store, next(s for s in sweeps if s.name == sweep)
+        ),
         damaged=dict(store.damaged),
     )
 
 
 def latest(records: Iterable[Record]) -> list[Record]:
-    """Each run once: a store may know of several attempts."""
-    found: dict[str, Record] = {}
+    """Return each run once, in its latest attempt."""
+    records_by_id: dict[str, Record] = {}
     for record in records:
-        old = found.get(record.run_id)
+        old = records_by_id.get(record.run_id)
         if old is None or record.attempt >= old.attempt:
-            found[record.run_id] = record
-    return list(found.values())
+            records_by_id[record.run_id] = record
+    return list(records_by_id.values())
 
 
 def version(store: Store) -> str:
-    """Changes whenever a page would; one cheap look at the records and the ledger."""
+    """Return a text that changes whenever a page would: one look at the records and the ledger."""
     tables.create_sweep_tables(store.engine)
     if store.remote is not None:
         with contextlib.suppress(OSError):  # what this machine knows is shown
             store.remote.refresh(store.root / "runs")
-    told: list[Any] = [
+    facts: list[Any] = [
         sorted(
             (folder.name, stat.st_mtime_ns, stat.st_size)
             for folder in (store.root / "runs").iterdir()
-            if (stat := _stat(folder / "record.json")) is not None
+            if (stat := _stat(folder / RECORD)) is not None
         )
     ]
     with store.engine.connect() as connection:
-        told.append(connection.execute(sa.select(sa.func.count()).select_from(result)).scalar())
+        facts.append(connection.execute(sa.select(sa.func.count()).select_from(result)).scalar())
         t = trial.c
         query = sa.select(t.sweep, t.state, sa.func.count(), sa.func.sum(t.attempt))
-        told.append([list(r) for r in connection.execute(query.group_by(t.sweep, t.state))])
-    return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()[:24]
+        facts.append([list(r) for r in connection.execute(query.group_by(t.sweep, t.state))])
+    return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:24]
 
 
 def _stat(path: Path) -> Any:
@@ -145,20 +147,20 @@ def _stat(path: Path) -> Any:
 
 
 def read_examples(store: Store, run_id: str) -> Sequence[Mapping[str, Any]]:
-    """What a run kept to be looked at; () where that is nothing, or cannot be read as such."""
+    """Return what a run kept to be looked at; () where there is nothing that can be read."""
     path = store.root / "runs" / run_id / EXAMPLES
     try:
         if store.remote is not None:
             store.fetch(run_id, [EXAMPLES])
         if path.stat().st_size > LARGEST or path.resolve().parent.name != run_id:
             return ()
-        found = json.loads(path.read_text("utf-8"))["examples"]
+        examples = json.loads(path.read_text("utf-8"))["examples"]
     except (OSError, ValueError, KeyError, TypeError):
         return ()
-    return [e for e in found if isinstance(e, dict)] if isinstance(found, list) else ()
+    return [e for e in examples if isinstance(e, dict)] if isinstance(examples, list) else ()
 
 
-def _mattered(store: Store, sweep: SweepView) -> Sequence[CellImportance]:
+def _important_settings(store: Store, sweep: SweepView) -> Sequence[CellImportance]:
     if max((cell.searched for cell in sweep.cells), default=0) < LEAST_TRIALS:
         return ()
     from rnnbench.sweep.search.importance import importances  # it brings Optuna, a second
@@ -166,24 +168,26 @@ def _mattered(store: Store, sweep: SweepView) -> Sequence[CellImportance]:
     return importances(store.engine, sweep=sweep.name)
 
 
-def _published(task: str) -> tuple[Published, ...] | str:
+def _read_published(task: str) -> tuple[Published, ...] | str:
     try:
         return published(task)
     except LiteratureError as error:
         return str(error)
 
 
-def _about(task: str) -> str:
-    """The first line of what its source says of it; "" where only running it would tell."""
+def _first_line(task: str) -> str:
+    """Return the first line of a task's documentation; "" where only running it would tell."""
     entry = discover()[0]["tasks"].get(task)
-    told = None if entry is None else read_source(entry)
-    return "" if told is None else told.help
+    source = None if entry is None else read_source(entry)
+    return "" if source is None else source.help
 
 
 def by_configuration(records: Iterable[Record]) -> dict[str, list[Record]]:
-    """Configuration -> its tested runs by seed."""
-    found: dict[str, list[Record]] = defaultdict(list)
+    """Return the tested runs of each configuration, by seed."""
+    runs_by_configuration: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         if record.spec.test:
-            found[record.spec.config_id].append(record)
-    return {key: sorted(runs, key=lambda r: r.spec.seed) for key, runs in found.items()}
+            runs_by_configuration[record.spec.config_id].append(record)
+    return {
+        key: sorted(runs, key=lambda r: r.spec.seed) for key, runs in runs_by_configuration.items()
+    }

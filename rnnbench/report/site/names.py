@@ -1,4 +1,4 @@
-"""Names of the site's files, from names that anybody may have chosen."""
+"""Makes names of the site's files, from names that anybody may have chosen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RESERVED = re.compile(r"con|prn|aux|nul|com\d|lpt\d", re.ASCII)  # on Windows
 
 
 def file_name(name: str) -> str:
-    """A stem that every system takes, the name itself where it is plain.
+    """Return a stem that every system takes, the name itself where it is plain.
 
     Others are spelt without what is odd, and end in a hash, so that two never share one.
     """
@@ -31,11 +31,11 @@ def sweep_page(sweep: str) -> str:
 
 
 def run_link(task: str, run_id: str | None = None) -> str:
-    """Address of a run's page, or of the list of a task's runs; relative to the site's root."""
-    rest = "" if run_id is None else f"/{quote(run_id, safe='.+-_')}"
-    return f"run.html#{file_name(task)}{rest}"
+    """Return the address of a run's page, or of a task's list of runs, from the site's root."""
+    fragment = "" if run_id is None else f"/{quote(run_id, safe='.+-_')}"
+    return f"run.html#{file_name(task)}{fragment}"
 
 
 def unique(names: Iterable[str]) -> list[str]:
-    """The names once each, in order."""
+    """Return each name once, in order."""
     return list(dict.fromkeys(names))

@@ -1,4 +1,4 @@
-"""Runs as the page of a run reads them: small, since many runs share most of what they say.
+"""Packs runs as the page of a run reads them: small, since many runs share most of what they say.
 
 A file of data is a script that calls `rnnbench(…)` with one JSON value, because a page that was
 opened from a disk may load scripts and nothing else. The value is written so that it could even
@@ -32,13 +32,14 @@ def plots_file(task: str, chunk: int) -> str:
 
 
 class Shared:
-    """Values that are written once."""
+    """Values that are written once, and referred to by their places."""
 
     def __init__(self) -> None:
         self.values: list[Any] = []
         self._places: dict[str, int] = {}
 
     def place(self, value: Any) -> int:
+        """Return the place of a value, which is entered where it is new."""
         key = json.dumps(value, sort_keys=True, ensure_ascii=False)
         if key not in self._places:
             self._places[key] = len(self.values)
@@ -47,18 +48,19 @@ class Shared:
 
 
 def pack_runs(task: str, records: Sequence[Record]) -> str:
-    """The runs of a task, without what is drawn.
+    """Pack the runs of a task, without what is drawn.
 
     {"runs": {id: [status, seed, …]}}: texts by their places in "shared", see `unpack` of `run.js`.
     """
     shared = Shared()
     runs = {
-        record.run_id: _run(record, place // CHUNK, shared) for place, record in enumerate(records)
+        record.run_id: _pack_run(record, place // CHUNK, shared)
+        for place, record in enumerate(records)
     }
     return as_script({"task": task, "costs": list(COSTS), "shared": shared.values, "runs": runs})
 
 
-def _run(record: Record, chunk: int, shared: Shared) -> list[Any]:
+def _pack_run(record: Record, chunk: int, shared: Shared) -> list[Any]:
     spec = record.spec
     names = [m["name"] for m in record.metric_info]
     names += [] if "loss" in names else ["loss"]
@@ -67,62 +69,62 @@ def _run(record: Record, chunk: int, shared: Shared) -> list[Any]:
     return [
         record.status.value,
         spec.seed,
-        *_times(record.started or "", record.ended or ""),
+        *_shorten_times(record.started or "", record.ended or ""),
         record.attempt,
         chunk,
         shared.place(record.reason),
         [
-            shared.place([shared.place([what, name]), *map(shared.place, told)])
-            for what, name, told in settings(record)
+            shared.place([shared.place([what, name]), *map(shared.place, values)])
+            for what, name, values in settings(record)
         ],
         [shared.place(" ".join(words)) for _, words in groupby(command(spec), key=_section)],
         shared.place([record.metric_info, names, splits]),
-        [[_short(record.metrics[s].get(n)) for n in names] for s in splits],
+        [[_round(record.metrics[s].get(n)) for n in names] for s in splits],
         shared.place(record.baselines),
-        [_short(record.cost.get(c)) for c in COSTS],
+        [_round(record.cost.get(c)) for c in COSTS],
         shared.place([selection.get("metric"), selection.get("higher_is_better")]),
-        [_short(selection.get("value")), selection.get("step")],
+        [_round(selection.get("value")), selection.get("step")],
         shared.place([record.sweep, record.sweep and sweep_page(record.sweep), record.study]),
         shared.place(_environment(record)),
         shared.place("" if record.sweep else redact(str(record.provenance.get("command") or ""))),
     ]
 
 
-def _times(started: str, ended: str) -> tuple[str, str]:
-    """Without the zone, which is UTC, and the second without the day where that is the same."""
+def _shorten_times(started: str, ended: str) -> tuple[str, str]:
+    """Drop the zone of two times, which is UTC, and the day of the second where it is the same."""
     first, second = (text.removesuffix("+00:00") for text in (started, ended))
     day = first[: first.find("T") + 1]
     return first, second.removeprefix(day) if day else second
 
 
 def _section(word: str) -> str:
-    """Words of a command that often stand together; what a search varies most stands alone."""
+    """Return which part of a command a word is of; what a search varies most stands alone."""
     name, assigned, _ = word.lstrip("'").partition("=")
     return "" if not assigned else name if name == "optimizer.lr" else name.partition(".")[0]
 
 
 def settings(record: Record) -> list[list[Any]]:
-    """[what, name and version, [[setting, value], …]] of each part of a run's configuration."""
+    """List [what, name and version, [[setting, value], …]] for each part of a configuration."""
     spec = record.spec.as_dict()
     parts = [("Task", spec["task"]), ("Architecture", spec["architecture"])]
     parts += [("Trick", trick) for trick in spec["tricks"]]
-    told = [
+    lines = [
         [what, f"{p['name']}, version {p['version']}",
          [[k, _text(v)] for k, v in p.items() if k not in ("name", "version")]]
         for what, p in parts
     ]  # fmt: skip
-    told.append(["Optimiser", "", [[k, _text(v)] for k, v in spec["optimizer"].items()]])
+    lines.append(["Optimiser", "", [[k, _text(v)] for k, v in spec["optimizer"].items()]])
     limits = [[k, _text(v)] for k, v in spec["budget"].items() if v is not None]
-    told.append(["Budget", "", limits])
-    told.append(["Data", "", [["version", spec["data"] or "made by the task itself"]]])
-    told.append(["Test split", "", [["touched", "once, at the end" if spec["test"] else "no"]]])
-    return told
+    lines.append(["Budget", "", limits])
+    lines.append(["Data", "", [["version", spec["data"] or "made by the task itself"]]])
+    lines.append(["Test split", "", [["touched", "once, at the end" if spec["test"] else "no"]]])
+    return lines
 
 
 def _environment(record: Record) -> list[list[str]]:
-    """(label, text) pairs of provenance: the known ones, whatever else a record has in it."""
-    told = record.provenance
-    found = [
+    """List the known parts of provenance as (label, text), whatever else a record has in it."""
+    provenance = record.provenance
+    pairs = [
         [label, ", ".join(values)]
         for label, values in provenance_in_words([record])
         if label != "Ended"
@@ -132,17 +134,17 @@ def _environment(record: Record) -> list[list[str]]:
         ("Metrics by", "metric_signature"), ("Split over devices", "split"),
         ("Telemetry", "telemetry"), ("Storage", "storage"), ("Signal", "signal"),
     ):  # fmt: skip
-        if told.get(key):
-            found.append([label, _text(told[key])])
-    if isinstance(scan := told.get("scan"), Mapping):
+        if provenance.get(key):
+            pairs.append([label, _text(provenance[key])])
+    if isinstance(scan := provenance.get("scan"), Mapping):
         cells = [c for c in scan.get("cells") or [] if isinstance(c, Mapping)]
         tiers = [f"{c.get('cell')}: {c.get('tier')}" for c in cells]
-        found.append(["Recurrent scan", ", ".join([_text(scan.get("setting")), *tiers])])
-    return [[label, redact(visible(text))] for label, text in found]
+        pairs.append(["Recurrent scan", ", ".join([_text(scan.get("setting")), *tiers])])
+    return [[label, redact(visible(text))] for label, text in pairs]
 
 
 def _text(value: Any) -> str:
-    """A value for a reader."""
+    """Return a value as a reader should see it."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -154,17 +156,17 @@ def _text(value: Any) -> str:
     return visible(f"{value:g}" if isinstance(value, float) else str(value))
 
 
-def _short(value: Any) -> Any:
+def _round(value: Any) -> Any:
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
 def as_script(value: Any) -> str:
-    """The call that hands a value to the page."""
+    """Return the call that hands a value to the page."""
     return f"rnnbench({as_json(value)})\n"
 
 
 def as_json(value: Any) -> str:
-    """JSON that could stand anywhere in a page or a script."""
+    """Return JSON that could stand anywhere in a page or a script."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -1,4 +1,4 @@
-"""The pages of the site, by their paths. The static site and the live server share them."""
+"""Renders the pages of the site, by their paths. The static site and the live server share them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rnnbench.leaderboard.across_tasks import across
 from rnnbench.leaderboard.trick_effects import attribute
 from rnnbench.leaderboard.types import Board, Row
 from rnnbench.registry.published_results import Published
-from rnnbench.report.page import page as html
+from rnnbench.report.page.page import asset, content_hash, environment
 from rnnbench.report.site import names, packing, plots, statistics
 from rnnbench.report.site.charts import Chart
 from rnnbench.report.site.gather import Gathered, by_configuration
@@ -33,7 +33,7 @@ DRAWN_ROWS = 4  # rows of a board whose examples are drawn
 
 @dataclass(frozen=True)
 class Extra:
-    """What the site says of a board beyond the board.
+    """The parts of a board's page that stand beside the board itself.
 
     Attributes:
         runs: configuration -> (seed, address, status) of its tested runs.
@@ -62,22 +62,22 @@ class Site:
 
     def __init__(
         self,
-        found: Gathered,
+        gathered: Gathered,
         *,
         live: str = "",
         command: str = "",
         made: datetime | None = None,
     ) -> None:
-        self.found, self.live = found, live
+        self.found, self.live = gathered, live
         self._command = redact(command)
         self._made = (made or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
-        self._files = {names.file_name(task): task for task in found.tasks}
-        self._sweeps = {names.sweep_page(s.name): s for s in found.sweeps}
-        self._pages = {names.task_page(task): task for task in found.tasks}
+        self._files = {names.file_name(task): task for task in gathered.tasks}
+        self._sweeps = {names.sweep_page(s.name): s for s in gathered.sweeps}
+        self._pages = {names.task_page(task): task for task in gathered.tasks}
 
     @functools.cached_property
     def paths(self) -> list[str]:
-        """Of every file of the site, relative to its folder."""
+        """Paths of every file of the site, relative to its folder."""
         paths = ["index.html", "run.html", *self._pages, *self._sweeps]
         for task in self.found.tasks:
             count = len(self.found.records_of(task))
@@ -88,7 +88,7 @@ class Site:
         return paths
 
     def render(self, path: str) -> str:
-        """The content of a file of the site.
+        """Return the content of a file of the site.
 
         Raises:
             KeyError: the site has no such file.
@@ -110,17 +110,17 @@ class Site:
         scripts = [_script("page.js")] + ([_script("site/live.js")] if self.live else [])
         script = "\n".join(scripts)
         run = _script("site/run.js") if path == "run.html" else ""
-        allowed = [html.content_hash(script)] + ([html.content_hash(run)] if run else [])
+        allowed = [content_hash(script)] + ([content_hash(run)] if run else [])
         sources = " ".join(f"'{h}'" for h in allowed) + (" 'strict-dynamic'" if run else "")
         policy = [
             "default-src 'none'",
-            f"style-src '{html.content_hash(style)}'",
+            f"style-src '{content_hash(style)}'",
             f"script-src {sources}",
             *(["connect-src 'self'"] if self.live else []),
             "base-uri 'none'",
             "form-action 'none'",
         ]
-        return html.environment().get_template(f"site/{template}").render(
+        return environment().get_template(f"site/{template}").render(
             title=title, path=path, root="../" * path.count("/"), live=self.live,
             made=self._made, command=self._command, policy="; ".join(policy),
             style=Markup(style), script=Markup(script), run_script=Markup(run),
@@ -129,20 +129,22 @@ class Site:
         )  # fmt: skip
 
     def _index(self) -> str:
-        found = self.found
+        gathered = self.found
         counts = {
-            "runs": len(found.records),
-            "done": sum(r.status is Status.DONE for r in found.records),
-            "failed": sum(r.status in FAILED for r in found.records),
-            "pruned": sum(r.status is Status.PRUNED for r in found.records),
+            "runs": len(gathered.records),
+            "done": sum(r.status is Status.DONE for r in gathered.records),
+            "failed": sum(r.status in FAILED for r in gathered.records),
+            "pruned": sum(r.status is Status.PRUNED for r in gathered.records),
         }
-        lines = [_line(board, found.boards_of(board.task)) for board in found.boards]
-        each = 2 if len(found.boards) <= FEW_BOARDS else 1
-        sayings = [(b.task, told) for b in found.boards for told in statistics.claims(b)[:each]]
+        lines = [_line(board, gathered.boards_of(board.task)) for board in gathered.boards]
+        each = 2 if len(gathered.boards) <= FEW_BOARDS else 1
+        sayings = [
+            (b.task, claim) for b in gathered.boards for claim in statistics.claims(b)[:each]
+        ]
         return self._page(
-            "index.html.j2", "index.html", "Leaderboards", tasks=found.tasks, counts=counts,
-            lines=lines, sayings=sayings, across=across(found.boards),
-            sweeps=found.sweeps, damaged=found.damaged,
+            "index.html.j2", "index.html", "Leaderboards", tasks=gathered.tasks, counts=counts,
+            lines=lines, sayings=sayings, across=across(gathered.boards),
+            sweeps=gathered.sweeps, damaged=gathered.damaged,
         )  # fmt: skip
 
     def _task(self, task: str) -> str:
@@ -157,7 +159,7 @@ class Site:
             extras=[
                 self._extra(b, runs, () if isinstance(listed, str) else listed) for b in boards
             ],
-            refused=[{**r, "tricks": _joined(r["tricks"])} for r in refused],
+            refused=[{**r, "tricks": _join_tricks(r["tricks"])} for r in refused],
             published=() if isinstance(listed, str) else listed,
             wrong=listed if isinstance(listed, str) else "",
         )  # fmt: skip
@@ -166,14 +168,14 @@ class Site:
         self, board: Board, runs: Mapping[str, Sequence[Record]], listed: Sequence[Published]
     ) -> Extra:
         ranked = [row for row in board.rows if row.kind == "ranked"]
-        mine = {row.config_id: runs.get(row.config_id or "", ()) for row in ranked}
+        runs_by_config = {row.config_id: runs.get(row.config_id or "", ()) for row in ranked}
         linked = {
             config: [
                 (r.spec.seed, f"../{names.run_link(board.task, r.run_id)}", r.status.value)
-                for r in found
+                for r in runs_here
             ]
-            for config, found in mine.items()
-            if config and found
+            for config, runs_here in runs_by_config.items()
+            if config and runs_here
         }
         settings, higher = self._settings_of(board), bool(board.headline.get("higher_is_better"))
         beside = [
@@ -183,7 +185,9 @@ class Site:
         beside.sort(key=lambda p: -p.value if higher else p.value)
         drawn = {}
         for row in ranked[:DRAWN_ROWS]:
-            first = next((r for r in mine[row.config_id] if r.status is Status.DONE), None)
+            first = next(
+                (r for r in runs_by_config[row.config_id] if r.status is Status.DONE), None
+            )
             kept = self.found.examples(first.run_id) if first else ()
             if kept:
                 drawn[row.name] = kept
@@ -199,7 +203,7 @@ class Site:
         )
 
     def _settings_of(self, board: Board) -> Mapping[str, Any]:
-        """The task's settings, which a board holds equal."""
+        """Return the task's settings, which a board holds equal."""
         of_task = self.found.records_of(board.task)
         spec = next((r.spec for r in of_task if r.spec.protocol_id == board.protocol_id), None)
         return {} if spec is None else dict(spec.task.settings)
@@ -227,13 +231,13 @@ class Site:
                 return packing.pack_runs(task, records)
             for chunk in range(-(-len(records) // packing.CHUNK)):
                 if path == packing.plots_file(task, chunk):
-                    some = records[chunk * packing.CHUNK : (chunk + 1) * packing.CHUNK]
-                    return packing.as_script({r.run_id: self._figures(r) for r in some})
+                    in_chunk = records[chunk * packing.CHUNK : (chunk + 1) * packing.CHUNK]
+                    return packing.as_script({r.run_id: self._figures(r) for r in in_chunk})
         raise KeyError(path)
 
     def _figures(self, record: Record) -> str:
-        """What is drawn of a run, as HTML."""
-        template = html.environment().get_template("site/run_figures.html.j2")
+        """Return what is drawn of a run, as HTML."""
+        template = environment().get_template("site/run_figures.html.j2")
         return template.render(
             charts=plots.run_curves(record.curve, [m["name"] for m in record.metric_info]),
             examples=record.examples,
@@ -243,7 +247,7 @@ class Site:
 
 
 def _line(board: Board, of_task: Sequence[Board]) -> dict[str, Any]:
-    """A board in the overview."""
+    """Return a board's line in the overview."""
     first: list[Row] = [row for row in board.rows if row.rank == 1]
     rows = [row for row in board.rows if row.kind != "baseline"]
     return {
@@ -258,24 +262,24 @@ def _line(board: Board, of_task: Sequence[Board]) -> dict[str, Any]:
 
 
 def differs(board: Board, boards: Sequence[Board]) -> str:
-    """What of a board's protocol the task's other boards have differently; all of it for one."""
+    """Say how a board's protocol differs from the task's other boards; its id where it does not."""
     others = [dict(b.protocol) for b in boards if b is not board]
-    told = [text for label, text in board.protocol if any(o.get(label) != text for o in others)]
-    return "; ".join(told) or board.protocol_id
+    texts = [text for label, text in board.protocol if any(o.get(label) != text for o in others)]
+    return "; ".join(texts) or board.protocol_id
 
 
-def _joined(tricks: Any) -> str:
+def _join_tricks(tricks: Any) -> str:
     return tricks if isinstance(tricks, str) else " + ".join(tricks)
 
 
 @functools.cache
 def _style() -> str:
-    text = html.asset("page.css") + html.asset("site/site.css")
+    text = asset("page.css") + asset("site/site.css")
     return "\n".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 @functools.cache
 def _script(name: str) -> str:
-    """Without indentation and comments, which every page would carry."""
-    lines = (line.strip() for line in html.asset(name).splitlines())
+    """Return a script without indentation and comments, which every page would carry."""
+    lines = (line.strip() for line in asset(name).splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("//"))

@@ -1,4 +1,4 @@
-"""The site's plots: curves of a run, forecasts, attention, fronts, best of n, ranks over tasks.
+"""Makes the site's plots: a run's curves, forecasts, attention, fronts, best of n, ranks.
 
 The templates draw them as SVG.
 """
@@ -36,7 +36,7 @@ CELL = 15.0  # of an attention map
 
 
 def run_curves(curve: Sequence[Sequence[Any]], metrics: Sequence[str]) -> list[Chart]:
-    """A run's validations: a chart for each metric and the losses, and one for the gradients."""
+    """Draw a run's validations: a chart for each metric and the losses, one for the gradients."""
     names = list(dict.fromkeys(n for _, _, values in curve for n in values))
     flow = [n for n in names if n.startswith(FLOW)]
     plain = [n for n in names if n not in flow and n not in ("loss", "train_loss")]
@@ -46,7 +46,7 @@ def run_curves(curve: Sequence[Sequence[Any]], metrics: Sequence[str]) -> list[C
         return [(step, values.get(name)) for step, _, values in curve]
 
     losses = {"loss": "validation", "train_loss": "training"}
-    both = {told: line(name) for name, told in losses.items() if name in names}
+    both = {label: line(name) for name, label in losses.items() if name in names}
     charts = [line_chart(both, "optimiser steps", "loss")] if both else []
     charts += [line_chart({n: line(n)}, "optimiser steps", f"validation {n}") for n in order]
     layers = {n.removeprefix(FLOW): line(n) for n in flow}
@@ -55,7 +55,7 @@ def run_curves(curve: Sequence[Sequence[Any]], metrics: Sequence[str]) -> list[C
 
 
 def series_chart(drawing: Mapping[str, Any]) -> Chart | None:
-    """A forecast against the truth, after the past."""
+    """Draw a forecast against the truth, after the past."""
     past, truth, forecast = (_numbers(drawing.get(k)) for k in ("past", "truth", "forecast"))
     lines = {
         "past": [(t - len(past), v) for t, v in enumerate(past)],
@@ -67,15 +67,15 @@ def series_chart(drawing: Mapping[str, Any]) -> Chart | None:
     return line_chart(kept, "steps ahead", "value", rules=rules)
 
 
-def _numbers(found: Any) -> list[float | None]:
-    if not isinstance(found, list):
+def _numbers(values: Any) -> list[float | None]:
+    if not isinstance(values, list):
         return []
-    return [float(v) if isinstance(v, (int, float)) else None for v in found]
+    return [float(v) if isinstance(v, (int, float)) else None for v in values]
 
 
 @dataclass(frozen=True)
 class AttentionPicture:
-    """Which source token each output token looked at.
+    """A picture of which source token each output token looked at.
 
     Attributes:
         squares: (x, y, percent, what it says) of every cell from 2% up.
@@ -94,7 +94,7 @@ class AttentionPicture:
 
 
 def attention_map(drawing: Mapping[str, Any]) -> AttentionPicture | None:
-    """None where the map is none: rows and labels that do not fit."""
+    """Draw an attention map; None where its rows and labels do not fit."""
     source, output, percent = (drawing.get(k) for k in ("source", "output", "percent"))
     if not (isinstance(source, list) and isinstance(output, list) and isinstance(percent, list)):
         return None
@@ -120,7 +120,7 @@ def attention_map(drawing: Mapping[str, Any]) -> AttentionPicture | None:
 
 
 def front_chart(front: Any, quality: str, higher_is_better: bool) -> Chart | None:
-    """Quality against a cost (`leaderboard.pareto.Front`) and the edge that nothing dominates."""
+    """Draw quality against a cost (`leaderboard.pareto.ParetoFront`), and the undominated edge."""
     points = [p for p in front.points if math.isfinite(p.cost) and p.cost > 0]
     if len(points) < 2:
         return None
@@ -136,7 +136,7 @@ def front_chart(front: Any, quality: str, higher_is_better: bool) -> Chart | Non
         )
         for p in points
     )  # fmt: skip
-    marks = _apart(marks)
+    marks = _separate_labels(marks)
     edge = sorted((m.x, m.y) for m in marks if m.kind == "front")
     corners = [c for a, b in itertools.pairwise(edge) for c in (a, (b[0], a[1]))]
     best = "highest" if higher_is_better else "lowest"
@@ -151,28 +151,28 @@ def front_chart(front: Any, quality: str, higher_is_better: bool) -> Chart | Non
     )  # fmt: skip
 
 
-def _apart(marks: Sequence[Mark]) -> tuple[Mark, ...]:
-    """The marks with their labels moved down where they would stand on one another."""
-    placed: list[Mark] = []
+def _separate_labels(marks: Sequence[Mark]) -> tuple[Mark, ...]:
+    """Move labels down where they would stand on one another."""
+    moved: list[Mark] = []
     for mark in sorted(marks, key=lambda m: m.y):
         label = mark.y
-        for other in placed:
+        for other in moved:
             if abs(other.x - mark.x) < LABEL and label < other.label + 13 and label > other.y - 13:
                 label = other.label + 13
-        placed.append(dataclasses.replace(mark, label=label))
-    return tuple(sorted(placed, key=lambda m: m.x))
+        moved.append(dataclasses.replace(mark, label=label))
+    return tuple(sorted(moved, key=lambda m: m.x))
 
 
-def _low(found: Any) -> float:
-    return found.mean if found.low is None else found.low
+def _low(estimate: Any) -> float:
+    return estimate.mean if estimate.low is None else estimate.low
 
 
-def _high(found: Any) -> float:
-    return found.mean if found.high is None else found.high
+def _high(estimate: Any) -> float:
+    return estimate.mean if estimate.high is None else estimate.high
 
 
 def effort_chart(effort: Any, keep: Callable[[str], bool] = lambda row: True) -> Chart | None:
-    """Expected best of n trials of each row (`rnnbench.leaderboard.best_of_n.Effort`)."""
+    """Draw the expected best of n trials of each row (`leaderboard.best_of_n.Effort`)."""
     chosen = [c for c in effort.curves if keep(c.row) and len(c.expected) > 1]
     lines = {c.row: list(enumerate(map(_known, c.expected), 1)) for c in chosen}
     bands = {
@@ -212,7 +212,7 @@ class RankDiagram:
 
 
 def rank_diagram(across: Any) -> RankDiagram:
-    """Demšar (2006), JMLR 7, figure 1."""
+    """Draw the ranks as Demšar (2006), JMLR 7, figure 1."""
     count = len(across.rows)
 
     def x(rank: float) -> float:
@@ -231,14 +231,14 @@ def rank_diagram(across: Any) -> RankDiagram:
         (name, x(rank), below + 15 * (place if place < half else count - 1 - place), place < half)
         for place, (name, rank) in enumerate(ranked)
     ]
-    wide = x(1 + min(across.critical_difference, count - 1))
-    told = "; ".join(f"{name} {number(rank, 3)}" for name, rank in ranked)
+    difference_end = x(1 + min(across.critical_difference, count - 1))
+    ranks_text = "; ".join(f"{name} {number(rank, 3)}" for name, rank in ranked)
     return RankDiagram(
         tuple(names),
         tuple(Tick(x(r), str(r)) for r in range(1, count + 1)),
         tuple(bars),
-        (x(1), wide),
-        f"Average ranks over {len(across.tasks)} tasks, 1 is best: {told}. "
+        (x(1), difference_end),
+        f"Average ranks over {len(across.tasks)} tasks, 1 is best: {ranks_text}. "
         f"Critical difference {number(across.critical_difference, 3)}.",
         height=below + 15 * half,
     )

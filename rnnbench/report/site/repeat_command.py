@@ -1,4 +1,4 @@
-"""The command that makes a run again."""
+"""Writes the command that makes a run again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOT_WORDS = {"null", "true", "false"}  # of YAML
 
 
 def command(spec: RunSpec) -> list[str]:
-    """The words of `rnnbench run …` with every setting by value, as a shell reads them.
+    """Return the words of `rnnbench run …` with every setting by value, as a shell reads them.
 
     Defaults may change from version to version, so none is left out. Keys and logins are masked.
     """
@@ -45,7 +45,7 @@ def _settings(spec: RunSpec) -> Iterator[tuple[str, Any]]:
 
 
 def _value(value: Any) -> str:
-    """As YAML 1.2 reads it back."""
+    """Return a value as YAML 1.2 reads it back."""
     if isinstance(value, str) and WORD.fullmatch(value) and value.lower() not in NOT_WORDS:
         return value
     return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""`rnnbench serve`: the site while a sweep runs. Reads, and can change nothing.
+"""Serves the site while a sweep runs (`rnnbench serve`). Reads, and can change nothing.
 
 Pages are made when they are asked for and kept until the results change. No file is read by a name
 that a request gives: what is not a page of the site is not there. Requests whose Host is not this
@@ -32,7 +32,7 @@ TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=u
 
 
 class ServeError(UserError, ValueError):
-    """The address cannot be listened at; the message says what to do."""
+    """An address that cannot be listened at; the message says what to do."""
 
 
 class Pages:
@@ -46,7 +46,7 @@ class Pages:
         self._made: dict[str, bytes] = {}
 
     def page(self, path: str, known: str = "") -> tuple[str, bytes | None]:
-        """The version of the site, and a file of it; None for one that the reader has.
+        """Return the site's version, and a file of it; None for one that the reader has.
 
         Raises:
             KeyError: the site has no such file.
@@ -67,12 +67,16 @@ class Pages:
         every = FRESH_SECONDS if self._store.remote is None else FAR_SECONDS
         if self._site is not None and now - self._looked < every:
             return
-        seen = version(self._store)
-        if self._site is None or seen != self._version:
+        version_now = version(self._store)
+        if self._site is None or version_now != self._version:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # the page names what is damaged
-                found = gather(self._store)
-            self._site, self._made, self._version = Site(found, live=seen), {}, seen
+                gathered = gather(self._store)
+            self._site, self._made, self._version = (
+                Site(gathered, live=version_now),
+                {},
+                version_now,
+            )
         self._looked = time.monotonic()
 
     def close(self) -> None:
@@ -109,7 +113,7 @@ class Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path).lstrip("/") or "index.html"
         known = self.headers.get("If-None-Match", "").removeprefix("W/").strip('"')
         try:
-            seen, content = self.server.pages.page(path, known)
+            version_now, content = self.server.pages.page(path, known)
         except KeyError:
             self._send(HTTPStatus.NOT_FOUND, b"there is no such page\n", body)
             return
@@ -118,10 +122,10 @@ class Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.INTERNAL_SERVER_ERROR, b"the page cannot be made\n", body)
             return
         if content is None:
-            self._send(HTTPStatus.NOT_MODIFIED, b"", False, etag=seen)
+            self._send(HTTPStatus.NOT_MODIFIED, b"", False, etag=version_now)
             return
         kind = TYPES[path[path.rindex(".") :]]
-        self._send(HTTPStatus.OK, content, body, kind=kind, etag=seen)
+        self._send(HTTPStatus.OK, content, body, kind=kind, etag=version_now)
 
     def _send(
         self, status: HTTPStatus, content: bytes, body: bool = True, *,
@@ -145,7 +149,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing of what went well."""
+        """Do not log what went well."""
 
     def log_error(self, format: str, *args: Any) -> None:
         self.server.problems.append((format % args)[:500])
@@ -178,11 +182,11 @@ class Server(ThreadingHTTPServer):
         }  # fmt: skip
 
     def server_bind(self) -> None:
-        """Without asking a name server who we are."""
+        """Bind without asking a name server who we are."""
         socketserver_bind(self)
 
     def is_ours(self, host: str) -> bool:
-        """Whether a Host header names this server, and not a name that somebody pointed at it."""
+        """Tell whether a Host header names this server, and not a name that was pointed at it."""
         name, _, port = host.lower().rpartition(":") if host[-1:] != "]" else (host.lower(), "", "")
         if not name:
             name, port = port, ""

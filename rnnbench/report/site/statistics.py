@@ -1,4 +1,4 @@
-"""What the pages take from the statistics over seeds, trials and tasks."""
+"""Computes what the pages show of the statistics over seeds, trials and tasks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from rnnbench.leaderboard import best_of_n as measures
+from rnnbench.leaderboard import best_of_n
 from rnnbench.leaderboard.pairwise import judge
 from rnnbench.leaderboard.pareto import fronts
 from rnnbench.leaderboard.types import Board, Row
@@ -43,7 +43,7 @@ NOT_RUN = PairVerdict("none", "", "", "not run", "")
 
 @dataclass(frozen=True)
 class Duels:
-    """Which architecture wins, trick by trick.
+    """The verdicts on pairs of architectures, trick by trick.
 
     Attributes:
         rows: ("gru against lstm", a verdict for each of `stacks`).
@@ -55,12 +55,12 @@ class Duels:
 
 
 def claims(board: Board) -> list[str]:
-    """Sentences for the top of a board."""
+    """Return the sentences for the top of a board."""
     return headline_claims(board)
 
 
 def duels(board: Board) -> Duels | None:
-    """None where no two architectures were tested with the same tricks."""
+    """Compare architectures that have the same tricks; None where no two were tested."""
     ranked = [row for row in board.rows if row.kind == "ranked"]
     by_stack: dict[tuple[str, ...], dict[str, Row]] = defaultdict(dict)
     for row in ranked:
@@ -70,17 +70,17 @@ def duels(board: Board) -> Duels | None:
     pairs = [(a, b) for i, a in enumerate(architectures) for b in architectures[i + 1 :]]
     if not stacks or not pairs:
         return None
-    found: dict[tuple[str, str], Any] = {}
+    pairs_by_names: dict[tuple[str, str], Any] = {}
     for against in {row.name for s in stacks for row in by_stack[s].values()}:
         for pair in judge(board, against=against):
-            found[pair.row, pair.other] = pair
+            pairs_by_names[pair.row, pair.other] = pair
     rows = []
     for a, b in pairs[:MOST_PAIRS]:
         cells = []
         for stack in stacks:
-            one, two = by_stack[stack].get(a), by_stack[stack].get(b)
-            seen = found.get((one.name, two.name)) if one and two else None
-            cells.append(_verdict(seen, board) if seen is not None else NOT_RUN)
+            first, second = by_stack[stack].get(a), by_stack[stack].get(b)
+            judged = pairs_by_names.get((first.name, second.name)) if first and second else None
+            cells.append(_verdict(judged, board) if judged is not None else NOT_RUN)
         if any(cell is not NOT_RUN for cell in cells):
             rows.append((f"{a} against {b}", tuple(cells)))
     names = tuple(" + ".join(stack) or "no tricks" for stack in stacks)
@@ -97,7 +97,7 @@ def _verdict(pair: Any, board: Board) -> PairVerdict:
 
 
 def pareto_charts(board: Board) -> list[Chart]:
-    """Quality against each cost that the rows know."""
+    """Draw quality against each cost that the rows know."""
     if not board.headline:
         return []
     higher = bool(board.headline.get("higher_is_better"))
@@ -115,19 +115,20 @@ class EffortChart:
 
 
 def effort(board: Board) -> EffortChart | None:
-    found = measures.effort(board)
-    if found is None:
+    """Draw best of n, and say who is ahead from where on; None where nothing was searched."""
+    best_of = best_of_n.effort(board)
+    if best_of is None:
         return None
-    told = tuple(
+    ahead = tuple(
         f"{d.row} is ahead of {d.other} from {d.from_trials} "
         f"trial{'s' if d.from_trials != 1 else ''} on"
-        for d in found.duels
+        for d in best_of.duels
         if d.from_trials is not None
     )
-    chart = effort_chart(found)
-    return EffortChart(chart, told, tuple(found.notes)) if chart or told else None
+    chart = effort_chart(best_of)
+    return EffortChart(chart, ahead, tuple(best_of.notes)) if chart or ahead else None
 
 
 def share(value: float | None) -> str:
-    """A probability, as "0.83"."""
+    """Return a probability as "0.83"."""
     return wording.NOTHING if value is None or not math.isfinite(value) else f"{value:.2f}"

@@ -1,4 +1,4 @@
-"""Sweeps as their ledger tells them. No torch: only the tables are read."""
+"""Reads sweeps from their ledger. No torch: only the tables are read."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import sqlalchemy as sa
 
 from rnnbench.leaderboard.grouping import FRONT
 from rnnbench.results.database import reader
-from rnnbench.sweep.ledger import requests as orders
-from rnnbench.sweep.ledger import tables
+from rnnbench.sweep.ledger import requests, tables
 from rnnbench.sweep.ledger.process_identity import is_dead
 from rnnbench.sweep.ledger.tables import Now, sweep_cell, sweep_driver, trial
 
@@ -62,7 +61,7 @@ class SweepCell:
 
     @property
     def searched(self) -> int:
-        """Trials of the search that have ended with a value."""
+        """Number of trials of the search that have ended with a value."""
         return len({t.number for t in self.trials if not t.final and t.state == "done"})
 
 
@@ -93,10 +92,10 @@ class SweepView:
 
 
 def read_sweeps(engine: sa.Engine) -> list[SweepView]:
-    """Every sweep that was started in these results, by name."""
+    """Return every sweep that was started in these results, by name."""
     tables.create_sweep_tables(engine)
-    orders.create_order_tables(engine)
-    o, c, d = orders.sweep_order.c, sweep_cell.c, sweep_driver.c
+    requests.create_order_tables(engine)
+    o, c, d = requests.sweep_order.c, sweep_cell.c, sweep_driver.c
     with reader(engine).begin() as connection:
         ordered = {
             row["sweep"]: row
@@ -119,8 +118,8 @@ def read_sweeps(engine: sa.Engine) -> list[SweepView]:
         t = trial.c
         columns = (t.sweep, t.study, t.key, t.stage, t.number, t.state, t.status, t.reason,
                    t.run_id, t.value, t.attempt, t.params)  # fmt: skip
-        asked = sa.select(*columns).order_by(t.study, t.stage.desc(), t.number)
-        for row in connection.execute(asked).mappings():
+        query = sa.select(*columns).order_by(t.study, t.stage.desc(), t.number)
+        for row in connection.execute(query).mappings():
             cell_of = row["study"].partition(FRONT)[0]  # a compromise belongs to its cell
             trials[row["sweep"], cell_of].append(
                 Trial(
@@ -147,25 +146,25 @@ def _view(
 ) -> SweepView:
     pace = {} if order is None else json.loads(order["pace"])
     wanted = {c["study"]: c["trials"] + c["finals"] for c in pace.get("cells", ())}
-    made = tuple(_cell(name, cell, trials, wanted) for cell in cells)
-    left = any(t.state in ("planned", "running") for cell in made for t in cell.trials)
+    views = tuple(_cell(name, cell, trials, wanted) for cell in cells)
+    unfinished = any(t.state in ("planned", "running") for cell in views for t in cell.trials)
     if alive and order is not None:
         state = "stopping" if order["stopping"] else "paused" if order["paused"] else "running"
     else:
-        state = "waiting for a driver" if left else "complete"
+        state = "waiting for a driver" if unfinished else "complete"
     file, text = ("", "") if order is None else (order["file"], order["text"])
-    return SweepView(name, state, file.rpartition("/")[2], text, made)
+    return SweepView(name, state, file.rpartition("/")[2], text, views)
 
 
 def _cell(
     sweep: str, cell: Any, trials: Mapping[tuple[str, str], Any], wanted: Mapping[str, int]
 ) -> SweepCell:
-    told = json.loads(cell["definition"])
-    told = told.get("run", told)  # a refused cell has nothing but its plugins
-    names = tuple(t["name"] for t in told["tricks"])
-    architecture, task = told["architecture"]["name"], told["task"]["name"]
-    found = tuple(trials.get((sweep, cell["study"]), ()))
+    definition = json.loads(cell["definition"])
+    definition = definition.get("run", definition)  # a refused cell has nothing but its plugins
+    names = tuple(t["name"] for t in definition["tricks"])
+    architecture, task = definition["architecture"]["name"], definition["task"]["name"]
+    cell_trials = tuple(trials.get((sweep, cell["study"]), ()))
     name = f"{task}.{'+'.join((architecture, *names))}"
     return SweepCell(
-        task, architecture, names, name, cell["refused"], found, wanted.get(cell["study"])
+        task, architecture, names, name, cell["refused"], cell_trials, wanted.get(cell["study"])
     )

@@ -1,4 +1,4 @@
-"""The site as files."""
+"""Writes the site as files."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ LIST = ".rnnbench-site.json"  # the files that this module wrote, so that it rem
 
 
 class SiteError(UserError, ValueError):
-    """The site cannot be written there; the message says what to do."""
+    """A place where the site cannot be written; the message says what to do."""
 
 
-def write_site(found: Gathered, folder: Path, *, command: str = "") -> list[Path]:
+def write_site(gathered: Gathered, folder: Path, *, command: str = "") -> list[Path]:
     """Write a site that opens from a disk, without a network, and remove what an older one had.
 
     Returns:
@@ -34,7 +34,7 @@ def write_site(found: Gathered, folder: Path, *, command: str = "") -> list[Path
             f"{folder} holds something else, and a site would mix with it.\n"
             "  Give a folder that is empty, or not there yet."
         )
-    site = Site(found, command=command)
+    site = Site(gathered, command=command)
     old = set(json.loads(listed.read_text("utf-8"))) if listed.is_file() else set()
     folder.mkdir(parents=True, exist_ok=True)
     # What is about to be written is listed first, so that it is removed even after a kill.
@@ -52,7 +52,7 @@ def write_site(found: Gathered, folder: Path, *, command: str = "") -> list[Path
 
 
 def _write(path: Path, content: str) -> None:
-    """Only what has changed, so that copying a site again copies little."""
+    """Write a file only where it has changed, so that copying a site again copies little."""
     data = content.encode("utf-8", "replace")
     if not path.is_file() or path.read_bytes() != data:
         replace_file(path, data)

@@ -1,4 +1,4 @@
-"""Boards as tables in a terminal: as many columns as its width holds, and no word broken."""
+"""Prints boards as tables in a terminal: as many columns as fit, and no word broken."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def print_boards(
 
 
 def render(boards: Sequence[Board], width: int = 80) -> str:
-    """The boards as plain text, no line longer than `width` unless one word is."""
+    """Return the boards as plain text, no line longer than `width` unless one word is."""
     out = io.StringIO()
     print_boards(boards, Console(file=out, width=width, highlight=False, color_system=None))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
@@ -87,8 +87,8 @@ def _print_board(board: Board, console: Console, items: ReadItems | None) -> Non
         for mark in row.marks:
             print_note(console, f"{row.name}: {mark}.")
         for failure in row.failures:
-            of = f"{failure.count} of {row.runs} runs failed ({failure.status})"
-            print_note(console, f"{row.name}: {of}: {'; '.join(failure.reasons)}")
+            failed = f"{failure.count} of {row.runs} runs failed ({failure.status})"
+            print_note(console, f"{row.name}: {failed}: {'; '.join(failure.reasons)}")
         if row.interrupted:
             print_note(console, f"{row.name}: {row.interrupted} interrupted, to be run again.")
     for note in board.notes:
@@ -106,7 +106,7 @@ def print_note(console: Console, text: str) -> None:
 def _table(board: Board, width: int) -> Table:
     names = [_name(row) for row in board.rows]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
-    shown = _fitting(board.rows, names, width)
+    shown = _choose_columns(board.rows, names, width)
     for column in shown:
         if column is None:
             table.add_column("architecture + tricks", ratio=None, overflow="fold")
@@ -119,19 +119,19 @@ def _table(board: Board, width: int) -> Table:
     return table
 
 
-def _fitting(rows: Sequence[Row], names: list[str], width: int) -> list[Column | None]:
-    """Columns from left to right (None: the names), as many as leave the names room."""
+def _choose_columns(rows: Sequence[Row], names: list[str], width: int) -> list[Column | None]:
+    """Return columns from left to right (None: the names), as many as leave the names room."""
     longest = max((len(name) for name in names), default=0)
     word = max((len(word) for name in names for word in name.split()), default=0)
-    left = width - max(word, min(longest, COMFORT))
+    room = width - max(word, min(longest, COMFORT))
     chosen: list[Column] = []
     for column in COLUMNS:
-        left -= GAP + max([len(column.header), *(len(column.cell(row)) for row in rows)])
-        if left < 0 and len(chosen) >= 2:
+        room -= GAP + max([len(column.header), *(len(column.cell(row)) for row in rows)])
+        if room < 0 and len(chosen) >= 2:
             break
         chosen.append(column)
-    placed: list[tuple[int, Column | None]] = [(c.place, c) for c in chosen]
-    return [column for _, column in sorted([*placed, (NAME_PLACE, None)], key=lambda p: p[0])]
+    by_place: list[tuple[int, Column | None]] = [(c.place, c) for c in chosen]
+    return [column for _, column in sorted([*by_place, (NAME_PLACE, None)], key=lambda p: p[0])]
 
 
 def _name(row: Row) -> str:

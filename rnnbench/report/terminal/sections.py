@@ -1,4 +1,4 @@
-"""What `rnnbench leaderboard` prints besides boards: verdicts, effort, costs, tasks, importance."""
+"""Prints the sections of `rnnbench leaderboard`: verdicts, effort, costs, tasks, importance."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SYMBOLS = {"beats": "▲", "loses": "▼", "ties": "=", "cannot tell": "?"}
 
 
 def print_pairs(board: Board, pairs: Sequence[Pair], against: str, console: Console) -> None:
-    """Every row against one: by how much, how surely, from which effort on."""
+    """Print every row against one: by how much, how surely, from which effort on."""
     _title(console, f"{board.task}: against {against}")
     if not pairs:
         print_note(console, "There is no other row with test results.")
@@ -56,26 +56,26 @@ def print_pairs(board: Board, pairs: Sequence[Pair], against: str, console: Cons
     print_note(console, effects)
 
 
-def print_effort(board: Board, found: Effort | None, console: Console) -> None:
-    """The expected best on validation after n trials, and from where on who is ahead."""
+def print_effort(board: Board, effort: Effort | None, console: Console) -> None:
+    """Print the expected best on validation after n trials, and from where on who is ahead."""
     _title(console, f"{board.task}: expected best on validation after n trials")
-    if found is None:
+    if effort is None:
         print_note(console, "No row has two trials of a search: sweep it with trials: 8 or so.")
         return
-    longest = max(curve.trials for curve in found.curves)
+    longest = max(curve.trials for curve in effort.curves)
     shown = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256) if n < longest] + [longest]
-    direction = "higher" if found.higher_is_better else "lower"
+    direction = "higher" if effort.higher_is_better else "lower"
     table = _table(["row", *(f"n = {n}" for n in shown)])
-    for curve in found.curves:
+    for curve in effort.curves:
         values = [
             wording.number(curve.expected[n - 1]) if n <= curve.trials else wording.NOTHING
             for n in shown
         ]
         table.add_row(Text(visible(curve.row)), *values)
     console.print(table)
-    print_note(console, f"{found.metric}, {direction} is better; unbiased, from the trials.")
-    first = found.curves[0].row
-    for duel in found.duels:
+    print_note(console, f"{effort.metric}, {direction} is better; unbiased, from the trials.")
+    first = effort.curves[0].row
+    for duel in effort.duels:
         if duel.row != first:
             continue
         n = len(duel.chance)
@@ -86,17 +86,17 @@ def print_effort(board: Board, found: Effort | None, console: Console) -> None:
             clear = "" if duel.clear_from is None else f", clearly from {duel.clear_from}"
             text = f"{first} is ahead of {duel.other} from {_count(duel.from_trials)} on{clear}"
         print_note(console, f"{text}; {chance}.")
-    for note in found.notes:
+    for note in effort.notes:
         print_note(console, f"Note: {note}")
 
 
-def print_fronts(board: Board, found: Sequence[ParetoFront], console: Console) -> None:
-    """Quality against each cost, and whom nobody beats for it."""
+def print_fronts(board: Board, fronts: Sequence[ParetoFront], console: Console) -> None:
+    """Print quality against each cost, and whom nobody beats for it."""
     _title(console, f"{board.task}: quality against cost")
-    if not found:
+    if not fronts:
         print_note(console, "No two rows differ in a cost that is known of both.")
         return
-    for front in found:
+    for front in fronts:
         table = _table([front.label, "row", str(board.headline.get("name", "")), ""])
         for point in front.points:
             note = "on the front" if point.on_front else f"beaten by {point.dominated_by}"
@@ -113,42 +113,42 @@ def print_fronts(board: Board, found: Sequence[ParetoFront], console: Console) -
     )
 
 
-def print_across(found: Across | None, console: Console) -> None:
-    """Rows over tasks: ranks, scores, and wins."""
+def print_across(across: Across | None, console: Console) -> None:
+    """Print rows over tasks: ranks, scores, and wins."""
     _title(console, "Over all tasks")
-    if found is None:
+    if across is None:
         print_note(console, "No two rows have test results on two tasks.")
         return
-    print_note(console, f"Tasks: {', '.join(found.tasks)}.")
+    print_note(console, f"Tasks: {', '.join(across.tasks)}.")
     header = ["row", "average rank", "IQM", *(f"> {t:g}" for t in TAUS)]
     table = _table([*header, "w/t/l"])
-    for i, name in enumerate(found.rows):
-        profile = found.profiles[i]
+    for i, name in enumerate(across.rows):
+        profile = across.profiles[i]
         shares = [f"{_share(profile, t):.0%}" for t in TAUS]
-        total = [sum(o[k] for o in found.outcomes[i] if o is not None) for k in range(3)]
+        total = [sum(o[k] for o in across.outcomes[i] if o is not None) for k in range(3)]
         table.add_row(
             Text(visible(name)),
-            f"{found.average_ranks[i]:.2f}",
-            interval_between(found.iqm[i].mean, found.iqm[i].low, found.iqm[i].high),
+            f"{across.average_ranks[i]:.2f}",
+            interval_between(across.iqm[i].mean, across.iqm[i].low, across.iqm[i].high),
             *shares,
             "/".join(map(str, total)),
         )
     console.print(table)
-    f = f"F = {found.friedman_f:.3g}" if found.friedman_f < 1e9 else "all tasks rank alike"
-    p = f"p = {wording.probability(found.p)}".replace("= <", "<")
+    f = f"F = {across.friedman_f:.3g}" if across.friedman_f < 1e9 else "all tasks rank alike"
+    p = f"p = {wording.probability(across.p)}".replace("= <", "<")
     print_note(
         console,
-        f"Friedman: chi² = {found.friedman:.3g}, {f}, {p}. Average ranks differ by Nemenyi's test "
-        f"where they lie {found.critical_difference:.2f} apart or more.",
+        f"Friedman: chi² = {across.friedman:.3g}, {f}, {p}. Average ranks differ by Nemenyi's test "
+        f"where they lie {across.critical_difference:.2f} apart or more.",
     )
-    for bar in found.cliques:
+    for bar in across.cliques:
         print_note(console, f"Not told apart by ranks: {', '.join(bar)}.")
-    for j in range(1, len(found.rows)):
-        pi = found.improvement[0][j]
+    for j in range(1, len(across.rows)):
+        pi = across.improvement[0][j]
         if pi is not None:
             text = interval_between(pi.mean, pi.low, pi.high)
             print_note(
-                console, f"A run of {found.rows[0]} beats one of {found.rows[j]} with P = {text}."
+                console, f"A run of {across.rows[0]} beats one of {across.rows[j]} with P = {text}."
             )
     print_note(
         console,
@@ -157,31 +157,31 @@ def print_across(found: Across | None, console: Console) -> None:
         "of runs that score above t. w/t/l: won, tied and lost against all others on all tasks, by "
         "the boards' test.",
     )
-    for note in found.notes:
+    for note in across.notes:
         print_note(console, f"Note: {note}")
 
 
-def print_importances(found: Sequence[CellImportance], console: Console) -> None:
-    """Which searched setting mattered in which cell."""
+def print_importances(importances: Sequence[CellImportance], console: Console) -> None:
+    """Print which searched setting mattered in which cell."""
     _title(console, "Which searched setting mattered")
-    if not found:
+    if not importances:
         print_note(console, "No sweep is known here: settings of runs made by hand are no search.")
         return
     table = _table(["cell", "trials", "share of what validation said"])
-    for cell in found:
+    for cell in importances:
         name = " + ".join((cell.architecture, *cell.tricks))
-        told = ", ".join(f"{setting} {share:.0%}" for setting, share in cell.shares)
+        shares = ", ".join(f"{setting} {share:.0%}" for setting, share in cell.shares)
         note = f"({cell.note})" if cell.note else ""
         table.add_row(
             Text(visible(f"{cell.sweep}: {cell.task} {name}")),
             str(cell.trials),
-            Text(visible(" ".join(filter(None, (told, note))))),
+            Text(visible(" ".join(filter(None, (shares, note))))),
         )
     console.print(table)
 
 
 def cost(name: str, value: float) -> str:
-    """A cost of a record, as a reader should see it."""
+    """Return a cost of a record as a reader should see it."""
     if name.endswith("_seconds"):
         if value >= 0.1:
             return wording.duration(value)
@@ -190,7 +190,7 @@ def cost(name: str, value: float) -> str:
 
 
 def interval_between(mean: float, low: float | None, high: float | None) -> str:
-    """As "0.93 [0.88, 0.97]"."""
+    """Return an interval as "0.93 [0.88, 0.97]"."""
     text = f"{mean:.2f}"
     if low is not None and high is not None:
         text += f" [{low:.2f}, {high:.2f}]"
@@ -202,13 +202,13 @@ def _signed(effect: float | None) -> str:
 
 
 def _print_columns(columns: dict[str, list[str]], console: Console) -> None:
-    """A table of as many columns as there is room for, the first ones first."""
-    left = console.width
+    """Print a table of as many columns as there is room for, the first ones first."""
+    room = console.width
     table_columns = []
     for i, (name, cells) in enumerate(columns.items()):
         longest = max(map(len, [name, *cells]))
-        left -= GAP + (min(longest, LONGEST_NAME) if i == 0 else longest)
-        if left < 0 and i > 1:
+        room -= GAP + (min(longest, LONGEST_NAME) if i == 0 else longest)
+        if room < 0 and i > 1:
             break
         table_columns.append(name)
     table = _table(table_columns)
@@ -218,7 +218,7 @@ def _print_columns(columns: dict[str, list[str]], console: Console) -> None:
 
 
 def _share(profile: Profile, tau: float) -> float:
-    """Of the runs above the profile's point next to tau."""
+    """Return the share of runs above the profile's point next to tau."""
     nearest = min(range(len(profile.taus)), key=lambda k: abs(profile.taus[k] - tau))
     return profile.share[nearest]
 

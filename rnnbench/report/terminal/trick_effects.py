@@ -1,4 +1,4 @@
-"""Attributions in a terminal: a table of tricks and architectures, in as many parts as it takes."""
+"""Prints attributions: a table of tricks and architectures, in as many parts as it takes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONGEST_NAME = 32  # columns of text; names of more are folded
 
 
 def legend(method: Method) -> str:
-    """What the symbols of a table mean."""
+    """Explain the symbols of a table."""
     test = "paired t test" if method.test == "t" else "paired permutation test"
     interval = "95% t interval" if method.interval == "t" else "95% bootstrap interval"
     return (
@@ -30,7 +30,7 @@ def legend(method: Method) -> str:
 
 
 def print_attributions(
-    found: Sequence[Attribution], console: Console | None = None, method: Method = STANDARD
+    attributions: Sequence[Attribution], console: Console | None = None, method: Method = STANDARD
 ) -> None:
     """Print which trick helps which cell, fitted to the console's width.
 
@@ -38,68 +38,68 @@ def print_attributions(
         method: of the boards that they are of.
     """
     console = console or Console(highlight=False)
-    if not found:
+    if not attributions:
         console.print("No results yet. Start with: rnnbench sweep sweeps/ablation.yaml")
         return
-    for attribution in found:
+    for attribution in attributions:
         _print_attribution(attribution, console)
-    if any(a.comparisons for a in found):
+    if any(a.comparisons for a in attributions):
         console.print()
         print_note(console, legend(method))
 
 
-def _print_attribution(found: Attribution, console: Console) -> None:
+def _print_attribution(attribution: Attribution, console: Console) -> None:
     console.print()
-    title = f"{found.task}: which trick helps which cell"
+    title = f"{attribution.task}: which trick helps which cell"
     console.print(Text(visible(title), style="bold"))
-    for label, text in found.protocol:
+    for label, text in attribution.protocol:
         if label in ("Task", "Data", "Budget"):
             print_note(console, f"{label}: {text}")
-    if not found.comparisons:
+    if not attribution.comparisons:
         print_note(console, "No two rows differ in a trick alone, so there is nothing to compare.")
     else:
-        print_note(console, wording.attributed(found))
-        for part in _parts(found, console.width):
-            console.print(_table(found, part))
-        if seeds := _seeds(found):
+        print_note(console, wording.attributed(attribution))
+        for part in _split_columns(attribution, console.width):
+            console.print(_table(attribution, part))
+        if seeds := _say_seeds(attribution):
             print_note(console, seeds)
-    for remark in wording.remarks(found):
+    for remark in wording.remarks(attribution):
         print_note(console, remark)
 
 
-def _seeds(found: Attribution) -> str:
-    """How many seeds are behind the differences; "" where there are none."""
-    numbers = sorted({len(e.seeds) for c in found.comparisons for e in c.effects if e.seeds})
+def _say_seeds(attribution: Attribution) -> str:
+    """Say how many seeds are behind the differences; "" where there are none."""
+    numbers = sorted({len(e.seeds) for c in attribution.comparisons for e in c.effects if e.seeds})
     if not numbers:
         return ""
-    told = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
-    return f"Over {told} seed{'s' if numbers[-1] > 1 else ''}."
+    range_of_seeds = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+    return f"Over {range_of_seeds} seed{'s' if numbers[-1] > 1 else ''}."
 
 
-def _parts(found: Attribution, width: int) -> list[range]:
-    """The architectures, by their places, in groups that fit beside the names."""
-    names = min(LONGEST_NAME, max(len(visible(c.name)) for c in found.comparisons))
+def _split_columns(attribution: Attribution, width: int) -> list[range]:
+    """Group the architectures, by their places, so that each group fits beside the names."""
+    names = min(LONGEST_NAME, max(len(visible(c.name)) for c in attribution.comparisons))
     parts: list[range] = []
-    left = 0
-    for place, architecture in enumerate(found.architectures):
-        cells = [len(_cell(c.effects[place])) for c in found.comparisons]
+    room = 0
+    for place, architecture in enumerate(attribution.architectures):
+        cells = [len(_cell(c.effects[place])) for c in attribution.comparisons]
         needed = GAP + max(len(visible(architecture)), *cells)
-        if parts and needed <= left:
+        if parts and needed <= room:
             parts[-1] = range(parts[-1].start, place + 1)
         else:
             parts.append(range(place, place + 1))
-            left = width - names
-        left -= needed
+            room = width - names
+        room -= needed
     return parts
 
 
-def _table(found: Attribution, part: range) -> Table:
+def _table(attribution: Attribution, part: range) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     table.add_column("trick", overflow="fold", max_width=LONGEST_NAME)
     for place in part:
-        heading = Text(visible(found.architectures[place]))
+        heading = Text(visible(attribution.architectures[place]))
         table.add_column(heading, justify="right", no_wrap=True)
-    for comparison in found.comparisons:
+    for comparison in attribution.comparisons:
         effects = [comparison.effects[place] for place in part]
         cells = [Text(_cell(e), style=_style(e)) for e in effects]
         table.add_row(Text(visible(comparison.name)), *cells)
@@ -108,8 +108,8 @@ def _table(found: Attribution, part: range) -> Table:
 
 def _cell(effect: Effect) -> str:
     symbol = wording.SYMBOLS.get(effect.verdict)
-    told = wording.difference(effect)
-    return f"{symbol} {told}" if symbol else told
+    text = wording.difference(effect)
+    return f"{symbol} {text}" if symbol else text
 
 
 def _style(effect: Effect) -> str:

@@ -1,1 +1,1 @@
-"""Results that travel: bundles, their import, and what it takes to believe them."""
+"""Lets results travel: bundles, their import, and what it takes to believe them."""

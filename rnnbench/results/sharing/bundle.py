@@ -1,4 +1,4 @@
-"""Bundles: runs in one ZIP file, for others to look at, to import and to verify. No torch.
+"""Writes bundles: runs in one ZIP file, to look at, to import and to verify. No torch.
 
     bundle.json                      format, who wrote it, sizes and sha256 of all files
     runs/RUN_ID/record.json          the record, with the whole spec
@@ -24,26 +24,34 @@ from rnnbench.errors import UserError
 from rnnbench.results.find_run import find_run
 from rnnbench.results.provenance import redact
 from rnnbench.results.record import Record
+from rnnbench.results.run_folder import (
+    ERROR,
+    EXAMPLES,
+    ITEM_SCORES,
+    LOG,
+    METRICS,
+    RECORD,
+    WEIGHTS,
+)
 from rnnbench.results.sharing.origin import now
 from rnnbench.results.store import Store
 
 BUNDLE_FORMAT = 1
 MANIFEST = "bundle.json"
 MIB = 2**20
-WEIGHTS = "weights.safetensors"
 
 FILES = {
-    "record.json": 16 * MIB,
+    RECORD: 16 * MIB,
     WEIGHTS: 4096 * MIB,
-    "metrics.csv": 64 * MIB,
-    "log.txt": 16 * MIB,
-    "error.txt": 16 * MIB,
-    "examples.json": MIB,
-    "items.json": 64 * MIB,
+    METRICS: 64 * MIB,
+    LOG: 16 * MIB,
+    ERROR: 16 * MIB,
+    EXAMPLES: MIB,
+    ITEM_SCORES: 64 * MIB,
 }
 """What a bundle may hold of a run, and how large each may be in bytes."""
 
-REDACTED = {"log.txt", "error.txt"}  # records pass the filter when they are made
+REDACTED = {LOG, ERROR}  # records pass the filter when they are made
 
 
 class BundleError(UserError, ValueError):
@@ -51,7 +59,7 @@ class BundleError(UserError, ValueError):
 
 
 class Written(NamedTuple):
-    """What `write_bundle` made."""
+    """The outcome of `write_bundle`."""
 
     path: Path
     runs: int
@@ -84,17 +92,17 @@ def write_bundle(
                 names = [n for n in FILES if weights or n != WEIGHTS]
                 folder = store.fetch(record.run_id, names)
                 for name in names:
-                    content = _content(folder / name)
+                    content = _read_content(folder / name)
                     if content is not None:
                         inner = f"runs/{record.run_id}/{name}"
-                        archive.writestr(_entry(inner, name), content)
-                        files[inner] = _described(content)
+                        archive.writestr(_zip_entry(inner, name), content)
+                        files[inner] = _describe(content)
                     elif name == WEIGHTS:
                         bare.append(record.run_id)
             about = {
                 "format": BUNDLE_FORMAT, "made": now(), "rnnbench": __version__, "files": files,
             }  # fmt: skip
-            archive.writestr(_entry(MANIFEST, MANIFEST), json.dumps(about, indent=1) + "\n")
+            archive.writestr(_zip_entry(MANIFEST, MANIFEST), json.dumps(about, indent=1) + "\n")
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         size = temporary.stat().st_size
@@ -104,7 +112,8 @@ def write_bundle(
     return Written(path, len(records), size, tuple(bare))
 
 
-def _content(path: Path) -> bytes | None:
+def _read_content(path: Path) -> bytes | None:
+    """Return a file's content as a bundle may have it; None where there is no plain file."""
     if not path.is_file() or path.is_symlink():
         return None
     content = path.read_bytes()
@@ -118,8 +127,8 @@ def _content(path: Path) -> bytes | None:
     return content
 
 
-def _entry(inner: str, name: str) -> zipfile.ZipInfo:
-    """An entry without the time and the owner, so that equal runs make equal bundles."""
+def _zip_entry(inner: str, name: str) -> zipfile.ZipInfo:
+    """Return an entry without time and owner, so that equal runs make equal bundles."""
     info = zipfile.ZipInfo(inner)
     info.external_attr = 0o100644 << 16
     # Weights are noise to a compressor.
@@ -127,13 +136,13 @@ def _entry(inner: str, name: str) -> zipfile.ZipInfo:
     return info
 
 
-def _described(content: bytes) -> dict[str, Any]:
+def _describe(content: bytes) -> dict[str, Any]:
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def chosen_runs(store: Store, ids: Iterable[str], task: str | None) -> list[Record]:
-    """Records by id (or the beginning of one), or all of a task, each once."""
-    found = {r.run_id: r for r in (find_run(store, run) for run in ids)}
+    """Return records by id (or the beginning of one), or all of a task, each once."""
+    records = {r.run_id: r for r in (find_run(store, run) for run in ids)}
     if task is not None:
-        found |= {r.run_id: r for r in store.records(task=task)}
-    return list(found.values())
+        records |= {r.run_id: r for r in store.records(task=task)}
+    return list(records.values())

@@ -1,4 +1,4 @@
-"""Where a result came from when it was not made here, and whether it was checked. No torch.
+"""Marks results that were not made here, and whether they were checked. No torch.
 
 It stands in a record's provenance under "origin": an import writes it over whatever the bundle
 said of itself, so a stranger cannot vouch for his own numbers.
@@ -17,6 +17,7 @@ ORIGIN, CHECKED = "origin", "verified"
 
 
 def now() -> str:
+    """Return the time, UTC, as ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -32,6 +33,7 @@ def imported(record: Record, digest: str) -> None:
 
 
 def is_imported(record: Record) -> bool:
+    """Tell whether a record came from elsewhere."""
     return isinstance(record.provenance.get(ORIGIN), dict)
 
 
@@ -48,14 +50,14 @@ def stamp(record: Record, state: str, how: str, differences: list[str]) -> None:
 
 
 def state_of(record: Record) -> str | None:
-    """One of `STATES`; None for a result that was made here and not checked."""
-    found: Any = record.provenance.get(CHECKED)
-    state = found.get("state") if isinstance(found, dict) else None
+    """Return one of `STATES`; None for a result that was made here and not checked."""
+    check: Any = record.provenance.get(CHECKED)
+    state = check.get("state") if isinstance(check, dict) else None
     if state in (VERIFIED, DIFFERS):
         return str(state)
     return UNVERIFIED if is_imported(record) else None
 
 
 def stands_in(record: Record) -> bool:
-    """Whether the record may take the place of a run: a stranger's only once it was verified."""
+    """Tell whether the record may take the place of a run: a stranger's only once verified."""
     return not is_imported(record) or state_of(record) == VERIFIED

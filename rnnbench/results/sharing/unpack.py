@@ -22,12 +22,12 @@ from tempfile import TemporaryDirectory
 from typing import IO, Any, NamedTuple
 
 from rnnbench.results.record import Record
+from rnnbench.results.run_folder import RECORD, WEIGHTS
 from rnnbench.results.sharing.bundle import (
     BUNDLE_FORMAT,
     FILES,
     MANIFEST,
     MIB,
-    WEIGHTS,
     BundleError,
 )
 from rnnbench.results.sharing.origin import imported
@@ -45,7 +45,7 @@ DTYPES = frozenset({"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8"
 
 
 class Imported(NamedTuple):
-    """What an import did, by run id."""
+    """The outcome of an import, as run ids."""
 
     added: tuple[str, ...]
     known: tuple[str, ...]  # already here, and left as they were
@@ -69,7 +69,7 @@ def import_bundle(path: Path, store: Store) -> Imported:
                 continue
             folder = store.run_dir(run_id)
             for file in sorted((staged / run_id).iterdir()):
-                if file.name != "record.json":
+                if file.name != RECORD:
                     shutil.copyfile(file, folder / f".{file.name}.import.tmp")
                     (folder / f".{file.name}.import.tmp").replace(folder / file.name)
             if record.status == "done" and not (folder / WEIGHTS).exists():
@@ -81,7 +81,7 @@ def import_bundle(path: Path, store: Store) -> Imported:
 
 
 def unpack(path: Path, to: Path) -> tuple[str, dict[str, Record]]:
-    """Write the checked files of a bundle to TO/RUN_ID/NAME; its sha256, and the records.
+    """Write the checked files of a bundle to TO/RUN_ID/NAME; return its sha256 and the records.
 
     Raises:
         BundleError: see the module.
@@ -91,14 +91,14 @@ def unpack(path: Path, to: Path) -> tuple[str, dict[str, Record]]:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
             with zipfile.ZipFile(file) as archive:
-                files = _listed(archive, path)
+                files = _list_files(archive, path)
                 for info, announced in files:
-                    found = INNER.fullmatch(info.filename)
-                    assert found is not None
-                    folder = to / found[1]
+                    match = INNER.fullmatch(info.filename)
+                    assert match is not None
+                    folder = to / match[1]
                     folder.mkdir(exist_ok=True)
                     with archive.open(info) as source:
-                        _copy(source, folder / found[2], announced, f"{path}: {info.filename}")
+                        _copy(source, folder / match[2], announced, f"{path}: {info.filename}")
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError) as error:
         raise BundleError(f"{path} is no bundle: {error}") from error
     except RuntimeError as error:  # zipfile says so of encrypted files
@@ -109,7 +109,7 @@ def unpack(path: Path, to: Path) -> tuple[str, dict[str, Record]]:
         if error.errno != errno.EINVAL:  # of a place in the file that cannot be
             raise
         raise BundleError(f"{path} is damaged: {error}") from error
-    runs = {folder.name: _record(folder, path) for folder in sorted(to.iterdir())}
+    runs = {folder.name: _read_record(folder, path) for folder in sorted(to.iterdir())}
     if not runs:
         raise BundleError(f"{path} holds no run")
     for folder in to.iterdir():
@@ -118,8 +118,10 @@ def unpack(path: Path, to: Path) -> tuple[str, dict[str, Record]]:
     return digest, runs
 
 
-def _listed(archive: zipfile.ZipFile, path: Path) -> list[tuple[zipfile.ZipInfo, dict[str, Any]]]:
-    """The files of an archive beside what its manifest says of each; they must agree."""
+def _list_files(
+    archive: zipfile.ZipFile, path: Path
+) -> list[tuple[zipfile.ZipInfo, dict[str, Any]]]:
+    """Return the files of an archive with what its manifest says of each; they must agree."""
     infos = archive.infolist()
     if len(infos) > MOST_FILES:
         raise BundleError(f"{path} holds {len(infos):,} files; up to {MOST_FILES:,} are read")
@@ -133,7 +135,7 @@ def _listed(archive: zipfile.ZipFile, path: Path) -> list[tuple[zipfile.ZipInfo,
         _check_entry(info, path)
     if about.file_size > MANIFEST_BYTES:
         raise BundleError(f"{path}: {MANIFEST} is larger than {MANIFEST_BYTES:,} bytes")
-    manifest = _json(archive.read(about), f"{path}: {MANIFEST}")
+    manifest = _read_json(archive.read(about), f"{path}: {MANIFEST}")
     announced = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(announced, dict) or not isinstance(manifest.get("format"), int):
         raise BundleError(f"{path}: {MANIFEST} is no manifest of a bundle")
@@ -156,16 +158,16 @@ def _check_entry(info: zipfile.ZipInfo, path: Path) -> None:
     if info.filename != info.orig_filename:
         raise BundleError(f"{path}: {info.orig_filename!r} has two names")
     if name != MANIFEST:
-        found = INNER.fullmatch(name)
-        if found is None or found[2] not in FILES:
+        match = INNER.fullmatch(name)
+        if match is None or match[2] not in FILES:
             raise BundleError(
                 f"{path}: {name!r} is not a file that a bundle may hold (runs/RUN_ID/"
                 f"{{{', '.join(FILES)}}})"
             )
-        if info.file_size > FILES[found[2]]:
+        if info.file_size > FILES[match[2]]:
             raise BundleError(
                 f"{path}: {name} announces {info.file_size:,} bytes; up to "
-                f"{FILES[found[2]]:,} are read"
+                f"{FILES[match[2]]:,} are read"
             )
     if info.is_dir() or (mode & 0o170000) not in (0, 0o100000):
         raise BundleError(f"{path}: {name!r} is not a plain file")
@@ -179,26 +181,26 @@ def _copy(source: IO[bytes], to: Path, announced: Any, what: str) -> None:
     """Copy no more than was announced, and compare the checksum."""
     if not isinstance(announced, dict) or not isinstance(announced.get("bytes"), int):
         raise BundleError(f"{what}: {MANIFEST} does not say its size")
-    left, digest = min(announced["bytes"], FILES[to.name]), hashlib.sha256()
+    bytes_left, digest = min(announced["bytes"], FILES[to.name]), hashlib.sha256()
     with open(to, "xb") as target:
         while chunk := source.read(CHUNK):
-            left -= len(chunk)
-            if left < 0:
+            bytes_left -= len(chunk)
+            if bytes_left < 0:
                 raise BundleError(f"{what} is larger than {MANIFEST} says")
             digest.update(chunk)
             target.write(chunk)
-    if left or digest.hexdigest() != announced.get("sha256"):
+    if bytes_left or digest.hexdigest() != announced.get("sha256"):
         raise BundleError(f"{what} is damaged: its size or sha256 is not what {MANIFEST} says")
 
 
-def _record(folder: Path, path: Path) -> Record:
-    """The record of an unpacked run, where every name in it is harmless."""
+def _read_record(folder: Path, path: Path) -> Record:
+    """Read the record of an unpacked run, and refuse every name in it that is not harmless."""
     what = f"{path}: {folder.name}"
-    if not (folder / "record.json").is_file():
-        raise BundleError(f"{what} has no record.json")
-    content = _json((folder / "record.json").read_bytes(), f"{what}/record.json")
+    if not (folder / RECORD).is_file():
+        raise BundleError(f"{what} has no {RECORD}")
+    content = _read_json((folder / RECORD).read_bytes(), f"{what}/{RECORD}")
     try:
-        record = Record.from_dict(content, f"{what}/record.json")
+        record = Record.from_dict(content, f"{what}/{RECORD}")
         run_id = record.run_id
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BundleError(f"{what}: {error}") from error
@@ -214,50 +216,52 @@ def _record(folder: Path, path: Path) -> Record:
     if run_id != folder.name:
         raise BundleError(f"{what} describes another run, {run_id!r}")
     try:
-        for given in (record.sweep, record.study):
-            if given is not None:
-                check_name(given, "the sweep or study")
+        for label in (record.sweep, record.study):
+            if label is not None:
+                check_name(label, "the sweep or study")
     except (ValueError, TypeError) as error:
         raise BundleError(f"{what}: {error}") from error
     return record
 
 
 def _texts(value: Any, where: str) -> Iterator[tuple[str, str]]:
-    """Every text in a JSON value, keys among them, with the place."""
+    """List every text in a JSON value, keys among them, with its place."""
     stack = [(where, value)]
     while stack:
-        place, found = stack.pop()
-        if isinstance(found, str):
-            yield place, found
-        elif isinstance(found, dict):
-            for key, inner in found.items():
+        place, node = stack.pop()
+        if isinstance(node, str):
+            yield place, node
+        elif isinstance(node, dict):
+            for key, inner in node.items():
                 yield place, key
                 stack.append((f"{place}.{key[:40]}", inner))
-        elif isinstance(found, list):
-            stack.extend((place, inner) for inner in found)
+        elif isinstance(node, list):
+            stack.extend((place, inner) for inner in node)
 
 
-def _json(text: bytes, what: str) -> Any:
+def _read_json(text: bytes, what: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_once(what))
+        return json.loads(text, object_pairs_hook=_refuse_twice(what))
     except (ValueError, RecursionError) as error:
         if isinstance(error, BundleError):
             raise
         raise BundleError(f"{what} is not JSON: {error}") from error
 
 
-def _once(what: str) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
+def _refuse_twice(what: str) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
+    """Return a reader of JSON objects that refuses a key that stands twice."""
+
     def read(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
+        members = dict(pairs)
+        if len(members) != len(pairs):
             raise BundleError(f"{what} has a key twice")
-        return found
+        return members
 
     return read
 
 
 def check_weights(path: Path, what: str) -> dict[str, tuple[int, ...]]:
-    """The shapes of the tensors in a safetensors file, read from its header alone.
+    """Return the shapes of the tensors in a safetensors file, from its header alone.
 
     Raises:
         BundleError: it is damaged, or holds something else than plain tensors.
@@ -267,7 +271,7 @@ def check_weights(path: Path, what: str) -> dict[str, tuple[int, ...]]:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(size - 8, 64 * MIB):
             raise BundleError(f"{what}: the weights are damaged: a header of {length:,} bytes")
-        header = _json(file.read(length), f"{what}: header of the weights")
+        header = _read_json(file.read(length), f"{what}: header of the weights")
     if not isinstance(header, dict):
         raise BundleError(f"{what}: the weights have no header")
     header.pop("__metadata__", None)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnnbench.results.provenance import redact
+from rnnbench.results.run_folder import LOG
 from rnnbench.spec.run_spec import RunSpec, Trainer
 from rnnbench.sweep.engines.channel import Channel
 from rnnbench.sweep.engines.protocol import Alive, Ending, Finished, Job, Usage, ValidationReport
@@ -31,7 +32,6 @@ from rnnbench.sweep.engines.usage import gpus_in_use, memory_held
 from rnnbench.sweep.ledger.process_identity import place
 
 WORK = "rnnbench.training.execute:execute"
-LOG = "log.txt"  # in the folder of a run: what its attempts printed
 WATCH_SECONDS = 0.5  # between looks at whether the driver still lives
 
 

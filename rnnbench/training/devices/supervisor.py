@@ -203,7 +203,7 @@ def _ranks(record: Record, trainer: Trainer, store: Store, asks: bool) -> Iterat
                     ours.send(
                         RankSetup(
                             rank, server.getsockname()[1], listening, os.getpid(),
-                            record, trainer, store.given, asks,
+                            record, trainer, store.root_or_address, asks,
                         )
                     )  # fmt: skip
             yield found

@@ -10,7 +10,7 @@ import torch
 
 from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Task, setting
 from rnnbench.data import Items, Stream
-from rnnbench.metrics.base import Accuracy, ForecastErrors, LanguageModelling
+from rnnbench.metrics import Accuracy, ForecastErrors, LanguageModelling
 
 PARTS = {"train": slice(0, 300), "valid": slice(300, 390), "test": slice(390, 490)}
 

@@ -12,7 +12,7 @@ import torch
 from laws.broken.right_tasks import PARTS, Drift, Echo, Majority, Walk
 
 from rnnbench.contract import Meter, Metric, setting
-from rnnbench.metrics.base import Accuracy, LanguageModelling, MeanSquaredError
+from rnnbench.metrics import Accuracy, LanguageModelling, MeanSquaredError
 
 # ------------------------------------------------------------------------------- how it is measured
 

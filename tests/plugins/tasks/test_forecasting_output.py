@@ -11,7 +11,7 @@ from scipy.integrate import quad
 from torch import nn
 
 from rnnbench.contract import Batch, Port, Prediction
-from rnnbench.metrics.forecasting import Forecasts
+from rnnbench.metrics import Forecasts
 from rnnbench.nn import Model
 from rnnbench.nn.distributions import LEVELS, Gaussian, Quantiles, StudentT, distribution
 from rnnbench.testing import TaskLaws

@@ -10,7 +10,7 @@ import torch
 from rnnbench.contract import Prediction
 from rnnbench.data import Series
 from rnnbench.data.series.naive_forecasts import naive_forecasts, naive_scores
-from rnnbench.metrics.forecasting import Forecasts
+from rnnbench.metrics import Forecasts
 from rnnbench_tasks.ett_h1 import ETTh1
 from rnnbench_tasks.sunspots import Sunspots
 

@@ -5,7 +5,7 @@ import torch
 from torchmetrics.functional.text import word_error_rate
 
 from rnnbench.contract import Batch, Prediction
-from rnnbench.metrics.sequences import ErrorRates, edit_distance
+from rnnbench.metrics import ErrorRates, edit_distance
 from rnnbench.testing import TaskLaws
 from rnnbench_tasks.g2p import G2P, _split_of, read_dictionary
 

@@ -8,7 +8,7 @@ from support.real_data import here
 
 from rnnbench.contract import Batch, Prediction
 from rnnbench.data import fetch
-from rnnbench.metrics.sequences import Chunks, Relatedness, chunks
+from rnnbench.metrics import Chunks, Relatedness, chunks
 from rnnbench.testing import TaskLaws
 from rnnbench_tasks.conll2000 import Conll2000, read_sentences
 from rnnbench_tasks.sentence_polarity import SentencePolarity

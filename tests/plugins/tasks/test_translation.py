@@ -14,7 +14,7 @@ from rnnbench.benchmarks.padding import row_lengths, waste
 from rnnbench.contract import Batch, Prediction
 from rnnbench.data import DataError, Pairs, Subwords, ragged
 from rnnbench.data.text.tokenisers import Symbols, learn, read
-from rnnbench.metrics.base import Translation
+from rnnbench.metrics import Translation
 from rnnbench.spec.compose import compose
 from rnnbench.testing import TaskLaws
 from rnnbench.training.resolve import resolve

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Task, setting
 from rnnbench.data import Generated, Items
-from rnnbench.metrics.base import Accuracy
+from rnnbench.metrics import Accuracy
 
 _FIXED_SEEDS = {"valid": 1996_01, "test": 1996_02}  # the same items for every run
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from rnnbench.nn.scan.c.buffers import INPUT, OUTPUT, Buffer, BufferKind, Size
 from rnnbench.nn.scan.c.emit_backward import backward
 from rnnbench.nn.scan.c.expressions import Expr
 from rnnbench.nn.scan.c.loops import ElementLoop, LoopPlan
@@ -16,29 +17,27 @@ from rnnbench.nn.scan.c.syntax import Writer, states
 
 @dataclass
 class CSource:
-    """C, and the names of its arguments in order.
+    """The emitted C, and its arguments in order.
 
     Attributes:
-        numbers: `T`, `B`, `unit:U` by unit, `w_x` width of buffer x, `rs_i`/`cs_i` strides of the
-            matrix of product i.
-        pointers: buffers by name; `g0` is room for a packed matrix.
+        sizes: the numbers of both functions.
+        forward, backward: the buffers of each function.
         sums: consts whose gradient is added up, with the width of their buffer.
     """
 
     text: str
-    numbers: list[str]
-    forward: list[str]
-    backward: list[str]
-    sums: dict[str, int] = field(default_factory=dict)
+    sizes: list[Size]
+    forward: list[Buffer]
+    backward: list[Buffer]
+    sums: dict[Buffer, int] = field(default_factory=dict)
 
 
-def forward(w: Writer) -> tuple[list[str], list[str]]:
+def forward(w: Writer) -> tuple[list[str], list[Buffer]]:
+    """Return the lines of the function `forward`, and its buffers."""
     plan = w.plan
-    read = [f"c{i}" for i in range(len(plan.kinds))]
-    pointers = ["p", *states(plan), *(f"n{i}" for i in range(plan.noise))]
-    pointers += read + [f"q{p.index}" for p in plan.products]
-    pointers += [p.u for p in plan.products if p.u[0] == "u"]
-    pointers += ["y"] * (plan.y == "y") + [f"g{p.index}" for p in plan.products]
+    pointers = [INPUT, *states(plan), *plan.buffers(BufferKind.NOISE)]
+    pointers += plan.buffers(BufferKind.CONST) + plan.buffers(BufferKind.PRODUCT) + plan.factors
+    pointers += [OUTPUT] * (plan.output == OUTPUT) + plan.buffers(BufferKind.PACKED)
     lines = w.opening("forward", pointers)
     for p in plan.products:
         i = p.index
@@ -49,10 +48,11 @@ def forward(w: Writer) -> tuple[list[str], list[str]]:
             lines += _forward_loop(w, loop)
         for p in plan.products:
             if p.level == level:
-                q, u = f"q{p.index}", p.u
+                q, u = p.q, p.u
                 u_t = f"{u} + t * B * w_{u}"
-                if u[0] == "s":
-                    u_t = f"(t ? {u} + (t - 1) * B * w_{u} : o{u})"
+                if p.reads_state:
+                    start = u.of_kind(BufferKind.START)
+                    u_t = f"(t ? {u} + (t - 1) * B * w_{u} : {start})"
                 lines.append(
                     f"    mul(B, w_{q}, w_{u}, {u_t}, w_{u}, 1, g{p.index}, "
                     f"{q} + t * B * w_{q}, w_{q}, 0);"
@@ -61,19 +61,20 @@ def forward(w: Writer) -> tuple[list[str], list[str]]:
 
 
 def _forward_loop(w: Writer, loop: ElementLoop) -> list[str]:
+    """Return a loop that computes its targets."""
     plan, unit = w.plan, w.units[loop.unit]
     roots = [t.value for t in loop.targets]
     heads = w.heads(roots)
     body: list[str] = []
-    given: dict[Expr, str] = {}
+    known: dict[Expr, str] = {}
     if plan.merged:
         wholes = list(plan.merged.values())
         heads |= w.heads(wholes)
-        body, given = w.statements(wholes, unit, {})
+        body, known = w.statements(wholes, unit, {})
         for q, whole in plan.merged.items():
-            body.append(f"{w.place(q.value, unit)} = {given[whole]};")
-        given |= {q: given[whole] for q, whole in plan.merged.items()}
-    more, names = w.statements(roots, unit, given)
+            body.append(f"{w.place(q.value, unit)} = {known[whole]};")
+        known |= {q: known[whole] for q, whole in plan.merged.items()}
+    more, names = w.statements(roots, unit, known)
     body = body + more
     for t in loop.targets:
         name = f"{t.buffer}{'n' if t.state else ''}_"
@@ -83,13 +84,13 @@ def _forward_loop(w: Writer, loop: ElementLoop) -> list[str]:
 
 
 def emit(plan: LoopPlan) -> CSource:
-    """The C of a plan.
+    """Write the C of a plan.
 
     Raises:
         Unsupported: a gradient in it is a sum over units.
     """
     writer = Writer(plan)
-    ahead, forward_pointers = forward(writer)
-    behind, backward_pointers, sums = backward(writer)
-    text = "\n".join([MATHS, *ahead, *behind, ""])
-    return CSource(text, writer.numbers, forward_pointers, backward_pointers, sums)
+    forward_lines, forward_buffers = forward(writer)
+    backward_lines, backward_buffers, sums = backward(writer)
+    text = "\n".join([MATHS, *forward_lines, *backward_lines, ""])
+    return CSource(text, writer.sizes, forward_buffers, backward_buffers, sums)

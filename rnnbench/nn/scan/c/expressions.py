@@ -11,16 +11,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from rnnbench.nn.scan.c.buffers import Buffer
+
 
 class Leaf(NamedTuple):
-    """An element that is read from memory: block `block` of `unit` columns of a named buffer.
+    """An element that is read from memory: block `block` of `unit` columns of a buffer.
 
-    unit "" reads one element for a whole row (a buffer of width 1).
+    Attributes:
+        unit: None reads one element for a whole row (a buffer of width 1).
     """
 
-    buffer: str
+    buffer: Buffer
     block: int
-    unit: str
+    unit: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,26 +36,28 @@ class Expr:
 
 
 class Pool:
-    """Makes expressions, each once."""
+    """A maker of expressions, which makes equal ones once."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[Any, ...], Expr] = {}
+        self._expressions: dict[tuple[Any, ...], Expr] = {}
 
     def _intern(self, op: str, args: tuple[Expr, ...], value: Any = None) -> Expr:
         shown = repr(value) if isinstance(value, float) else value  # -0.0 is not 0.0
         key = (op, shown, *(id(a) for a in args))
-        if key not in self._made:
-            self._made[key] = Expr(op, args, value)
-        return self._made[key]
+        if key not in self._expressions:
+            self._expressions[key] = Expr(op, args, value)
+        return self._expressions[key]
 
-    def leaf(self, buffer: str, block: int, unit: str) -> Expr:
+    def leaf(self, buffer: Buffer, block: int, unit: int | None) -> Expr:
+        """Return the expression that reads an element; see `Leaf`."""
         return self._intern("leaf", (), Leaf(buffer, block, unit))
 
     def number(self, value: float) -> Expr:
+        """Return a constant."""
         return self._intern("number", (), float(value))
 
     def __call__(self, op: str, *args: Expr) -> Expr:
-        """An expression; sums and products with 0 and 1 that adjoints make are left out."""
+        """Return an operator on expressions; products with 1 and double negations are left out."""
         numbers = [a.value if a.op == "number" else None for a in args]
         if op == "mul" and 1.0 in numbers:
             return args[1 - numbers.index(1.0)]
@@ -62,38 +67,44 @@ class Pool:
 
 
 def total(make: Pool, a: Expr | None, b: Expr | None) -> Expr | None:
-    """a + b, where None is zero."""
+    """Return a + b, where None is zero."""
     if a is None or b is None:
         return a or b
     return make("add", a, b)
 
 
 def ordered(roots: Iterable[Expr]) -> list[Expr]:
-    """All expressions below the roots, arguments first."""
-    found: dict[int, Expr] = {}
+    """Return all expressions below the roots, arguments first."""
+    done: dict[int, Expr] = {}
     for root in roots:
         stack = [(root, False)]
         while stack:
             e, ready = stack.pop()
-            if id(e) in found:
+            if id(e) in done:
                 continue
             if ready:
-                found[id(e)] = e
+                done[id(e)] = e
                 continue
             stack.append((e, True))
-            stack.extend((a, False) for a in e.args if id(a) not in found)
-    return list(found.values())
+            stack.extend((a, False) for a in e.args if id(a) not in done)
+    return list(done.values())
 
 
 Gradient = Callable[[Pool, Expr, Expr], tuple[Expr | None, ...]]
 
 
 class Operator(NamedTuple):
-    """C of a value ({0}, {1} are arguments) and how its adjoint g reaches its arguments."""
+    """An operator as C, and its derivative.
+
+    Attributes:
+        c: C of its value; {0}, {1} are its arguments.
+        gradient: (pool, expression, its adjoint) -> adjoints of the arguments, None for zero.
+        truth: its value is true or false.
+    """
 
     c: str
     gradient: Gradient
-    truth: bool = False  # its value is true or false
+    truth: bool = False
 
 
 def _none(make: Pool, e: Expr, g: Expr) -> tuple[Expr | None, ...]:
@@ -116,7 +127,7 @@ def _choice(make: Pool, e: Expr, g: Expr) -> tuple[Expr | None, ...]:
 
 
 def _extreme(compare: str) -> Gradient:
-    """torch halves the gradient where both arguments are equal."""
+    """Return the gradient of a maximum or minimum; as in torch, equal arguments get half each."""
 
     def gradient(make: Pool, e: Expr, g: Expr) -> tuple[Expr | None, ...]:
         a, b = e.args
@@ -140,8 +151,8 @@ def _power(make: Pool, e: Expr, g: Expr) -> tuple[Expr | None, ...]:
         return None, None
     if n.value == 1:
         return g, None
-    rest = x if n.value == 2 else make("pow", x, make.number(n.value - 1))
-    return make("mul", g, make("mul", n, rest)), None
+    lower = x if n.value == 2 else make("pow", x, make.number(n.value - 1))
+    return make("mul", g, make("mul", n, lower)), None
 
 
 def _remainder(make: Pool, e: Expr, g: Expr) -> tuple[Expr | None, ...]:
@@ -150,7 +161,7 @@ def _remainder(make: Pool, e: Expr, g: Expr) -> tuple[Expr | None, ...]:
 
 
 def _times(slope: Callable[[Pool, Expr, Expr], Expr]) -> Gradient:
-    """The gradient of a function y(x) from its slope, which is given x and y."""
+    """Return the gradient of a function y(x) from its slope, which is a function of x and y."""
 
     def gradient(make: Pool, e: Expr, g: Expr) -> tuple[Expr | None, ...]:
         return (make("mul", g, slope(make, e.args[0], e)),)
@@ -212,14 +223,14 @@ OPERATORS: dict[str, Operator] = {
 
 
 def adjoints(make: Pool, targets: Iterable[tuple[Expr, Expr]]) -> dict[Expr, Expr]:
-    """The adjoint of every leaf below the targets, given (expression, its adjoint) of each."""
+    """Return the adjoint of every leaf below the targets, which are (expression, its adjoint)."""
     targets = list(targets)
-    found: dict[int, Expr | None] = {}
-    for e, given in targets:
-        found[id(e)] = total(make, found.get(id(e)), given)
+    sums: dict[int, Expr | None] = {}
+    for e, adjoint in targets:
+        sums[id(e)] = total(make, sums.get(id(e)), adjoint)
     leaves: dict[Expr, Expr] = {}
     for e in reversed(ordered(e for e, _ in targets)):
-        g = found.get(id(e))
+        g = sums.get(id(e))
         if g is None:
             continue
         if e.op == "leaf":
@@ -227,5 +238,5 @@ def adjoints(make: Pool, targets: Iterable[tuple[Expr, Expr]]) -> dict[Expr, Exp
         elif e.op != "number":
             for argument, share in zip(e.args, OPERATORS[e.op].gradient(make, e, g), strict=True):
                 if share is not None:
-                    found[id(argument)] = total(make, found.get(id(argument)), share)
+                    sums[id(argument)] = total(make, sums.get(id(argument)), share)
     return leaves

@@ -1,4 +1,4 @@
-"""From a step's graph to expressions of one element.
+"""Expressions of one element from a step's graph.
 
 A tensor of the step is seen as rows of blocks: a row has `width` elements, and every block is as
 wide as the loop's unit, so that `chunk(4, -1)` and `cat` only choose blocks. What does not fit
@@ -14,8 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from rnnbench.nn.scan.c.buffers import Buffer
 from rnnbench.nn.scan.c.expressions import OPERATORS, Expr, Pool
-from rnnbench.nn.scan.trace_step import TracedStep, Unsupported
+from rnnbench.nn.scan.trace_step import TracedStep
+from rnnbench.nn.scan.unsupported import Unsupported
 
 aten = torch.ops.aten
 
@@ -46,13 +48,13 @@ MOST_BLOCKS = 64  # of one row: beyond, the code would be large and slow
 
 
 def width_of(node: fx.Node, rows: int) -> int:
-    """Elements of a row: of all dimensions but the batch, where there is one."""
+    """Return the elements of a row: of all dimensions but the batch, where there is one."""
     shape = _value(node).shape
     return math.prod(list(shape[1:] if batched(node, rows) else shape))
 
 
 def batched(node: fx.Node, rows: int) -> bool:
-    """Whether the first dimension is the batch."""
+    """Tell whether the first dimension is the batch."""
     shape = _value(node).shape
     return len(shape) >= 2 and shape[0] == rows
 
@@ -65,21 +67,21 @@ def _value(node: fx.Node) -> Tensor:
 
 
 class Elements:
-    """Expressions of the elements of a step's nodes.
+    """The nodes of a step, from which the expression of any element is read.
 
     Args:
         rows: the batch size of the trace.
-        buffers: names of the buffers in which placeholders and products are found.
+        buffers: the buffers in which placeholders and products are found.
     """
 
-    def __init__(self, step: TracedStep, rows: int, buffers: dict[fx.Node, str]):
+    def __init__(self, step: TracedStep, rows: int, buffers: dict[fx.Node, Buffer]):
         self.make, self.rows, self.buffers = Pool(), rows, buffers
         self.dtype = _value(step.p).dtype
         self._memo: dict[tuple[fx.Node, int, int], Expr] = {}
 
     def unit(self, node: fx.Node) -> int:
-        """The widest block that fits every tensor and every cut above this one."""
-        found = 0
+        """Return the widest block that fits every tensor and every cut above this one."""
+        common = 0
         seen, stack = set(), [node]
         while stack:
             n = stack.pop()
@@ -88,21 +90,21 @@ class Elements:
             seen.add(n)
             if isinstance(n.meta.get("val"), Tensor):
                 width = width_of(n, self.rows)
-                found = math.gcd(found, width) if width > 1 else found
+                common = math.gcd(common, width) if width > 1 else common
             if n not in self.buffers:
                 part = self._part(n)
                 if part is not None:
-                    found = math.gcd(found, part[1])
+                    common = math.gcd(common, part[1])
                     stack.append(part[0])
                 else:
                     stack.extend(n.all_input_nodes)
-        unit = found or 1
+        unit = common or 1
         if width_of(node, self.rows) // unit > MOST_BLOCKS:
             raise Unsupported("its tensors are cut at places that share no common block")
         return unit
 
     def at(self, node: fx.Node, block: int, unit: int) -> Expr:
-        """The element of `node` at a column of a block."""
+        """Return the element of `node` at a column of a block."""
         key = (node, block, unit)
         if key not in self._memo:
             self._memo[key] = self._at(node, block, unit)
@@ -116,7 +118,7 @@ class Elements:
         if width != 1 and width % unit:
             raise Unsupported(f"a width of {width} is no multiple of {unit}")
         if node in self.buffers:
-            return self.make.leaf(self.buffers[node], block, "" if width == 1 else f"U{unit}")
+            return self.make.leaf(self.buffers[node], block, None if width == 1 else unit)
         if node.op != "call_function":
             raise Unsupported(f"{node.op} {node.target}")
         if node.target in _FILLED:
@@ -140,7 +142,7 @@ class Elements:
         raise Unsupported(f"a constant is a {type(value).__name__}")
 
     def _operand(self, node: fx.Node, source: Any, block: int, unit: int) -> Expr:
-        """An argument's element that meets this element of `node`, by the rules of broadcasting."""
+        """Return an argument's element that broadcasting brings to this element of `node`."""
         if not isinstance(source, fx.Node):
             return self._number(source)
         width, own = width_of(source, self.rows), width_of(node, self.rows)
@@ -158,15 +160,14 @@ class Elements:
         raise Unsupported(f"{tuple(theirs)} is broadcast to {tuple(shape)}")
 
     def _part(self, node: fx.Node) -> tuple[fx.Node, int] | None:
-        """The tensor of which `node` is a run of columns, and the first of them."""
+        """Return the tensor of which `node` is a run of columns and the first column, or None."""
         target: Any = node.target
         args: tuple[Any, ...] = node.args
         source: Any
         dim: Any
         start: Any
         if target is aten.slice.Tensor:
-            given: list[Any] = [*args, *(0, None, None, 1)[len(args) - 1 :]]
-            source, dim, start, stride = given[0], given[1], given[2], given[4]
+            source, dim, start, _, stride = [*args, *(0, None, None, 1)[len(args) - 1 :]]
             size = _value(source).shape[dim]
             begin = min(start + size if (start := start or 0) < 0 else start, size)
             if stride != 1:
@@ -253,7 +254,7 @@ class Elements:
         return make(name, *values)
 
     def _formula(self, name: str, x: Expr, numbers: list[float]) -> Expr:
-        """Operators that torch computes as a whole.
+        """Return the formula of an operator that torch computes as a whole.
 
         The branch that is not taken gets a harmless argument: an infinity in it would make its
         gradient NaN.
@@ -280,11 +281,11 @@ class Elements:
         return make("where", high, x, make("div", low, n(beta)))
 
     def _truth(self, e: Expr) -> bool:
-        """Whether an expression is true or false rather than a number."""
+        """Tell whether an expression is true or false rather than a number."""
         if e.op == "leaf":
             return any(
-                name == e.value.buffer and _value(node).dtype is torch.bool
-                for node, name in self.buffers.items()
+                buffer == e.value.buffer and _value(node).dtype is torch.bool
+                for node, buffer in self.buffers.items()
             )
         return e.op != "number" and OPERATORS[e.op].truth
 

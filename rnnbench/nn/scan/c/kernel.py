@@ -10,25 +10,36 @@ import torch
 from torch import Tensor
 
 from rnnbench.nn.scan.autograd import ScanOutput
+from rnnbench.nn.scan.c.buffers import (
+    INPUT,
+    INPUT_ADJOINT,
+    OUTPUT,
+    OUTPUT_ADJOINT,
+    Buffer,
+    BufferKind,
+    Size,
+    SizeKind,
+)
 from rnnbench.nn.scan.c.compiler import library
 from rnnbench.nn.scan.c.emit_forward import emit
 from rnnbench.nn.scan.c.linear import kernels, outer, packed
 from rnnbench.nn.scan.c.loops import MatrixProduct, make_plan
-from rnnbench.nn.scan.trace_step import TracedStep, Unsupported
+from rnnbench.nn.scan.trace_step import TracedStep
+from rnnbench.nn.scan.unsupported import Unsupported
 
 
-class Native:
+class CKernel:
     """A step as machine code.
 
     Args:
-        wanted: which consts need a gradient.
+        needs_grad: which consts need a gradient.
     Raises:
         Unsupported: the step is not elementwise between its products, or cannot be built.
     """
 
     tier = "c"
 
-    def __init__(self, step: TracedStep, wanted: tuple[bool, ...]):
+    def __init__(self, step: TracedStep, needs_grad: tuple[bool, ...]):
         value = step.p.meta["val"]
         if value.device.type != "cpu":
             raise Unsupported("the C tier is for the CPU")
@@ -36,7 +47,7 @@ class Native:
             raise Unsupported(f"the C tier computes in float32 or float64, not {value.dtype}")
         double = value.dtype is torch.float64
         self.step = step
-        self.plan = make_plan(step, wanted)
+        self.plan = make_plan(step, needs_grad)
         self.source = emit(self.plan)
         self.scan = library(self.source.text, double)
         products = kernels(value.dtype)
@@ -44,10 +55,12 @@ class Native:
             ctypes.cast(f, ctypes.c_void_p).value for f in (products.multiply, products.pack)
         ]
         self.rows = self.plan.rows
-        self.room = {
-            p.index: max(packed(p.n, p.k, value.dtype), packed(p.k, p.n, value.dtype))
+        self.packed_sizes = [
+            max(packed(p.n, p.k, value.dtype), packed(p.k, p.n, value.dtype))
             for p in self.plan.products
-        }
+        ]
+        states = self.plan.buffers(BufferKind.STATE)
+        self.kept = [*states, *self.plan.buffers(BufferKind.PRODUCT), *self.plan.factors]
 
     def forward(
         self, p: Tensor, states: Sequence[Tensor], noise: Sequence[Tensor],
@@ -55,110 +68,113 @@ class Native:
     ) -> ScanOutput:  # fmt: skip
         """Run all steps; what backward needs is in `kept`."""
         plan, steps = self.plan, p.shape[0]
-        buffers: dict[str, Tensor] = {"p": p}
+        buffers = self._inputs(p, states, noise, consts)
         for i, start in enumerate(states):
-            buffers[f"s{i}"] = p.new_empty(steps, *start.shape)
-            buffers[f"os{i}"] = start.contiguous()
-        buffers |= {f"n{i}": n for i, n in enumerate(noise)}
-        buffers |= self._read(consts)
+            buffers[Buffer(BufferKind.STATE, i)] = p.new_empty(steps, *start.shape)
         for q in plan.products:
-            buffers[f"q{q.index}"] = p.new_empty(steps, self.rows, q.n)
-            buffers[f"g{q.index}"] = p.new_empty(self.room[q.index])
-            if q.u[0] == "u":
+            buffers[q.q] = p.new_empty(steps, self.rows, q.n)
+            if not q.reads_state:
                 buffers[q.u] = p.new_empty(steps, self.rows, q.k)
-        if plan.y == "y":
+        if plan.output == OUTPUT:
             shape = self.step.outputs[0].meta["val"].shape
-            buffers["y"] = p.new_empty(steps, *shape)
+            buffers[OUTPUT] = p.new_empty(steps, *shape)
         self._call(self.scan.forward, self.source.forward, buffers, consts, steps)
-        finals = tuple(buffers[f"s{i}"][-1].clone() for i in range(plan.states))
-        names = [f"s{i}" for i in range(plan.states)]
-        names += [f"q{q.index}" for q in plan.products]
-        names += [q.u for q in plan.products if q.u[0] == "u"]
-        return ScanOutput(buffers[plan.y], finals, [buffers[name] for name in names])
+        finals = tuple(buffers[s][-1].clone() for s in plan.buffers(BufferKind.STATE))
+        return ScanOutput(buffers[plan.output], finals, [buffers[b] for b in self.kept])
 
     def backward(
         self, p: Tensor, states: Sequence[Tensor], noise: Sequence[Tensor],
         consts: Sequence[Tensor], kept: Sequence[Tensor], dy: Tensor, dfinals: Sequence[Tensor],
-        wanted: Sequence[bool],
+        needs_grad: Sequence[bool],
     ) -> tuple[Tensor, list[Tensor], list[Tensor | None]]:  # fmt: skip
-        """The gradients of p, of the states at the start, and of the consts."""
+        """Return the gradients of p, of the states at the start, and of the consts."""
         plan, steps = self.plan, p.shape[0]
-        names = [f"s{i}" for i in range(plan.states)]
-        names += [f"q{q.index}" for q in plan.products]
-        names += [q.u for q in plan.products if q.u[0] == "u"]
-        buffers = {"p": p, **dict(zip(names, kept, strict=True))}
-        buffers |= {f"os{i}": start.contiguous() for i, start in enumerate(states)}
-        buffers |= {f"n{i}": n for i, n in enumerate(noise)}
-        buffers |= self._read(consts)
-        buffers["dy"] = dy.contiguous()
+        buffers = self._inputs(p, states, noise, consts)
+        buffers |= dict(zip(self.kept, kept, strict=True))
+        buffers[OUTPUT_ADJOINT] = dy.contiguous()
         for i, d in enumerate(dfinals):
-            buffers[f"d{i}"] = d.clone(memory_format=torch.contiguous_format)
-            buffers[f"e{i}"] = torch.empty_like(buffers[f"d{i}"])
+            adjoint = d.clone(memory_format=torch.contiguous_format)
+            buffers[Buffer(BufferKind.STATE_ADJOINT, i)] = adjoint
+            buffers[Buffer(BufferKind.OLD_STATE_ADJOINT, i)] = torch.empty_like(adjoint)
         for q in plan.products:
-            buffers[f"dq{q.index}"] = torch.empty_like(buffers[f"q{q.index}"])
-            buffers[f"g{q.index}"] = p.new_empty(self.room[q.index])
-            if q.u[0] == "u":
-                buffers[f"du{q.index}"] = p.new_empty(self.rows, q.k)
+            buffers[q.q.of_kind(BufferKind.PRODUCT_ADJOINT)] = torch.empty_like(buffers[q.q])
+            if not q.reads_state:
+                buffers[q.u.of_kind(BufferKind.FACTOR_ADJOINT)] = p.new_empty(self.rows, q.k)
         if not plan.merged:
-            buffers["dp"] = torch.empty_like(p)
+            buffers[INPUT_ADJOINT] = torch.empty_like(p)
         for c, width in self.source.sums.items():
-            if plan.kinds[int(c[1:])] == "full":
-                buffers[f"f{c}"] = p.new_zeros(self.rows, width)
+            if plan.form_of(c) == "full":
+                buffers[c.of_kind(BufferKind.ROW_SUM)] = p.new_zeros(self.rows, width)
             else:
-                buffers[f"r{c}"], buffers[f"t{c}"] = p.new_zeros(width), p.new_zeros(width)
+                for kind in (BufferKind.TOTAL_SUM, BufferKind.STEP_SUM):
+                    buffers[c.of_kind(kind)] = p.new_zeros(width)
         self._call(self.scan.backward, self.source.backward, buffers, consts, steps)
         # The two buffers of a state's adjoint change places at every step.
-        last = "e" if steps % 2 else "d"
-        starts = [buffers[f"{last}{i}"] for i in range(plan.states)]
-        dp = buffers["dq0"] if plan.merged else buffers["dp"]
+        last = BufferKind.OLD_STATE_ADJOINT if steps % 2 else BufferKind.STATE_ADJOINT
+        starts = [buffers[b] for b in plan.buffers(last)]
+        dp = buffers[Buffer(BufferKind.PRODUCT_ADJOINT, 0) if plan.merged else INPUT_ADJOINT]
         grads: list[Tensor | None] = [None] * len(consts)
         for c in self.source.sums:
-            i = int(c[1:])
-            total = buffers[f"f{c}"] if plan.kinds[i] == "full" else buffers[f"r{c}"]
-            if plan.kinds[i] == "scalar":
+            full = plan.form_of(c) == "full"
+            total = buffers[c.of_kind(BufferKind.ROW_SUM if full else BufferKind.TOTAL_SUM)]
+            if plan.form_of(c) == "scalar":
                 total = total.sum()
-            grads[i] = total.view(consts[i].shape)
+            grads[c.number] = total.view(consts[c.number].shape)
         for q in plan.products:
-            if wanted[q.weight]:
-                found, so_far = self._outer(q, buffers, steps), grads[q.weight]
-                grads[q.weight] = found if so_far is None else so_far + found
+            if needs_grad[q.weight]:
+                share, so_far = self._outer(q, buffers, steps), grads[q.weight]
+                grads[q.weight] = share if so_far is None else so_far + share
         return dp.view(p.shape), starts, grads
 
-    def _read(self, consts: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Consts as the loops read them; matrices keep their strides."""
-        kinds = self.plan.kinds
-        return {
-            f"c{i}": c if kinds[i] == "weight" else c.contiguous() for i, c in enumerate(consts)
-        }
+    def _inputs(
+        self, p: Tensor, states: Sequence[Tensor], noise: Sequence[Tensor],
+        consts: Sequence[Tensor],
+    ) -> dict[Buffer, Tensor]:  # fmt: skip
+        """Return the buffers that both functions read, and room for packed matrices."""
+        buffers = {INPUT: p}
+        for i, start in enumerate(states):
+            buffers[Buffer(BufferKind.START, i)] = start.contiguous()
+        for i, draws in enumerate(noise):
+            buffers[Buffer(BufferKind.NOISE, i)] = draws
+        for i, const in enumerate(consts):
+            # Packing reads a matrix by its strides.
+            is_matrix = self.plan.const_forms[i] == "weight"
+            buffers[Buffer(BufferKind.CONST, i)] = const if is_matrix else const.contiguous()
+        for i, size in enumerate(self.packed_sizes):
+            buffers[Buffer(BufferKind.PACKED, i)] = p.new_empty(size)
+        return buffers
 
-    def _outer(self, q: MatrixProduct, buffers: dict[str, Tensor], steps: int) -> Tensor:
-        """The gradient of a matrix (K, N): one product over all steps."""
+    def _outer(self, q: MatrixProduct, buffers: dict[Buffer, Tensor], steps: int) -> Tensor:
+        """Return the gradient of a matrix (K, N): one product over all steps."""
         u = buffers[q.u].view(steps * self.rows, q.k)
-        dq = buffers[f"dq{q.index}"].view(steps * self.rows, q.n)
-        if q.u[0] == "u":
+        dq = buffers[q.q.of_kind(BufferKind.PRODUCT_ADJOINT)].view(steps * self.rows, q.n)
+        if not q.reads_state:
             return outer(u, dq)
         # A state is read a step after it was made.
-        start = buffers[f"o{q.u}"].view(self.rows, q.k)
+        start = buffers[q.u.of_kind(BufferKind.START)].view(self.rows, q.k)
         return outer(start, dq[: self.rows]) + outer(u[: -self.rows], dq[self.rows :])
 
     def _call(
-        self, function: Any, names: list[str], buffers: dict[str, Tensor],
+        self, function: Any, names: list[Buffer], buffers: dict[Buffer, Tensor],
         consts: Sequence[Tensor], steps: int,
     ) -> None:  # fmt: skip
-        plan, numbers = self.plan, []
-        for name in self.source.numbers:
-            if name == "T":
-                numbers.append(steps)
-            elif name == "B":
-                numbers.append(self.rows)
-            elif name.startswith("unit:"):
-                numbers.append(int(name[5:]))
-            elif name.startswith("w_"):
-                numbers.append(plan.widths[name[2:]])
-            else:
-                weight = consts[plan.products[int(name[3:])].weight]
-                numbers.append(weight.stride(0 if name.startswith("rs") else 1))
+        """Call a function of the library with its sizes and buffers."""
+        numbers = [self._number(size, consts, steps) for size in self.source.sizes]
         pointers = [*self.entries, *(buffers[name].data_ptr() for name in names)]
         function(
             (ctypes.c_int64 * len(numbers))(*numbers), (ctypes.c_void_p * len(pointers))(*pointers)
         )
+
+    def _number(self, size: Size, consts: Sequence[Tensor], steps: int) -> int:
+        """Return the value of a size in this call."""
+        if size.kind is SizeKind.STEPS:
+            return steps
+        if size.kind is SizeKind.ROWS:
+            return self.rows
+        if isinstance(size.of, Buffer):
+            return self.plan.widths[size.of]
+        assert size.of is not None
+        if size.kind is SizeKind.UNIT:
+            return size.of
+        weight = consts[self.plan.products[size.of].weight]
+        return weight.stride(0 if size.kind is SizeKind.ROW_STRIDE else 1)

@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnnbench.nn.scan.c import matmul_source as products
 from rnnbench.nn.scan.c.compiler import library
-from rnnbench.nn.scan.trace_step import Unsupported
+from rnnbench.nn.scan.c.matmul_source import SOURCE
+from rnnbench.nn.scan.choice import chosen, operators_are_watched
+from rnnbench.nn.scan.unsupported import Unsupported
 
 PANEL = 64  # no tile is wider
 
 
 def linear(x_BTD: Tensor, weight_GD: Tensor, bias_G: Tensor | None) -> Tensor:
-    """W x + b for all steps: (B, T, G), time first in memory, which is how a scan reads it."""
+    """Return W x + b for all steps: (B, T, G), time first in memory, as a scan reads it."""
     x_TBD = x_BTD.transpose(0, 1)
     if _fits(x_BTD, weight_GD, bias_G):
         p_TBG = _Linear.apply(x_TBD.contiguous(), weight_GD, bias_G)
@@ -28,8 +29,7 @@ def linear(x_BTD: Tensor, weight_GD: Tensor, bias_G: Tensor | None) -> Tensor:
 
 
 def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    from rnnbench.nn.scan.dispatch import chosen, watched
-
+    """Tell whether the C products can compute this map."""
     return (
         x.device.type == "cpu"
         and chosen() in ("auto", "c")
@@ -40,14 +40,14 @@ def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
         and x.numel() > 0
         and torch.get_num_threads() == 1  # torch's product uses them all
         and not torch.is_autocast_enabled("cpu")
-        and not watched(x)
+        and not operators_are_watched(x)
         and agrees(x.dtype)
     )
 
 
 @functools.cache
 def agrees(dtype: torch.dtype) -> bool:
-    """Whether the library can be built, and gives what torch gives, on this machine."""
+    """Tell whether the library can be built and gives torch's results on this machine."""
     try:
         kernels(dtype)
     except Unsupported:
@@ -58,12 +58,12 @@ def agrees(dtype: torch.dtype) -> bool:
             torch.randn(shape, generator=random, dtype=dtype)
             for shape in ((m, k), (n, k), n, (m, n))
         )
-        wanted = (F.linear(x, w, b), g @ w, g.t() @ x)
-        found = (affine(x, w.t(), b), affine(g, w, None), outer(g, x))
+        expected = (F.linear(x, w, b), g @ w, g.t() @ x)
+        computed = (affine(x, w.t(), b), affine(g, w, None), outer(g, x))
         limit = 1e-4 if dtype is torch.float32 else 1e-12
         if any(
             not (a - b).abs().max() <= limit * b.abs().max()
-            for a, b in zip(found, wanted, strict=True)
+            for a, b in zip(computed, expected, strict=True)
         ):
             return False
     return True
@@ -71,23 +71,23 @@ def agrees(dtype: torch.dtype) -> bool:
 
 @functools.cache
 def kernels(dtype: torch.dtype) -> ctypes.CDLL:
-    """The products in a precision.
+    """Return the library of products in a precision.
 
     Raises:
         Unsupported: they cannot be built here.
     """
-    built = library(products.SOURCE, dtype is torch.float64)
+    built = library(SOURCE, dtype is torch.float64)
     built.packed.restype = ctypes.c_int64
     return built
 
 
 def packed(n: int, k: int, dtype: torch.dtype) -> int:
-    """Elements of a packed (k, n) matrix."""
+    """Return the number of elements of a packed (k, n) matrix."""
     return int(kernels(dtype).packed(ctypes.c_int64(n), ctypes.c_int64(k)))
 
 
 def affine(x_MK: Tensor, w_KN: Tensor, bias_N: Tensor | None) -> Tensor:
-    """x @ w + bias for a contiguous x and a w of any strides."""
+    """Return x @ w + bias (M, N) for a contiguous x and a w of any strides."""
     (m, k), n = x_MK.shape, w_KN.shape[1]
     out, room = x_MK.new_empty(m, n), x_MK.new_empty(packed(n, k, x_MK.dtype) + n + PANEL)
     _call(x_MK.dtype, "affine", m, n, k, x_MK, w_KN, *w_KN.stride(), bias_N, out, room)
@@ -95,7 +95,7 @@ def affine(x_MK: Tensor, w_KN: Tensor, bias_N: Tensor | None) -> Tensor:
 
 
 def outer(a_KM: Tensor, b_KN: Tensor) -> Tensor:
-    """aᵀ @ b for contiguous a and b, the gradient of a matrix; the narrower of them is packed."""
+    """Return aᵀ @ b (M, N) for contiguous a and b; it packs the narrower of them."""
     (k, m), n = a_KM.shape, b_KN.shape[1]
     if n > m:
         return outer(b_KN, a_KM).t()
@@ -105,6 +105,7 @@ def outer(a_KM: Tensor, b_KN: Tensor) -> Tensor:
 
 
 def _call(dtype: torch.dtype, name: str, *arguments: int | Tensor | None) -> None:
+    """Call a function of the library; None is a null pointer."""
     getattr(kernels(dtype), name)(
         *(
             ctypes.c_int64(a)
@@ -116,6 +117,8 @@ def _call(dtype: torch.dtype, name: str, *arguments: int | Tensor | None) -> Non
 
 
 class _Linear(torch.autograd.Function):
+    """The linear map in the graph of autograd, twice differentiable."""
+
     @staticmethod
     def forward(ctx: Any, x_TBD: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x_TBD, weight)
@@ -127,14 +130,14 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, dp_TBG: Tensor) -> Any:
         x_TBD, weight = ctx.saved_tensors
         dp, x = dp_TBG.flatten(0, 1), x_TBD.flatten(0, 1)
-        again = torch.is_grad_enabled()  # create_graph: only torch's operators have derivatives
+        twice = torch.is_grad_enabled()  # create_graph: only torch's operators have derivatives
         dx = dw = db = None
-        if not again:
+        if not twice:
             dp = dp.contiguous()
         if ctx.needs_input_grad[0]:
-            dx = (dp @ weight if again else affine(dp, weight, None)).view(x_TBD.shape)
+            dx = (dp @ weight if twice else affine(dp, weight, None)).view(x_TBD.shape)
         if ctx.needs_input_grad[1]:
-            dw = dp.t() @ x if again else outer(dp, x)
+            dw = dp.t() @ x if twice else outer(dp, x)
         if ctx.needs_input_grad[2]:
             db = dp.sum(0)
         return dx, dw, db

@@ -1,0 +1,71 @@
+"""`rnnbench generate` and `rnnbench predict`: what a finished run produces, printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rnnbench.results.store import Store
+
+
+def generate_command(
+    root: Path | str, run: str, chosen: Mapping[str, Any], *, prompt: str | None, length: int,
+    samples: int | None, seed: int, as_json: bool,
+) -> None:  # fmt: skip
+    """Print continuations of a prompt, or outputs for test inputs.
+
+    Args:
+        chosen: fields of `Decoding`; a method of None is the task's default one.
+    """
+    from rnnbench.trained.load import generate, load_run
+
+    trained = load_run(Store(root), run)
+    shown = generate(trained, run, chosen, prompt=prompt, length=length, samples=samples, seed=seed)
+    if as_json:
+        print(json.dumps({"run": trained.record.run_id, "samples": shown}, ensure_ascii=False))
+    else:
+        _print_samples(shown)
+
+
+def _print_samples(samples: Sequence[Mapping[str, str]]) -> None:
+    for i, sample in enumerate(samples):
+        if i:
+            print("-" * 40)
+        if list(sample) == ["text"]:
+            print(sample["text"])
+        else:
+            width = max(map(len, sample))
+            for name, value in sample.items():
+                print(f"{name:<{width}}  {value}")
+
+
+def predict_command(
+    root: Path | str, run: str, text: str, chosen: Mapping[str, Any], *, seed: int, as_json: bool
+) -> None:
+    """Print what a run makes of one input.
+
+    Args:
+        text: as `--input` has it, see `read_input`.
+        chosen: fields of `Decoding`; a method of None is "greedy".
+    """
+    from rnnbench.trained.load import load_run, predict, read_decoding
+
+    store, text = Store(root), read_input(text)
+    how = read_decoding("greedy", chosen)
+    shown = predict(load_run(store, run), text, how, seed)
+    print(json.dumps(shown, ensure_ascii=False, indent=2) if as_json else shown["prediction"])
+
+
+def read_input(value: str) -> str:
+    """Return the text of `--input`: that of a file of this name, or of standard input for "-"."""
+    if value == "-":
+        return sys.stdin.read()
+    try:
+        if Path(value).is_file():
+            return Path(value).read_text("utf-8")
+    except OSError:  # too long for a name, so it is the text itself
+        pass
+    return value

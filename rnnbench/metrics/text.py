@@ -1,0 +1,140 @@
+"""Meters of text: how well it is predicted, and how well it is translated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+from rnnbench.contract import Batch, ItemScores, Prediction
+from rnnbench.metrics.base import CountingMeter, decoded_output, masked_sum
+
+__all__ = ["LanguageModelling", "Translation"]
+
+
+class LanguageModelling(CountingMeter):
+    """Measures "perplexity" exp(nats per token) and "bits_per_char" nats per character / ln 2.
+
+    Args:
+        metrics: which of the two the task declares.
+        tokens_per_character: of the split; 1 where the tokens are characters or bytes.
+    """
+
+    def __init__(
+        self,
+        metrics: Sequence[str] = ("perplexity", "bits_per_char"),
+        tokens_per_character: float = 1.0,
+    ) -> None:
+        super().__init__()
+        unknown = set(metrics) - {"perplexity", "bits_per_char"}
+        if unknown or not metrics:
+            raise ValueError(f"LanguageModelling reports perplexity, bits_per_char; not {unknown}")
+        self.metrics, self.nats = tuple(metrics), 0.0
+        self.tokens_per_character = tokens_per_character
+
+    def update(self, batch: Batch, prediction: Prediction) -> None:
+        self.nats += masked_sum(prediction.nll, prediction.mask)
+        self.count += int(prediction.mask.sum())
+
+    def compute(self) -> dict[str, float]:
+        nats = self.nats / self.counted()
+        # exp overflows a float beyond 709 nats; so bad a model has no finite perplexity.
+        perplexity = math.exp(nats) if nats < 709 else math.inf if nats == nats else math.nan
+        bits = nats * self.tokens_per_character / math.log(2)
+        values = {"perplexity": perplexity, "bits_per_char": bits}
+        return {name: values[name] for name in self.metrics}
+
+
+class Translation(CountingMeter):
+    """Measures "bleu" (sacreBLEU), "chrf" (chrF2) and "length_ratio" of a whole split.
+
+    "bleu" and "chrf" go from 0 to 100.
+
+    "length_ratio" is the smaller of the translations' and the references' total length over the
+    larger, in sacreBLEU's tokens: 1 where they are as long, lower where translations are too
+    short or too long.
+
+    Args:
+        detokenise: returns the text of a list of tokens.
+        stop: token that ends a sentence; it and what follows are cut off.
+        references: returns the reference of a pair of (source, target) tokens, where it is more
+            than `detokenise` can tell of the target's tokens: a word may be outside the vocabulary.
+        lowercase: compare without regard to case; the signature says so.
+    Attributes:
+        signature: sacreBLEU's own description of both figures; "" before `compute`.
+    Source: Papineni et al. (2002) for BLEU, Popović (2015) for chrF, Post (2018),
+    arXiv:1804.08771, for the signature.
+    """
+
+    decodes = True
+
+    def __init__(
+        self,
+        detokenise: Callable[[list[int]], str],
+        stop: int,
+        references: Callable[[list[int], list[int]], str] | None = None,
+        lowercase: bool = False,
+    ) -> None:
+        super().__init__()
+        self.detokenise, self.stop, self.signature = detokenise, stop, ""
+        self.reference = references or (lambda x, y: self.text(y))
+        self.lowercase = lowercase
+        self.guesses: list[str] = []
+        self.references: list[str] = []
+
+    def update(self, batch: Batch, prediction: Prediction) -> None:
+        decoded = decoded_output(self, prediction)
+        pairs = zip(
+            _unpadded_rows(batch.x, batch.x_len), _unpadded_rows(batch.y, batch.y_len), strict=True
+        )
+        for guess, (x, y) in zip(decoded.tolist(), pairs, strict=True):
+            self.add(self.text(guess), self.reference(x, y))
+
+    def add(self, guess: str, reference: str) -> None:
+        """Count one pair of texts."""
+        self.guesses.append(guess)
+        self.references.append(reference)
+        self.count += 1
+
+    def text(self, tokens: list[int]) -> str:
+        """Return the text of some tokens, up to the first stop token."""
+        if self.stop in tokens:
+            tokens = tokens[: tokens.index(self.stop)]
+        return self.detokenise(tokens)
+
+    def compute(self) -> dict[str, float]:
+        from sacrebleu.metrics import BLEU, CHRF  # 0.1 s, and only translation needs it
+
+        self.counted()
+        bleu, chrf = BLEU(lowercase=self.lowercase), CHRF(lowercase=self.lowercase)
+        scored = bleu.corpus_score(self.guesses, [self.references])
+        shorter, longer = sorted((scored.sys_len, scored.ref_len))
+        values = {
+            "bleu": scored.score,
+            "chrf": chrf.corpus_score(self.guesses, [self.references]).score,
+            "length_ratio": shorter / longer if longer else 1.0,
+        }
+        self.signature = f"BLEU|{bleu.get_signature()} chrF2|{chrf.get_signature()}"
+        return values
+
+    def items(self, metric: str) -> ItemScores | None:
+        if metric != "bleu":
+            return None
+        from sacrebleu.metrics import BLEU
+
+        bleu = BLEU(lowercase=self.lowercase, effective_order=True)  # only its counts are read
+        sentences = [
+            bleu.sentence_score(guess, [reference])
+            for guess, reference in zip(self.guesses, self.references, strict=True)
+        ]
+        return ItemScores(
+            "sentence", "bleu", [[s.sys_len, s.ref_len, *s.counts, *s.totals] for s in sentences]
+        )
+
+
+def _unpadded_rows(tokens: Tensor, len_B: Tensor | None) -> list[list[int]]:
+    """Return the tokens of each row without its padding."""
+    if len_B is None:
+        return tokens.tolist()
+    return [row[:n] for row, n in zip(tokens.tolist(), len_B.tolist(), strict=True)]

@@ -1,0 +1,111 @@
+"""The tier that this process scans with, and the report of what ran: all of the room may import it.
+
+`use` chooses a tier and begins a report; kernels and wrappers `note` in it what ran and why.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from rnnbench.contract import Cell
+
+Tier = Literal["auto", "eager", "inductor", "c"]
+
+
+@dataclass
+class ScanChoice:
+    """How this process scans.
+
+    Attributes:
+        tier: what `use` was given.
+        long: the run is long enough to earn back some seconds of building by inductor.
+        seconds: seconds of building by (cell, tier, reason), since `use` was last called.
+        warned: warnings that were given already.
+    """
+
+    tier: Tier = "auto"
+    long: bool = False
+    seconds: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    warned: set[str] = field(default_factory=set)
+
+
+_choice = ScanChoice()
+
+
+def use(tier: Tier = "auto", long: bool = False) -> None:
+    """Choose how cells are scanned from now on, and begin a new report.
+
+    Args:
+        tier: "auto" takes C where the step is elementwise and a compiler is found, else
+            inductor where the run is long, else the eager loop; the others force one.
+        long: the run is long enough to earn back some seconds of building by inductor.
+    Raises:
+        ValueError: there is no such tier.
+    """
+    if tier not in get_args(Tier):
+        raise ValueError(f"scan tier {tier!r}: choose auto, eager, inductor or c")
+    _choice.tier, _choice.long, _choice.seconds = tier, long, {}
+
+
+def chosen() -> Tier:
+    """Return the tier that `use` was given."""
+    return _choice.tier
+
+
+def is_long() -> bool:
+    """Tell whether the run is long enough for inductor to pay."""
+    return _choice.long
+
+
+def report() -> list[dict[str, Any]]:
+    """Return what ran since `use`: a row for each cell, tier and reason.
+
+    `reason` is "" where the tier was the first choice; `build_seconds` were spent now (0 where the
+    kernel had been built before).
+    """
+    return [
+        {"cell": cell, "tier": tier, "reason": reason, "build_seconds": round(seconds, 3)}
+        for (cell, tier, reason), seconds in sorted(_choice.seconds.items())
+    ]
+
+
+def note(cell: Cell, tier: str, reason: str = "", seconds: float = 0.0) -> None:
+    """Add to the report that a cell ran in a tier."""
+    note_named(describe(cell), tier, reason, seconds)
+
+
+def note_named(name: str, tier: str, reason: str = "", seconds: float = 0.0) -> None:
+    """Add to the report that something which is no cell ran in a tier."""
+    key = (name, tier, reason)
+    _choice.seconds[key] = _choice.seconds.get(key, 0.0) + seconds
+
+
+def warn_once(message: str) -> None:
+    """Warn that a slower tier runs, unless this was said before or a tier is forced."""
+    if _choice.tier == "auto" and message not in _choice.warned:
+        _choice.warned.add(message)
+        warnings.warn(f"{message}. A slower tier runs it.", RuntimeWarning, stacklevel=2)
+
+
+def describe(cell: Cell) -> str:
+    """Return the classes of a cell and of what it wraps: `ZoneoutCell(LSTMCell)`."""
+    inner = getattr(cell, "inner", None)
+    name = type(cell).__name__
+    return f"{name}({describe(inner)})" if isinstance(inner, Cell) else name
+
+
+def operators_are_watched(p: Tensor) -> bool:
+    """Tell whether something looks into or transforms the operators, which a kernel would hide."""
+    return (
+        type(p) is not Tensor
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
+        or torch.autograd.forward_ad._current_level >= 0
+    )
