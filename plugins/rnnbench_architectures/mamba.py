@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from rnnbench.contract import Architecture, Backbone, Layout, State, setting
 from rnnbench.nn import ShortConvolution, tower
-from rnnbench.nn.linear import scan as linear_scan
+from rnnbench.nn.linear.scan import linear_scan
 
 CHUNK = 256  # steps whose expanded states are kept at once; those of others are made anew
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rnnbench.contract import Architecture, Backbone, Layout, Refusal, State, setting
 from rnnbench.nn import ComplexCell, GLUMixer, tower
-from rnnbench.nn.linear import scan as linear_scan
+from rnnbench.nn.linear.scan import linear_scan
 
 BLOCK = 64  # steps that are made by one product
 

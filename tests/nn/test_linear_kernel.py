@@ -16,7 +16,7 @@ import torch
 
 from rnnbench.nn import scan
 from rnnbench.nn.linear import kernel_choice as linear_kernel
-from rnnbench.nn.linear import scan as linear_scan
+from rnnbench.nn.linear.scan import linear_scan
 
 module = importlib.import_module("rnnbench.nn.linear.scan")
 plain = module._in_blocks
