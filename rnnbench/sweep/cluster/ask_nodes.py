@@ -29,6 +29,7 @@ from rnnbench.sweep.cluster.connection import RayConnection
 
 ANSWER_SECONDS = 90.0  # for all nodes: a first import may come from a slow disk
 SEEN_SECONDS = 10.0  # for a file to appear on another node: NFS keeps listings for a while
+REMOVALS = 20  # attempts to remove the folder, while other nodes remove the same files
 TICKS = 5  # readings of a clock, of which the quickest counts
 
 
@@ -232,8 +233,11 @@ class NodeProbe:
         """Remove the folder as far as this node sees it; others may be doing the same."""
         with contextlib.suppress(OSError, ValueError, ImportError):
             files, folder = _storage(place)
-            if files.exists(folder):
-                files.rm(folder, recursive=True)
+            for _ in range(REMOVALS):
+                if not files.exists(folder):
+                    break
+                with contextlib.suppress(FileNotFoundError):  # another node was there first
+                    files.rm(folder, recursive=True)
             if self._made_root:
                 files.rmdir(self._made_root)  # which fails where something was put there meanwhile
 
