@@ -5,7 +5,38 @@ import os
 # One thread: two are slower on small models, and results must not depend on the machine's cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from pathlib import Path
+
 import pytest
+
+# Files that take longest. They begin first, so that no worker is left alone with one at the end
+# (`--dist loadfile --no-loadscope-reorder` in pyproject.toml hands files out in this order).
+LONGEST_FIRST = (
+    "laws/test_tricks.py",
+    "docs/test_docs.py",
+    "sweep/test_chaos.py",
+    "registry/test_example_plugin.py",
+    "cluster/test_ray.py",
+    "nn/test_scan_tiers.py",
+    "laws/test_broken_plugins.py",
+    "sweep/test_ray.py",
+    "laws/test_architectures.py",
+    "registry/test_scaffold.py",
+    "sweep/test_servers.py",
+    "training/test_kills.py",
+    "sweep/test_driver.py",
+    "sweep/test_local.py",
+    "trained/test_generate.py",
+    "report/site/test_pages.py",
+    "sweep/test_file.py",
+    "laws/test_tasks.py",
+    "laws/test_properties.py",
+)
+RANK = {Path(__file__).parent / name: rank for rank, name in enumerate(LONGEST_FIRST)}
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: RANK.get(item.path, len(RANK)))
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The laws of plugins of every kind: what a reader, a spec and another process see of them."""
+"""The laws of plugins of every kind, about what a reader, a spec and another process see."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ LAWS = Laws()
 
 
 def kind_of(plugin: Plugin) -> str:
-    """ "architectures", "tasks" or "tricks"."""
+    """Return "architectures", "tasks" or "tricks"."""
     if isinstance(plugin, Architecture):
         return "architectures"
     return "tasks" if isinstance(plugin, Task) else "tricks"
 
 
 def fresh(plugin: Any) -> Any:
-    """An equal one that has cached nothing."""
+    """Return an equal plugin that has cached nothing."""
     return dataclasses.replace(plugin)
 
 
@@ -43,10 +43,10 @@ def documented(plugin: Plugin) -> None:
         raise Broken(f"{cls.__name__} has no docstring")
     if not first.split("\n")[0].rstrip().endswith("."):
         raise Broken(f"the docstring's first line is no sentence: {first.splitlines()[0]!r}")
-    found = read_class(kind_of(plugin), plugin.name, cls)
-    if not found.source:
+    described = read_class(kind_of(plugin), plugin.name, cls)
+    if not described.source:
         raise Broken("the docstring says nothing after `Source:`")
-    for name, field in found.fields.items():
+    for name, field in described.fields.items():
         if not field.help:
             raise Broken(f"the field {name} has no help: write it as setting({field.default!r}, …)")
 
@@ -66,11 +66,11 @@ def described_from_source(plugin: Plugin) -> None:
         return
     true = read_class(kind, plugin.name, cls)
     for field in dataclasses.fields(true):
-        said, is_so = getattr(read, field.name), getattr(true, field.name)
+        written, true_value = getattr(read, field.name), getattr(true, field.name)
         if field.name == "doc":
-            said, is_so = said.split(), is_so.split()
-        if said != is_so:
-            raise Broken(f"its source is read as {field.name} = {said}, but it is {is_so}")
+            written, true_value = written.split(), true_value.split()
+        if written != true_value:
+            raise Broken(f"its source is read as {field.name} = {written}, but it is {true_value}")
 
 
 @LAWS.law(

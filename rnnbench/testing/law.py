@@ -1,4 +1,4 @@
-"""What a law is, and how one plugin is held against all of its kind's.
+"""Laws, and how one plugin is held against all of its kind's.
 
 A law is a function that takes the plugin and raises `Broken` with the smallest example it found.
 `rnnbench check-plugin` prints them as a table; `ArchitectureLaws`, `TaskLaws` and `TrickLaws` run
@@ -25,11 +25,11 @@ from rnnbench.training.determinism import random_state, seed_everything, set_ran
 
 
 class Broken(AssertionError):
-    """A law does not hold: the example that shows it."""
+    """Raised with an example where a law does not hold."""
 
 
 class DoesNotApply(Exception):
-    """The law says nothing about this plugin, and why."""
+    """Raised with the reason where a law says nothing about a plugin."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,9 @@ def verdict(law: Law, plugin: Plugin) -> Verdict:
     outcome, example = _outcome(law, plugin)
     if outcome == "held" and law.everywhere:
         for changed, variant in variants(plugin):
-            found, shown = _outcome(law, variant)
-            if found == "broken":
-                outcome, example = found, f"with {changed}: {shown}"
+            variant_outcome, variant_example = _outcome(law, variant)
+            if variant_outcome == "broken":
+                outcome, example = variant_outcome, f"with {changed}: {variant_example}"
                 break
     return Verdict(law, outcome, example, time.perf_counter() - began)
 
@@ -128,7 +128,7 @@ def _outcome(law: Law, plugin: Plugin) -> tuple[str, str]:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Seeded; random numbers, threads and warnings as they were. One thread: two are slower."""
+    """Seed and use one thread; then put random numbers, threads and warnings back."""
     threads, before = torch.get_num_threads(), random_state()
     torch.set_num_threads(1)
     try:
@@ -142,7 +142,7 @@ def undisturbed() -> Iterator[None]:
 
 
 def tiny(cls: type[Plugin]) -> Any:
-    """A small instance: with the class's `tiny` settings, else an architecture of 8 units."""
+    """Make a small instance: with the class's `tiny` settings, else an architecture of 8 units."""
     chosen: Mapping[str, Any] = cls.tiny
     has_units = issubclass(cls, Architecture) and any(f.name == "hidden" for f in fields(cls))  # type: ignore[arg-type]
     if not chosen and has_units:
@@ -172,18 +172,18 @@ def _test(law: Law) -> Callable[[PluginLaws], None]:
     def test(self: PluginLaws) -> None:
         if self.tiny is None:
             raise TypeError(f"{type(self).__name__} needs `tiny = YourPlugin(...)`")
-        found = verdict(law, self.tiny)
-        if found.outcome == "broken":
-            raise Broken(f"{law.statement}\n  {found.example}\n  To mend: {law.mend}")
-        if found.outcome == "does not apply":
-            raise unittest.SkipTest(found.example)
+        judged = verdict(law, self.tiny)
+        if judged.outcome == "broken":
+            raise Broken(f"{law.statement}\n  {judged.example}\n  To mend: {law.mend}")
+        if judged.outcome == "does not apply":
+            raise unittest.SkipTest(judged.example)
 
     test.__doc__ = law.statement
     return test
 
 
 def differ(a: Any, b: Any, tolerance: float = 0.0) -> str | None:
-    """Where two nested structures of tensors differ by more than `tolerance`, or None."""
+    """Return where two nested structures of tensors differ by more than `tolerance`, or None."""
     if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
         if a.shape != b.shape:
             return f"shapes {tuple(a.shape)} and {tuple(b.shape)}"
@@ -198,9 +198,9 @@ def differ(a: Any, b: Any, tolerance: float = 0.0) -> str | None:
         if len(a) != len(b):
             return f"{len(a)} and {len(b)} parts"
         for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            found = differ(x, y, tolerance)
-            if found:
-                return f"part {i}: {found}"
+            difference = differ(x, y, tolerance)
+            if difference:
+                return f"part {i}: {difference}"
         return None
     if isinstance(a, torch.Tensor) or isinstance(b, torch.Tensor):
         return "as one of them is missing"

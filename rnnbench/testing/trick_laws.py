@@ -34,12 +34,12 @@ LAWS = Laws()
 
 
 def choices(trick: Trick) -> list[Trick]:
-    """The trick with each other value of a switch or a choice."""
-    found = []
+    """Return the trick with each other value of a switch or a choice."""
+    versions = []
     for name, value, others in neighbours(trick):
         if isinstance(value, (bool, str)):
-            found += [dataclasses.replace(trick, **{name: v}) for v in others]  # type: ignore[type-var]
-    return found
+            versions += [dataclasses.replace(trick, **{name: v}) for v in others]  # type: ignore[type-var]
+    return versions
 
 
 @LAWS.law(
@@ -67,9 +67,9 @@ def null_changes_nothing(trick: Trick, rehearsals: Rehearsals) -> None:
             without = bare(place, EARLY)
             for what, a, b in zip(("the losses", "the gradients", "the parameters"),
                                   run.outcome(), without, strict=True):  # fmt: skip
-                found = differ(a, b)
-                if found:
-                    raise Broken(f"{place.words}, {nulled}: {what} differ, {found}")
+                gap = differ(a, b)
+                if gap:
+                    raise Broken(f"{place.words}, {nulled}: {what} differ, {gap}")
 
 
 @LAWS.law(
@@ -150,9 +150,9 @@ def batch_is_left_alone(trick: Trick, rehearsals: Rehearsals) -> None:
 def same_seed_same_training(trick: Trick, rehearsals: Rehearsals) -> None:
     for place in rehearsals.some(trick):
         first, second = (Run(place, (trick,), seed=3).steps(LATE).outcome() for _ in range(2))
-        found = differ(first, second)
-        if found:
-            raise Broken(f"{place.words}: two runs with one seed differ, {found}")
+        gap = differ(first, second)
+        if gap:
+            raise Broken(f"{place.words}: two runs with one seed differ, {gap}")
 
 
 @LAWS.law(
@@ -183,9 +183,9 @@ def resumes_bitwise(trick: Trick, rehearsals: Rehearsals) -> None:
         set_random_state(kept["random"])
         for i, at in enumerate(after):
             resumed.step(3 + i, Moment(*at))
-        found = differ(resumed.outcome(), (whole.losses[3:], *whole.outcome()[1:]))
-        if found:
-            raise Broken(f"{place.words}: steps 4 to 6 after a resume differ, {found}")
+        gap = differ(resumed.outcome(), (whole.losses[3:], *whole.outcome()[1:]))
+        if gap:
+            raise Broken(f"{place.words}: steps 4 to 6 after a resume differ, {gap}")
 
 
 @LAWS.law(
@@ -225,8 +225,8 @@ def _compose(place: RehearsalPlace, order: tuple[Trick, ...], trick: Trick, othe
     try:
         run = Run(place, order).steps(EARLY)
         first, second = run.evaluated(), run.evaluated()
-        lost = [t.name for t, rest in ((trick, other), (other, trick))
-                if not has_effect(place, order, (rest,))]  # fmt: skip
+        lost = [t.name for t, without in ((trick, other), (other, trick))
+                if not has_effect(place, order, (without,))]  # fmt: skip
     except Exception as error:
         raise Broken(
             f"{place.words}, {names}: check passed, then {type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""Neighbouring settings of a plugin: where a fault may hide that its small instance does not show.
+"""Neighbouring settings of a plugin, where faults hide that its small instance does not show.
 
 Dropout that stays on at evaluation is invisible at rate 0 and in a single layer. So laws that cost
 little are held on these too.
@@ -18,7 +18,7 @@ MOST = 16
 
 
 def variants(plugin: Plugin) -> Iterator[tuple[str, Any]]:
-    """Other settings in words, and the plugin with them: one changed at a time, then several.
+    """Yield the plugin with other settings, after these in words: several, then one at a time.
 
     Settings out of their range, or that the plugin refuses, are left out.
     """
@@ -39,15 +39,15 @@ def variants(plugin: Plugin) -> Iterator[tuple[str, Any]]:
 
 
 def neighbours(plugin: Plugin) -> Iterator[tuple[str, Any, list[Any]]]:
-    """Name, value and other possible values of each field."""
+    """Yield name, value and other possible values of each field."""
     try:
         hints = typing.get_type_hints(type(plugin))
     except NameError:  # a class inside a function, whose annotations cannot be looked up
         hints = {}
     for field in dataclasses.fields(plugin):  # type: ignore[arg-type]
         value = getattr(plugin, field.name)
-        found = [v for v in _other(value, hints.get(field.name), field.metadata) if v != value]
-        unique = list(dict.fromkeys(v for v in found if not out_of_range(field, v)))
+        candidates = [v for v in _other(value, hints.get(field.name), field.metadata) if v != value]
+        unique = list(dict.fromkeys(v for v in candidates if not out_of_range(field, v)))
         yield field.name, value, unique
 
 

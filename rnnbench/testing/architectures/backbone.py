@@ -34,15 +34,15 @@ LONG = 65  # beyond the blocks of 16, 32 or 64 steps in which a scan may be cut
     everywhere=True,
 )
 def output_shapes(plugin: Architecture) -> None:
-    for asked, backbone in both_backbones(plugin):
+    for request, backbone in both_backbones(plugin):
         for dtype in (torch.float64, torch.float32):
             for rows, steps in ((ROWS, STEPS), (1, 1), (2, LONG)):
                 y, state = run(backbone.to(dtype), inputs(rows, steps).to(dtype))
                 wanted = (rows, steps, backbone.width)
                 if tuple(y.shape) != wanted:
-                    raise Broken(f"{asked}: y is {tuple(y.shape)}, expected {wanted}")
+                    raise Broken(f"{request}: y is {tuple(y.shape)}, expected {wanted}")
                 if y.dtype != dtype:
-                    raise Broken(f"{asked}: y is {y.dtype} for a module and input of {dtype}")
+                    raise Broken(f"{request}: y is {y.dtype} for a module and input of {dtype}")
                 for leaf in leaves(state):
                     if leaf.dim() == 0 or leaf.shape[0] != rows:
                         shape = tuple(leaf.shape)
@@ -58,26 +58,26 @@ def output_shapes(plugin: Architecture) -> None:
 )
 def chunks(plugin: Architecture) -> None:
     backbone = backbone_of(plugin)
-    cuts: list[tuple[int, ...]] = [(cut,) for cut in range(1, STEPS)]
-    cuts += [(2, 5), tuple(range(1, STEPS)), (1, LONG - 1), (16, 33), (LONG // 2,)]
-    for places in cuts:
-        steps = STEPS if max(places) < STEPS else LONG
+    all_cuts: list[tuple[int, ...]] = [(cut,) for cut in range(1, STEPS)]
+    all_cuts += [(2, 5), tuple(range(1, STEPS)), (1, LONG - 1), (16, 33), (LONG // 2,)]
+    for cuts in all_cuts:
+        steps = STEPS if max(cuts) < STEPS else LONG
         x = inputs(steps=steps)
         whole, final = run(backbone, x)
         outputs, state = [], None
-        for a, b in zip((0, *places), (*places, steps), strict=True):
+        for a, b in zip((0, *cuts), (*cuts, steps), strict=True):
             y, state = run(backbone, x[:, a:b], state)
             # What was read last is carried, another stream in between or not.
             state = backbone.carry(state)
             run(backbone, inputs(seed=2))
             outputs.append(y)
-        where = f"{steps} steps cut after {', '.join(map(str, places))}"
-        for what, found in (
+        where = f"{steps} steps cut after {', '.join(map(str, cuts))}"
+        for what, gap in (
             ("outputs", differ(torch.cat(outputs, 1), whole, EXACT)),
             ("final states", differ(state, final, EXACT)),
         ):
-            if found:
-                raise Broken(f"{where}: {what} differ {found}")
+            if gap:
+                raise Broken(f"{where}: {what} differ {gap}")
 
 
 @LAWS.law(
@@ -106,11 +106,11 @@ def causality(plugin: Architecture) -> None:
                 changed = x.clone()
                 changed[:, t:] = inputs(steps=steps, seed=2)[:, t:]
                 after, _ = run(backbone, changed)
-                found = differ(before[:, :t], after[:, :t], EXACT)
-                if found:
+                gap = differ(before[:, :t], after[:, :t], EXACT)
+                if gap:
                     raise Broken(
                         f"{mode}: inputs from step {t + 1} on changed the outputs up to step {t} "
-                        f"{found}"
+                        f"{gap}"
                     )
 
 
@@ -121,7 +121,7 @@ def causality(plugin: Architecture) -> None:
 )
 def rows_are_independent(plugin: Architecture) -> None:
     x = inputs()
-    for asked, built in both_backbones(plugin):
+    for request, built in both_backbones(plugin):
         for mode, backbone in modes(built):
             together, state = run(backbone, x)
             drawn = torch.get_rng_state()
@@ -132,18 +132,18 @@ def rows_are_independent(plugin: Architecture) -> None:
                     alone, own = run(backbone, x[row : row + 1])
                     for what, a, b in (("output", together[row : row + 1], alone),
                                        ("final state", row_of(state, row), own)):  # fmt: skip
-                        found = differ(a, b, EXACT)
-                        if found:
+                        gap = differ(a, b, EXACT)
+                        if gap:
                             raise Broken(
-                                f"{asked}, {mode}: the {what} of row {row} of {ROWS} differs "
-                                f"{found} when it is alone"
+                                f"{request}, {mode}: the {what} of row {row} of {ROWS} differs "
+                                f"{gap} when it is alone"
                             )
                 others = inputs(seed=3)
                 others[row] = x[row]
-                found = differ(run(backbone, others)[0][row], together[row], EXACT)
-                if found:
+                gap = differ(run(backbone, others)[0][row], together[row], EXACT)
+                if gap:
                     raise Broken(
-                        f"{asked}, {mode}: row {row} of {ROWS} differs {found} when the others "
+                        f"{request}, {mode}: row {row} of {ROWS} differs {gap} when the others "
                         "have other content"
                     )
 
@@ -155,33 +155,34 @@ def rows_are_independent(plugin: Architecture) -> None:
 )
 def padding(plugin: Architecture) -> None:
     x = inputs()
-    for asked, built in both_backbones(plugin):
+    for request, built in both_backbones(plugin):
         for mode, backbone in modes(built):
             for lengths in ((4, STEPS, 1), (3, 1, 2)):  # not sorted; and no row that fills T
                 before, _ = run(backbone, x, None, Layout(torch.tensor(lengths)))
                 if before.shape[1] != STEPS:
                     raise Broken(
-                        f"{asked}: rows of {lengths} padded to {STEPS} gave {before.shape[1]} steps"
+                        f"{request}: rows of {lengths} padded to {STEPS} gave "
+                        f"{before.shape[1]} steps"
                     )
                 for row, length in enumerate(lengths):
                     changed = x.clone()
                     changed[row, length:] = 99.0
                     after, _ = run(backbone, changed, None, Layout(torch.tensor(lengths)))
-                    found = differ(before[row, :length], after[row, :length], EXACT)
-                    if found:
+                    gap = differ(before[row, :length], after[row, :length], EXACT)
+                    if gap:
                         raise Broken(
-                            f"{asked}, {mode}: other padding of a row of {length} changes it "
-                            f"{found}"
+                            f"{request}, {mode}: other padding of a row of {length} changes it "
+                            f"{gap}"
                         )
                     if mode == "in training":  # noise has the shape of the batch
                         continue
                     bare, layout = x[row : row + 1, :length], Layout(torch.tensor([length]))
                     for words, given in (("with", layout), ("without", None)):
-                        found = differ(before[row : row + 1, :length],
+                        gap = differ(before[row : row + 1, :length],
                                        run(backbone, bare, None, given)[0], EXACT)  # fmt: skip
-                        if found:
+                        if gap:
                             raise Broken(
-                                f"{asked}: a row of {length} padded to {STEPS} differs {found} "
+                                f"{request}: a row of {length} padded to {STEPS} differs {gap} "
                                 f"from the bare row {words} its length"
                             )
 
@@ -208,17 +209,17 @@ def forward_is_pure(plugin: Architecture) -> None:
             raise Broken("forward changes its arguments in place")
         for other in (inputs(seed=2), inputs(1, 3, seed=2)):
             run(backbone, other)
-            found = differ(run(backbone, x, start)[0], first)
-            if found:
-                raise Broken(f"outputs differ {found} after another input was read")
+            gap = differ(run(backbone, x, start)[0], first)
+            if gap:
+                raise Broken(f"outputs differ {gap} after another input was read")
     if differ(list(backbone.state_dict().values()), weights):
         raise Broken("an evaluation changes parameters or buffers")
     buffers = copy.deepcopy(list(backbone.buffers()))
     run(backbone.train(), inputs(seed=2))
-    found = differ(run(backbone.eval(), x)[0], plain)
+    gap = differ(run(backbone.eval(), x)[0], plain)
     # Running statistics are there to be changed by training, and are saved with the weights.
-    if found and not differ(buffers, list(backbone.buffers())):
-        raise Broken(f"evaluation differs {found} after a pass in training mode")
+    if gap and not differ(buffers, list(backbone.buffers())):
+        raise Broken(f"evaluation differs {gap} after a pass in training mode")
 
 
 @LAWS.law(

@@ -34,21 +34,21 @@ LAWS = Laws()
     "Draw every initial value with torch's global generator, and never seed it.",
 )
 def seeded_weights(plugin: Architecture) -> None:
-    toy, weights, drawn = first_accepted(plugin), [], []
+    toy, weights, random_states = first_accepted(plugin), [], []
     for seed in (0, 0, 1):
         seed_torch(seed)
         model = assemble(plugin, toy, TrickFold())
         weights.append(model.state_dict())
         training_step(model.train(), TrickFold(), toy.example(), None, Moment(0, 0.0))
-        drawn.append(torch.get_rng_state())
+        random_states.append(torch.get_rng_state())
     for name in weights[0]:
         if differ(weights[0][name], weights[1][name]):
             raise Broken(f"{name} differs between two builds with one seed")
-    if torch.equal(drawn[0], drawn[2]):
+    if torch.equal(random_states[0], random_states[2]):
         raise Broken("building or training seeds torch's generator, so every seed is the same run")
-    ours = {k for k in weights[0] if not k.startswith(("embed", "readout", "source_embed",
+    names = {k for k in weights[0] if not k.startswith(("embed", "readout", "source_embed",
                                                        "condition", "luong"))}  # fmt: skip
-    random = {k for k in ours if weights[0][k].is_floating_point() and weights[0][k].dim() > 1}
+    random = {k for k in names if weights[0][k].is_floating_point() and weights[0][k].dim() > 1}
     if random and not any(differ(weights[0][k], weights[2][k]) for k in random):
         raise Broken(f"another seed gives the same {', '.join(sorted(random)[:3])}")
 
@@ -59,10 +59,10 @@ def seeded_weights(plugin: Architecture) -> None:
     everywhere=True,
 )
 def follows_its_device(plugin: Architecture) -> None:
-    for asked, backbone in both_backbones(plugin):
+    for request, backbone in both_backbones(plugin):
         for place, tensor in unregistered(backbone):
             raise Broken(
-                f"{asked}: {place} is a tensor of shape {tuple(tensor.shape)} that is neither "
+                f"{request}: {place} is a tensor of shape {tuple(tensor.shape)} that is neither "
                 "parameter nor buffer, so it is neither moved nor saved"
             )
         x, layout = inputs(), Layout(torch.tensor([STEPS, 4, 1]))
@@ -76,20 +76,20 @@ def follows_its_device(plugin: Architecture) -> None:
                 continue
             except RuntimeError as error:
                 if "device" in str(error):
-                    raise Broken(f"{asked}: on another device, {error}") from error
+                    raise Broken(f"{request}: on another device, {error}") from error
                 if "meta" in str(error).lower():
                     continue
                 raise
             for what, leaf in (("y", y), *(("a state tensor", s) for s in leaves(state))):
                 if leaf.device.type != device:
-                    raise Broken(f"{asked}: {what} is on {leaf.device} for inputs on {device}")
-            found = device != "meta" and differ(y.cpu(), expected, 1e-8)
-            if found:
-                raise Broken(f"{asked}: outputs on {device} and the CPU differ {found}")
+                    raise Broken(f"{request}: {what} is on {leaf.device} for inputs on {device}")
+            gap = device != "meta" and differ(y.cpu(), expected, 1e-8)
+            if gap:
+                raise Broken(f"{request}: outputs on {device} and the CPU differ {gap}")
 
 
 def unregistered(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Tensors that a fresh module holds besides its parameters and buffers, and where."""
+    """Yield tensors that a module holds besides its parameters and buffers, with their places."""
     registered = {id(t) for t in (*module.parameters(), *module.buffers())}
     for path, part in module.named_modules():
         for name, value in vars(part).items():
@@ -123,9 +123,9 @@ def state_dict_round_trip(plugin: Architecture) -> None:
         seed_torch(123)
         target = assemble(plugin, toy, TrickFold()).double().eval()
         target.load_state_dict(source.state_dict())
-        found = differ(predicted(source, batch), predicted(target, batch))
-        if found:
-            raise Broken(f"on {name}: outputs differ {found} in a fresh model with these weights")
+        gap = differ(predicted(source, batch), predicted(target, batch))
+        if gap:
+            raise Broken(f"on {name}: outputs differ {gap} in a fresh model with these weights")
 
 
 @LAWS.law(
@@ -149,7 +149,7 @@ def check_tells_the_truth(plugin: Architecture) -> None:
     accepted = 0
     for name, toy in {**TOYS, **MORE_TOYS}.items():
         try:
-            found = check(plugin, toy, batch=toy.example())
+            report = check(plugin, toy, batch=toy.example())
         except Refusal as why:
             if "fails its dry run" in str(why):
                 raise Broken(f"on {name}: {why}") from why
@@ -158,8 +158,10 @@ def check_tells_the_truth(plugin: Architecture) -> None:
         model = assemble(plugin, toy, TrickFold())
         training_step(model, TrickFold(), toy.example(), None, Moment(0, 0.0))
         real = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        if real != found.parameters:
-            raise Broken(f"on {name}: check counts {found.parameters} parameters, there are {real}")
+        if real != report.parameters:
+            raise Broken(
+                f"on {name}: check counts {report.parameters} parameters, there are {real}"
+            )
         training_step(model.double(), TrickFold(), doubled(toy.example()), None, Moment(0, 0.0))
     if not accepted:
         raise DoesNotApply("it is refused on every toy task")

@@ -18,7 +18,7 @@ LAWS = Laws()
 
 
 def cells_of(plugin: Architecture) -> list[Cell]:
-    """Every cell of its backbone, inner ones of wrappers included."""
+    """Return every cell of the plugin's backbone, inner ones of wrappers included."""
     cells = [m for m in either_backbone(plugin).modules() if isinstance(m, Cell)]
     if not cells:
         raise DoesNotApply("it has no recurrent cell")
@@ -26,7 +26,7 @@ def cells_of(plugin: Architecture) -> list[Cell]:
 
 
 def cell_input(cell: Cell) -> int:
-    """D of a cell: the width that its `step` accepts."""
+    """Return D of a cell: the width that its `step` accepts."""
     while hasattr(cell, "inner"):
         cell = cell.inner  # type: ignore[assignment]
     if hasattr(cell, "weight_x"):
@@ -42,7 +42,7 @@ def cell_input(cell: Cell) -> int:
 
 
 def outcome(cell: Cell, path: Callable[..., Any], x: Tensor, state: State) -> list[Any]:
-    """Outputs, final state and all gradients (of input, start and parameters) of one path."""
+    """Run one path; return outputs, final state and all gradients (input, start, parameters)."""
     x = x.clone().requires_grad_()
     start = None
     if state is not None:  # counters are integers, which have no gradient
@@ -85,11 +85,11 @@ def fused_equals_scan(plugin: Architecture) -> None:
                         cell.train(training)
                         paths = [outcome(cell, p, x, start) for p in (cell.forward, cell.scan)]
                         for (what, a), (_, b) in zip(*paths, strict=True):
-                            found = differ(a, b, 1e-9)
-                            if found:
+                            gap = differ(a, b, 1e-9)
+                            if gap:
                                 raise Broken(
                                     f"{type(cell).__name__}: {what} of forward and scan differ "
-                                    f"{found}{when} ({rows} x {steps} steps)"
+                                    f"{gap}{when} ({rows} x {steps} steps)"
                                 )
             with torch.no_grad():
                 for p in cell.parameters():
@@ -121,9 +121,9 @@ def step_is_pure(plugin: Architecture) -> None:
                 raise Broken(f"{name}.step gives another result the second time")
             outputs.append(y)
             state = after
-        found = differ(torch.stack(outputs, 1), whole, EXACT)
-        if found:
-            raise Broken(f"{name}: steps and forward differ {found}")
+        gap = differ(torch.stack(outputs, 1), whole, EXACT)
+        if gap:
+            raise Broken(f"{name}: steps and forward differ {gap}")
 
 
 @LAWS.law(
@@ -141,19 +141,19 @@ def torch_func(plugin: Architecture) -> None:
 
         def call(x_D: Tensor, state_H: State, _stepper: _Stepper = stepper,
                  _others: dict[str, Tensor] = others) -> State:  # fmt: skip
-            one = tuple(s[None] for s in state_H)
+            state_1H = tuple(s[None] for s in state_H)
             y, after = torch.func.functional_call(
-                _stepper, {f"cell.{k}": p for k, p in _others.items()}, (x_D[None], one)
+                _stepper, {f"cell.{k}": p for k, p in _others.items()}, (x_D[None], state_1H)
             )
             return y[0], tuple(s[0] for s in after)
 
-        found_by_rows = torch.func.vmap(call)(x, state)
+        result_by_rows = torch.func.vmap(call)(x, state)
         with torch.no_grad():  # the same parameters, really in place
             for k, p in cell.named_parameters():
                 p.copy_(others[k])
-        found = differ(found_by_rows, cell.step(x, state), EXACT)
-        if found:
-            raise Broken(f"{name}: functional_call and vmap over rows differ {found} from a batch")
+        gap = differ(result_by_rows, cell.step(x, state), EXACT)
+        if gap:
+            raise Broken(f"{name}: functional_call and vmap over rows differ {gap} from a batch")
 
 
 @LAWS.law(
@@ -175,9 +175,9 @@ def seen_state_is_read(plugin: Architecture) -> None:
         name = type(cell).__name__
         if not differ(masked, plain):
             raise Broken(f"{name}.advance ignores seen_BH")
-        found = differ(cell.advance(p_BG, state, state[0]), plain, EXACT)
-        if found:
-            raise Broken(f"{name}.advance differs {found} when seen_BH is the hidden state itself")
+        gap = differ(cell.advance(p_BG, state, state[0]), plain, EXACT)
+        if gap:
+            raise Broken(f"{name}.advance differs {gap} when seen_BH is the hidden state itself")
 
 
 class _Stepper(torch.nn.Module):

@@ -19,7 +19,7 @@ LAWS = Laws()
 
 @torch.no_grad()
 def predicted(model: Model, batch: Batch) -> list[Tensor]:
-    """What is said of a batch: the outputs, and what is decoded where the model decodes."""
+    """Return the outputs for a batch, and what is decoded where the model decodes."""
     return [model(batch).out, *([model.decode(batch)] if model.decodes else [])]
 
 
@@ -63,13 +63,13 @@ def gradients_reach_every_parameter(plugin: Architecture) -> None:
     "A decoder must be causal, and `extend` must return all that its next step needs.",
 )
 def decoding_equals_teacher_forcing(plugin: Architecture) -> None:
-    decoders = [found for found in models_of(plugin) if isinstance(found[2], Decoder)]
+    decoders = [built for built in models_of(plugin) if isinstance(built[2], Decoder)]
     if not decoders:
         raise DoesNotApply("it is refused wherever something is decoded")
     for name, _, model, batch in decoders:
-        found = stepping_fault(model, batch)
-        if found:
-            raise Broken(f"on {name}: {found}")
+        fault = stepping_fault(model, batch)
+        if fault:
+            raise Broken(f"on {name}: {fault}")
         other = batch._replace(y=batch.y.flip(0).flip(1))
         if differ(model.decode(batch), model.decode(other)):
             raise Broken(f"on {name}: another target changes what is decoded without it")
@@ -77,14 +77,14 @@ def decoding_equals_teacher_forcing(plugin: Architecture) -> None:
 
 @torch.no_grad()
 def stepping_fault(model: Model, batch: Batch) -> str | None:
-    """How stepping with the truth differs from teacher forcing."""
+    """Return how stepping with the truth differs from teacher forcing, or None."""
     assert isinstance(model, Decoder)
     gold, state, outs = model.shifted(batch), model.begin(batch), []
     for t in range(gold.shape[1]):
         out, _, state = model.extend(gold[:, t : t + 1], state)
         outs.append(out)
-    found = differ(torch.cat(outs, 1), model(batch).out, EXACT)
-    return found and f"steps and teacher forcing differ {found}"
+    gap = differ(torch.cat(outs, 1), model(batch).out, EXACT)
+    return gap and f"steps and teacher forcing differ {gap}"
 
 
 @LAWS.law(
@@ -93,20 +93,20 @@ def stepping_fault(model: Model, batch: Batch) -> str | None:
 )
 def model_rows_are_independent(plugin: Architecture) -> None:
     for name, toy, model, batch in models_of(plugin):
-        found = row_fault(model, toy, batch)
-        if found:
-            raise Broken(f"on {name}: {found}")
+        fault = row_fault(model, toy, batch)
+        if fault:
+            raise Broken(f"on {name}: {fault}")
 
 
 @torch.no_grad()
 def row_fault(model: Model, toy: Toy, batch: Batch) -> str | None:
-    """What of a row's result depends on other rows, or on padding."""
+    """Return what of a row's result depends on other rows or on padding, or None."""
     together = predicted(model, batch)[0]
     for row in range(len(batch.x)):
         alone = predicted(model, rows_of(batch, slice(row, row + 1)))[0]
-        found = differ(together[row : row + 1], alone, EXACT)
-        if found:
-            return f"row {row} differs {found} when it is alone"
+        gap = differ(together[row : row + 1], alone, EXACT)
+        if gap:
+            return f"row {row} differs {gap} when it is alone"
     if batch.x_len is None:
         return None
     x = batch.x.clone()
@@ -114,8 +114,8 @@ def row_fault(model: Model, toy: Toy, batch: Batch) -> str | None:
         x[row, length:] = 5 if toy.source.classes else 99.0
     changed = batch._replace(x=x)
     before, after = (model.nll(model(b).out, b) for b in (batch, changed))
-    found = differ(before, after, EXACT)
-    return found and f"other padding of the source changes the loss {found}"
+    gap = differ(before, after, EXACT)
+    return gap and f"other padding of the source changes the loss {gap}"
 
 
 @LAWS.law(
@@ -153,24 +153,24 @@ def streams_are_read_on(plugin: Architecture) -> None:
         raise DoesNotApply(str(why)) from why
     if any(leaf.requires_grad for leaf in leaves(state)):
         raise Broken("the state of a stream still has a gradient")
-    found = stream_fault(model.eval(), toy)
-    if found:
-        raise Broken(found)
+    fault = stream_fault(model.eval(), toy)
+    if fault:
+        raise Broken(fault)
 
 
 @torch.no_grad()
 def stream_fault(model: Model, toy: Toy) -> str | None:
-    """How two batches of a stream differ from one pass over both."""
+    """Return how two batches of a stream differ from one pass over both, or None."""
     one, two = toy.example(0), toy.example(1)
     first = model(one)
     second = model(two, model.carry(first.state)).out
     whole = model(Batch(torch.cat([one.x, two.x], 1), torch.cat([one.y, two.y], 1))).out
-    found = differ(torch.cat([first.out, second], 1), whole, EXACT)
-    return found and f"two batches of a stream differ {found} from one pass over both"
+    gap = differ(torch.cat([first.out, second], 1), whole, EXACT)
+    return gap and f"two batches of a stream differ {gap} from one pass over both"
 
 
 def broken_promise(model: Model, toy: Toy) -> str | None:
-    """What a model in float64 and evaluation mode does not keep of all this, on a toy."""
+    """Return which promise a model (float64, evaluation mode) breaks on a toy, or None."""
     batch = doubled(toy.example())
     return (
         row_fault(model, toy, batch)
@@ -186,7 +186,7 @@ def broken_promise(model: Model, toy: Toy) -> str | None:
 def overfits_one_batch(plugin: Architecture) -> None:
     optimizer = Optimizer(lr=1e-2)
     for name in ("overfit", "classify", "grid", "tree", "translate"):
-        chosen = [found for found in models_of(plugin) if found[0].startswith(name)]
+        chosen = [built for built in models_of(plugin) if built[0].startswith(name)]
         if chosen:
             break
     else:
@@ -234,5 +234,5 @@ def evaluation_is_deterministic(plugin: Architecture) -> None:
 
 
 def first_accepted(plugin: Architecture) -> Toy:
-    """The first toy that it does not refuse."""
+    """Return the first toy that the plugin does not refuse."""
     return models_of(plugin)[0][1]

@@ -28,8 +28,8 @@ def baselines_are_reproducible(task: Task) -> None:
     stated = {name: task.baselines(name) for name in ("valid", "test")}
     if not any(stated.values()):
         raise DoesNotApply("it states no baseline")
-    for name, found in stated.items():
-        for who, figures in found.items():
+    for name, baselines in stated.items():
+        for who, figures in baselines.items():
             unknown = set(figures) - declared
             if unknown or not figures:
                 raise Broken(f"{name}: {who!r} states {sorted(unknown) or 'nothing'}, declared "
@@ -38,9 +38,9 @@ def baselines_are_reproducible(task: Task) -> None:
             if bad:
                 raise Broken(f"{name}: {bad[0]} of {who!r} is {figures[bad[0]]}")
         seed_torch(1)
-        if fresh(task).baselines(name) != found:
+        if fresh(task).baselines(name) != baselines:
             raise Broken(f"{name}: baselines differ the second time")
-        if found and not any(task.metrics[0].name in v for v in found.values()):
+        if baselines and not any(task.metrics[0].name in v for v in baselines.values()):
             raise Broken(f"{name}: no baseline states the headline, {task.metrics[0].name}")
 
 
@@ -59,21 +59,21 @@ def baselines_are_honest(task: Task) -> None:
     known = constants(task)
     for name, baselines in all_stated.items():
         stated = {who: v[headline.name] for who, v in baselines.items() if headline.name in v}
-        found = {who: v[headline.name] for who, v in scores(task, name, known).items()
+        reached = {who: v[headline.name] for who, v in scores(task, name, known).items()
                  if math.isfinite(v[headline.name])}  # fmt: skip
-        if not stated or not found:
+        if not stated or not reached:
             continue
         best = min(stated, key=lambda who: sign * stated[who])
-        constant = min(found, key=lambda who: sign * found[who])
-        if sign * (stated[best] - found[constant]) > CLOSE * abs(found[constant]) + 1e-9:
+        constant = min(reached, key=lambda who: sign * reached[who])
+        if sign * (stated[best] - reached[constant]) > CLOSE * abs(reached[constant]) + 1e-9:
             raise Broken(
                 f"{name}: the best baseline, {best!r}, has {headline.name} {stated[best]:.4g}; "
-                f"always answering {constant} has {found[constant]:.4g}"
+                f"always answering {constant} has {reached[constant]:.4g}"
             )
 
 
 def constants(task: Task) -> dict[str, Tensor]:
-    """(V,) outputs by what they stand for, learnt from the training split."""
+    """Return constant outputs (V,), learnt from the training split, by what they stand for."""
     chosen = batches(task.data("train", 0), 256, most=READ)
     y = torch.cat([_targets(batch) for batch in chosen])
     if task.target.classes:
@@ -87,7 +87,7 @@ def constants(task: Task) -> dict[str, Tensor]:
 
 
 def scores(task: Task, name: str, known: dict[str, Tensor]) -> dict[str, dict[str, float]]:
-    """What these answers reach on a split, by the task's own meter."""
+    """Return what these constant answers reach on a split, by the task's own meter."""
     meters = {who: task.meter(name) for who in known}
     model = Model(task.target)
     for batch in batches(task.data(name, 0), task.eval_batch):
@@ -98,13 +98,13 @@ def scores(task: Task, name: str, known: dict[str, Tensor]) -> dict[str, dict[st
                 out = decoded = constant_V.to(batch.y.dtype).expand(batch.y.shape)
                 if task.target.distribution is not None:
                     out = task.target.distribution.around(decoded)
-            said = Prediction(*model.nll(out, batch), out, decoded, None, out)
-            meters[who].update(batch, said)
+            prediction = Prediction(*model.nll(out, batch), out, decoded, None, out)
+            meters[who].update(batch, prediction)
     return {who: meter.compute() for who, meter in meters.items()}
 
 
 def _targets(batch: Batch) -> Tensor:
-    """(N,) classes or (N, V) values, without padding."""
+    """Return the targets without padding: (N,) classes or (N, V) values."""
     y = batch.y
     if batch.y_len is not None:
         y = y[torch.arange(y.shape[1]) < batch.y_len[:, None]]

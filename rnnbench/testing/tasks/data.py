@@ -37,9 +37,9 @@ def ports_match(task: Task) -> None:
         for words, size, seed in (("at evaluation", task.eval_batch, None), ("in training", 8, 0)):
             repeats = True
             for batch in batches(data, size, most=40, seed=seed):
-                found = fault(task, batch, size)
-                if found:
-                    raise Broken(f"{name}, {words}: {found}")
+                wrong = fault(task, batch, size)
+                if wrong:
+                    raise Broken(f"{name}, {words}: {wrong}")
                 repeats = (
                     repeats and batch.x.shape == batch.y.shape and torch.equal(batch.x, batch.y)
                 )
@@ -114,7 +114,7 @@ def splits_are_disjoint(task: Task) -> None:
         if task.memorised:
             raise DoesNotApply("it asks for memorisation, and says so")
         streams = {name: stream(data, task.eval_batch) for name, data in parts.items()}
-        shortest = min(max(map(len, found)) for found in streams.values())
+        shortest = min(max(map(len, sequences)) for sequences in streams.values())
         # What is drawn at random may repeat itself over short windows, and then not over long ones;
         # so do the set phrases of a real text (1.4% of the validation part of the Penn Treebank
         # stands in training over 64 characters, 0.9% over 128). What leaked repeats over both.
@@ -122,7 +122,7 @@ def splits_are_disjoint(task: Task) -> None:
         for one, other in pairs:
             shares = [_shared(streams[other], streams[one], shortest, width) for width in widths]
             share, width = shares[-1]
-            if all(found > OVERLAP for found, _ in shares):
+            if all(shared > OVERLAP for shared, _ in shares):
                 raise Broken(
                     f"{share:.1%} of the windows of {width} steps of {other} stand in {one}"
                 )
@@ -130,8 +130,8 @@ def splits_are_disjoint(task: Task) -> None:
     most = max(2, MOST // task.eval_batch)
 
     def read(name: str, seed: int | None = None) -> list[bytes]:
-        found = batches(parts[name], task.eval_batch, most=most, seed=seed)
-        return [row for batch in found for row in rows(batch)]
+        chosen = batches(parts[name], task.eval_batch, most=most, seed=seed)
+        return [row for batch in chosen for row in rows(batch)]
 
     # Items may be drawn afresh in each epoch, or be changed at random.
     epoch = read("train", 0)
@@ -160,13 +160,13 @@ def splits_are_disjoint(task: Task) -> None:
 def _shared(
     other: list[np.ndarray], one: list[np.ndarray], shortest: int, width: int
 ) -> tuple[float, int]:
-    """The share of one stream's windows that stand in another, and the width of these."""
+    """Return the share of one stream's windows that stand in another, and their width."""
     width = 2 ** int(np.log2(min(width, shortest)))
     return share_found(windows(other, width), windows(one, width)), width
 
 
 def _chance(known: set[bytes], drawn: list[bytes]) -> tuple[float, float]:
-    """How often items that are drawn at random meet by chance, and how well that is known."""
+    """Return how often items drawn at random meet by chance, and how well that is known."""
     share = sum(row in known for row in drawn) / len(drawn)
     return share, (max(share * (1 - share), 1 / len(drawn)) / len(drawn)) ** 0.5
 

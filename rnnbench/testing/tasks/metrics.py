@@ -29,39 +29,40 @@ SEVERAL = 64  # rows of a batch whose figures are compared
 
 
 def small_model(task: Task) -> Model:
-    """In float64 and evaluation mode, from a fixed seed."""
+    """Build a small model of the task in float64 and evaluation mode, from a fixed seed."""
     seed_torch(0)
     return assemble(ScannedLayers(hidden=4), task, TrickFold()).double().eval()
 
 
 @torch.no_grad()
 def prediction(model: Model, batch: Batch, decodes: bool) -> Prediction:
-    """What a meter is told about a batch."""
+    """Return what a meter is told about a batch."""
     out = model(batch).out
-    seen = Prediction(*model.nll(out, batch), out)
+    predicted = Prediction(*model.nll(out, batch), out)
     if not decodes:
-        return seen
-    found = model.decoded(batch)
-    return seen._replace(decoded=found.y, decoded_out=found.out)
+        return predicted
+    decoded = model.decoded(batch)
+    return predicted._replace(decoded=decoded.y, decoded_out=decoded.out)
 
 
-def measured(task: Task, name: str, seen: Sequence[tuple[Batch, Prediction]]) -> dict[str, float]:
-    """The figures of a fresh meter."""
+def measured(task: Task, name: str, pairs: Sequence[tuple[Batch, Prediction]]) -> dict[str, float]:
+    """Return the figures of a fresh meter after these batches."""
     meter = task.meter(name)
-    for batch, said in seen:
-        meter.update(batch, said)
+    for batch, predicted in pairs:
+        meter.update(batch, predicted)
     return meter.compute()
 
 
 def pieces_of(
-    batch: Batch, said: Prediction, cuts: Sequence[slice]
+    batch: Batch, predicted: Prediction, cuts: Sequence[slice]
 ) -> Iterator[tuple[Batch, Prediction]]:
-    """Some rows each of a batch and of what was predicted."""
+    """Yield the rows of each cut, of the batch and of what was predicted."""
     for cut in cuts:
-        yield rows_of(batch, cut), Prediction._make(v if v is None else v[cut] for v in said)
+        yield rows_of(batch, cut), Prediction._make(v if v is None else v[cut] for v in predicted)
 
 
 def close(a: float, b: float, relative: float = 1e-6) -> bool:
+    """Tell whether two figures agree up to rounding."""
     return math.isclose(a, b, rel_tol=relative, abs_tol=1e-9)
 
 
@@ -137,14 +138,14 @@ class _Few(Data):
     "Give x_len and y_len for every padded row; let the meter count by prediction.mask.",
 )
 def padding_is_not_counted(task: Task) -> None:
-    model, found = small_model(task), False
+    model, has_padding = small_model(task), False
     for name in SPLITS:
         data = task.data(name, 0)
         size = min(SEVERAL, task.eval_batch)
         decodes = task.meter(name).decodes
         padded = (b for b in batches(data, size, most=20) if _has_padding(b))
         for _, batch in zip(range(2), map(doubled, padded), strict=False):
-            found = True
+            has_padding = True
             changed = batch._replace(
                 x=_overwritten(batch.x, batch.x_len, task.source.classes),
                 y=_overwritten(batch.y, batch.y_len, task.target.classes),
@@ -161,7 +162,7 @@ def padding_is_not_counted(task: Task) -> None:
                 if not close(value, figures[1][metric], 1e-9):
                     raise Broken(f"{name}: other padding changes {metric} from {value:.6g} to "
                                  f"{figures[1][metric]:.6g}")  # fmt: skip
-    if not found:
+    if not has_padding:
         raise DoesNotApply("every row fills its batch")
 
 
@@ -215,7 +216,7 @@ def meter_reports_what_is_declared(task: Task) -> None:
     for name in ("valid", "test"):
         chosen = list(batches(task.data(name, 0), min(SEVERAL, task.eval_batch), most=3))
         right, wrong = (
-            measured(task, name, [(b, _said(task, b, truthful)) for b in chosen])
+            measured(task, name, [(b, _answers(task, b, truthful)) for b in chosen])
             for truthful in (True, False)
         )
         if set(wrong) != set(declared):
@@ -233,7 +234,7 @@ def meter_reports_what_is_declared(task: Task) -> None:
         nothing = [[]] if task.target.classes else [[], [_missing(chosen[0])]]
         for seen in nothing:
             try:
-                figures = measured(task, name, [(b, _said(task, b, True)) for b in seen])
+                figures = measured(task, name, [(b, _answers(task, b, True)) for b in seen])
             except Exception:  # whatever it raises: a figure of nothing is not reported
                 continue
             words = "where every target is missing" if seen else "after another one was used"
@@ -244,16 +245,16 @@ def _missing(batch: Batch) -> Batch:
     return batch._replace(y=torch.full_like(batch.y, torch.nan))
 
 
-def _said(task: Task, batch: Batch, truthful: bool) -> Prediction:
-    """A prediction that is right everywhere, or wrong everywhere."""
+def _answers(task: Task, batch: Batch, truthful: bool) -> Prediction:
+    """Make a prediction that is right everywhere, or wrong everywhere."""
     y = batch.y.nan_to_num()
     if not truthful:
         y = (y + 1) % task.target.classes if task.target.classes else y + 3.0
     out = y
     if task.target.classes:
         out = 20.0 * torch.nn.functional.one_hot(y, task.target.classes).double()
-    own = task.target.distribution
-    if own is not None:
-        out = own.around(y)
-    said = Prediction(*Model(task.target).nll(out, batch), out, y)
-    return said if own is None else said._replace(decoded_out=out)
+    distribution = task.target.distribution
+    if distribution is not None:
+        out = distribution.around(y)
+    predicted = Prediction(*Model(task.target).nll(out, batch), out, y)
+    return predicted if distribution is None else predicted._replace(decoded_out=out)

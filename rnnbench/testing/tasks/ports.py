@@ -1,4 +1,4 @@
-"""Whether a batch is what its task's ports say."""
+"""Compare a batch with what its task's ports say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DECODED = (Kind.VEC_TO_SEQ, Kind.UNALIGNED)
 
 
 def fault(task: Task, batch: Batch, size: int) -> str | None:
-    """What is wrong with a batch of up to `size` rows, or None."""
+    """Return what is wrong with a batch of up to `size` rows, or None."""
     if not 1 <= len(batch.x) <= size:
         return f"{len(batch.x)} rows in a batch of up to {size}"
     if len(batch.y) != len(batch.x):

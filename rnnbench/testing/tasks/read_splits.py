@@ -1,4 +1,4 @@
-"""Reading a task's splits for its laws: some batches, rows as bytes, streams as one sequence."""
+"""Read a task's splits for its laws: some batches, rows as bytes, streams as one sequence."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WINDOW = 64  # steps of a stream that are compared at once
 def batches(
     data: Data, size: int, *, most: int = 10**6, seed: int | None = None
 ) -> Iterator[Batch]:
-    """Batches of an epoch: all, or `most` spread over it; in training order where a seed is given.
+    """Yield batches of an epoch: all, or `most` spread over it; training order if a seed is given.
 
     Raises:
         Broken: there is none, or one is no Batch.
@@ -43,7 +43,7 @@ def batches(
 
 
 def split(task: Task, name: str, seed: int = 0, disturb: int = 0) -> Data:
-    """A split read by a task that has cached nothing, after other random numbers were drawn."""
+    """Read a split by a task that has cached nothing, after other random numbers were drawn."""
     seed_everything(disturb)
     torch.rand(disturb)
     np.random.rand(disturb)
@@ -52,7 +52,7 @@ def split(task: Task, name: str, seed: int = 0, disturb: int = 0) -> Data:
 
 
 def same(a: Batch, b: Batch) -> bool:
-    """Whether two batches are equal; missing values are equal to each other."""
+    """Tell whether two batches are equal; missing values are equal to each other."""
     return all(_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
@@ -65,7 +65,7 @@ def _equal(x: Any, y: Any) -> bool:
 
 
 def rows(batch: Batch) -> Iterator[bytes]:
-    """Each row, x with y, as bytes, without its padding."""
+    """Yield each row, x with y, as bytes, without its padding."""
     for i in range(len(batch.x)):
         parts = []
         for value, lengths in ((batch.x, batch.x_len), (batch.y, batch.y_len)):
@@ -75,7 +75,7 @@ def rows(batch: Batch) -> Iterator[bytes]:
 
 
 def counted(batch: Batch) -> int:
-    """Target elements: what is neither padding nor missing."""
+    """Count the target elements that are neither padding nor missing."""
     if batch.y_len is None:
         seen = torch.ones_like(batch.y, dtype=torch.bool)
     else:
@@ -85,20 +85,20 @@ def counted(batch: Batch) -> int:
 
 
 def stream(data: Data, size: int) -> list[np.ndarray]:
-    """Each row of a carried split as one sequence of numbers that stand for (x_t, y_t)."""
-    found: list[list[np.ndarray]] = []
+    """Return each row of a carried split as one sequence of numbers that stand for (x_t, y_t)."""
+    parts_by_row: list[list[np.ndarray]] = []
     for batch in batches(data, size):
         steps = batch.x.shape[1]
         codes_BT = _code(batch.x) * np.uint64(0x9E3779B97F4A7C15) + _code(batch.y)
         lengths = [steps] * len(batch.x) if batch.x_len is None else batch.x_len.tolist()
-        found += [[] for _ in range(len(codes_BT) - len(found))]
+        parts_by_row += [[] for _ in range(len(codes_BT) - len(parts_by_row))]
         for row, length in enumerate(lengths):
-            found[row].append(codes_BT[row, :length])
-    return [np.concatenate(row) for row in found]
+            parts_by_row[row].append(codes_BT[row, :length])
+    return [np.concatenate(row) for row in parts_by_row]
 
 
 def _code(values: Tensor) -> np.ndarray:
-    """(B, T) numbers that stand for tokens or for vectors of values."""
+    """Return numbers (B, T) that stand for tokens or for vectors of values."""
     if not values.is_floating_point():
         return values.numpy().astype(np.uint64)
     bits = np.ascontiguousarray(values.float().numpy()).view(np.uint32).astype(np.uint64)
@@ -107,7 +107,7 @@ def _code(values: Tensor) -> np.ndarray:
 
 
 def windows(sequences: list[np.ndarray], width: int) -> np.ndarray:
-    """A hash of every window of `width` steps (a power of two) of every sequence."""
+    """Hash every window of `width` steps (a power of two) of every sequence."""
     hashes = []
     for h in sequences:
         span, base = 1, np.uint64(0x9FB21C651E98DF25)
@@ -119,7 +119,7 @@ def windows(sequences: list[np.ndarray], width: int) -> np.ndarray:
 
 
 def share_found(windows_N: np.ndarray, among_M: np.ndarray) -> float:
-    """The share of some hashes that are among others, of which there may be millions."""
+    """Return the share of some hashes that are among others, of which there may be millions."""
     bits = np.uint64(2**24 - 1)
     marked = np.zeros(2**24, bool)
     marked[windows_N & bits] = True

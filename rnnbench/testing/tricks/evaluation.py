@@ -1,4 +1,4 @@
-"""The laws of tricks: what is left of them at evaluation, and what is reported."""
+"""The laws of tricks about evaluation and about what is reported."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def evaluation_is_deterministic(trick: Trick, rehearsals: Rehearsals) -> None:
         first, second = run.evaluated(), run.evaluated()
         if not torch.equal(before, torch.get_rng_state()):
             raise Broken(f"{place.words}: an evaluation draws random numbers")
-        found = differ(first, second)
-        if found:
-            raise Broken(f"{place.words}: two evaluations of one batch differ, {found}")
+        gap = differ(first, second)
+        if gap:
+            raise Broken(f"{place.words}: two evaluations of one batch differ, {gap}")
 
 
 @LAWS.law(
@@ -41,15 +41,15 @@ def evaluation_depends_on_weights_only(trick: Trick, rehearsals: Rehearsals) -> 
         other = Run(place, (trick,), seed=1)
         other.model.load_state_dict(run.kept())
         first = run.evaluated()
-        found = differ(other.evaluated(), first)
-        if found:
-            raise Broken(f"{place.words}: a fresh model with these weights differs, {found}")
+        gap = differ(other.evaluated(), first)
+        if gap:
+            raise Broken(f"{place.words}: a fresh model with these weights differs, {gap}")
         buffers = copy.deepcopy(list(run.model.buffers()))
         with torch.no_grad():
             run.model.train()(run.batch(3))
-        found = differ(run.evaluated(), first)
-        if found and not differ(buffers, list(run.model.buffers())):
-            raise Broken(f"{place.words}: a pass in training mode changes evaluation, {found}")
+        gap = differ(run.evaluated(), first)
+        if gap and not differ(buffers, list(run.model.buffers())):
+            raise Broken(f"{place.words}: a pass in training mode changes evaluation, {gap}")
 
 
 @LAWS.law(
@@ -59,11 +59,11 @@ def evaluation_depends_on_weights_only(trick: Trick, rehearsals: Rehearsals) -> 
 def models_keep_their_laws(trick: Trick, rehearsals: Rehearsals) -> None:
     for place in rehearsals.some(trick):
         run = Run(place, (trick,), dtype=torch.float64).steps(LATE)
-        found = broken_promise(run.model.eval(), place.toy)
-        if found and not broken_promise(
+        fault = broken_promise(run.model.eval(), place.toy)
+        if fault and not broken_promise(
             Run(place, (), dtype=torch.float64).model.eval(), place.toy
         ):
-            raise Broken(f"{place.words}: {found}")
+            raise Broken(f"{place.words}: {fault}")
 
 
 @LAWS.law(
@@ -79,8 +79,8 @@ def reported_loss_is_bare(trick: Trick, rehearsals: Rehearsals) -> None:
             plain.model.train(training)
             with torch.no_grad():
                 out = run.model(batch).out
-                found = differ(run.model.loss(out, batch), plain.model.loss(out, batch)) or differ(
+                gap = differ(run.model.loss(out, batch), plain.model.loss(out, batch)) or differ(
                     run.model.nll(out, batch), plain.model.nll(out, batch)
                 )
-            if found:
-                raise Broken(f"{place.words}: for the same outputs the loss differs {found}")
+            if gap:
+                raise Broken(f"{place.words}: for the same outputs the loss differs {gap}")

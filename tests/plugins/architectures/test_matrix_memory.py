@@ -40,18 +40,23 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("dtype", "gap"), [(torch.float64, 1e-10), (torch.float32, 1e-4)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("name", SETTINGS)
-def test_one_pass_over_many_blocks_equals_steps(name, dtype, gap):
+def test_one_pass_over_many_blocks_equals_steps(name, dtype):
     torch.manual_seed(0)
     backbone = load("architectures", name)(**SETTINGS[name]).build(3, causal=True).to(dtype)
-    x, state, outputs = drawn(2, 130, 3).to(dtype), None, []
+    steps = 130
+    x, state, outputs = drawn(2, steps, 3).to(dtype), None, []
     with torch.no_grad():
         whole, _ = backbone(x)
-        for t in range(130):
+        for t in range(steps):
             y, state = backbone(x[:, t : t + 1], state)
             outputs.append(y)
-    torch.testing.assert_close(torch.cat(outputs, 1), whole, atol=gap, rtol=gap)
+    # Each CPU adds in its own order: a sum of `steps` terms is off by as many roundings of the
+    # largest number in it, and a norm or a division after it makes a few times as much of that.
+    largest = max(float(v.abs().max()) for v in (whole, x, *state))
+    gap = 32 * steps * torch.finfo(dtype).eps * max(1.0, largest)
+    torch.testing.assert_close(torch.cat(outputs, 1), whole, atol=gap, rtol=0)
 
 
 # --- xLSTM
