@@ -1,4 +1,4 @@
-"""The errors that a user can mend, each told in words and without a traceback.
+"""Errors that a user can mend, each told in words and without a traceback.
 
 Whatever speaks to a user derives from `UserError`: the command line prints it and exits with its
 `exit_code`. Any other exception is a fault of rnnbench or of a plugin, and keeps its traceback.
@@ -11,13 +11,21 @@ This module imports nothing, so that every room may use it.
 from __future__ import annotations
 
 __all__ = [
-    "DataError", "PluginError", "Refusal", "RunError", "SeriesError", "ShortTextError", "SpecError",
-    "SweepError", "UserError",
+    "DataError",
+    "EmptySplitError",
+    "PluginError",
+    "Refusal",
+    "RunError",
+    "SeriesError",
+    "ShortTextError",
+    "SpecError",
+    "SweepError",
+    "UserError",
 ]  # fmt: skip
 
 
 class UserError(Exception):
-    """What the user asked for is wrong, or cannot be had; the message says what to do about it.
+    """An error that the user can mend; the message says what to do about it.
 
     Attributes:
         exit_code: 2 where what was asked for is wrong; 1 where it cannot be had (data that are
@@ -57,13 +65,13 @@ class DataError(UserError, RuntimeError):
     exit_code = 1
 
 
-class SeriesError(DataError, ValueError):
+class SeriesError(UserError, ValueError):
     """A series that cannot be split, scaled or cut into windows as the settings ask."""
 
-    exit_code = 2
 
-
-class ShortTextError(DataError, ValueError):
+class ShortTextError(UserError, ValueError):
     """A text with too few tokens for what is to be done with it."""
 
-    exit_code = 2
+
+class EmptySplitError(UserError, RuntimeError):
+    """A split that has no target to measure: it is empty, or all its values are missing."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, ItemScores, Meter, Prediction
+from rnnbench.errors import EmptySplitError
 
 __all__ = [
     "Accuracy", "CountingMeter", "ForecastErrors", "MeanSquaredError", "decoded_output",
@@ -23,10 +24,10 @@ class CountingMeter(Meter):
         """Return how many targets were seen.
 
         Raises:
-            RuntimeError: none, so there is nothing to report.
+            EmptySplitError: none, so there is nothing to report.
         """
         if not self.count:
-            raise RuntimeError(
+            raise EmptySplitError(
                 f"{type(self).__name__} saw no target: the split was empty or wholly masked"
             )
         return self.count

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, ItemScores, Meter, Prediction
+from rnnbench.errors import EmptySplitError
 from rnnbench.nn.distributions import Forecaster
 
 __all__ = ["INTERVALS", "Forecasts"]
@@ -135,7 +136,7 @@ class Forecasts(Meter):
     def compute(self) -> dict[str, float]:
         count = self.totals.get("count", 0.0)
         if not count or self.moments_6PV is None:
-            raise RuntimeError(
+            raise EmptySplitError(
                 f"{type(self).__name__} saw no target: the split was empty or wholly masked"
             )
         n, sum_y, _, sum_yy, _, _ = self.moments_6PV.sum((1, 2)).tolist()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from rnnbench.contract import Batch, ItemScores, Meter, Prediction
+from rnnbench.errors import EmptySplitError
 
 __all__ = ["Chunks", "ErrorRates", "Relatedness", "chunks", "edit_distance"]
 
@@ -52,7 +53,7 @@ class ErrorRates(Meter):
 
     def compute(self) -> dict[str, float]:
         if not self.words:
-            raise RuntimeError("ErrorRates saw no word: the split was empty")
+            raise EmptySplitError("ErrorRates saw no word: the split was empty")
         return {
             "phoneme_error_rate": self.errors / self.length,
             "word_error_rate": self.wrong / self.words,
@@ -112,7 +113,7 @@ class Chunks(Meter):
 
     def compute(self) -> dict[str, float]:
         if not self.count:
-            raise RuntimeError("Chunks saw no tag: the split was empty")
+            raise EmptySplitError("Chunks saw no tag: the split was empty")
         total = self.predicted + self.present
         return {
             "f1": 2 * self.agreed / total if total else 0.0,
@@ -157,7 +158,7 @@ class Relatedness(Meter):
 
     def compute(self) -> dict[str, float]:
         if not self.values:
-            raise RuntimeError("Relatedness saw no value: the split was empty or wholly masked")
+            raise EmptySplitError("Relatedness saw no value: the split was empty or wholly masked")
         from scipy.stats import rankdata  # 0.3 s, and few tasks need it
 
         guess_N, value_N = np.array(self.guesses), np.array(self.values)

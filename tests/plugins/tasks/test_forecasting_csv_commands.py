@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
-from plugins.tasks.csv_tables import shops
+from plugins.tasks.csv_tables import days, shops
 
 from rnnbench.cli import main
 
@@ -82,3 +82,13 @@ def test_a_broken_table_is_refused_by_check_before_anything_is_trained(tmp_path,
     code, said = call("check", "csv-forecast", "lstm", "task.path=x.csv")
     assert code != 0
     assert "line 3: 3 cells" in said
+
+
+def test_a_horizon_beyond_the_table_is_the_user_s_to_mend(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.csv").write_text(days())
+    settings = ("task.path=x.csv", "task.context=4", "task.horizon=40")
+    code, said = call("check", "csv-forecast", "lstm", *settings)
+    assert code == 2
+    assert "too few for a context of 4 and a horizon of 40: make them smaller" in said
+    assert "Traceback" not in said
