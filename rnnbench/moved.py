@@ -44,6 +44,8 @@ nn.trees nn.layouts.trees
 nn.grids nn.layouts.grids
 nn.linear_cells nn.linear.cells
 nn.linear_scan nn.linear.scan
+nn.scan.tiers nn.scan.choice
+nn.scan.trace nn.scan.unsupported
 nn.meters metrics.base
 nn.meters_text metrics.sequences
 nn.meters_forecasting metrics.forecasting
@@ -101,6 +103,7 @@ NAMES = {
     "rnnbench.contract.estimation": {"Learning": "estimation:EstimatorInput"},
     "rnnbench.contract.task": {"Items": "task:ItemScores"},
     "rnnbench.nn": {"Whole": "whole_input:WholeInputBackbone"},
+    "rnnbench.nn.scan.choice": {"watched": "scan.choice:operators_are_watched"},
     "rnnbench.nn.whole_input": {"Whole": "whole_input:WholeInputBackbone"},
     "rnnbench.data": {"Status": "fetching.sources:SourceStatus"},
     "rnnbench.data.tasks.translation": {"Translation": "tasks.translation:TranslationTask"},
