@@ -135,6 +135,7 @@ nn.meters Translation metrics.text:Translation
 nn.meters_forecasting Unit metrics.forecasting:WindowUnit
 nn.online Step nn.estimators.one_step:DifferentiableStep
 nn.passes Stand nn.temporary_weights:TemporaryWeight
+nn.scan.tiers watched nn.scan.choice:operators_are_watched
 nn.scan.trace Failed nn.scan.trace_step:KernelFailed
 nn.scan.trace Inside nn.scan.trace_step:CellSnapshot
 nn.scan.trace Site nn.scan.trace_step:ConstantProduct
