@@ -102,7 +102,7 @@ class VariationalDropout(Trick):
     def dropped(
         self, backbone: nn.Module, inputs: Any, outputs: tuple[Tensor, State]
     ) -> tuple[Tensor, State]:
-        """A backbone some units of whose output are zero at all steps while training."""
+        """Set some units of a backbone's outputs to zero at all steps while training."""
         y_BTH, state = outputs
         mask_B1H = F.dropout(torch.ones_like(y_BTH[:, :1]), self.output, backbone.training)
         return y_BTH * mask_B1H, state

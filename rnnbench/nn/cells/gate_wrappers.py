@@ -18,6 +18,9 @@ from rnnbench.nn.estimators.observe_cells import plainly_gated
 class GateWrapper(CellWrapper):
     """A wrapper next to a gated cell. Override `gates`, or `settle` for more than that.
 
+    Each step makes both products, then calls `settle` of the outermost wrapper of this kind,
+    which calls `gates` and goes on to the one inside; the cell's own `update` comes last.
+
     `gates` keeps the speed of the scan as far as its operators are elementwise or products by
     parameters. What it appends to the state (in `initial`) it declares as `apart`, and changes in
     `settle`.

@@ -14,6 +14,9 @@ from rnnbench.nn.cells.fast import FastCell
 class CellWrapper(FastCell):
     """A cell around a cell: override what you change; the rest goes through.
 
+    A scan calls `initial`, then `project` and `noise` for all steps at once; each step calls
+    `read`, then the inner cell's step, then `mix`. Between batches of a stream `carry` is called.
+
     `noise`, `mix` and `read` keep the speed of a gated cell, as long as they are elementwise.
     `advance` may be overridden instead, and then draws its random numbers step by step: where it
     draws any, only the eager loop runs it.

@@ -28,7 +28,7 @@ def _at(index, COMPLEX: tl.constexpr):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _place(steps, chunks, length, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """A program's row, chunk and channels, and the first step and number of steps of the chunk."""
+    """Return a program's row, chunk and channels, the chunk's first step and number of steps."""
     program = tl.program_id(0).to(tl.int64)
     row, chunk = program // chunks, program % chunks
     unit = (tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)

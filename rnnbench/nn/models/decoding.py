@@ -19,13 +19,21 @@ class Steps(Protocol):
 
     target: Port
 
-    def begin(self, batch: Batch) -> State: ...
+    def begin(self, batch: Batch) -> State:
+        """Read x; return the state before the first output. Called once, before `first`."""
+        ...
 
-    def first(self, batch: Batch) -> Tensor: ...
+    def first(self, batch: Batch) -> Tensor:
+        """Return what is read before the first output."""
+        ...
 
-    def extend(self, y: Tensor, state: State) -> tuple[Tensor, Tensor, State]: ...
+    def extend(self, y: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+        """Read what was chosen last; return the next outputs, hidden states and the state."""
+        ...
 
-    def attention(self, state: State) -> Tensor | None: ...
+    def attention(self, state: State) -> Tensor | None:
+        """Return how much the latest output looked at each source position (B, T), or None."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -85,12 +93,19 @@ GREEDY = Decoding()
 
 
 class Decoded(NamedTuple):
-    """The output that was produced without seeing y."""
+    """The output that was produced without seeing y.
 
-    y: Tensor  # (B, S') tokens or (B, S, V) values
-    attention: Tensor | None = None  # (B, S', T): what each step looked at, where it looks
-    score: Tensor | None = None  # (B,): log-probability of the tokens in nats, the stop's included
-    out: Tensor | None = None  # (B, S', P * V): what y stands for, where it has a distribution
+    Attributes:
+        y: (B, S') tokens or (B, S, V) values.
+        attention: (B, S', T), how much each step looked at each source position, where it looks.
+        score: (B,), log-probability of the tokens in nats, the stop's included.
+        out: (B, S', P * V), the parameters of the distribution, where the target has one.
+    """
+
+    y: Tensor
+    attention: Tensor | None = None
+    score: Tensor | None = None
+    out: Tensor | None = None
 
 
 @torch.no_grad()

@@ -33,6 +33,8 @@ class BufferKind(enum.Enum):
     STEP_SUM = "tc"  # of another const: of this step
     TOTAL_SUM = "rc"  # of another const: of all steps so far
 
+    __hash__ = object.__hash__  # members are unique; the hash of Enum is slow in every call
+
 
 class Buffer(NamedTuple):
     """An array of the emitted C; as text it is its name there.

@@ -59,8 +59,24 @@ class CKernel:
             max(packed(p.n, p.k, value.dtype), packed(p.k, p.n, value.dtype))
             for p in self.plan.products
         ]
-        states = self.plan.buffers(BufferKind.STATE)
-        self.kept = [*states, *self.plan.buffers(BufferKind.PRODUCT), *self.plan.factors]
+        # What does not depend on a call is put together once.
+        plan = self.plan
+        self.states = plan.buffers(BufferKind.STATE)
+        self.starts = plan.buffers(BufferKind.START)
+        self.noise = plan.buffers(BufferKind.NOISE)
+        self.consts = plan.buffers(BufferKind.CONST)
+        self.packed = plan.buffers(BufferKind.PACKED)
+        self.adjoints = plan.buffers(BufferKind.STATE_ADJOINT)
+        self.old_adjoints = plan.buffers(BufferKind.OLD_STATE_ADJOINT)
+        self.kept = [*self.states, *plan.buffers(BufferKind.PRODUCT), *plan.factors]
+        self.numbers = [self._number(size) for size in self.source.sizes]
+        self.strides = [
+            (place, plan.products[size.of].weight, int(size.kind is SizeKind.COLUMN_STRIDE))
+            for place, size in enumerate(self.source.sizes)
+            if size.kind in (SizeKind.ROW_STRIDE, SizeKind.COLUMN_STRIDE)
+            if isinstance(size.of, int)
+        ]
+        self.steps_place = self.source.sizes.index(Size(SizeKind.STEPS))
 
     def forward(
         self, p: Tensor, states: Sequence[Tensor], noise: Sequence[Tensor],
@@ -69,8 +85,8 @@ class CKernel:
         """Run all steps; what backward needs is in `kept`."""
         plan, steps = self.plan, p.shape[0]
         buffers = self._inputs(p, states, noise, consts)
-        for i, start in enumerate(states):
-            buffers[Buffer(BufferKind.STATE, i)] = p.new_empty(steps, *start.shape)
+        for buffer, start in zip(self.states, states, strict=True):
+            buffers[buffer] = p.new_empty(steps, *start.shape)
         for q in plan.products:
             buffers[q.q] = p.new_empty(steps, self.rows, q.n)
             if not q.reads_state:
@@ -79,7 +95,7 @@ class CKernel:
             shape = self.step.outputs[0].meta["val"].shape
             buffers[OUTPUT] = p.new_empty(steps, *shape)
         self._call(self.scan.forward, self.source.forward, buffers, consts, steps)
-        finals = tuple(buffers[s][-1].clone() for s in plan.buffers(BufferKind.STATE))
+        finals = tuple(buffers[s][-1].clone() for s in self.states)
         return ScanOutput(buffers[plan.output], finals, [buffers[b] for b in self.kept])
 
     def backward(
@@ -92,10 +108,9 @@ class CKernel:
         buffers = self._inputs(p, states, noise, consts)
         buffers |= dict(zip(self.kept, kept, strict=True))
         buffers[OUTPUT_ADJOINT] = dy.contiguous()
-        for i, d in enumerate(dfinals):
-            adjoint = d.clone(memory_format=torch.contiguous_format)
-            buffers[Buffer(BufferKind.STATE_ADJOINT, i)] = adjoint
-            buffers[Buffer(BufferKind.OLD_STATE_ADJOINT, i)] = torch.empty_like(adjoint)
+        for new, old, d in zip(self.adjoints, self.old_adjoints, dfinals, strict=True):
+            buffers[new] = d.clone(memory_format=torch.contiguous_format)
+            buffers[old] = torch.empty_like(buffers[new])
         for q in plan.products:
             buffers[q.q.of_kind(BufferKind.PRODUCT_ADJOINT)] = torch.empty_like(buffers[q.q])
             if not q.reads_state:
@@ -110,8 +125,7 @@ class CKernel:
                     buffers[c.of_kind(kind)] = p.new_zeros(width)
         self._call(self.scan.backward, self.source.backward, buffers, consts, steps)
         # The two buffers of a state's adjoint change places at every step.
-        last = BufferKind.OLD_STATE_ADJOINT if steps % 2 else BufferKind.STATE_ADJOINT
-        starts = [buffers[b] for b in plan.buffers(last)]
+        starts = [buffers[b] for b in (self.old_adjoints if steps % 2 else self.adjoints)]
         dp = buffers[Buffer(BufferKind.PRODUCT_ADJOINT, 0) if plan.merged else INPUT_ADJOINT]
         grads: list[Tensor | None] = [None] * len(consts)
         for c in self.source.sums:
@@ -132,16 +146,14 @@ class CKernel:
     ) -> dict[Buffer, Tensor]:  # fmt: skip
         """Return the buffers that both functions read, and room for packed matrices."""
         buffers = {INPUT: p}
-        for i, start in enumerate(states):
-            buffers[Buffer(BufferKind.START, i)] = start.contiguous()
-        for i, draws in enumerate(noise):
-            buffers[Buffer(BufferKind.NOISE, i)] = draws
-        for i, const in enumerate(consts):
+        for buffer, start in zip(self.starts, states, strict=True):
+            buffers[buffer] = start.contiguous()
+        buffers |= dict(zip(self.noise, noise, strict=True))
+        for buffer, const, form in zip(self.consts, consts, self.plan.const_forms, strict=True):
             # Packing reads a matrix by its strides.
-            is_matrix = self.plan.const_forms[i] == "weight"
-            buffers[Buffer(BufferKind.CONST, i)] = const if is_matrix else const.contiguous()
-        for i, size in enumerate(self.packed_sizes):
-            buffers[Buffer(BufferKind.PACKED, i)] = p.new_empty(size)
+            buffers[buffer] = const if form == "weight" else const.contiguous()
+        for buffer, size in zip(self.packed, self.packed_sizes, strict=True):
+            buffers[buffer] = p.new_empty(size)
         return buffers
 
     def _outer(self, q: MatrixProduct, buffers: dict[Buffer, Tensor], steps: int) -> Tensor:
@@ -159,22 +171,21 @@ class CKernel:
         consts: Sequence[Tensor], steps: int,
     ) -> None:  # fmt: skip
         """Call a function of the library with its sizes and buffers."""
-        numbers = [self._number(size, consts, steps) for size in self.source.sizes]
+        numbers = self.numbers.copy()
+        numbers[self.steps_place] = steps
+        for place, const, dimension in self.strides:
+            numbers[place] = consts[const].stride(dimension)
         pointers = [*self.entries, *(buffers[name].data_ptr() for name in names)]
         function(
             (ctypes.c_int64 * len(numbers))(*numbers), (ctypes.c_void_p * len(pointers))(*pointers)
         )
 
-    def _number(self, size: Size, consts: Sequence[Tensor], steps: int) -> int:
-        """Return the value of a size in this call."""
-        if size.kind is SizeKind.STEPS:
-            return steps
+    def _number(self, size: Size) -> int:
+        """Return a size that is the same in every call; 0 for steps and strides."""
         if size.kind is SizeKind.ROWS:
             return self.rows
-        if isinstance(size.of, Buffer):
+        if size.kind is SizeKind.WIDTH and isinstance(size.of, Buffer):
             return self.plan.widths[size.of]
-        assert size.of is not None
-        if size.kind is SizeKind.UNIT:
+        if size.kind is SizeKind.UNIT and isinstance(size.of, int):
             return size.of
-        weight = consts[self.plan.products[size.of].weight]
-        return weight.stride(0 if size.kind is SizeKind.ROW_STRIDE else 1)
+        return 0

@@ -8,6 +8,7 @@ at last: loops make the outputs and the new state
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -60,12 +61,12 @@ class MatrixProduct:
     n: int
     level: int
 
-    @property
+    @cached_property
     def q(self) -> Buffer:
         """Return the buffer of the product."""
         return Buffer(BufferKind.PRODUCT, self.index)
 
-    @property
+    @cached_property
     def reads_state(self) -> bool:
         """Tell whether u is a state, which is read as it was before the step."""
         return self.u.kind is BufferKind.STATE
