@@ -19,8 +19,8 @@ from rnnbench.files.atomic import replace_file
 from rnnbench.registry.schema import FieldSchema
 from rnnbench.spec.run_spec import Budget, Optimizer, PluginSpec, RunSpec
 from rnnbench.sweep.plan import PluginAccess
-from support import TESTS
 
+TESTS = Path(__file__).parent.parent  # as a script it cannot import `support`
 METRIC = {"name": "error", "unit": "", "higher_is_better": False, "help": ""}
 
 FIELDS: dict[str, dict[str, dict[str, FieldSchema]]] = {
