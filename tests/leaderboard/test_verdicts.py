@@ -127,13 +127,13 @@ def test_trials_of_a_search_make_best_of_n_curves():
     the_board = board(
         runs("lstm", LSTM, [2.0, 1.5, None, 1.8]), runs("gru", GRU, [1.4, 1.6]), runs("elman", LSTM)
     )
-    curves = effort(the_board)
-    curves = {c.row: c for c in curves.curves}
+    best_of = effort(the_board)
+    curves = {c.row: c for c in best_of.curves}
     assert set(curves) == {"gru", "lstm"}  # elman was not searched
     assert (curves["lstm"].trials, curves["lstm"].failed) == (4, 1)
     assert curves["lstm"].expected[-1] == 1.5
     assert curves["gru"].expected == pytest.approx((1.5, 1.4))
-    duels = {(d.row, d.other): d for d in curves.duels}
+    duels = {(d.row, d.other): d for d in best_of.duels}
     assert duels["gru", "lstm"].from_trials == 1
     assert duels["lstm", "gru"].from_trials is None
     assert len(duels["gru", "lstm"].chance) == 2

@@ -96,9 +96,11 @@ def test_only_new_records_are_fetched(machine, url, monkeypatch):
     for seed in range(3):
         here.write(make_record(make_spec(seed=seed)))
     assert len(list(there.records())) == 3
-    fetched, plain = [], remote.Remote._get
+    fetched, plain = [], remote.Remote._download
     monkeypatch.setattr(
-        remote.Remote, "_get", lambda self, *args: fetched.append(args[1]) or plain(self, *args)
+        remote.Remote,
+        "_download",
+        lambda self, *args: fetched.append(args[1]) or plain(self, *args),
     )
     here.write(make_record(make_spec(seed=9)))
     assert len(list(there.records())) == 4
