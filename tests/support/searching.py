@@ -55,7 +55,7 @@ def search(text, root, most=10**6):
 
 
 def work(run, row, store):
-    """One run of a trial, as a worker does it."""
+    """Run a trial once, as a worker does it."""
     asks = (lambda step, value: run.report(row, step, value)) if run.study.prunes else None
     record = execute(
         RunSpec.from_dict(json.loads(row.spec)), store=store, attempt=row.attempt,
