@@ -115,7 +115,7 @@ PACKAGES = {
     "rnnbench.data.series": ("rnnbench.data.series.series",),
     "rnnbench.registry": ("rnnbench.registry.registry", "rnnbench.registry.schema"),
     "rnnbench.spec": ("rnnbench.spec.run_spec",),
-    "rnnbench.training": ("rnnbench.training.lightning_module",),
+    "rnnbench.training": ("rnnbench.training.run", "rnnbench.training.lightning_module"),
     "rnnbench.leaderboard": ("rnnbench.leaderboard.boards",),
 }
 

@@ -11,7 +11,7 @@ from rnnbench.contract import Cell, Layout, Refusal, State
 
 
 class DelayCell(Cell):
-    """h_t = recur(p_t, (h_{t-d} for each delay d)), where h before the first step is 0.
+    """A cell h_t = recur(p_t, (h_{t-d} for each delay d)), where h before the first step is 0.
 
     Write `recur`, and `project` where part of the work depends on the input alone. The state is
     (h_{t-1}, the hidden states before it, oldest first: (B, longest delay - 1, H)).
@@ -63,7 +63,7 @@ class DelayCell(Cell):
     def forward(
         self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
     ) -> tuple[Tensor, State]:
-        """The scan, with the past as a list: nothing is copied from step to step."""
+        """Scan with the past as a list, so that nothing is copied from step to step."""
         state = self.initial(x_BTD[:, 0]) if state is None else state
         h_BH, earlier_BLH = state
         line = [*earlier_BLH.unbind(1), h_BH]

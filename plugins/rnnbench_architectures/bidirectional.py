@@ -21,7 +21,7 @@ from rnnbench.nn import (
 
 
 class BothDirections(WholeInputBackbone):
-    """Two layers over a row, one of them over the row reversed; padding stays where it is."""
+    """A pair of layers over a row, one over the row reversed; padding stays where it is."""
 
     def __init__(self, owner: str, forwards: Backbone, backwards: Backbone, together: bool):
         super().__init__(owner)
@@ -83,7 +83,7 @@ class Bidirectional(Architecture):
         return Stack(self.both(d_in), self.dropout)
 
     def both(self, d_in: int) -> Iterator[BothDirections]:
-        """The layers, bottom first."""
+        """Build the layers, bottom first."""
         for _ in range(self.layers):
             forwards, backwards = (
                 named_backbone(self.cell, d_in, self.hidden, self.name) for _ in range(2)
@@ -93,7 +93,7 @@ class Bidirectional(Architecture):
             yield layer
 
     def decoder(self, d_in: int, memory_width: int) -> Backbone:
-        """The same cell and layers, read left to right."""
+        """Return an architecture of the same cell and layers that reads left to right."""
         bottom = named_backbone(self.cell, d_in, self.hidden, self.name)
         above = (
             named_backbone(self.cell, bottom.width, self.hidden, self.name)

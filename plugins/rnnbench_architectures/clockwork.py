@@ -14,7 +14,7 @@ from rnnbench.contract import Architecture, Backbone, Cell, Layout, Refusal, Sta
 
 
 class ClockworkCell(Cell):
-    """Modules of equal size, each of which acts at its own period; see `Clockwork`.
+    """A cell of equal modules, each of which acts at its own period; see `Clockwork`.
 
     The state is (h (B, H), t (B, 1)), where t counts the steps done, as an integer.
 
@@ -44,7 +44,7 @@ class ClockworkCell(Cell):
         self.every_H: Tensor
 
     def matrix(self) -> Tensor:
-        """W_h (H, H): block upper triangular, with 0 where a module would read a faster one."""
+        """Return W_h (H, H): block upper triangular, 0 where a module would read a faster one."""
         return torch.cat([F.pad(w, (self.width - w.shape[1], 0)) for w in self.weight_h])
 
     def initial(self, x_BD: Tensor) -> tuple[Tensor, ...]:
@@ -69,7 +69,7 @@ class ClockworkCell(Cell):
     def forward(
         self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
     ) -> tuple[Tensor, State]:
-        """The scan, with the matrix put together and the clocks read once."""
+        """Scan with the matrix put together and the clocks read once."""
         h_BH, t_B1 = self.initial(x_BTD[:, 0]) if state is None else state
         steps, matrix_HH, outputs = x_BTD.shape[1], self.matrix().t(), []
         t_BT = t_B1 + torch.arange(steps, device=x_BTD.device)

@@ -24,7 +24,7 @@ class Progress(NamedTuple):
 
 
 class DualStage(Decoder):
-    """K counts the driving series."""
+    """The model of `DaRNN`. K counts the driving series."""
 
     def __init__(self, architecture: DaRNN, task: Task):
         super().__init__(task.target)
@@ -71,7 +71,7 @@ class DualStage(Decoder):
         return state
 
     def encode(self, x_BTK: Tensor) -> Tensor:
-        """(B, T, H): each step weighs the series by what the encoder knows so far."""
+        """Return the memory (B, T, H); each step weighs the series by what is known so far."""
         of_series_BKT = self.series(x_BTK.transpose(1, 2))
         state, outputs = self.encoder.initial(x_BTK[:, 0]), []
         for x_BK in x_BTK.unbind(1):
@@ -83,17 +83,17 @@ class DualStage(Decoder):
         return torch.stack(outputs, 1)
 
     def first(self, batch: Batch) -> Tensor:
-        """The last value of the target's past."""
+        """Return the last value of the target's past."""
         return batch.x[:, -1:, self.past]
 
     def advance(self, y_BV: Tensor, state: Progress) -> Progress:
-        """From d_{t-1} and c_{t-1} to d_t and c_t, reading y_{t-1}."""
+        """Step from d_{t-1} and c_{t-1} to d_t and c_t, reading y_{t-1}."""
         joined_BV = self.join(torch.cat([y_BV, state.context_BH], -1))
         _, cell = self.decoder.step(joined_BV, state.cell)
         return self.looked(state)._replace(cell=cell)
 
     def looked(self, state: Progress) -> Progress:
-        """c and β as the present state of the decoder asks for them."""
+        """Return c and β as the present state of the decoder asks for them."""
         l_BT1 = self.time_score(torch.tanh(self.look(both(state.cell))[:, None] + state.keys_BTH))
         a_BT = l_BT1.squeeze(-1).softmax(-1)
         c_BH = (a_BT[:, None] @ state.memory_BTH)[:, 0]
@@ -112,7 +112,7 @@ class DualStage(Decoder):
 
 
 def both(state: State) -> Tensor:
-    """[h; s] (B, 2 H); h twice for a cell without a memory cell."""
+    """Return [h; s] (B, 2 H); h twice for a cell without a memory cell."""
     return torch.cat([state[0], state[1] if len(state) > 1 else state[0]], -1)
 
 

@@ -26,7 +26,10 @@ CHUNK = 32
 
 
 class DeltaMixer(Backbone):
-    """W_o norm(delta(q, k, v, β)); the state is the convolution's, and S^T (K, V) of each head."""
+    """A mixer W_o norm(delta(q, k, v, β)).
+
+    The state is the convolution's, and S^T (K, V) of each head.
+    """
 
     def __init__(self, width: int, heads: int, kernel: int):
         super().__init__()
@@ -54,7 +57,7 @@ class DeltaMixer(Backbone):
     def run(
         q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor, b_BHT1: Tensor, s_BHKK: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """A chunk of steps.
+        """Run the recurrence over a chunk of steps.
 
         What step t writes at k_t is u_t = β_t (v_t − S_{t-1} k_t), where S_{t-1} has what the
         steps before wrote: (1 + tril(β k k^T, −1)) u = β (v − k S_0), a triangular system.

@@ -37,7 +37,7 @@ class Dilated(Backbone):
                 leaf.unsqueeze(1).expand(-1, s, *leaf.shape[1:])
                 for leaf in self.cell.initial(x_BTD[:, 0])
             )
-        rounds, rest = divmod(x_BTD.shape[1], s)
+        rounds, longer = divmod(x_BTD.shape[1], s)
         outputs = []
         if rounds:
             x_BRSD = x_BTD[:, : rounds * s].unflatten(1, (rounds, s))
@@ -45,18 +45,18 @@ class Dilated(Backbone):
             y_NRH, final = self.cell(x_NRD, tuple(leaf.flatten(0, 1) for leaf in state))
             outputs.append(y_NRH.unflatten(0, (rows, s)).transpose(1, 2).flatten(1, 2))
             state = tuple(leaf.unflatten(0, (rows, s)) for leaf in final)
-        if rest:  # the first `rest` of the s sequences take one step more
+        if longer:  # the first of the s sequences take one step more
             x_N1D = x_BTD[:, rounds * s :].flatten(0, 1)[:, None]
-            y_N1H, final = self.cell(x_N1D, tuple(leaf[:, :rest].flatten(0, 1) for leaf in state))
-            outputs.append(y_N1H.unflatten(0, (rows, rest)).squeeze(2))
+            y_N1H, final = self.cell(x_N1D, tuple(leaf[:, :longer].flatten(0, 1) for leaf in state))
+            outputs.append(y_N1H.unflatten(0, (rows, longer)).squeeze(2))
             state = tuple(
-                torch.cat([old[:, rest:], new.unflatten(0, (rows, rest))], 1)
+                torch.cat([old[:, longer:], new.unflatten(0, (rows, longer))], 1)
                 for old, new in zip(state, final, strict=True)
             )
         return torch.cat(outputs, 1), state
 
     def carry(self, state: State) -> State:
-        """What the cell carries of each interleaved sequence; noise drawn here is drawn once."""
+        """Carry the cell's state of each interleaved sequence; noise drawn here is drawn once."""
         devices = [leaf.get_device() for leaf in state if leaf.is_cuda]
         carried = []
         for i in range(self.dilation):
@@ -67,7 +67,7 @@ class Dilated(Backbone):
 
 
 class Fuse(Backbone):
-    """y_t = Σ_{k<s} V_k h_{t-k} + b: a causal convolution; the state is its last s - 1 inputs."""
+    """A causal convolution y_t = Σ_{k<s} V_k h_{t-k} + b; the state is its last s - 1 inputs."""
 
     def __init__(self, width: int, steps: int):
         super().__init__()

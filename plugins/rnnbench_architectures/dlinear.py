@@ -14,7 +14,7 @@ from rnnbench.nn.direct_forecast import AtOnce
 
 
 class DLinearModel(AtOnce):
-    """See `DLinear`. Each parameter of a distribution has maps of its own."""
+    """The model of `DLinear`. Each parameter of a distribution has maps of its own."""
 
     def __init__(self, architecture: DLinear, task: Task):
         super().__init__(architecture.name, task)
@@ -32,7 +32,7 @@ class DLinearModel(AtOnce):
 
 
 def moving_average(x_BVT: Tensor, kernel: int) -> Tensor:
-    """The mean of `kernel` steps about each, the first and last steps repeated beyond the ends."""
+    """Return the mean of `kernel` steps about each; the first and last steps are repeated."""
     before = (kernel - 1) // 2
     padded = F.pad(x_BVT, (before, kernel - 1 - before), mode="replicate")
     return F.avg_pool1d(padded, kernel, stride=1)

@@ -16,7 +16,7 @@ KERNELS = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}
 
 
 class ElmanCell(FusedCell):
-    """h_t = f(W_x x_t + b_x + W_h h_{t-1} + b_h).
+    """A cell h_t = f(W_x x_t + b_x + W_h h_{t-1} + b_h).
 
     Args:
         initialisation: of W_h: "uniform" as torch does, "identity" (and biases 0) or "orthogonal".

@@ -36,7 +36,7 @@ class RGLRUCell(LinearCell):
 
 
 class HawkMixer(Backbone):
-    """W_o (GELU(W_1 x) ⊙ RGLRU(convolution(W_2 x)))."""
+    """A mixer W_o (GELU(W_1 x) ⊙ RGLRU(convolution(W_2 x)))."""
 
     def __init__(self, width: int, kernel: int):
         super().__init__()
@@ -54,7 +54,8 @@ class HawkMixer(Backbone):
         return self.out(F.gelu(gate) * h), (before, carried)
 
     def carry(self, state: State) -> State:
-        return self.convolution.carry(state[0]), self.cell.carry(state[1])
+        before, carried = state
+        return self.convolution.carry(before), self.cell.carry(carried)
 
 
 @dataclass(frozen=True)

@@ -42,13 +42,13 @@ class TwoLevels(Backbone):
     ) -> tuple[Tensor, State]:
         if state is None:
             return self.in_blocks(x_BTD, self.initial(x_BTD[:, 0]), done=0)
-        t_B1 = state[3]
+        _, _, _, t_B1 = state
         if t_B1.is_meta or not bool((t_B1 == t_B1[0]).all()):
             return self.by_steps(x_BTD, state)
         return self.in_blocks(x_BTD, state, done=int(t_B1[0]))
 
     def in_blocks(self, x_BTD: Tensor, state: State, done: int) -> tuple[Tensor, State]:
-        """Between two of its steps the upper level stands still, and the lower one runs through.
+        """Run the lower level from one step of the upper one to the next.
 
         Args:
             done: steps done so far, the same in all rows.
@@ -70,7 +70,7 @@ class TwoLevels(Backbone):
         return y_BTH, (lower, upper, u_BH, t_B1 + steps)
 
     def by_steps(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
-        """The same where the rows' counters differ, or cannot be read."""
+        """Run step by step, where the rows' counters differ or cannot be read."""
         lower, upper, u_BH, t_B1 = state
         outputs = []
         for x_BD in x_BTD.unbind(1):

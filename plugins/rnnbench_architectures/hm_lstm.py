@@ -15,7 +15,9 @@ from rnnbench.contract import Architecture, Backbone, Cell, Layout, Moment, Stat
 
 
 class HMLSTMCell(Cell):
-    """See `HMLSTM`. The state is (h (B, L·H), c (B, L·H), z (B, L-1)), levels from the bottom up.
+    """A cell of all levels; see `HMLSTM`.
+
+    The state is (h (B, L·H), c (B, L·H), z (B, L-1)), levels from the bottom up.
 
     Each level's gates are stacked in the order f, i, o, g and, but for the top, the boundary.
     `weight_h[l]` is [U D W], without W at the bottom (there it is `weight_x`) and D at the top.
@@ -61,20 +63,20 @@ class HMLSTMCell(Cell):
         return F.linear(x_BTD, self.weight_x, self.bias[0])
 
     def boundary(self, s_B1: Tensor) -> Tensor:
-        """z = 1 where hard-sigmoid(a s) > ½, with the gradient of the hard sigmoid."""
+        """Return z = 1 where hard-sigmoid(a s) > ½, with the gradient of the hard sigmoid."""
         soft = ((self.slope * s_B1 + 1) / 2).clamp(0, 1)
         return (soft > 0.5).to(soft.dtype) + (soft - soft.detach())
 
     def climb(
         self, p_BG: Tensor, state: tuple[Tensor, ...], seen: Sequence[Tensor]
     ) -> tuple[Tensor, ...]:
-        """All levels at one time step, from the bottom up.
+        """Update all levels at one time step, from the bottom up.
 
         Args:
             seen: h_{t-1} (B, H) of each level, as the recurrent products read it.
         """
-        h_old, c_old = (s.split(self.width, -1) for s in state[:2])
-        z_old = state[2].split(1, -1)
+        h, c, z = state
+        h_old, c_old, z_old = h.split(self.width, -1), c.split(self.width, -1), z.split(1, -1)
         hs: list[Tensor] = []
         cs: list[Tensor] = []
         zs: list[Tensor] = []
@@ -105,7 +107,7 @@ class HMLSTMCell(Cell):
         return torch.cat(hs, -1), torch.cat(cs, -1), torch.cat(zs, -1)
 
     def output(self, h: Tensor) -> Tensor:
-        """h^e of all levels' hidden states: (..., L·H) -> (..., H)."""
+        """Return h^e of all levels' hidden states: (..., L·H) -> (..., H)."""
         gate = torch.sigmoid(F.linear(h, self.weight_gate))
         gated = gate.unsqueeze(-1) * h.unflatten(-1, (self.levels, self.width))
         return torch.relu(F.linear(gated.flatten(-2), self.weight_out))
@@ -113,8 +115,8 @@ class HMLSTMCell(Cell):
     def advance(
         self, p_BG: Tensor, state: tuple[Tensor, ...], seen_BH: Tensor | None = None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        seen = (state[0] if seen_BH is None else seen_BH).split(self.width, -1)
-        state = self.climb(p_BG, state, seen)
+        read = (state[0] if seen_BH is None else seen_BH).split(self.width, -1)
+        state = self.climb(p_BG, state, read)
         return self.output(state[0]), state
 
     def step(self, x_BD: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -123,7 +125,7 @@ class HMLSTMCell(Cell):
     def forward(
         self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
     ) -> tuple[Tensor, State]:
-        """The scan, with the output module run for all steps at once."""
+        """Scan, and run the output module for all steps at once."""
         state = self.initial(x_BTD[:, 0]) if state is None else state
         hidden = []
         for p_BG in self.project(x_BTD, state).unbind(1):
@@ -133,7 +135,7 @@ class HMLSTMCell(Cell):
 
 
 def _select(z_B1: Tensor, one: Tensor, zero: Tensor) -> Tensor:
-    """`one` where z is 1, `zero` where it is 0; unlike torch.where, with a gradient for z."""
+    """Return `one` where z is 1, `zero` where it is 0; z gets a gradient, unlike in torch.where."""
     return z_B1 * one + (1 - z_B1) * zero
 
 

@@ -16,7 +16,7 @@ ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
 
 
 class IndRNNCell(FastCell):
-    """h_t = f(W x_t + b + u ⊙ h_{t-1}); `recurrent` is u.
+    """A cell h_t = f(W x_t + b + u ⊙ h_{t-1}); `recurrent` is u.
 
     Args:
         limit: of |u|, or infinity. It is a limit on what acts: u is clamped in every step, so that

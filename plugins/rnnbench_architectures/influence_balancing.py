@@ -14,7 +14,7 @@ from rnnbench.nn.models.base import Feed
 
 
 class LinearSystem(Cell):
-    """s_t = A s_{t-1} + θ b (1 + mean of x_t): `theta` (1,) learns, A and b are fixed."""
+    """A system s_t = A s_{t-1} + θ b (1 + mean of x_t); `theta` (1,) learns, A and b are fixed."""
 
     def __init__(self, units: int, negative: int):
         super().__init__()
@@ -37,7 +37,7 @@ class LinearSystem(Cell):
 
 
 class FirstUnit(Model):
-    """Reads a system's first unit."""
+    """A readout of a system's first unit."""
 
     def __init__(self, system: Cell, task: Task):
         super().__init__(task.target)

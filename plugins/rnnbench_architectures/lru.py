@@ -16,7 +16,7 @@ from rnnbench.nn import ComplexCell, GLUMixer, complexed, tower
 
 
 class LRUCell(ComplexCell):
-    """See `LRU`; B and C have their real parts first, then their imaginary ones."""
+    """The cell of `LRU`; B and C have their real parts first, then their imaginary ones."""
 
     def __init__(self, width: int, units: int, inner: float, outer: float, phase: float):
         super().__init__(width, (units,))

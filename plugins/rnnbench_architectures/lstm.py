@@ -49,7 +49,7 @@ class LSTMCell(FusedCell):
 
     @property
     def gate_names(self) -> tuple[str, ...]:
-        """What the gates do: see `rnnbench.nn.cells.gate_names`."""
+        """Return the gates' names: see `rnnbench.nn.cells.gate_names`."""
         if self.coupled:
             return "update", "candidate", "output"
         return ("input", *(["forget"] if self.forget_gate else []), "candidate", "output")
@@ -57,7 +57,7 @@ class LSTMCell(FusedCell):
     def update(
         self, gates_x: Tensor, gates_h: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
-        gates, c = gates_x + gates_h, state[1]
+        gates, (_, c) = gates_x + gates_h, state
         if self.forget_gate and not self.coupled:
             i, f, g, o = gates.chunk(4, -1)
             if self.peepholes:

@@ -32,7 +32,7 @@ class ReluGRUCell(GatedCell):
 
 
 class LSTNetModel(AtOnce):
-    """See `LSTNet`. C counts the convolution's filters."""
+    """The model of `LSTNet`. C counts the convolution's filters."""
 
     def __init__(self, architecture: LSTNet, task: Task):
         a = architecture
@@ -73,8 +73,10 @@ class LSTNetModel(AtOnce):
         return out_BSV, hidden_BJ
 
     def periodic(self, c_BTC: Tensor) -> Tensor:
-        """The last hidden states of a recurrence from each step to `period` steps later: one for
-        each of the last `period` steps, side by side."""
+        """Return the last hidden states of a recurrence from each step to `period` steps later.
+
+        There is one for each of the last `period` steps, side by side.
+        """
         laps, p = c_BTC.shape[1] // self.period, self.period
         x = c_BTC[:, c_BTC.shape[1] - laps * p :].unflatten(1, (laps, p)).transpose(1, 2)
         h, _ = self.skip(x.flatten(0, 1))
@@ -85,7 +87,7 @@ class LSTNetModel(AtOnce):
 
 
 def attended(h_BTH: Tensor) -> Tensor:
-    """What the last hidden state finds among the earlier ones, by dot product."""
+    """Return what the last hidden state finds among the earlier ones, by dot product."""
     before_BTH, last_BH1 = h_BTH[:, :-1], h_BTH[:, -1, :, None]
     a_BT1 = (before_BTH @ last_BH1).softmax(1)
     return (a_BT1 * before_BTH).sum(1)

@@ -13,8 +13,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from rnnbench.contract import Architecture, Backbone, Layout, State, setting
-from rnnbench.nn import ShortConvolution, tower
-from rnnbench.nn.linear.scan import linear_scan
+from rnnbench.nn import ShortConvolution, linear_scan, tower
 
 CHUNK = 256  # steps whose expanded states are kept at once; those of others are made anew
 
@@ -58,14 +57,14 @@ class Selection(Backbone):
     def scan(
         self, x_BTE: Tensor, step_BTE: Tensor, b_BTN: Tensor, c_BTN: Tensor, h_BEN: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """y_t = C_t h_t of h_t = exp(Δ_t A) ⊙ h_{t-1} + Δ_t x_t B_t, and the last h."""
+        """Return y_t = C_t h_t of h_t = exp(Δ_t A) ⊙ h_{t-1} + Δ_t x_t B_t, and the last h."""
         a_BTEN = torch.exp(-step_BTE[..., None] * self.log_decay.exp())
         h_BTEN = linear_scan(a_BTEN, (step_BTE * x_BTE)[..., None] * b_BTN[:, :, None], h_BEN)
         return (h_BTEN @ c_BTN[..., None]).squeeze(-1), h_BTEN[:, -1]
 
 
 class MambaMixer(Backbone):
-    """W_o (SSM(SiLU(convolution(W_1 x))) ⊙ SiLU(W_2 x))."""
+    """A mixer W_o (SSM(SiLU(convolution(W_1 x))) ⊙ SiLU(W_2 x))."""
 
     def __init__(self, width: int, expand: int, units: int, kernel: int):
         super().__init__()

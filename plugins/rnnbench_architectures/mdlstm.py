@@ -57,7 +57,7 @@ class MDLSTMLayer(GridLayer):
     def blended(
         self, i: Tensor, o: Tensor, gates: list[Tensor], g: Tensor, c_before: list[Tensor]
     ) -> tuple[Tensor, ...]:
-        """One forget gate on a convex combination of the neighbours' memories."""
+        """Blend the neighbours' memories to one, with one forget gate."""
         f, *share = gates
         # One of n shares is determined by the others, so the first has the fixed score 0.
         share_nRKBH = torch.stack([torch.zeros_like(f), *share]).softmax(0)

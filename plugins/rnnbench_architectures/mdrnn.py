@@ -14,7 +14,7 @@ from rnnbench.nn import GridLayer, Stack, grid_pool, refuse_idle_dropout, refuse
 
 
 class MDRNNLayer(GridLayer):
-    """h_p = tanh(W x_p + Σ_d U_d h_{p - e_d} + b)."""
+    """A layer h_p = tanh(W x_p + Σ_d U_d h_{p - e_d} + b)."""
 
     def __init__(self, cfg: MDRNN, d_in: int):
         super().__init__(

@@ -17,7 +17,9 @@ from rnnbench_architectures._delays import DelayCell
 
 
 class MISTCell(DelayCell):
-    """See `MIST`; weight_x and bias are stacked in the order a, r, h, weight_h in the order a, r.
+    """The cell of `MIST`.
+
+    weight_x and bias are stacked in the order a, r, h; weight_h in the order a, r.
 
     weight_m is U_h, which reads the mixture.
     """

@@ -20,7 +20,7 @@ BLOCK = 1 << 22  # probabilities that are computed at a time, in double precisio
 
 
 class NGramModel(Model):
-    """See `NGram`. The state is the last n - 1 tokens."""
+    """The model of `NGram`. The state is the last n - 1 tokens."""
 
     def __init__(self, architecture: NGram, task: Task):
         super().__init__(task.target)
@@ -36,7 +36,7 @@ class NGramModel(Model):
         self.nothing = nn.Parameter(torch.zeros(0))
 
     def count(self) -> KneserNey:
-        """The model of the training text: of a stream all of it, of items one after the other."""
+        """Count the training text: of a stream all of it, of items one after the other."""
         if self.counted is None:
             data = self.task.data("train", 0)
             parts, order = [], data.order(1, None)
@@ -66,7 +66,7 @@ class NGramModel(Model):
         return Result(out_BTV, out_BTV, kept)
 
     def log_distribution(self, context_ND: np.ndarray, kind: torch.dtype) -> Tensor:
-        """(N, V) log-probabilities after each context; doubles never take more than a block."""
+        """Return (N, V) log-probabilities after each context; doubles take no more than a block."""
         model = self.count()
         log_NV = torch.empty(len(context_ND), model.classes, dtype=kind)
         rows = max(1, BLOCK // model.classes)

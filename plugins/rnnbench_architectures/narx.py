@@ -17,7 +17,7 @@ from rnnbench_architectures._delays import DelayCell
 
 
 class NARXCell(DelayCell):
-    """h_t = tanh(W x_t + U_1 h_{t-1} + … + U_D h_{t-D} + b), with weight_h = [U_1 … U_D]."""
+    """A cell h_t = tanh(W x_t + U_1 h_{t-1} + … + U_D h_{t-D} + b); weight_h = [U_1 … U_D]."""
 
     def __init__(self, d_in: int, hidden: int, delays: int):
         super().__init__(hidden, range(1, delays + 1))

@@ -17,7 +17,7 @@ TINY = 1e-5  # added to the variance of a window, as instance normalisation does
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation of (R, N, H) over rows and patches."""
+    """A batch normalisation of (R, N, H) over rows and patches."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -28,7 +28,7 @@ class BatchNorm(nn.Module):
 
 
 class Layer(nn.Module):
-    """Self-attention over all patches and a feed-forward network, normalised after each."""
+    """A layer of self-attention over all patches and a feed-forward network, each normalised."""
 
     def __init__(self, width: int, heads: int, inner: int, dropout: float):
         super().__init__()
@@ -48,7 +48,10 @@ class Layer(nn.Module):
 
 
 class PatchTSTModel(AtOnce):
-    """See `PatchTST`. R counts rows times series, N patches, P the steps of a patch."""
+    """The model of `PatchTST`.
+
+    R counts rows times series, N patches, P the steps of a patch.
+    """
 
     def __init__(self, architecture: PatchTST, task: Task):
         a = architecture

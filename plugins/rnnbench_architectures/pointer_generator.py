@@ -46,10 +46,12 @@ class Copying(Covering):
         return torch.stack(outs, 1), torch.stack(hiddens, 1), (inner, x_BT)
 
     def overlap(self, state: State) -> Tensor:
-        return state[0].overlap_BS
+        inner, _ = state
+        return inner.overlap_BS
 
     def attention(self, state: State) -> Tensor | None:
-        return super().attention(state[0])
+        inner, _ = state
+        return super().attention(inner)
 
 
 @dataclass(frozen=True)

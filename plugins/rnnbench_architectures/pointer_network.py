@@ -24,7 +24,10 @@ class Pointing(NamedTuple):
 
 
 class PointerModel(Decoder):
-    """Class 0 points at the end, class j at the j-th element of the source."""
+    """The model of `PointerNetwork`.
+
+    Class 0 points at the end, class j at the j-th element of the source.
+    """
 
     def __init__(self, architecture: PointerNetwork, task: Task):
         super().__init__(task.target)
@@ -61,7 +64,7 @@ class PointerModel(Decoder):
         return Pointing(cell, elements, self.score.keys(e_BNE), mask_BN, looked_BT)
 
     def _handed_over(self, final: State, x_BD: Tensor) -> State:
-        """The decoder's cell starts where the encoder's ended; a trick's masks begin afresh."""
+        """Start the decoder's cell where the encoder's ended; a trick's masks begin afresh."""
         inner: nn.Module = self.cell
         while hasattr(inner, "inner"):
             inner = inner.inner  # type: ignore[assignment]
@@ -83,7 +86,7 @@ class PointerModel(Decoder):
 
 
 def never(like: Tensor) -> float:
-    """A score of no probability, finite so that 0 times it is 0."""
+    """Return a score of no probability, finite so that 0 times it is 0."""
     return torch.finfo(like.dtype).min / 4
 
 

@@ -84,7 +84,7 @@ class SentinelModel(Model):
         return Result(out_BTV, h_BTH, (inner, kept), penalty)
 
     def _pointed(self, batch: Batch, word_BTW: Tensor, a_BTW: Tensor, gate_BT1: Tensor) -> Tensor:
-        """-log(g + Σ_{i: x_i = y} a_i), the mean over the targets."""
+        """Return -log(g + Σ_{i: x_i = y} a_i), the mean over the targets."""
         y_BT = self.gold(batch)
         p_BT = gate_BT1[..., 0] + (a_BTW * (word_BTW == y_BT[..., None])).sum(-1)
         counted_BT = y_BT != IGNORED

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Architecture, Backbone, Cell, Layout, Refusal, State, setting
-from rnnbench.nn import Stack, refuse_idle_dropout, refuse_seen
-from rnnbench.nn.linear.scan import linear_scan
+from rnnbench.nn import Stack, linear_scan, refuse_idle_dropout, refuse_seen
 
 GATES = {"f": 2, "fo": 3, "ifo": 4}
 

@@ -34,9 +34,9 @@ class RANCell(GatedCell):
     def update(
         self, gates_x: Tensor, gates_h: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
-        n = self.hidden
+        n, (_, c_old) = self.hidden, state
         i, f = torch.sigmoid(gates_x[..., : 2 * n] + gates_h).chunk(2, -1)
-        c = i * gates_x[..., 2 * n :] + f * state[1]
+        c = i * gates_x[..., 2 * n :] + f * c_old
         return (torch.tanh(c) if self.activation == "tanh" else c), c
 
 

@@ -23,7 +23,10 @@ from rnnbench.nn.layouts.trees import (
 
 
 class RecursiveLayer(TreeLayer):
-    """weight_h is (H, K * H) by position, the first child's matrix first; (H, H) for a sum."""
+    """The layer of `Recursive`.
+
+    weight_h is (H, K * H) by position, the first child's matrix first; (H, H) for a sum.
+    """
 
     def __init__(self, cfg: Recursive, d_in: int):
         super().__init__(cfg.name, cfg.hidden, states=1, arity=cfg.arity)

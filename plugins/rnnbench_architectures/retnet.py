@@ -28,7 +28,7 @@ CHUNK = 64
 
 
 class Retention(Backbone):
-    """W_o (norm(retention(q, k, v)) ⊙ SiLU(W_g x)); the state is (K, V) of each head.
+    """A mixer W_o (norm(retention(q, k, v)) ⊙ SiLU(W_g x)); the state is (K, V) of each head.
 
     Only distances count, so positions begin at 0 in every chunk, and the carried state's keys are
     turned back by the chunk's length: a stream of any length needs no counter.

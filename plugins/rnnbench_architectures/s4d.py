@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract import Architecture, Backbone, Layout, Refusal, State, setting
-from rnnbench.nn import ComplexCell, GLUMixer, tower
-from rnnbench.nn.linear.scan import linear_scan
+from rnnbench.nn import ComplexCell, GLUMixer, linear_scan, tower
 
 BLOCK = 64  # steps that are made by one product
 
 
 class S4DCell(ComplexCell):
-    """Each channel has a state of N complex numbers, which stand for their conjugates too.
+    """The cell of `S4D`: a channel has N complex numbers, which stand for their conjugates too.
 
     Its steps need no scan over (B, T, H, N): within a block of steps the output is a product of
     the input by the powers of λ, and only the states between blocks are kept.
@@ -39,7 +38,7 @@ class S4DCell(ComplexCell):
         self.around = nn.Parameter(torch.randn(width))  # D
 
     def discrete(self) -> tuple[Tensor, Tensor]:
-        """log λ = Δ A and C (exp(ΔA) - 1) / A, both (H, N): zero-order hold, with B = 1."""
+        """Return log λ = Δ A and C (exp(ΔA) - 1) / A, both (H, N): zero-order hold, with B = 1."""
         a_HN = torch.complex(-self.log_decay.exp(), self.frequency)
         log_HN = self.log_step.exp()[:, None] * a_HN
         return log_HN, torch.view_as_complex(self.out) * torch.expm1(log_HN) / a_HN
@@ -71,7 +70,7 @@ class S4DCell(ComplexCell):
         return torch.cat(outputs, 1) + self.around * x_BTH, (torch.view_as_real(h_BHN),)
 
     def blocks(self, x_BTH: Tensor, h_BHN: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-        """The same for a whole number of blocks of L = `steps`, without the part of D."""
+        """Run a whole number of blocks of L = `steps`, without the part of D."""
         log_HN, c_HN = self.discrete()
         j = torch.arange(steps + 1, device=x_BTH.device)
         power_HNL = torch.exp(log_HN[..., None] * j.to(x_BTH.dtype))  # λ^0 … λ^L

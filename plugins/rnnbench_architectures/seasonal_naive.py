@@ -14,7 +14,7 @@ from rnnbench.nn.direct_forecast import AtOnce
 
 
 class SeasonalNaiveModel(AtOnce):
-    """See `SeasonalNaive`."""
+    """The model of `SeasonalNaive`."""
 
     def __init__(self, architecture: SeasonalNaive, task: Task):
         a = architecture

@@ -15,7 +15,10 @@ from rnnbench.nn.direct_forecast import AtOnce
 
 
 class SegRNNModel(AtOnce):
-    """See `SegRNN`. W counts the steps of a segment, N those read, M those forecast."""
+    """The model of `SegRNN`.
+
+    W counts the steps of a segment, N those read, M those forecast.
+    """
 
     def __init__(self, architecture: SegRNN, task: Task):
         a = architecture
@@ -37,8 +40,8 @@ class SegRNNModel(AtOnce):
     def ahead(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
         x_BVT = x_BTD[..., self.past].transpose(1, 2)
         last_BV1 = x_BVT[..., -1:]
-        rest = self.context % self.segment  # the oldest steps, which fill no segment
-        x_RNW = (x_BVT - last_BV1)[..., rest:].flatten(0, 1).unflatten(1, (-1, self.segment))
+        skipped = self.context % self.segment  # the oldest steps, which fill no segment
+        x_RNW = (x_BVT - last_BV1)[..., skipped:].flatten(0, 1).unflatten(1, (-1, self.segment))
         _, h_1RH = self.gru(F.relu(self.enter(x_RNW)))
         m, v, b = len(self.place), len(self.past), len(x_BTD)
         code_VMH = torch.cat([

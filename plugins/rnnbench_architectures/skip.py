@@ -17,7 +17,10 @@ from rnnbench_architectures._delays import DelayCell
 
 
 class SkipCell(DelayCell):
-    """h_t = tanh(W x_t + U h_{t-1} + U′ h_{t-s} + b): weight_x, weight_h, weight_skip, bias."""
+    """A cell h_t = tanh(W x_t + U h_{t-1} + U′ h_{t-s} + b).
+
+    Its parameters are weight_x, weight_h, weight_skip and bias.
+    """
 
     def __init__(self, d_in: int, hidden: int, skip: int):
         super().__init__(hidden, (1, skip))

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Architecture, Backbone, Layout, State, setting
-from rnnbench.nn import FastCell, Stack, refuse_idle_dropout, refuse_seen, scan
-from rnnbench.nn.linear.scan import linear_scan
+from rnnbench.nn import FastCell, Stack, linear_scan, refuse_idle_dropout, refuse_seen, scan
 
 
 class SRUCell(FastCell):

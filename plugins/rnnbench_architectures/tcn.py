@@ -30,15 +30,15 @@ class CausalConvolution(nn.Module):
     def forward(self, x_BCT: Tensor, past_BCR: Tensor | None) -> tuple[Tensor, Tensor]:
         if past_BCR is None:
             past_BCR = x_BCT.new_zeros(*x_BCT.shape[:2], self.reach)
-        seen = torch.cat([past_BCR, x_BCT], 2)
+        with_past = torch.cat([past_BCR, x_BCT], 2)
         norm_C = self.direction.flatten(1).norm(dim=1)
         weight_CDK = self.direction * (self.gain / norm_C)[:, None, None]
-        y_BCT = F.conv1d(seen, weight_CDK, self.bias, dilation=self.dilation)
-        return y_BCT, seen[:, :, seen.shape[2] - self.reach :]
+        y_BCT = F.conv1d(with_past, weight_CDK, self.bias, dilation=self.dilation)
+        return y_BCT, with_past[:, :, with_past.shape[2] - self.reach :]
 
 
 class Block(nn.Module):
-    """Two convolutions, and the input added; see `TCN`."""
+    """A block of two convolutions, and the input added; see `TCN`."""
 
     def __init__(self, d_in: int, width: int, kernel: int, dilation: int, dropout: float):
         super().__init__()
@@ -58,7 +58,7 @@ class Block(nn.Module):
 
 
 class TCNStack(Backbone):
-    """See `TCN`. State: of each convolution, the last inputs that it still needs."""
+    """The backbone of `TCN`. The state has each convolution's last inputs that it still needs."""
 
     def __init__(self, architecture: TCN, d_in: int):
         super().__init__()

@@ -14,14 +14,14 @@ from rnnbench.nn import rotate, rotations, valid
 
 
 class Seen(NamedTuple):
-    """What all blocks share in one pass: the rotations of all positions, and who sees whom."""
+    """The part of a pass that all blocks share: rotations of all positions, and who sees whom."""
 
     rotations_TK: Tensor
     mask: Tensor
 
 
 class SelfAttention(nn.Module):
-    """Multi-head attention with rotary positions over a sliding window.
+    """An attention of several heads with rotary positions over a sliding window.
 
     The state is the last `window - 1` keys (before rotation) and values, so that positions
     count from the oldest one kept and a stream of any length needs no growing counter.
@@ -35,7 +35,8 @@ class SelfAttention(nn.Module):
     def forward(self, x_BTD: Tensor, state: State, seen: Seen) -> tuple[Tensor, State]:
         q, k, v = self.qkv(x_BTD).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         if state is not None:
-            k, v = torch.cat([state[0], k], 2), torch.cat([state[1], v], 2)
+            k_past, v_past = state
+            k, v = torch.cat([k_past, k], 2), torch.cat([v_past, v], 2)
         q, k_at = rotate(q, seen.rotations_TK[-q.shape[2] :]), rotate(k, seen.rotations_TK)
         y = F.scaled_dot_product_attention(q, k_at, v, attn_mask=seen.mask)
         keep = max(0, k.shape[2] - (self.window - 1))
@@ -43,7 +44,7 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Multi-head attention over a memory, without positions."""
+    """An attention of several heads over a memory, without positions."""
 
     def __init__(self, width: int, memory_width: int, heads: int):
         super().__init__()
@@ -59,7 +60,7 @@ class CrossAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm residual block: self-attention, cross-attention where there is a memory, MLP."""
+    """A pre-norm residual block: self-attention, cross-attention where there is a memory, MLP."""
 
     def __init__(self, cfg: Transformer, memory_width: int | None):
         super().__init__()
@@ -81,7 +82,10 @@ class Block(nn.Module):
 
 
 class TransformerStack(Backbone):
-    """Blocks and a last norm. State: one (keys, values) a block, and the memory of a decoder."""
+    """A backbone of blocks and a last norm.
+
+    The state has one (keys, values) a block, and the memory of a decoder.
+    """
 
     def __init__(self, cfg: Transformer, d_in: int, causal: bool, memory_width: int | None = None):
         super().__init__()
@@ -92,7 +96,7 @@ class TransformerStack(Backbone):
         self.norm = nn.LayerNorm(cfg.hidden)
 
     def attend_to(self, m_BTE: Tensor, mask_BT: Tensor) -> State:
-        """The state with which a decoder begins to read the memory."""
+        """Return the state with which a decoder begins to read the memory."""
         return (None,) * len(self.blocks), (m_BTE, mask_BT)
 
     def forward(
@@ -108,7 +112,7 @@ class TransformerStack(Backbone):
         return self.norm(x), (tuple(new), memory)
 
     def seen(self, x_BTD: Tensor, past: int, layout: Layout | None) -> Seen:
-        """Who sees whom, for all blocks: `past` kept positions, then those of x."""
+        """Return who sees whom, for all blocks: `past` kept positions, then those of x."""
         steps = x_BTD.shape[1]
         turns = rotations(past + steps, self.head_width, x_BTD)
         if not self.causal:

@@ -40,14 +40,17 @@ class TreeLSTMLayer(TreeLayer):
         return F.linear(x_ND, self.weight_x, self.bias)
 
     def remember(self, iou_M3H: Tensor, kept_IH: Tensor) -> tuple[Tensor, ...]:
-        """c = i ⊙ u + what the forget gates kept of the children,  h = o ⊙ tanh(c)."""
+        """Return h = o ⊙ tanh(c) and c = i ⊙ u + what the forget gates kept of the children."""
         i, o, u = iou_M3H.chunk(3, -1)
         c_MH = torch.sigmoid(i) * torch.tanh(u) + with_leaves(kept_IH, len(iou_M3H))
         return torch.sigmoid(o) * torch.tanh(c_MH), c_MH
 
 
 class ChildSum(TreeLSTMLayer):
-    """weight_h is U for i, o, u and the sum of the children, weight_f for f and each child."""
+    """A layer with one matrix for all children.
+
+    weight_h is U for i, o, u and the sum of the children, weight_f for f and each child.
+    """
 
     def __init__(self, cfg: TreeLSTM, d_in: int):
         super().__init__(cfg, d_in)
@@ -66,7 +69,10 @@ class ChildSum(TreeLSTMLayer):
 
 
 class NAry(TreeLSTMLayer):
-    """weight_h stacks U for i, o, u and f_1 … f_K; its columns are the first child's h first."""
+    """A layer with matrices for each child.
+
+    weight_h stacks U for i, o, u and f_1 … f_K; its columns are the first child's h first.
+    """
 
     def __init__(self, cfg: TreeLSTM, d_in: int):
         super().__init__(cfg, d_in)

@@ -61,7 +61,7 @@ class SLSTMCell(GatedCell):
 
 
 class SLSTMMixer(Backbone):
-    """norm(sLSTM(x)), each head normalised alone."""
+    """A mixer norm(sLSTM(x)), each head normalised alone."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -78,7 +78,7 @@ class SLSTMMixer(Backbone):
 
 
 class MLSTMMixer(Backbone):
-    """W_o ((norm(mLSTM) + skip ⊙ u) ⊙ SiLU(W_2 x)), u = SiLU(convolution(W_1 x)).
+    """A mixer W_o ((norm(mLSTM) + skip ⊙ u) ⊙ SiLU(W_2 x)), u = SiLU(convolution(W_1 x)).
 
     Queries, keys and gates are made of u, values of W_1 x. The state is the convolution's, and
     (C, n, m) of each head: C is (K, V), divided by exp(m) as n is.
@@ -126,7 +126,7 @@ class MLSTMMixer(Backbone):
     def run(
         q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor, i_BHT: Tensor, f_BHT: Tensor, state: State
     ) -> tuple[Tensor, State]:
-        """A chunk of steps: attention within it, and what was carried into it."""
+        """Run a chunk of steps: attention within it, and what was carried into it."""
         c_BHKK, n_BHK, m_BH = state
         k_BHTK = k_BHTK / math.sqrt(k_BHTK.shape[-1])
         total_BHT = F.logsigmoid(f_BHT).cumsum(2)

@@ -63,14 +63,14 @@ class DigitImages(Task):
 
     @property
     def grid(self) -> tuple[int, ...] | None:
-        """Extents of the grid that the steps of an image are, where they are read as one."""
+        """Return the extents of the grid that the steps of an image are, if they are one."""
         return (8, 8) if self.source.layout == "grid" else None
 
     def meter(self, split: str) -> Meter:
         return Accuracy()
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """Always the commonest class of the training part."""
+        """Score the answer that is always the commonest class of the training part."""
         _, class_N = self._table
         majority = np.bincount(class_N[self._index["train"]], minlength=10).argmax()
         share = float((class_N[self._index[split]] == majority).mean())
@@ -78,14 +78,15 @@ class DigitImages(Task):
 
     @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels (1797, 64), 0 to 16, and classes (1797,)."""
+        """Return pixels (1797, 64), 0 to 16, and classes (1797,)."""
         with gzip.open(fetch(_DIGITS) / _FILE, "rt") as f:
             table = np.loadtxt(f, delimiter=",", dtype=np.int64)
         return table[:, :-1], table[:, -1]
 
     @cached_property
     def _index(self) -> dict[str, np.ndarray]:
-        """Image numbers of each split: a fixed shuffle, each class dealt out in proportion."""
+        """Return the image numbers of each split: a fixed shuffle, with each class in
+        proportion."""
         _, class_N = self._table
         # RandomState, because NumPy promises that its streams never change.
         shuffled = np.random.RandomState(0).permutation(len(class_N))

@@ -30,26 +30,26 @@ class Automaton:
         self.moves = moves
         dead = len(moves)  # where an illegal symbol leads: nothing is legal any more
         self.next_SV = torch.full((dead + 1, symbols), dead)
-        for state, found in enumerate(moves):
-            for symbol, to in found.items():
+        for state, next_states in enumerate(moves):
+            for symbol, to in next_states.items():
                 self.next_SV[state, symbol] = to
         self.legal_SV = self.next_SV != dead
 
     def string(self, draw: Callable[[], float]) -> list[int]:
-        """A string, of which each legal symbol is as likely as the others.
+        """Draw a string, of which each legal symbol is as likely as the others.
 
         Args:
             draw: uniform numbers from [0, 1).
         """
-        state, found = 0, []
+        state, tokens = 0, []
         while self.moves[state]:
             options = list(self.moves[state].items())
             symbol, state = options[int(draw() * len(options))]
-            found.append(symbol)
-        return found
+            tokens.append(symbol)
+        return tokens
 
     def legal(self, x_BT: Tensor) -> Tensor:
-        """(B, T, V): which symbols may follow each of the symbols read."""
+        """Return (B, T, V): which symbols may follow each of the symbols read."""
         state_B = torch.zeros(len(x_BT), dtype=torch.long)
         states = []
         for x_B in x_BT.cpu().unbind(1):
@@ -59,8 +59,10 @@ class Automaton:
 
 
 class LegalStrings(Meter):
-    """ "strings": the share of strings at all of whose steps the legal symbols are the most active;
-    "bits": bits a symbol.
+    """Measures "strings" and "bits".
+
+    "strings" is the share of strings at all of whose steps the legal symbols are the most active;
+    "bits" is in bits a symbol.
 
     A step is right where the most active output is a legal symbol's, above all illegal ones, and
     no illegal symbol's is above a legal one's.
@@ -104,11 +106,11 @@ class Strings(Synthetic):
 
     @property
     def symbols(self) -> Sequence[str]:
-        """The symbol of each token."""
+        """Return the symbol of each token."""
         raise NotImplementedError
 
     def string(self, draw: Callable[[], float], split: str) -> list[int]:
-        """The tokens of a string; `draw` gives uniform numbers from [0, 1)."""
+        """Return the tokens of a string; `draw` gives uniform numbers from [0, 1)."""
         raise NotImplementedError
 
     @property
@@ -123,18 +125,18 @@ class Strings(Synthetic):
         return tuple(self.symbols)
 
     def draw(self, rows: int, rng: torch.Generator, split: str = "train") -> Batch:
-        """Some items: x and y, both (rows, T), with their lengths."""
+        """Draw some items: x and y, both (rows, T), with their lengths."""
         # random.Random, because Python promises that random() gives this sequence for ever.
         draw = random.Random(int(torch.randint(2**62, (), generator=rng))).random
         return self.batch_of([self.string(draw, split) for _ in range(rows)])
 
     def batch_of(self, strings: list[list[int]]) -> Batch:
-        """The batch of some strings of two symbols at least."""
+        """Return the batch of some strings of two symbols at least."""
         s_BT, len_B = pad(strings)
         return Batch(s_BT[:, :-1], s_BT[:, 1:], len_B - 1, len_B - 1)
 
     def bigram(self) -> Callable[[Batch], Tensor]:
-        """The answer of one who counted pairs in 2000 training strings: log (n(b, c) + 1)."""
+        """Answer like one who counted pairs in 2000 training strings: log (n(b, c) + 1)."""
         b = self.draw(2000, torch.Generator().manual_seed(0))
         assert b.x_len is not None
         there_BT = torch.arange(b.x.shape[1]) < b.x_len[:, None]
@@ -144,16 +146,16 @@ class Strings(Synthetic):
         return lambda batch: logits_VV[batch.x]
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """The beginning of a string, its symbols with or without blanks between them."""
-        found = [c for c in text if not c.isspace()]
-        unknown = sorted(set(found) - set(self.symbols))
-        if unknown or not found:
+        """Read the beginning of a string, its symbols with or without blanks between them."""
+        letters = [c for c in text if not c.isspace()]
+        unknown = sorted(set(letters) - set(self.symbols))
+        if unknown or not letters:
             raise ValueError(f"{self.name} reads {' '.join(self.symbols)}; got {text[:60]!r}")
-        x = torch.tensor([[list(self.symbols).index(c) for c in found]])
+        x = torch.tensor([[list(self.symbols).index(c) for c in letters]])
         return Batch(x, x), lambda y: "".join(self.symbols[i] for i in y.view(-1).tolist())
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
-        """The first eight strings, and the most active symbol at each of their steps."""
+        """Show the first eight strings, and the most active symbol at each of their steps."""
 
         def text(row: Tensor, length: int) -> str:
             return "".join(self.symbols[i] for i in row[:length].tolist())

@@ -19,7 +19,7 @@ _SPLITS = ("train", "valid", "test")
 
 
 def strings_of(name: str, *languages: str) -> Source:
-    """Home Assistant's strings in some languages, as a source of this name."""
+    """Return a source, of this name, of Home Assistant's strings in some languages."""
     return Source(
         name=name,
         origin="wheel:homeassistant==2024.3.3",
@@ -34,8 +34,10 @@ def strings_of(name: str, *languages: str) -> Source:
 def short_pairs(
     folder: Path, languages: tuple[str, str] = ("en", "de"), second: Path | None = None
 ) -> tuple[dict[str, list[tuple[str, str, str]]], dict[str, str]]:
-    """(integration, first, second language) of each split, and the commonest training string of
-    each language, counted before repetitions are dropped.
+    """Return the pairs of each split and the commonest training string of each language.
+
+    A pair is (integration, first, second language); strings are counted before repetitions are
+    dropped.
 
     Args:
         folder: of the first language's source, or of both.
@@ -76,13 +78,13 @@ def short_pairs(
 
 
 def fold(text: str) -> str:
-    """What two strings share that differ in case, digits, punctuation or placeholders only."""
+    """Return what strings share that differ in case, digits, punctuation or placeholders only."""
     text = re.sub(r"\{[^}]*\}|%\([^)]*\)\w|\d+", "0", text.casefold())
     return " ".join(re.findall(r"\w+", text))
 
 
 def _strings(node: Any, key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """The strings of a nested JSON object, with white space folded, by their paths."""
+    """Yield the strings of a nested JSON object, with white space folded, by their paths."""
     if isinstance(node, dict):
         for name, child in node.items():
             yield from _strings(child, (*key, name))
@@ -95,6 +97,6 @@ def is_short(text: str) -> bool:
 
 
 def _split_of(integration: str) -> str:
-    """The split of an integration: the same on every machine, and for every later release."""
+    """Return the split of an integration: the same on every machine and in later releases."""
     tenth = int.from_bytes(hashlib.sha256(integration.encode()).digest()[:4], "big") % 10
     return {0: "test", 1: "valid"}.get(tenth, "train")

@@ -65,13 +65,13 @@ class Images(Data):
         return len(self.class_N)
 
     def order(self, size: int, rng: torch.Generator | None) -> list[np.ndarray]:
-        """Numbers of up to `size` images; every image once."""
+        """Return numbers of up to `size` images; every image once."""
         n = len(self)
         index_N = np.arange(n) if rng is None else torch.randperm(n, generator=rng).numpy()
         return [index_N[i : i + size] for i in range(0, n, size)]
 
     def batch(self, key: np.ndarray, rng: torch.Generator | None) -> Batch:
-        """x (B, P / width, width) in [0, 1] and y (B,)."""
+        """Return x (B, P / width, width) in [0, 1] and y (B,)."""
         pixels_BP = self.pixels_NP[key]
         if self.order_P is not None:
             pixels_BP = pixels_BP[:, self.order_P]
@@ -103,7 +103,7 @@ class MnistImages(Task):
 
     @property
     def order_P(self) -> np.ndarray | None:
-        """The order in which pixels are read; None: row by row."""
+        """Return the order in which pixels are read; None: row by row."""
         return None
 
     def sources(self) -> tuple[Source, ...]:
@@ -125,7 +125,7 @@ class MnistImages(Task):
         return Accuracy()
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """Always the commonest class of the training part."""
+        """Score the answer that is always the commonest class of the training part."""
         train, there = self.data("train", 0), self.data(split, 0)
         assert isinstance(train, Images)
         assert isinstance(there, Images)
@@ -148,7 +148,7 @@ class MnistImages(Task):
 
 
 def _make(folder: Path) -> dict[str, np.ndarray]:
-    """The images as rows of bytes, and their classes."""
+    """Make the images as rows of bytes, and their classes."""
     content = {}
     for part in ("train", "t10k"):
         images = read_idx(folder / f"{part}-images-idx3-ubyte.gz")
@@ -158,7 +158,7 @@ def _make(folder: Path) -> dict[str, np.ndarray]:
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """The array of bytes in an IDX file, gzipped or not.
+    """Return the array of bytes in an IDX file, gzipped or not.
 
     Raises:
         DataError: it is no such file, or cut short.
@@ -170,7 +170,7 @@ def read_idx(path: Path) -> np.ndarray:
     if raw[:3] != b"\x00\x00\x08" or len(raw) < 4 + 4 * raw[3]:
         raise DataError(f"{path} is no IDX file of bytes: it begins with {raw[:4].hex()}")
     shape = struct.unpack(f">{raw[3]}I", raw[4 : 4 + 4 * raw[3]])
-    found = np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3])
-    if len(found) != np.prod(shape):
-        raise DataError(f"{path} announces {shape} bytes and holds {len(found)}")
-    return found.reshape(shape)
+    values = np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3])
+    if len(values) != np.prod(shape):
+        raise DataError(f"{path} announces {shape} bytes and holds {len(values)}")
+    return values.reshape(shape)

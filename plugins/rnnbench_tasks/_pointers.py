@@ -49,7 +49,7 @@ class Pointers(Synthetic):
         )
 
     def answers(self, elements: list[Elements]) -> list[Positions]:
-        """The right answer of each item."""
+        """Return the right answer of each item."""
         raise NotImplementedError
 
     @property
@@ -65,7 +65,7 @@ class Pointers(Synthetic):
         )  # fmt: skip
 
     def draw(self, rows: int, rng: torch.Generator, split: str = "train") -> Batch:
-        """Some items: x (rows, T, W), y (rows, S) with x_len and y_len."""
+        """Draw some items: x (rows, T, W), y (rows, S) with x_len and y_len."""
         x_BTW = torch.rand(rows, self.points_max, self.width, generator=rng)
         x_len = torch.randint(self.points_min, self.points_max + 1, (rows,), generator=rng)
         elements = [x[:n] for x, n in zip(x_BTW.double().numpy(), x_len.tolist(), strict=True)]
@@ -80,7 +80,7 @@ class Pointers(Synthetic):
     def compare(
         self, split: str, rules: dict[str, Callable[[Elements], Sequence[int]]]
     ) -> dict[str, dict[str, float]]:
-        """What rules reach on a split, by the task's own meter: elements -> positions from 0."""
+        """Measure rules (elements -> positions from 0) on a split, by the task's own meter."""
         data, meters = self.data(split, 0), {name: self.meter(split) for name in rules}
         for key in data.order(1024, None):
             batch = data.batch(key, None)
@@ -92,7 +92,7 @@ class Pointers(Synthetic):
         return {name: meter.compute() for name, meter in meters.items()}
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
-        """The first eight items with the positions, from 1, that were put out."""
+        """Show the first eight items with the positions, from 1, that were put out."""
         if prediction.decoded is None:
             return []
         first = Batch._make(v[:8] if isinstance(v, torch.Tensor) else v for v in batch)
@@ -137,10 +137,10 @@ class Outputs(Meter):
 def named_positions(
     batch: Batch, tokens: Sequence[Sequence[int]]
 ) -> list[tuple[Elements, Positions]]:
-    """Each row's elements, and the positions from 0 that its tokens name up to the end."""
+    """Return each row's elements, and the positions from 0 that its tokens name up to the end."""
     lengths = [batch.x.shape[1]] * len(batch.x) if batch.x_len is None else batch.x_len.tolist()
-    found = []
+    positions = []
     for x, n, row in zip(batch.x.double().cpu().numpy(), lengths, tokens, strict=True):
         named = row[: row.index(0)] if 0 in row else row
-        found.append((x[:n], [t - 1 for t in named]))
-    return found
+        positions.append((x[:n], [t - 1 for t in named]))
+    return positions

@@ -18,7 +18,7 @@ BLANK = 0  # the target where nothing is asked for
 
 
 class Recalled(Meter):
-    """ "accuracy": of the steps where something is asked for; "nats": the loss over all steps."""
+    """Measures "accuracy" of the steps that ask for something, and "nats", the loss of all."""
 
     def __init__(self) -> None:
         self.asked = Accuracy()
@@ -37,8 +37,9 @@ class Recalled(Meter):
 
 @dataclass(frozen=True)
 class Recall(Synthetic):
-    """Base of tasks whose target is blank but for some steps. Subclasses write `draw`, the ports,
-    and what a model without memory would be torn between.
+    """Base of tasks whose target is blank but for some steps.
+
+    Subclasses write `draw`, the ports, and what a model without memory would be torn between.
     """
 
     ACCURACY: ClassVar[Metric] = Metric(
@@ -52,19 +53,19 @@ class Recall(Synthetic):
 
     @property
     def asked(self) -> int:
-        """Steps of a sequence at which something is asked for."""
+        """Return how many steps of a sequence ask for something."""
         raise NotImplementedError
 
     @property
     def steps(self) -> int:
-        """Steps of a sequence."""
+        """Return how many steps a sequence has."""
         raise NotImplementedError
 
     def meter(self, split: str) -> Meter:
         return Recalled()
 
     def guess(self, batch: Batch, choices: Tensor) -> Tensor:
-        """(B, T, V) log-probabilities: blank where nothing is asked for, elsewhere any choice.
+        """Return (B, T, V) log-probabilities: blank where nothing is asked for, else any choice.
 
         Args:
             choices: (V,) or (B, 1, V), True for the classes that are as likely as each other.
@@ -74,7 +75,7 @@ class Recall(Synthetic):
         return (allowed / allowed.sum(-1, keepdim=True)).log()
 
     def memoryless(self, answers: int, split: str) -> Figures:
-        """Knowing when something is asked for, and guessing then among `answers` classes from 1 on.
+        """Score knowing when something is asked for, and then guessing among `answers` classes.
 
         In theory: ln(answers) nats at each asked step and none elsewhere; measured on the split.
         """
@@ -87,7 +88,7 @@ class Recall(Synthetic):
         }
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
-        """The first eight sequences with what was asked for and what was said at those steps."""
+        """Show the first eight sequences: what was asked for, and what was said at those steps."""
 
         def text(row: Any) -> str:
             return " ".join(map(str, row.tolist()))

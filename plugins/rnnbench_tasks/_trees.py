@@ -40,13 +40,16 @@ class Trees(Data):
         return len(self.answers)
 
     def order(self, size: int, rng: torch.Generator | None) -> list[Tensor]:
-        """Index tensors of up to `size` rows; every row once, the last batch may be smaller."""
+        """Return index tensors of up to `size` rows.
+
+        Every row comes once; the last batch may be smaller.
+        """
         n = len(self)
         index = torch.arange(n) if rng is None else torch.randperm(n, generator=rng)
         return list(index.split(size))
 
     def batch(self, key: Tensor, rng: torch.Generator | None) -> Batch:
-        """The rows of a key, padded with token 0 and parent -1 to the longest of them."""
+        """Return the rows of a key, padded with token 0 and parent -1 to the longest of them."""
         start_B, end_B = self.offsets[key.numpy()], self.offsets[key.numpy() + 1]
         len_B = end_B - start_B
         step_T = np.arange(len_B.max())

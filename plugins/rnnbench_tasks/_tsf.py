@@ -31,8 +31,10 @@ class Tsf(NamedTuple):
 
 
 def read_tsf(path: Path) -> Tsf:
-    """Read a file: a header of lines that begin with "@", then a line a series,
-    `attribute:…:value,value,…` with "?" for what is missing.
+    """Read a file of series.
+
+    A header of lines that begin with "@" stands before a line a series, `attribute:…:value,value,…`
+    with "?" for what is missing.
 
     Raises:
         DataError: it is no such file; the message says which line and why.

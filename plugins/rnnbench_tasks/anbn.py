@@ -80,7 +80,7 @@ class AnBn(Task):
         return Stream(self.text(split, 0), 1000)
 
     def text(self, split: str, seed: int) -> np.ndarray:
-        """(N,) tokens: 0 is a, 1 is b, 2 ends a line."""
+        """Return (N,) tokens: 0 is a, 1 is b, 2 ends a line."""
         size = self.characters if split == "train" else self.eval_characters
         rng = np.random.default_rng([_SEEDS[split], seed])
         n_K = rng.integers(self.low, self.high + 1, size // (2 * self.low + 2) + 1)
@@ -92,14 +92,16 @@ class AnBn(Task):
         return LanguageModelling(("bits_per_char",))
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """Counted on the training text, measured on the split; "counting" is the best possible."""
+        """Score models counted on the training text; "counting" is the best possible."""
         nats = add_one_nats(self.text("train", 0), self.text(split, 0), len(SYMBOLS))
         best = math.log2(self.high - self.low + 1) / (self.low + self.high + 2)
-        found = {f"{name}, add-one": {"bits_per_char": n / math.log(2)} for name, n in nats.items()}
-        return {**found, "counting": {"bits_per_char": best}}
+        scores = {
+            f"{name}, add-one": {"bits_per_char": n / math.log(2)} for name, n in nats.items()
+        }
+        return {**scores, "counting": {"bits_per_char": best}}
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """A prompt of the letters a and b and line ends."""
+        """Read a prompt of the letters a and b and line ends."""
         if not text or set(text) - set(SYMBOLS):
             raise ValueError(f"{self.name} reads a, b and line ends; got {text[:60]!r}")
         x = torch.tensor([[SYMBOLS.index(c) for c in text]])

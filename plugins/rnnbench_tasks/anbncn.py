@@ -92,51 +92,51 @@ class AnBnCn(Task):
         return Items(strings(torch.arange(low, high + 1)))
 
     def draw(self, rows: int, rng: torch.Generator) -> Batch:
-        """Some training items."""
+        """Draw some training items."""
         return strings(torch.randint(1, self.train_max + 1, (rows,), generator=rng))
 
     def meter(self, split: str) -> Meter:
         return Reach()
 
     def baselines(self, split: str) -> Figures:
-        """The mean target of each symbol over training, where each n is as frequent."""
-        known = strings(torch.arange(1, self.train_max + 1))
-        assert known.x_len is not None
-        there = torch.arange(known.x.shape[1]) < known.x_len[:, None]
-        x_NV = one_hot(known.x[there], len(SYMBOLS)).double()
-        mean_VL = (x_NV.T @ known.y[there].double()) / x_NV.sum(0)[:, None]
+        """Score the mean target of each symbol over training, where each n is as frequent."""
+        training = strings(torch.arange(1, self.train_max + 1))
+        assert training.x_len is not None
+        there = torch.arange(training.x.shape[1]) < training.x_len[:, None]
+        x_NV = one_hot(training.x[there], len(SYMBOLS)).double()
+        mean_VL = (x_NV.T @ training.y[there].double()) / x_NV.sum(0)[:, None]
         return {"by the last symbol": score(self, split, lambda batch: mean_VL[batch.x])}
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """A string without its S, such as aabb."""
+        """Read a string without its S, such as aabb."""
         letters = "".join(text.split())
         if not letters or set(letters) - set(SYMBOLS[1:]):
             raise ValueError(f"{self.name} reads a, b and c; got {text[:60]!r}")
         x = torch.tensor([[SYMBOLS.index(c) for c in "S" + letters]])
         batch = Batch(x, torch.zeros(*x.shape, len(LEGAL)))
-        return batch, lambda y: " ".join(map(_named, y.view(-1, len(LEGAL))))
+        return batch, lambda y: " ".join(map(_show_legal, y.view(-1, len(LEGAL))))
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
-        """The first eight strings, with what may come next and what was taken to."""
+        """Show the first eight strings, with what may come next and what was taken to."""
         assert batch.x_len is not None
         rows = zip(batch.x[:8], batch.y[:8], prediction.out[:8], batch.x_len[:8], strict=True)
         return [
             {
                 "source": "".join(SYMBOLS[i] for i in x[:n].tolist()),
-                "target": " ".join(map(_named, y[:n])),
-                "prediction": " ".join(map(_named, said[:n])),
+                "target": " ".join(map(_show_legal, y[:n])),
+                "prediction": " ".join(map(_show_legal, said[:n])),
             }
             for x, y, said, n in rows
         ]
 
 
-def _named(y_L: Tensor) -> str:
-    """The symbols that are taken for legal: "ab"; "-" for none."""
+def _show_legal(y_L: Tensor) -> str:
+    """Return the symbols that are taken for legal: "ab"; "-" for none."""
     return "".join(s for s, v in zip(LEGAL, y_L.tolist(), strict=True) if v > _BOUND) or "-"
 
 
 def strings(n_B: Tensor) -> Batch:
-    """The strings of some n: x (B, 3n + 1), y (B, 3n + 1, 4), with their lengths."""
+    """Return the strings of some n: x (B, 3n + 1), y (B, 3n + 1, 4), with their lengths."""
     len_B = 3 * n_B + 1
     t_T, n_B1 = torch.arange(int(len_B.max())), n_B[:, None]
     there_BT = t_T < len_B[:, None]
@@ -152,7 +152,7 @@ def strings(n_B: Tensor) -> Batch:
 
 
 class Reach(Meter):
-    """ "reach", "strings" and "mse"; see `AnBnCn`."""
+    """Measures "reach", "strings" and "mse"; see `AnBnCn`."""
 
     def __init__(self) -> None:
         self.mse = MeanSquaredError()

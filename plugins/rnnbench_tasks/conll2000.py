@@ -87,34 +87,34 @@ class Conll2000(Task):
 
     @property
     def tags(self) -> Sequence[str]:
-        """The names of the classes."""
+        """Return the names of the classes."""
         return self._prepared["tags"]
 
     def words(self, side: Literal["source", "target"]) -> Sequence[str] | None:
-        """The words; parts of speech are none."""
+        """Return the words; parts of speech are none."""
         return self._symbols.words if side == "source" and self.reads == "words" else None
 
     def sources(self) -> tuple[Source, ...]:
         return (_CONLL,)
 
     def data(self, split: str, seed: int) -> Data:
-        made = self._prepared
-        at = made[f"{split}_at"]
-        return Pairs((made[f"{split}_x"], at), (made[f"{split}_y"], at), pool=None)
+        prepared = self._prepared
+        at = prepared[f"{split}_at"]
+        return Pairs((prepared[f"{split}_x"], at), (prepared[f"{split}_y"], at), pool=None)
 
     def meter(self, split: str) -> Chunks:
         return Chunks(self.tags)
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """The commonest tag by part of speech, by word, and of all."""
+        """Score the commonest tag by part of speech, by word, and of all."""
         return {
-            "commonest tag of the part of speech": self._counted(split, "pos"),
-            "commonest tag of the word": self._counted(split, "word"),
-            "commonest tag": self._counted(split, ""),
+            "commonest tag of the part of speech": self._score_counting(split, "pos"),
+            "commonest tag of the word": self._score_counting(split, "word"),
+            "commonest tag": self._score_counting(split, ""),
         }
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """A sentence whose words, or parts of speech, stand between blanks."""
+        """Read a sentence whose words, or parts of speech, stand between blanks."""
         tokens = self._symbols.encode(text.lower() if self.lowercase else text)
         if not tokens:
             raise ValueError(f"conll2000 reads a sentence of at least one word; got {text!r}")
@@ -122,7 +122,7 @@ class Conll2000(Task):
         return Batch(x, torch.zeros_like(x)), lambda y: " ".join(self.tags[t] for t in y.tolist())
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
-        """The first four sentences with their tags."""
+        """Show the first four sentences with their tags."""
         guess = prediction.out.argmax(-1)
         lengths = [batch.x.shape[1]] * 4 if batch.x_len is None else batch.x_len.tolist()
         return [
@@ -134,19 +134,19 @@ class Conll2000(Task):
             for i, n in enumerate(lengths[: min(4, len(batch.x))])
         ]
 
-    def _counted(self, split: str, by: str) -> dict[str, float]:
-        made, keys = self._prepared, f"_{by}" if by else "_tag"
-        train = made[f"train{keys}"] if by else np.zeros_like(made["train_y"])
-        seen = made[f"{split}{keys}"] if by else np.zeros_like(made[f"{split}_y"])
+    def _score_counting(self, split: str, by: str) -> dict[str, float]:
+        prepared, keys = self._prepared, f"_{by}" if by else "_tag"
+        train = prepared[f"train{keys}"] if by else np.zeros_like(prepared["train_y"])
+        keys_N = prepared[f"{split}{keys}"] if by else np.zeros_like(prepared[f"{split}_y"])
         counts: dict[int, Counter[int]] = defaultdict(Counter)
-        for key, tag in zip(train.tolist(), made["train_y"].tolist(), strict=True):
+        for key, tag in zip(train.tolist(), prepared["train_y"].tolist(), strict=True):
             counts[key][tag] += 1
         best = {key: min(c.items(), key=lambda n: (-n[1], n[0]))[0] for key, c in counts.items()}
-        overall = min(Counter(made["train_y"].tolist()).items(), key=lambda n: (-n[1], n[0]))[0]
-        meter, at = self.meter(split), made[f"{split}_at"].tolist()
+        overall = min(Counter(prepared["train_y"].tolist()).items(), key=lambda n: (-n[1], n[0]))[0]
+        meter, at = self.meter(split), prepared[f"{split}_at"].tolist()
         for begin, end in pairwise(at):
-            guess = [best.get(key, overall) for key in seen[begin:end].tolist()]
-            gold = made[f"{split}_y"][begin:end].tolist()
+            guess = [best.get(key, overall) for key in keys_N[begin:end].tolist()]
+            gold = prepared[f"{split}_y"][begin:end].tolist()
             meter.add([self.tags[t] for t in guess], [self.tags[t] for t in gold])
         return meter.compute()
 
@@ -161,10 +161,10 @@ class Conll2000(Task):
 
     def _make(self, folder: Path) -> dict[str, Any]:
         sentences = {part: read_sentences(folder, part) for part in ("train", "test")}
-        held = [tenth_of([t.word for t in s]) == 0 for s in sentences["train"]]
+        is_valid = [tenth_of([t.word for t in s]) == 0 for s in sentences["train"]]
         splits = {
-            "train": [s for s, out in zip(sentences["train"], held, strict=True) if not out],
-            "valid": [s for s, out in zip(sentences["train"], held, strict=True) if out],
+            "train": [s for s, out in zip(sentences["train"], is_valid, strict=True) if not out],
+            "valid": [s for s, out in zip(sentences["train"], is_valid, strict=True) if out],
             "test": sentences["test"],
         }
         tags = sorted({t.tag for part in sentences.values() for s in part for t in s})
@@ -176,12 +176,12 @@ class Conll2000(Task):
         symbols = commonest(
             ([read(t) for t in s] for s in splits["train"]), min_count=self.min_count
         )
-        known = {s: i for i, s in enumerate(symbols, start=len(Symbols((), list, "".join)))}
+        token_of = {s: i for i, s in enumerate(symbols, start=len(Symbols((), list, "".join)))}
         number: dict[str, int] = {}  # of each word and part of speech, for the baselines
         content: dict[str, Any] = {"symbols": symbols, "tags": tags}
         for split in SPLITS:
             rows = splits[split]
-            x = ([known.get(read(t), Subwords.UNKNOWN) for t in s] for s in rows)
+            x = ([token_of.get(read(t), Subwords.UNKNOWN) for t in s] for s in rows)
             content[f"{split}_x"], content[f"{split}_at"] = ragged(x, np.int32)
             content[f"{split}_y"] = ragged([tags.index(t.tag) for t in s] for s in rows)[0]
             for name in ("word", "pos"):
@@ -193,7 +193,7 @@ class Conll2000(Task):
 
 
 def read_sentences(folder: Path, part: str) -> list[list[Token]]:
-    """The sentences of "train" or "test", which blank lines part.
+    """Return the sentences of "train" or "test", which blank lines part.
 
     Raises:
         DataError: a line has not a word, a part of speech and a tag.

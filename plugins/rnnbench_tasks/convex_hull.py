@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.spatial import ConvexHull as Hull
+from scipy.spatial import ConvexHull as ScipyHull
 
 from rnnbench.contract import Metric
 from rnnbench_tasks._pointers import Outputs, Pointers
@@ -46,14 +46,14 @@ class ConvexHull(Pointers):
     width: ClassVar[int] = 2
 
     def answers(self, elements: list[np.ndarray]) -> list[list[int]]:
-        hulls = [Hull(points).vertices for points in elements]  # counter-clockwise
+        hulls = [ScipyHull(points).vertices for points in elements]  # counter-clockwise
         return [np.roll(corners, -int(corners.argmin())).tolist() for corners in hulls]
 
     def meter(self, split: str) -> Polygons:
         return Polygons()
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """All points, in two orders."""
+        """Score naming all points, in two orders."""
 
         def by_angle(points: np.ndarray) -> list[int]:
             x, y = (points - points.mean(0)).T
@@ -65,7 +65,7 @@ class ConvexHull(Pointers):
 
 
 class Polygons(Outputs):
-    """ "accuracy", "area" and "simple" of decoded polygons."""
+    """Measures "accuracy", "area" and "simple" of decoded polygons."""
 
     def __init__(self) -> None:
         self.count = self.right = self.simple = 0
@@ -90,7 +90,7 @@ class Polygons(Outputs):
 
 
 def same_polygon(corners: Sequence[int], guess: Sequence[int]) -> bool:
-    """The same cycle of corners, from any of them and either way round."""
+    """Tell whether two cycles of corners are the same, from any corner and either way round."""
     if len(corners) != len(guess) or set(corners) != set(guess):
         return False
     twice = [*corners, *corners]
@@ -99,13 +99,13 @@ def same_polygon(corners: Sequence[int], guess: Sequence[int]) -> bool:
 
 
 def area(corners_N2: np.ndarray) -> float:
-    """Of a polygon: positive counter-clockwise (the shoelace formula)."""
+    """Return the area of a polygon: positive counter-clockwise (the shoelace formula)."""
     x, y = corners_N2.T
     return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
 
 
 def is_simple(points: np.ndarray, guess: Sequence[int]) -> bool:
-    """Three corners or more, all there and different, and no two sides cross."""
+    """Tell whether three corners or more are there, all different, and no two sides cross."""
     n = len(guess)
     if n < 3 or len(set(guess)) < n or max(guess) >= len(points):
         return False
@@ -120,7 +120,7 @@ def is_simple(points: np.ndarray, guess: Sequence[int]) -> bool:
 
 
 def _side(a: np.ndarray, b: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """On which side of the line from a to b a point p lies."""
+    """Tell on which side of the line from a to b a point p lies."""
     return (b[..., 0] - a[..., 0]) * (p[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (
         p[..., 0] - a[..., 0]
     )

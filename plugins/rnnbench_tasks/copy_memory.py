@@ -68,7 +68,7 @@ class CopyMemory(Recall):
         return self.delay + 2 * self.symbols
 
     def draw(self, rows: int, rng: torch.Generator, split: str = "train") -> Batch:
-        """Some items: x and y, both (rows, delay + 2 · symbols)."""
+        """Draw some items: x and y, both (rows, delay + 2 · symbols)."""
         n = self.symbols
         s_BN = torch.randint(1, self.alphabet + 1, (rows, n), generator=rng)
         x_BT = torch.full((rows, self.steps), BLANK)

@@ -100,7 +100,7 @@ class CSVForecast(Forecast):
         return (own_file(self.path, "path"),)
 
     @property
-    def _reading(self) -> TableFormat:
+    def _table_format(self) -> TableFormat:
         return TableFormat(
             self.time, self.series_column, self.targets, self.covariates + self.ahead,
             self.time_format, self.delimiter, self.decimal, self.encoding,
@@ -119,7 +119,7 @@ class CSVForecast(Forecast):
 
     def _make(self, folder: Path) -> dict[str, Any]:
         file = folder / Path(self.path).name
-        table = read_table(file, self._reading)
+        table = read_table(file, self._table_format)
         place = "row" if is_parquet(file) else "line"
         step = TimeStep("row", 1) if self.steps == "rows" else find_step(table, str(file), place)
         rows = spaced(table, step, str(file), place)
@@ -139,9 +139,13 @@ class CSVForecast(Forecast):
 
     @cached_property
     def series(self) -> Series:
-        made = self._prepared
-        values_ND, known_NK, ends_P3 = made["values_ND"], made["known_NK"], made["ends_P3"]
-        names, columns = made["names"], made["columns"]
+        prepared = self._prepared
+        values_ND, known_NK, ends_P3 = (
+            prepared["values_ND"],
+            prepared["known_NK"],
+            prepared["ends_P3"],
+        )
+        names, columns = prepared["names"], prepared["columns"]
         season = self.season or self.step.season
         if self.short == "leave out":
             parts_P3 = np.diff(ends_P3, axis=1, prepend=np.r_[0, ends_P3[:-1, 2]][:, None])
@@ -160,7 +164,7 @@ class CSVForecast(Forecast):
         first_ahead = len(columns) - len(self.ahead)
         try:
             return Series(
-                values_ND, ends=ends_P3, season=season, target=range(made["targets"]),
+                values_ND, ends=ends_P3, season=season, target=range(prepared["targets"]),
                 known_NK=known_NK, ahead=range(first_ahead, len(columns)), names=names,
                 columns=columns, scaled=self.scaled, leading="mean",
             )  # fmt: skip
@@ -168,11 +172,11 @@ class CSVForecast(Forecast):
             raise DataError(f"{self.path}: {error}") from error
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """The last rows of a CSV with the columns of the file; forecasts as a CSV."""
-        series, made = self.series, self._prepared
-        targets = tuple(made["columns"][: made["targets"]])
+        """Read the last rows of a CSV with the columns of the file, and forecast as a CSV."""
+        series, prepared = self.series, self._prepared
+        targets = tuple(prepared["columns"][: prepared["targets"]])
         try:
-            how = self._reading
+            how = self._table_format
             table = read_table(text, TableFormat(
                 how.time, how.series, targets, how.besides, how.time_format, how.delimiter,
                 how.decimal,

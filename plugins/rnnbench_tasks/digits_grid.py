@@ -31,7 +31,7 @@ class DigitsGrid(DigitImages):
         return Port(width=1, layout="grid")
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """64 lines of one pixel each, from 0 to 1, row by row."""
+        """Read 64 lines of one pixel each, from 0 to 1, row by row."""
         batch, answer = super().ask(text)
         if batch.x.shape[1] != 64:
             raise ValueError(

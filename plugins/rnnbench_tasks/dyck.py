@@ -65,38 +65,41 @@ class Dyck(Strings):
 
     @property
     def symbols(self) -> Sequence[str]:
-        """The boundary, the opening brackets, the closing brackets in the same order."""
+        """Return the boundary, the opening brackets, the closing brackets in the same order."""
         pairs = _PAIRS[: self.types]
         return ("|", *(p[0] for p in pairs), *(p[1] for p in pairs))
 
     def lengths(self, split: str) -> range:
-        """Numbers of brackets that strings of a split have."""
+        """Return the numbers of brackets that strings of a split have."""
         low, high = (self.longest + 2, 2 * self.longest) if split == "test" else (2, self.longest)
         return range(low + low % 2, high + 1, 2)
 
     def string(self, draw: Callable[[], float], split: str) -> list[int]:
         lengths = self.lengths(split)
-        left = lengths[int(draw() * len(lengths))]
-        found = [0]
+        remaining = lengths[int(draw() * len(lengths))]
+        tokens = [0]
         stack: list[int] = []
-        while left:
-            left -= 1
-            deeper = self._ways(left, len(stack) + 1)
-            if draw() * (deeper + self._ways(left, len(stack) - 1)) < deeper:
+        while remaining:
+            remaining -= 1
+            deeper = self._ways(remaining, len(stack) + 1)
+            if draw() * (deeper + self._ways(remaining, len(stack) - 1)) < deeper:
                 stack.append(1 + int(draw() * self.types))
-                found.append(stack[-1])
+                tokens.append(stack[-1])
             else:
-                found.append(stack.pop() + self.types)
-        return [*found, 0]
+                tokens.append(stack.pop() + self.types)
+        return [*tokens, 0]
 
     def _ways(self, left: int, open_: int) -> int:
-        """How many ways lead from `open_` open brackets to none in `left` steps, types apart."""
+        """Return how many ways lead from `open_` open brackets to none in `left` steps.
+
+        Types are not told apart.
+        """
         table = self._table
         return table[left][open_] if 0 <= open_ <= self.depth else 0
 
     @cached_property
     def _table(self) -> list[list[int]]:
-        """[left][open]"""
+        """Return the ways by [left][open]."""
         rows = [[1] + [0] * self.depth]
         for _ in range(2 * self.longest):
             padded = [0, *rows[-1], 0]
@@ -123,7 +126,7 @@ class Dyck(Strings):
 
 
 class Brackets(Meter):
-    """ "closing" and "bits"; see `Dyck`.
+    """Measures "closing" and "bits"; see `Dyck`.
 
     Args:
         types: of brackets; the closing ones are the last so many symbols.

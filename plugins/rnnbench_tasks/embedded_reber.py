@@ -28,19 +28,19 @@ REBER: tuple[dict[str, int], ...] = (
 
 @cache
 def grammar() -> Automaton:
-    """B, T or P, a string of the Reber grammar, the same T or P again, E."""
+    """Return the grammar of B, T or P, a string of the Reber grammar, the same T or P again, E."""
     moves: list[dict[str, int]] = [{"B": 1}, {}]
     ends = []
     for letter in "TP":
         first = len(moves)
         moves[1][letter] = first
-        moves += [{s: first + to for s, to in found.items()} for found in REBER]
+        moves += [{s: first + to for s, to in next_states.items()} for next_states in REBER]
         ends.append((len(moves), letter))
         moves.append({})
     for place, letter in ends:
         moves[place] = {letter: len(moves)}
     moves += [{"E": len(moves) + 1}, {}]
-    tokens = [{SYMBOLS.index(s): to for s, to in found.items()} for found in moves]
+    tokens = [{SYMBOLS.index(s): to for s, to in next_states.items()} for next_states in moves]
     return Automaton(tokens, len(SYMBOLS))
 
 
@@ -106,5 +106,5 @@ class EmbeddedReber(Strings):
 
 
 def legal(batch: Batch) -> Tensor:
-    """(B, T, V): which symbols may come next."""
+    """Return (B, T, V): which symbols may come next."""
     return grammar().legal(batch.x)

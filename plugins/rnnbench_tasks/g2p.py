@@ -98,7 +98,7 @@ class G2P(Task):
         )
 
     def words(self, side: Literal["source", "target"]) -> tuple[str, ...]:
-        """The letters, or the phonemes."""
+        """Return the letters, or the phonemes."""
         return (self._spelling if side == "source" else self._sounds).words
 
     def sources(self) -> tuple[Source, ...]:
@@ -112,7 +112,7 @@ class G2P(Task):
         return Pairs(x, y, pad=_PAD, pool=None)
 
     def references(self, x: list[int]) -> list[list[int]]:
-        """The pronunciations of a word from its tokens, each as tokens without the stop."""
+        """Return the pronunciations of a word from its tokens, each as tokens without the stop."""
         spelling = self._spelling.decode(x)
         if spelling not in self._entries:
             raise ValueError(f"g2p: {spelling!r} is not in the dictionary")
@@ -122,7 +122,7 @@ class G2P(Task):
         return ErrorRates(self.references, _STOP)
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """Each letter's commonest phoneme in training."""
+        """Score each letter's commonest phoneme in training."""
         counts: dict[str, Counter[str]] = {letter: Counter() for letter in _LETTERS}
         for word, sound in self._pairs("train"):
             phonemes = sound.split()
@@ -130,9 +130,9 @@ class G2P(Task):
                 for letter, phoneme in zip(word, phonemes, strict=True):
                     counts[letter][phoneme] += 1
         best = {
-            letter: min(found.items(), key=lambda c: (-c[1], c[0]))[0]
-            for letter, found in counts.items()
-            if found
+            letter: min(sounds.items(), key=lambda c: (-c[1], c[0]))[0]
+            for letter, sounds in counts.items()
+            if sounds
         }
         meter = self.meter(split)
         for word, _ in self._pairs(split):
@@ -141,7 +141,7 @@ class G2P(Task):
         return {"letter by letter": meter.compute()}
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """A word in letters from a to z and the apostrophe."""
+        """Read a word in letters from a to z and the apostrophe."""
         word = text.strip().lower()
         if not word or set(word) - set(_LETTERS):
             raise ValueError(f"g2p reads a word of the letters a to z and '; got {text[:60]!r}")
@@ -149,7 +149,7 @@ class G2P(Task):
         return Batch(x, torch.zeros_like(x)), lambda y: self._sounds.decode(_cut(y.tolist()))
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
-        """The first eight words with their pronunciations, parted by " / "."""
+        """Show the first eight words with their pronunciations, parted by " / "."""
         if prediction.decoded is None:
             return []
         spellings = [self._spelling.decode(x) for x in batch.x[:8].tolist()]
@@ -187,9 +187,9 @@ def _cut(tokens: list[int]) -> list[int]:
     return tokens[: tokens.index(_STOP)] if _STOP in tokens else tokens
 
 
-def _make(folder: Path, stress: bool, train_words: int) -> dict[str, Any]:
-    """Tokens of each split, the pronunciations of each word, and the phonemes."""
-    entries = read_dictionary((folder / _FILE).read_text("utf-8"), stress)
+def _make(folder: Path, *, stress: bool, train_words: int) -> dict[str, Any]:
+    """Make the tokens of each split, the pronunciations of each word, and the phonemes."""
+    entries = read_dictionary((folder / _FILE).read_text("utf-8"), stress=stress)
     words: dict[str, list[str]] = {split: [] for split in _SPLITS}
     for word in entries:
         words[_split_of(word)].append(word)
@@ -213,7 +213,7 @@ def _make(folder: Path, stress: bool, train_words: int) -> dict[str, Any]:
 
 
 def read_dictionary(text: str, stress: bool) -> dict[str, list[str]]:
-    """The pronunciations of each word in letters and apostrophes, in the dictionary's order."""
+    """Return the pronunciations of each word of letters and apostrophes, in their order."""
     entries: dict[str, list[str]] = {}
     for line in text.splitlines():
         word, *phonemes = line.partition("#")[0].split()

@@ -27,7 +27,7 @@ class Ones(Data):
         return self.steps
 
     def order(self, size: int, rng: torch.Generator | None) -> Sequence[tuple[int, int]]:
-        """(rows, first step) of each batch."""
+        """Return (rows, first step) of each batch."""
         rows = 1 if rng is None else size
         return [(rows, first) for first in range(0, self.steps, self.length)]
 
@@ -103,7 +103,7 @@ class InfluenceBalancing(Task):
         return MeanSquaredError()
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """θ = 0, where the system stays at 0; and the target, which a readout's bias would learn.
+        """Score θ = 0, where the system stays at 0, and the target, which a bias would learn.
 
         The task is hard for the linear system that has no such bias, and for nothing else.
         """

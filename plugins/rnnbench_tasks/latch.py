@@ -65,7 +65,7 @@ class Latch(Classification):
         return Port(classes=2)
 
     def draw(self, rows: int, rng: torch.Generator, split: str = "train") -> Batch:
-        """Some items: x (rows, T, 1), y (rows,): 1 where a sequence begins with +1."""
+        """Draw some items: x (rows, T, 1), y (rows,): 1 where a sequence begins with +1."""
         longest = self.length + int(self.length * self.spread)
         y_B = torch.randint(2, (rows,), generator=rng)
         x_BT = torch.randn(rows, longest, generator=rng) * self.variance**0.5

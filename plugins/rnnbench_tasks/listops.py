@@ -108,13 +108,13 @@ class ListOps(Task):
         return Accuracy()
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """Always the commonest answer of the training split."""
+        """Score the answer that is always the commonest of the training split."""
         majority = np.bincount([e.value for e in self._splits["train"]]).argmax()
         share = float(np.mean([e.value == majority for e in self._splits[split]]))
         return {"commonest answer": {"accuracy": share}}
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """A list such as "[SM 3 [MAX 1 8 ] 4 ]", its words between blanks."""
+        """Read a list such as "[SM 3 [MAX 1 8 ] 4 ]", its words between blanks."""
         words = text.replace("]", " ] ").split()
         unknown = [word for word in words if word not in WORDS]
         if unknown:
@@ -124,7 +124,7 @@ class ListOps(Task):
         return row.batch(torch.tensor([0]), None), lambda y: str(int(y))
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
-        """The first eight lists with their answers."""
+        """Show the first eight lists with their answers."""
         lengths = batch.x_len.tolist() if batch.x_len is not None else [batch.x.shape[1]] * 8
         rows = zip(batch.x.tolist(), lengths, batch.y.tolist(), prediction.out.argmax(-1).tolist(),
                    strict=False)  # fmt: skip
@@ -136,18 +136,19 @@ class ListOps(Task):
 
     @cached_property
     def _splits(self) -> dict[str, list[Expression]]:
-        """Test and validation are drawn first, so that they do not depend on `train_items`."""
+        """Draw the splits: held-out ones first, so that they do not depend on `train_items`."""
         sizes = {"test": self.test_items, "valid": self.valid_items, "train": self.train_items}
         # random.Random, because Python promises that random() gives this sequence for ever.
         draw = random.Random(_SEED).random
-        seen: dict[tuple[int, ...], Expression] = {}
-        tries, wanted = 0, sum(sizes.values())
-        while len(seen) < wanted:
+        expressions: dict[tuple[int, ...], Expression] = {}
+        tries, needed = 0, sum(sizes.values())
+        while len(expressions) < needed:
             tries += 1
-            if tries > 1000 * wanted:
+            if tries > 1000 * needed:
                 raise SpecError(
-                    f"listops: {tries - 1} draws gave {len(seen)} different lists, and {wanted} "
-                    "are asked for.\n  Widen min_length to max_length, or ask for fewer items."
+                    f"listops: {tries - 1} draws gave {len(expressions)} different lists, and "
+                    f"{needed} are asked for.\n  Widen min_length to max_length, or ask for fewer "
+                    "items."
                 )
             tokens: list[int] = []
             try:
@@ -155,8 +156,8 @@ class ListOps(Task):
             except _TooLongError:
                 continue
             if len(tokens) >= self.min_length:
-                seen.setdefault(tuple(tokens), Expression(tuple(tokens), value))
-        items, splits = iter(seen.values()), {}
+                expressions.setdefault(tuple(tokens), Expression(tuple(tokens), value))
+        items, splits = iter(expressions.values()), {}
         for name, size in sizes.items():
             splits[name] = [next(items) for _ in range(size)]
         return splits
@@ -183,12 +184,12 @@ class _TooLongError(Exception):
 
 
 def parents(tokens: Sequence[int]) -> list[int]:
-    """The place of each token's parent: the closing bracket of the list that it stands in.
+    """Return the place of each token's parent: the closing bracket of the list that it stands in.
 
     Raises:
         ValueError: the tokens are not one list with arguments in every list.
     """
-    found = [-1] * len(tokens)
+    parent_T = [-1] * len(tokens)
     open_lists: list[list[int]] = []
     for place, token in enumerate(tokens):
         if place and not open_lists:
@@ -201,9 +202,9 @@ def parents(tokens: Sequence[int]) -> list[int]:
             if len(children) < 2:
                 raise ValueError(f"word {place + 1}, ']', closes a list without arguments")
             for child in children:
-                found[child] = place
+                parent_T[child] = place
         if open_lists:
             open_lists[-1].append(place)
     if open_lists or not tokens or tokens[-1] != _CLOSE:
         raise ValueError("the words are no list: each [MAX, [MIN, [MED, [SM needs its ]")
-    return found
+    return parent_T

@@ -89,7 +89,7 @@ class MQAR(Recall):
         return self.length
 
     def draw(self, rows: int, rng: torch.Generator, split: str = "train") -> Batch:
-        """Some items: x and y, both (rows, length)."""
+        """Draw some items: x and y, both (rows, length)."""
         half, n = self.vocabulary // 2, self.pairs
         key_BN = 1 + torch.rand(rows, half - 1, generator=rng).argsort(1)[:, :n]
         value_BN = torch.rand(rows, half, generator=rng).argsort(1)[:, :n]

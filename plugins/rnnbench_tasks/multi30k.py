@@ -102,7 +102,7 @@ class Multi30K(TextTranslation):
 
 
 def _read(path: Path) -> list[str]:
-    """The lines of a file, which only line feeds end, without outer white space."""
+    """Read the lines of a file, which only line feeds end, without outer white space."""
     with gzip.open(path) as f:
         text = f.read().decode("utf-8")
     return [line.strip() for line in text.removesuffix("\n").split("\n")]

@@ -72,12 +72,12 @@ class Oscillator(Synthetic):
         return Port(width=1, longest=self.length)
 
     def draw(self, rows: int, rng: torch.Generator, split: str = "train") -> Batch:
-        """Some items: x (rows, 3), y (rows, length, 1)."""
+        """Draw some items: x (rows, 3), y (rows, length, 1)."""
         x_B3 = 2 * torch.rand(rows, 3, generator=rng) - 1
         return Batch(x_B3, self.curve(x_B3)[..., None])
 
     def curve(self, x_B3: Tensor) -> Tensor:
-        """(B, length)"""
+        """Return the curves (B, length)."""
         a_B1, b_B1, c_B1 = x_B3.double().split(1, 1)
         f_B1 = self.slowest * (self.fastest / self.slowest) ** ((1 + a_B1) / 2)
         t_T = torch.arange(self.length) / self.length
@@ -89,7 +89,7 @@ class Oscillator(Synthetic):
         return Curves()
 
     def baselines(self, split: str) -> Figures:
-        """The mean curve of 2000 training items, and 0 throughout."""
+        """Score the mean curve of 2000 training items, and 0 throughout."""
         mean_T1 = self.draw(2000, torch.Generator().manual_seed(0)).y.mean(0)
         return {
             "mean curve": score(self, split, lambda b: mean_T1.expand_as(b.y)),
@@ -98,7 +98,7 @@ class Oscillator(Synthetic):
 
 
 class Curves(Meter):
-    """ "nmse" and "mse" of decoded curves; see `Oscillator`."""
+    """Measures "nmse" and "mse" of decoded curves; see `Oscillator`."""
 
     decodes = True
 

@@ -63,7 +63,7 @@ class ParallelText(TextTranslation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        named = self._named()
+        named = self._named_files()
         for source, target in _ROLES.values():
             if target in named and source not in named:
                 raise ValueError(f"parallel-text: there is a {target} and no {source}")
@@ -78,13 +78,13 @@ class ParallelText(TextTranslation):
         return self.source_language, self.target_language
 
     def sources(self) -> tuple[Source, ...]:
-        """The files as they are now; none as long as no file is named."""
-        return tuple(own_file(name, role) for role, name in self._named().items())
+        """Return the files as they are now; none as long as no file is named."""
+        return tuple(own_file(name, role) for role, name in self._named_files().items())
 
     def choice(self) -> dict[str, Any]:
         names = ("source_column", "target_column", "header", "encoding")
         names += ("source_language", "target_language")
-        packed = {role: name.endswith(".gz") for role, name in self._named().items()}
+        packed = {role: name.endswith(".gz") for role, name in self._named_files().items()}
         return {"packed": packed} | {name: getattr(self, name) for name in names}
 
     def corpus(self, *folders: Path) -> Corpus:
@@ -95,21 +95,21 @@ class ParallelText(TextTranslation):
             )
         paths = {
             role: folder / Path(name).name
-            for folder, (role, name) in zip(folders, self._named().items(), strict=True)
+            for folder, (role, name) in zip(folders, self._named_files().items(), strict=True)
         }
         dealt: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
-        given = {
+        files = {
             split: self._pairs(paths[source], paths.get(target))
             for split, (source, target) in _ROLES.items()
             if source in paths
         }
-        for pair in given.pop("train"):
+        for pair in files.pop("train"):
             split = _split_of(pair[0])
-            dealt["train" if split in given else split].append(pair)
-        return dealt | given
+            dealt["train" if split in files else split].append(pair)
+        return dealt | files
 
-    def _named(self) -> dict[str, str]:
-        """The fields that name a file, with its path."""
+    def _named_files(self) -> dict[str, str]:
+        """Return the fields that name a file, with its path."""
         roles = (role for pair in _ROLES.values() for role in pair)
         return {role: getattr(self, role) for role in roles if getattr(self, role)}
 
@@ -118,7 +118,7 @@ class ParallelText(TextTranslation):
             pairs = aligned_pairs(source, target, self.encoding)
         else:
             columns = (self.source_column, self.target_column)
-            pairs = column_pairs(source, columns, self.header, self.encoding)
+            pairs = column_pairs(source, columns, header=self.header, encoding=self.encoding)
         if not any(side for pair in pairs for side in pair):
             raise DataError(f"{source} has no text in its {len(pairs):,} pairs")
         return pairs

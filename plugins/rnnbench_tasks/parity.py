@@ -62,7 +62,8 @@ class Parity(Classification):
         return Port(classes=2)
 
     def draw(self, rows: int, rng: torch.Generator, split: str = "train") -> Batch:
-        """Some items: x (rows, T) with x_len, y (rows,): 1 where the ones are odd in number."""
+        """Draw some items: x (rows, T) with x_len, y (rows,), 1 where the ones are odd in
+        number."""
         low, high = self.train_min, self.train_max
         if split == "test":
             low, high = self.train_max + 1, self.test_max

@@ -66,7 +66,7 @@ class SelectiveCopy(Recall):
         return self.noise + 2 * self.tokens
 
     def draw(self, rows: int, rng: torch.Generator, split: str = "train") -> Batch:
-        """Some items: x and y, both (rows, noise + 2 · tokens)."""
+        """Draw some items: x and y, both (rows, noise + 2 · tokens)."""
         n, read = self.tokens, self.noise + self.tokens
         data_BN = torch.randint(1, self.vocabulary - 1, (rows, n), generator=rng)
         at_BN = torch.rand(rows, read, generator=rng).argsort(1)[:, :n].sort(1).values

@@ -59,14 +59,14 @@ class Sick(LabelledText):
         return Relatedness()
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """Always the mean of training."""
+        """Score the answer that is always the mean of training."""
         mean, y_N1 = self.answers("train").double().mean(), self.answers(split)
         meter = Relatedness()
         meter.guesses, meter.values = [float(mean)] * len(y_N1), y_N1.flatten().tolist()
         return {"mean": meter.compute()}
 
     def ask(self, text: str) -> tuple[Batch, Any]:
-        """Two sentences on two lines."""
+        """Read two sentences on two lines."""
         sentences = [line.split() for line in text.splitlines() if line.strip()]
         if len(sentences) != 2:
             raise ValueError(f"sick reads two sentences on two lines; got {len(sentences)}")

@@ -18,7 +18,7 @@ from rnnbench.metrics import MeanSquaredError
 
 
 class CurveErrors(MeanSquaredError):
-    """ "mse", and "nmse" = mse / variance of the curve."""
+    """Measures "mse", and "nmse" = mse / variance of the curve."""
 
     def __init__(self, variance: float) -> None:
         super().__init__()
@@ -83,12 +83,12 @@ class SineGeneration(Task):
         return CurveErrors(self._variance)
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """Answering the curve's mean at every step."""
+        """Score answering the curve's mean at every step."""
         return {"mean": {"mse": self._variance, "nmse": 1.0}}
 
     @cached_property
     def _curve(self) -> Tensor:
-        """(T,) in float32, max |y| = 1."""
+        """Return the curve (T,) in float32, with max |y| = 1."""
         # RandomState, because NumPy promises that its streams never change.
         rng = np.random.RandomState(self.curve)
         step = math.log(self.fastest) / max(1, self.sines - 1)

@@ -57,7 +57,7 @@ class Sort(Pointers):
 
 
 class Order(Outputs):
-    """ "accuracy" and "in_place"; see `Sort`."""
+    """Measures "accuracy" and "in_place"; see `Sort`."""
 
     def __init__(self) -> None:
         self.items = self.right = self.numbers = self.in_place = 0

@@ -87,7 +87,7 @@ class SST(LabelledText):
         return splits
 
     def ask(self, text: str) -> tuple[Batch, Any]:
-        """A tree such as "(2 (3 good) (2 film))", or of layout=flat a text."""
+        """Read a tree such as "(2 (3 good) (2 film))", or of layout=flat a text."""
         if self.layout == "flat":
             return super().ask(text)
         try:
@@ -128,7 +128,7 @@ def _nodes(tree: Node) -> Iterator[Node]:
 
 
 def read_trees(text: str) -> list[Node]:
-    """The trees of a text, one a line: "(label word)" or "(label tree tree)".
+    """Return the trees of a text, one a line: "(label word)" or "(label tree tree)".
 
     Raises:
         ValueError: a line is no such tree; the message has its number.

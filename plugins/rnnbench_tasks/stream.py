@@ -58,7 +58,7 @@ class Stream(Task):
 
     @property
     def task(self) -> Task:
-        """The task that is read."""
+        """Return the task that is read."""
         return named_task(self.of, self.name)
 
     @property

@@ -64,13 +64,13 @@ class TemporalOrder(Classification):
         return Port(classes=2**self.relevant)
 
     def windows(self) -> list[tuple[int, int]]:
-        """First and last step, from 0, at which each relevant symbol may stand."""
+        """Return first and last step, from 0, at which each relevant symbol may stand."""
         firsts = [self.length * k // self.relevant for k in range(self.relevant)]
         firsts[0] = self.length // 10
         return [(first, first + self.length // 10) for first in firsts]
 
     def draw(self, rows: int, rng: torch.Generator, split: str = "train") -> Batch:
-        """Some items: x (rows, T) with x_len, y (rows,)."""
+        """Draw some items: x (rows, T) with x_len, y (rows,)."""
         longest = self.length + self.length // 10
         x_BT = torch.randint(Y + 1, Y + 1 + _DISTRACTORS, (rows, longest), generator=rng)
         y_B = torch.zeros(rows, dtype=torch.long)

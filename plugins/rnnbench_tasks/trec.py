@@ -59,17 +59,17 @@ class Trec(LabelledText):
     def corpus(self, *folders: Path) -> Mapping[str, Sequence[Item]]:
         items, test = (self._read(folders[0], part) for part in ("train", "test"))
         if self.distinct:
-            known = {tuple(item.words) for item in test}
-            items = [item for item in items if tuple(item.words) not in known]
-        held = [tenth_of([str(w) for w in item.words]) == 0 for item in items]
+            test_texts = {tuple(item.words) for item in test}
+            items = [item for item in items if tuple(item.words) not in test_texts]
+        is_valid = [tenth_of([str(w) for w in item.words]) == 0 for item in items]
         return {
-            "train": [item for item, out in zip(items, held, strict=True) if not out],
-            "valid": [item for item, out in zip(items, held, strict=True) if out],
+            "train": [item for item, out in zip(items, is_valid, strict=True) if not out],
+            "valid": [item for item, out in zip(items, is_valid, strict=True) if out],
             "test": test,
         }
 
     def _read(self, folder: Path, part: str) -> list[Item]:
-        """Lines of a label such as DESC:manner and the question's words."""
+        """Read lines of a label such as DESC:manner and the question's words."""
         items = []
         for line in (folder / f"qc/{part}.txt").read_text("latin-1").split("\n"):
             if line.strip():

@@ -60,15 +60,15 @@ class TSP(Pointers):
     points_max: int = setting(5, "most cities of an item", unit="cities", low=3, high=10)
 
     def answers(self, elements: list[np.ndarray]) -> list[list[int]]:
-        found: list[list[int]] = [[] for _ in elements]
+        tour_of: list[list[int]] = [[] for _ in elements]
         for n in {len(cities) for cities in elements}:
             places = [i for i, cities in enumerate(elements) if len(cities) == n]
             for begin in range(0, len(places), _AT_ONCE):
                 chosen = places[begin : begin + _AT_ONCE]
                 tours = shortest_tours(np.stack([elements[i] for i in chosen]))
                 for i, tour in zip(chosen, tours.tolist(), strict=True):
-                    found[i] = tour
-        return found
+                    tour_of[i] = tour
+        return tour_of
 
     def meter(self, split: str) -> Meter:
         return Tours()
@@ -79,18 +79,18 @@ class TSP(Pointers):
 
 
 class Tours(Outputs):
-    """ "ratio", "length" and "valid"; see `TSP`."""
+    """Measures "ratio", "length" and "valid"; see `TSP`."""
 
     def __init__(self) -> None:
         self.count = self.valid = 0
         self.ratios = self.lengths = 0.0
 
     def add(self, elements: np.ndarray, answer: list[int], guess: list[int]) -> None:
-        found = tour_length(elements, mended(guess, len(elements)))
+        length = tour_length(elements, mended(guess, len(elements)))
         self.count += 1
         self.valid += sorted(guess) == list(range(len(elements)))
-        self.lengths += found
-        self.ratios += found / tour_length(elements, answer)
+        self.lengths += length
+        self.ratios += length / tour_length(elements, answer)
 
     def compute(self) -> dict[str, float]:
         if not self.count:
@@ -100,29 +100,31 @@ class Tours(Outputs):
 
 
 def mended(guess: Sequence[int], cities: int) -> list[int]:
-    """The tour that an output stands for: each city once, those left out at the end."""
+    """Return the tour that an output stands for: each city once, those left out at the end."""
     there = (city for city in (*guess, *range(cities)) if city < cities)
     return list(dict.fromkeys(there))
 
 
 def tour_length(cities_N2: np.ndarray, tour: Sequence[int]) -> float:
-    """Of the closed tour."""
+    """Return the length of the closed tour."""
     way = cities_N2[list(tour)]
     return float(np.linalg.norm(way - np.roll(way, -1, 0), axis=1).sum())
 
 
 def nearest_first(cities_N2: np.ndarray) -> list[int]:
-    """From the first city always to the nearest one that is left."""
-    tour, left = [0], set(range(1, len(cities_N2)))
-    while left:
+    """Return the tour that goes from the first city always to the nearest one that is left."""
+    tour, unvisited = [0], set(range(1, len(cities_N2)))
+    while unvisited:
         here = cities_N2[tour[-1]]
-        tour.append(min(left, key=lambda c: float(np.linalg.norm(cities_N2[c] - here))))
-        left.remove(tour[-1])
+        tour.append(min(unvisited, key=lambda c: float(np.linalg.norm(cities_N2[c] - here))))
+        unvisited.remove(tour[-1])
     return tour
 
 
 def shortest_tours(cities_BN2: np.ndarray) -> np.ndarray:
-    """(B, N) optimal tours from city 0, in the direction whose second city has the lower number.
+    """Return (B, N) optimal tours from city 0.
+
+    They go in the direction whose second city has the lower number.
 
     With S a set of cities other than 0 and j in S,
     cost(S, j) = min over k in S \\ {j} of cost(S \\ {j}, k) + d(k, j),   cost({j}, j) = d(0, j):

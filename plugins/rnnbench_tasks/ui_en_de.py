@@ -94,7 +94,7 @@ class UiEnDe(TranslationTask):
 
 
 def _make(folder: Path, vocabulary: int, subwords: Any, max_tokens: int) -> dict[str, Any]:
-    """Tokens of each split and side, with the stop token at each end, and what made them."""
+    """Make tokens of each split and side, with the stop token at each end, and their maker."""
     pairs, commonest = short_pairs(folder)
     lines = [side for pair in pairs["train"] for side in pair[1:]]
     model = Subwords.train(lines, vocabulary, subwords)

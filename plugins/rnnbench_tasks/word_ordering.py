@@ -69,7 +69,7 @@ class WordOrdering(Task):
         return (_STRINGS,)
 
     def words(self, side: Literal["source", "target"]) -> tuple[str, ...]:
-        """Each subword without the mark of a word's beginning."""
+        """Return each subword without the mark of a word's beginning."""
         return self._subwords.words
 
     def data(self, split: str, seed: int) -> Data:
@@ -92,16 +92,16 @@ class WordOrdering(Task):
         return {"vocabulary order": ordered.compute(), "commonest string": commonest.compute()}
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """Words in any order, with blanks between them."""
+        """Read words in any order, with blanks between them."""
         tokens = torch.tensor([self._subwords.encode(" ".join(text.split()))])
         if not tokens.numel():
             raise ValueError(f"{self.name} orders words, and was given none")
         empty = torch.zeros(1, self.target.longest or 1, dtype=torch.long)
-        said = Translation(self._subwords.decode, Subwords.STOP).text
-        return Batch(counts(tokens, self.vocabulary), empty), lambda y: said(y.tolist())
+        detokenise = Translation(self._subwords.decode, Subwords.STOP).text
+        return Batch(counts(tokens, self.vocabulary), empty), lambda y: detokenise(y.tolist())
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
-        """The first eight strings as they are and as they were put out."""
+        """Show the first eight strings as they are and as they were put out."""
         if prediction.decoded is None:
             return []
         text = Translation(self._subwords.decode, Subwords.STOP).text
@@ -136,20 +136,20 @@ class Bags(Data):
         return self.strings.order(size, rng)
 
     def batch(self, key: np.ndarray, rng: torch.Generator | None) -> Batch:
-        """x (B, V) counts, y (B, S) tokens."""
-        found = self.strings.batch(key, rng)
-        return Batch(counts(found.y, self.classes), found.y, y_len=found.y_len)
+        """Return x (B, V) counts, y (B, S) tokens."""
+        pairs = self.strings.batch(key, rng)
+        return Batch(counts(pairs.y, self.classes), pairs.y, y_len=pairs.y_len)
 
 
 def counts(tokens_BS: Tensor, classes: int) -> Tensor:
-    """(B, V): how often each subword occurs in a row; padding and stop are none."""
+    """Return (B, V): how often each subword occurs in a row; padding and stop are none."""
     words_BS = (tokens_BS != Subwords.PAD) & (tokens_BS != Subwords.STOP)
     zero_BV = torch.zeros(len(tokens_BS), classes)
     return zero_BV.scatter_add(1, tokens_BS, words_BS.float())
 
 
 def _make(folder: Path, vocabulary: int, max_tokens: int) -> dict[str, Any]:
-    """Tokens of each split with the stop token at the end, and what made them."""
+    """Make the tokens of each split with the stop token at the end, and what made them."""
     pairs, commonest = short_pairs(folder)
     texts = {
         split: list(dict.fromkeys(text for _, text, _ in pairs[split] if len(text.split()) > 1))

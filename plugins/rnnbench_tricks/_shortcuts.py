@@ -27,11 +27,11 @@ class ShortcutCell(CellWrapper):
     besides: int = 0
 
     def beside(self, x: Tensor) -> tuple[Tensor, ...]:
-        """What else of the input is needed, each (..., H), made for all time steps at once."""
+        """Return what else of the input is needed, each (..., H), for all time steps at once."""
         return ()
 
     def joined(self, y: Tensor, x: Tensor, *beside: Tensor) -> Tensor:
-        """The output, from the cell's and from the input."""
+        """Return the output, from the cell's and from the input."""
         raise NotImplementedError
 
     def forward(
@@ -49,10 +49,10 @@ class ShortcutCell(CellWrapper):
         self, p_BG: Tensor, state: State, noise: Any, seen_BH: Tensor | None
     ) -> tuple[Tensor, State]:
         count = 1 + self.besides
-        taken = count * self.width
-        own_BG, rest = p_BG[:, :-taken], p_BG[:, -taken:]
+        width_beside = count * self.width
+        own_BG, besides_BG = p_BG[:, :-width_beside], p_BG[:, -width_beside:]
         y_BH, new = super()._mixed(own_BG, state, noise, seen_BH)
-        return self.joined(y_BH, *rest.chunk(count, -1)), new
+        return self.joined(y_BH, *besides_BG.chunk(count, -1)), new
 
     def refuse_widths(self, x: Tensor) -> None:
         """Refuse an input that is not as wide as the output.

@@ -56,20 +56,20 @@ class RemindedCell(CellWrapper):
         nn.init.normal_(self.score.weight, std=0.01)  # as in the authors' code
 
     def initial(self, x_BD: Tensor) -> tuple[Tensor, ...]:
-        h_BH, *rest = self.inner.initial(x_BD)
+        h_BH, *others = self.inner.initial(x_BD)
         memory_BLH = h_BH.new_zeros(h_BH.shape[0], self.memories, self.hidden)
         clock_B1 = torch.zeros(h_BH.shape[0], 1, dtype=torch.long, device=h_BH.device)
-        return h_BH, memory_BLH, clock_B1, *rest
+        return h_BH, memory_BLH, clock_B1, *others
 
     def carry(self, state: State) -> State:
         inner, own = self._parts(state)
-        h_BH, *rest = self.inner.carry(inner)
-        return h_BH, *detach(own), *rest
+        h_BH, *others = self.inner.carry(inner)
+        return h_BH, *detach(own), *others
 
     def forward(
         self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
     ) -> tuple[Tensor, State]:
-        """The scan, in which memories are mapped once and as many are looked at as there are."""
+        """Scan with memories mapped once, looking at as many as there are."""
         if chosen() in ("c", "inductor"):
             raise RuntimeError(
                 f"scan = {chosen()}: {TRICK} cannot run in this tier: its gradient is not that of "
@@ -110,7 +110,7 @@ class RemindedCell(CellWrapper):
     def provisional(
         self, p_BG: Tensor, inner: State, noise: Any, seen_BH: Tensor | None
     ) -> tuple[Tensor, State]:
-        """ĥ_t, and the inner cell's state, of which it is the first part."""
+        """Return ĥ_t, and the inner cell's state, of which it is the first part."""
         if isinstance(self.inner, FastCell):
             y_BH, new = self.inner.tick(p_BG, inner, noise, seen_BH)
         else:
@@ -127,7 +127,7 @@ class RemindedCell(CellWrapper):
     def reminded(
         self, h_BH: Tensor, m_BMH: Tensor, k_BMH: Tensor, there_BM: Tensor | None = None
     ) -> Tensor:
-        """s_t from ĥ_t, the memories, and W_1 of them.
+        """Return s_t from ĥ_t, the memories, and W_1 of them.
 
         Args:
             there_BM: which of them there are; None: all.
@@ -141,8 +141,8 @@ class RemindedCell(CellWrapper):
         return torch.cat([h_BH, s_BH], -1) if self.says_summary else h_BH
 
     def _parts(self, state: State) -> tuple[Any, tuple[Tensor, ...]]:
-        h_BH, memory_BLH, clock_B1, *rest = state
-        return (h_BH, *rest), (memory_BLH, clock_B1)
+        h_BH, memory_BLH, clock_B1, *others = state
+        return (h_BH, *others), (memory_BLH, clock_B1)
 
     def _drawn(self, steps: int, state: State) -> Any:
         inner, now = self.inner, self._parts(state)[0]
@@ -151,7 +151,7 @@ class RemindedCell(CellWrapper):
     def _mixed(
         self, p_BG: Tensor, state: State, noise: Any, seen_BH: Tensor | None
     ) -> tuple[Tensor, State]:
-        """One step by itself; rows may have made unequal numbers of steps."""
+        """Take one step by itself; rows may have made unequal numbers of steps."""
         inner, (memory_BLH, clock_B1) = self._parts(state)
         if self.truncates:
             if operators_are_watched(p_BG):
@@ -172,7 +172,9 @@ class RemindedCell(CellWrapper):
 
 
 def sparse(a_BM: Tensor, k_top: int, there_BM: Tensor | None = None) -> Tensor:
-    """ã_i / Σ_j ã_j with ã = ReLU(a - the (k_top + 1)-th highest); up to k_top memories: a itself.
+    """Return ã_i / Σ_j ã_j with ã = ReLU(a - the (k_top + 1)-th highest).
+
+    Of up to k_top memories it is a itself.
 
     Args:
         there_BM: where there is a memory at all; the weight is 0 elsewhere. None: everywhere.
@@ -191,12 +193,12 @@ def sparse(a_BM: Tensor, k_top: int, there_BM: Tensor | None = None) -> Tensor:
 
 
 def cut_rows(cut_B: Tensor, s: Tensor) -> Tensor:
-    """The same tensor, of which some rows are cut off from the graph."""
+    """Return a tensor of which some rows are cut off from the graph."""
     return torch.where(cut_B.view(-1, *[1] * (s.dim() - 1)), s.detach(), s)
 
 
 def steps_done(clock_B1: Tensor) -> int | None:
-    """How many steps all rows have made; None where that is unequal, or cannot be read."""
+    """Return how many steps all rows have made; None where unequal, or where it can't be read."""
     if clock_B1.is_meta or torch._C._functorch.peek_interpreter_stack() is not None:
         return None
     first, last = clock_B1.aminmax()
@@ -205,7 +207,7 @@ def steps_done(clock_B1: Tensor) -> int | None:
 
 @contextlib.contextmanager
 def truncating(model: nn.Module) -> Iterator[list[RemindedCell]]:
-    """Within it gradients stop every k_trunc steps."""
+    """Stop gradients every k_trunc steps while the context lasts."""
     cells = [m for m in model.modules() if isinstance(m, RemindedCell)]
     try:
         for cell in cells:

@@ -60,7 +60,7 @@ class ActivationRegularisation(Trick):
         return model
 
     def penalty(self, h_BTH: Tensor, mask_BT: Tensor) -> Tensor:
-        """AR and TAR over the steps of a mask."""
+        """Return AR and TAR over the steps of a mask."""
         total = torch.zeros((), dtype=h_BTH.dtype, device=h_BTH.device)
         if self.alpha:
             total = total + self.alpha * mean_square(h_BTH, mask_BT)
@@ -71,6 +71,6 @@ class ActivationRegularisation(Trick):
 
 
 def mean_square(v_BTH: Tensor, mask_BT: Tensor) -> Tensor:
-    """The mean of squares over the steps of a mask; 0 where it is empty."""
+    """Return the mean of squares over the steps of a mask; 0 where it is empty."""
     squares = torch.where(mask_BT[..., None], v_BTH.square(), 0.0).sum()
     return squares / (mask_BT.sum() * v_BTH.shape[-1]).clamp(min=1)

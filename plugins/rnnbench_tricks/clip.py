@@ -66,6 +66,6 @@ def clip_units(p: nn.Parameter, limit: float) -> None:
 
 
 def unit_norms(p: Tensor) -> Tensor:
-    """The norm of every row, or of a vector as a whole, in a shape that broadcasts to p's."""
+    """Return the norm of every row, or of a vector as a whole; it broadcasts to p's shape."""
     over = tuple(range(1, p.dim())) if p.dim() > 1 else None
     return torch.linalg.vector_norm(p, dim=over, keepdim=p.dim() > 1)

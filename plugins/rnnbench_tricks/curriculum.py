@@ -1,4 +1,4 @@
-"""From short to long."""
+"""Training on short rows first, and on longer ones as it goes on."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Curriculum(Trick):
         return () if self.first == 1 else super().sites()
 
     def longest(self, steps: int, progress: float) -> int:
-        """L, at least 1."""
+        """Return L, at least 1."""
         share = min(1.0, self.first + (1 - self.first) * progress / self.until)
         return max(1, math.ceil(steps * share - 1e-9))
 
@@ -84,12 +84,12 @@ class Curriculum(Trick):
 
 
 def lengths_of(batch: Batch) -> Tensor | None:
-    """(B,) lengths of the source's rows, or else of the target's."""
+    """Return the (B,) lengths of the source's rows, or else of the target's."""
     return batch.y_len if batch.x_len is None else batch.x_len
 
 
 def cut(batch: Batch, steps: int) -> Batch:
-    """The first steps of every row."""
+    """Return the first steps of every row."""
     parts: dict[str, Any] = {}
     for name in ("x", "y", "parent_BT"):
         value = getattr(batch, name)

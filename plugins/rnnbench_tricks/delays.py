@@ -14,7 +14,10 @@ from rnnbench.nn.cells.gate_wrappers import GateWrapper, StatefulGateWrapper, wr
 
 
 class DelaysCell(StatefulGateWrapper):
-    """Adds W_d h_{t-d}; it remembers h_{t-d} … h_{t-2} side by side, oldest first."""
+    """A cell wrapper that adds W_d h_{t-d}.
+
+    It remembers h_{t-d} … h_{t-2} side by side, oldest first.
+    """
 
     def __init__(self, inner: Cell, delay: int):
         super().__init__(inner)

@@ -15,8 +15,10 @@ from rnnbench.nn.models.base import Feed
 
 
 class LearningModel(Model):
-    """Judges a segment, then takes a step on it. Its weights, and so its figures, depend on all
-    that was read before."""
+    """A model that judges a segment, then takes a step on it.
+
+    Its weights, and so its figures, depend on all that was read before.
+    """
 
     def __init__(self, inner: Model, scales: dict[str, Tensor], trick: DynamicEvaluation):
         super().__init__(inner.target)
@@ -35,12 +37,14 @@ class LearningModel(Model):
             with torch.enable_grad():
                 result = self.inner(piece, state)
                 loss = self.inner.loss(result.out, piece)
-                found = torch.autograd.grad(loss, list(self.inner.parameters()), allow_unused=True)
+                gradients = torch.autograd.grad(
+                    loss, list(self.inner.parameters()), allow_unused=True
+                )
             outs.append(result.out.detach())
             hiddens.append(result.hidden.detach())
             state = self.inner.carry(result.state)
             with torch.no_grad():
-                for (name, p), g in zip(self.inner.named_parameters(), found, strict=True):
+                for (name, p), g in zip(self.inner.named_parameters(), gradients, strict=True):
                     if g is None:  # a short segment may not reach it
                         continue
                     p -= self.trick.rate * g / (self.scales[name] + self.trick.epsilon)
@@ -91,7 +95,7 @@ class DynamicEvaluation(Trick):
         return LearningModel(model, self.mean_squares(model, task), self).eval()
 
     def mean_squares(self, model: Model, task: Task) -> dict[str, Tensor]:
-        """The mean over training batches of each weight's squared gradient."""
+        """Return the mean over training batches of each weight's squared gradient."""
         parameters = dict(model.named_parameters())
         total = {name: torch.zeros_like(p) for name, p in parameters.items()}
         if next(iter(parameters.values())).is_meta:
@@ -106,9 +110,9 @@ class DynamicEvaluation(Trick):
             with torch.enable_grad():
                 result = model(batch, state)
                 loss = model.loss(result.out, batch)
-                found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+                gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
             state = model.carry(result.state) if data.carried else None
-            for mean, g in zip(total.values(), found, strict=True):
+            for mean, g in zip(total.values(), gradients, strict=True):
                 if g is not None:
                     mean += g.square() / len(keys)
         return total

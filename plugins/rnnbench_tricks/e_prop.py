@@ -88,8 +88,8 @@ class EProp(Online):
         picks_MBS = (apart[:, None, :, None] * ones).flatten(2)
         pulled = step.pulled_back(picks_MBS)
         own = {id(p) for p in cell.parameters()}
-        mine = [k for k, p in enumerate(step.parameters) if id(p) in own]
-        fresh = {k: pulled[k] for k in mine}  # (M, B, N) of each state tensor
+        own_indices = [k for k, p in enumerate(step.parameters) if id(p) in own]
+        fresh = {k: pulled[k] for k in own_indices}  # (M, B, N) of each state tensor
         traces = dict(fresh)
         old: dict[int, Tensor] = memory.get("traces", {})
         if old:
@@ -108,7 +108,7 @@ class EProp(Online):
         return gradients
 
     def signals(self, step: DifferentiableStep) -> tuple[Tensor, Tensor]:
-        """∂L_t/∂h_t (B, H), and L_t, which differs from it with random feedback."""
+        """Return ∂L_t/∂h_t (B, H), and L_t, which differs from it with random feedback."""
         hidden, out = step.result.hidden, step.result.out
         exact, error = torch.autograd.grad(step.loss, [hidden, out], retain_graph=True)
         feedback_VH: Tensor | None = step.seen["feedback"]
@@ -124,24 +124,24 @@ def _watched(name: str, model: nn.Module) -> Iterator[dict[str, Any]]:
 
 
 def units(parameter: Tensor, width: int) -> Tensor:
-    """(N,): the unit that each number of a cell's parameter feeds; gates are stacked in rows."""
+    """Return (N,): the unit that each number of a parameter feeds; gates are stacked in rows."""
     rows = torch.arange(parameter.shape[0], device=parameter.device) % width
     return rows.repeat_interleave(parameter[0].numel())
 
 
 def local(cell: GatedCell, p_BG: Tensor, state: tuple[Tensor, ...]) -> Tensor:
-    """(M, M, B, H): ∂s^m/∂s^n of each unit, where what W_h reads is held fixed."""
+    """Return ∂s^m/∂s^n (M, M, B, H) of each unit, where what W_h reads is held fixed."""
     with torch.enable_grad():
         held = tuple(s.detach().requires_grad_() for s in state)
         q_BG = torch.nn.functional.linear(state[0], cell.weight_h, cell.bias_h).detach()
         after = cell.update(p_BG.detach(), q_BG, held)
-        found = []
+        rows = []
         for new in after:
             if not new.requires_grad:
-                found.append(torch.zeros(len(held), *new.shape, dtype=new.dtype, device=new.device))
+                rows.append(torch.zeros(len(held), *new.shape, dtype=new.dtype, device=new.device))
                 continue
             slopes = torch.autograd.grad(
                 new, held, torch.ones_like(new), retain_graph=True, allow_unused=True
             )
-            found.append(torch.stack([torch.zeros_like(new) if g is None else g for g in slopes]))
-    return torch.stack(found)
+            rows.append(torch.stack([torch.zeros_like(new) if g is None else g for g in slopes]))
+    return torch.stack(rows)

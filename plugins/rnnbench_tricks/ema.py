@@ -14,7 +14,7 @@ from rnnbench.nn import AveragingOptimizer, refuse_second_average
 
 
 class ExponentialAverage(AveragingOptimizer):
-    """Keeps a of `EMA` in its memory, and the number of steps in it."""
+    """An optimiser that keeps a of `EMA` in its memory, and the number of steps in it."""
 
     def __init__(self, inner: torch.optim.Optimizer, decay: float, bias_correction: bool):
         super().__init__(inner)

@@ -1,4 +1,4 @@
-"""What stands for a token where a model reads it: one-hot, learned, or a word vector."""
+"""The encoding of a token where a model reads it: one-hot, learned, or a word vector."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SHOWN = 8  # examples of missing words in a message
 
 
 class Encoded(nn.Embedding):
-    """Given vectors in place of a table to learn: e_t = P v(x_t), without P if the widths agree.
+    """An embedding of given vectors: e_t = P v(x_t), without P if the widths agree.
 
     It is an embedding to whoever looks for one: `weight` is the whole table (V, E), made when
     asked for. Nobody can put another table in its place.
@@ -167,22 +167,22 @@ class Encoding(Trick):
             )
 
     def _embeds(self, model: nn.Module, task: Task, side: Side) -> list[Embed]:
-        """The embeddings of one side.
+        """Return the embeddings of one side.
 
         Raises:
             Refusal: it has none, or one that another trick has changed.
         """
-        found = {
+        embeddings = {
             name: m for name, m in model.named_modules()
             if isinstance(m, Embed) and _reads(name, model) == side
         }  # fmt: skip
-        if not found:
+        if not embeddings:
             raise Refusal(
                 f"encoding: side={side}, and this model has no embedding that reads the {side} of "
                 f"{task.name}, or an earlier trick wrapped it.\n"
                 "  Set another encoding:side, list encoding before other tricks, or drop it."
             )
-        for name, embed in found.items():
+        for name, embed in embeddings.items():
             # Its exact type: a wrapped, parametrised or encoded table is another.
             owners = [n for n, p in model.named_parameters(remove_duplicate=False)
                       if p is getattr(embed.map, "weight", None)]  # fmt: skip
@@ -193,10 +193,10 @@ class Encoding(Trick):
                     f"tied-weights, changed it: it {what}.\n"
                     "  Drop one of them, or list encoding first."
                 )
-        return list(found.values())
+        return list(embeddings.values())
 
     def _vectors(self, task: Task, side: Side, table_VE: Tensor) -> Tensor:
-        """(V, K) on the device of the table that they replace; on "meta" nothing is learnt."""
+        """Return the vectors (V, K), on the device of the table; on "meta" nothing is learnt."""
         classes, width = table_VE.shape
         like: Any = {"device": table_VE.device, "dtype": table_VE.dtype}
         if self.kind == "one-hot":
@@ -234,7 +234,7 @@ class Encoding(Trick):
         return vectors_VK
 
     def _read(self, task: Task, side: Side) -> tuple[np.ndarray, np.ndarray]:
-        """Classes (N,) that the file has a vector for, and these (N, K)."""
+        """Return the classes (N,) that the file has a vector for, and these vectors (N, K)."""
         words = task.words(side)
         if words is None:
             raise Refusal(
@@ -272,7 +272,7 @@ class Encoding(Trick):
 
 
 def _reads(name: str, model: nn.Module) -> Side:
-    """The side that an embedding reads, by the name that core's and our wirings give it."""
+    """Return the side that an embedding reads, by its name in core's and our wirings."""
     last = name.rpartition(".")[2]
     if last in ("source_embed", "condition"):
         return "source"
@@ -285,7 +285,7 @@ def _reads(name: str, model: nn.Module) -> Side:
 
 
 def _sequences(task: Task, side: Side, seed: int) -> Iterator[list[int]]:
-    """The rows of the training split in evaluation order, without padding."""
+    """Yield the rows of the training split in evaluation order, without padding."""
     data = task.data("train", seed)
     for key in data.order(task.eval_batch, None):
         batch = data.batch(key, None)
@@ -296,7 +296,7 @@ def _sequences(task: Task, side: Side, seed: int) -> Iterator[list[int]]:
 
 
 class _Sentences:
-    """The same as text, as often as it is asked for; tokens go by their numbers."""
+    """The training rows as text, as often as they are asked for; tokens go by their numbers."""
 
     def __init__(self, task: Task, side: Side, seed: int):
         port: Port = task.source if side == "source" else task.target
@@ -316,14 +316,14 @@ def _learnt(
     task: Task, side: Side, width: int, window: int, epochs: int,
     algorithm: Literal["cbow", "skip-gram"], seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    found = learn_vectors(_Sentences(task, side, seed), width, window=window, epochs=epochs,
+    vectors = learn_vectors(_Sentences(task, side, seed), width, window=window, epochs=epochs,
                           algorithm=algorithm, seed=seed)  # fmt: skip
-    return np.array([int(word) for word in found]), np.stack(list(found.values()))
+    return np.array([int(word) for word in vectors]), np.stack(list(vectors.values()))
 
 
 @lru_cache(maxsize=4)
 def _counts(task: Task, side: Side) -> np.ndarray:
-    """(V,): how often each class occurs in the training split."""
+    """Return how often each class occurs in the training split: (V,)."""
     port = task.source if side == "source" else task.target
     count_V = np.zeros(port.classes, np.int64)
     for row in _sequences(task, side, seed=0):
@@ -333,7 +333,7 @@ def _counts(task: Task, side: Side) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _digest(path: Path, stamp: tuple[int, int]) -> str:
-    """The sha256 of a file of this size and time of change."""
+    """Return the sha256 of a file of this size and time of change."""
     return sha256_of(path)
 
 
@@ -341,10 +341,10 @@ def _digest(path: Path, stamp: tuple[int, int]) -> str:
 def _looked_up(
     path: Path, stamp: tuple[int, int], format: Any, words: tuple[str, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As spelt, else in lower case."""
+    """Return the places of words that a file has, as spelt or in lower case, and their vectors."""
     wanted = {spelt for word in words if word for spelt in (word, word.lower())}
-    width, found = read_vectors(path, format, wanted)
-    rows = [found.get(word, found.get(word.lower())) if word else None for word in words]
+    width, vectors = read_vectors(path, format, wanted)
+    rows = [vectors.get(word, vectors.get(word.lower())) if word else None for word in words]
     at = [v for v, row in enumerate(rows) if row is not None]
     kept = [row for row in rows if row is not None]
     return np.array(at, np.int64), np.stack(kept) if kept else np.zeros((0, width), np.float32)

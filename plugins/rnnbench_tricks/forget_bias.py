@@ -26,13 +26,13 @@ class ForgetBias(Trick):
 
     def model(self, model: nn.Module, task: Task) -> nn.Module:
         for cell in innermost_cells(model, self.name):
-            found = [g for g in gates(cell, self.name) if g.name in ("forget", "update")]
-            if not found:
+            forget_gates = [g for g in gates(cell, self.name) if g.name in ("forget", "update")]
+            if not forget_gates:
                 raise Refusal(
                     f"forget-bias acts on a forget gate; {type(cell).__name__} names none "
                     "(`gate_names`).\n"
                     "  Drop forget-bias, or choose a cell with one, such as lstm or gru."
                 )
-            for gate in found:
+            for gate in forget_gates:
                 set_bias(gate, self.bias if gate.name == "forget" else -self.bias, self.name)
         return model

@@ -36,7 +36,7 @@ class GradientNoise(Trick):
         return () if self.eta == 0 else super().sites()
 
     def deviation(self, step: int) -> float:
-        """σ after so many optimiser steps."""
+        """Return σ after so many optimiser steps."""
         return (self.eta / (1 + step) ** self.gamma) ** 0.5
 
     def gradient(self, parameters: list[nn.Parameter], at: Moment) -> list[nn.Parameter]:

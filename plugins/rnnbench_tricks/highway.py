@@ -13,7 +13,7 @@ from rnnbench_tricks._shortcuts import ShortcutCell, lead_around
 
 
 class HighwayCell(ShortcutCell):
-    """y_t = T ⊙ h_t + (1 - T) ⊙ x_t with T = σ(W_T x_t + b_T)."""
+    """A cell y_t = T ⊙ h_t + (1 - T) ⊙ x_t with T = σ(W_T x_t + b_T)."""
 
     trick = "highway"
     besides = 1

@@ -50,12 +50,12 @@ class IdentityInit(Trick):
         return model
 
     def candidate(self, cell: Cell) -> Gate:
-        found = gates(cell, self.name)
-        named = [g for g in found if g.name == "candidate"]
-        if not named and len(found) > 1:
+        cell_gates = gates(cell, self.name)
+        named = [g for g in cell_gates if g.name == "candidate"]
+        if not named and len(cell_gates) > 1:
             raise Refusal(
                 f"identity-init acts on the candidate's matrix; {type(cell).__name__} does not "
                 "name its gates (`gate_names`).\n  Drop identity-init, or choose another cell, "
                 "such as elman, lstm or gru."
             )
-        return (named or found)[0]
+        return (named or cell_gates)[0]

@@ -73,7 +73,7 @@ class InputNoise(Trick):
 
 
 def words_like(batch: Batch) -> Tensor:
-    """(B, T): each a word from a place of the batch that is no padding, any one as likely."""
+    """Draw words (B, T), each from a place of the batch that is no padding, any as likely."""
     x = batch.x
     rows, steps = x.shape
     if batch.x_len is None:

@@ -13,7 +13,7 @@ from rnnbench.contract import Moment, Trick, WrappedOptimizer, setting
 
 
 class FallingRate(WrappedOptimizer):
-    """Counts its own steps, since an estimator may take several in a batch."""
+    """A schedule that counts its own steps, since an estimator may take several in a batch."""
 
     def __init__(self, inner: torch.optim.Optimizer, alpha: float, form: str):
         super().__init__(inner)
@@ -21,7 +21,7 @@ class FallingRate(WrappedOptimizer):
         self.memory["steps"] = 0
 
     def factor(self) -> float:
-        """What the learning rate is multiplied by at the next step."""
+        """Return what the learning rate is multiplied by at the next step."""
         t: int = self.memory["steps"]
         if self.form == "inside":
             return 1 / math.sqrt(1 + self.alpha * t)

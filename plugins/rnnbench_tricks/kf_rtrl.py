@@ -74,13 +74,13 @@ class KFRTRL(Online):
         for part, saw in step.seen.items():
             parts, h_BM, activation = factors(part, saw)
             table = isinstance(part, Embed) and isinstance(part.map, nn.Embedding)
-            mine = [(index[id(p)], c.start, c.stop, table) for p, c in parts if id(p) in index]
-            if mine:
-                pair = mine[0][0]
-                owned[pair], fresh[pair] = mine, (h_BM, step.slope(activation))
+            pieces = [(index[id(p)], c.start, c.stop, table) for p, c in parts if id(p) in index]
+            if pieces:
+                pair = pieces[0][0]
+                owned[pair], fresh[pair] = pieces, (h_BM, step.slope(activation))
         step.seen.clear()
         if not old:
-            self.refuse_missed(step, {k for mine in owned.values() for k, *_ in mine})
+            self.refuse_missed(step, {k for pieces in owned.values() for k, *_ in pieces})
         pairs: dict[int, tuple[Tensor, Tensor]] = {}
         for pair, (u_BM, a_BSG) in old.items():
             assert f_BSS is not None
@@ -109,7 +109,7 @@ class KFRTRL(Online):
 def factors(
     part: nn.Module, saw: CellObservation | EmbeddingObservation
 ) -> tuple[list[tuple[nn.Parameter, slice]], Tensor, Tensor]:
-    """Parameters with their columns of W, ĥ (B, M), and the activation W ĥ (B, 1, G)."""
+    """Return parameters with their columns of W, ĥ (B, M), and the activation W ĥ (B, 1, G)."""
     if isinstance(saw, EmbeddingObservation):
         assert isinstance(part, Embed)
         wide = saw.x_BV.shape[1]
@@ -136,7 +136,7 @@ def factors(
 def mixed(
     h_BM: Tensor, d_BSG: Tensor, u_BM: Tensor | None = None, a_BSG: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The next (u, A); `a_BSG` is F_s A."""
+    """Return the next (u, A); `a_BSG` is F_s A."""
     c2_B1 = torch.randint_like(h_BM[:, :1], 2) * 2 - 1
     p2_B1 = c2_B1 * balance(d_BSG, h_BM)
     u, a = p2_B1 * h_BM, d_BSG / p2_B1[..., None]
@@ -148,6 +148,6 @@ def mixed(
 
 
 def balance(a_BSG: Tensor, u_BM: Tensor) -> Tensor:
-    """(B, 1): √(‖a‖ / ‖u‖) of each row."""
+    """Return √(‖a‖ / ‖u‖) of each row: (B, 1)."""
     norm_B1 = a_BSG.flatten(1).norm(dim=1, keepdim=True) + EPSILON
     return (norm_B1 / (u_BM.norm(dim=1, keepdim=True) + EPSILON)).sqrt()

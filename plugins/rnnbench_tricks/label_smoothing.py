@@ -62,7 +62,7 @@ class LabelSmoothing(Trick):
 
 
 def uniform_nats(out: Tensor, y: Tensor) -> Tensor:
-    """The mean over counted targets of mean_k (-log p(k)).
+    """Return the mean over counted targets of mean_k (-log p(k)).
 
     Args:
         out: (..., K) logits.

@@ -16,7 +16,7 @@ from rnnbench.nn.estimators.observe_cells import sums_its_products
 
 
 class LayerNormCell(GateWrapper):
-    """Normalises both products of a gated cell.
+    """A cell wrapper that normalises both products of a gated cell.
 
     Args:
         sizes: how many pre-activations are normalised together, from the first to the last.
@@ -38,7 +38,7 @@ class LayerNormCell(GateWrapper):
         return p_BG, self.normalised(q_BG, self.gain_h, self.gated.bias_h)
 
     def normalised(self, a: Tensor, gain_G: Tensor, bias_G: Tensor) -> Tensor:
-        """α ⊙ (a - mean) / deviation + b, where the bias b is in `a` and takes no part in it."""
+        """Return α ⊙ (a - mean) / deviation + b; the bias b is in `a` and is not normalised."""
         parts = [
             F.layer_norm(part, part.shape[-1:], eps=self.epsilon)
             for part in (a - bias_G).split(self.sizes, -1)
@@ -69,12 +69,12 @@ class LayerNorm(Trick):
 
     def around(self, inner: Cell) -> GateWrapper:
         bare = gated_of(inner)
-        found = gates(bare, self.name)
+        cell_gates = gates(bare, self.name)
         if self.over == "gate":
-            sizes = tuple(g.rows.stop - g.rows.start for g in found)
+            sizes = tuple(g.rows.stop - g.rows.start for g in cell_gates)
         else:
             together = bare.weight_h.shape[0]
-            apart = [g for g in found if g.name == "candidate" and g is found[-1]]
+            apart = [g for g in cell_gates if g.name == "candidate" and g is cell_gates[-1]]
             alone = bare.hidden if apart and not sums_its_products(bare) else 0
             sizes = (together - alone, alone) if alone else (together,)
         return LayerNormCell(inner, sizes, self.epsilon)

@@ -14,7 +14,7 @@ from rnnbench.nn import AveragingOptimizer, refuse_second_average
 
 
 class SlowWeights(AveragingOptimizer):
-    """Keeps the slow weights φ and the number of steps since they last moved."""
+    """An optimiser that keeps the slow weights φ and the number of steps since they moved."""
 
     changes_training = True
 

@@ -13,7 +13,7 @@ from rnnbench.contract import Refusal, Task, Trick, setting
 
 
 class MixtureReadout(nn.Linear):
-    """log p(y | h) of a mixture. Its own weight and bias are those that the components share.
+    """A readout log p(y | h) of a mixture, whose components share its weight and bias.
 
     Args:
         readout: the plain one, whose parameters it takes over.

@@ -33,13 +33,13 @@ class CachedModel(Model):
         h_BUH, y_BU, there_BU = (torch.cat(pair, 1) for pair in zip(past, fresh, strict=True))
         outs = []
         for t in range(h_BTH.shape[1]):  # step by step: the window of a step is its own
-            seen = slice(t, t + self.window)
-            e_BW = self.sharpness * (h_BUH[:, seen] @ h_BTH[:, t, :, None])[..., 0]
-            a_BW = e_BW.masked_fill(~there_BU[:, seen], torch.finfo(e_BW.dtype).min).softmax(-1)
-            a_BW = a_BW * there_BU[:, seen].any(1, keepdim=True)
+            cached = slice(t, t + self.window)
+            e_BW = self.sharpness * (h_BUH[:, cached] @ h_BTH[:, t, :, None])[..., 0]
+            a_BW = e_BW.masked_fill(~there_BU[:, cached], torch.finfo(e_BW.dtype).min).softmax(-1)
+            a_BW = a_BW * there_BU[:, cached].any(1, keepdim=True)
             words_BV = result.out[:, t].softmax(-1)
-            weight_B1 = self.weight * there_BU[:, seen].any(1, keepdim=True)
-            p_BV = ((1 - weight_B1) * words_BV).scatter_add(1, y_BU[:, seen], weight_B1 * a_BW)
+            weight_B1 = self.weight * there_BU[:, cached].any(1, keepdim=True)
+            p_BV = ((1 - weight_B1) * words_BV).scatter_add(1, y_BU[:, cached], weight_B1 * a_BW)
             outs.append(p_BV.clamp(min=torch.finfo(p_BV.dtype).tiny).log())
         kept = tuple(v[:, v.shape[1] - self.window :] for v in (h_BUH, y_BU, there_BU))
         return Result(torch.stack(outs, 1), h_BTH, (result.state, kept))

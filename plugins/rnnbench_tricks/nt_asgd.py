@@ -14,7 +14,10 @@ from rnnbench.nn import AveragingOptimizer, refuse_second_average
 
 
 class TriggeredAverage(AveragingOptimizer):
-    """Keeps the validations until it is triggered, and then the mean and how many are in it."""
+    """An optimiser that averages weights once it is triggered.
+
+    It keeps the validations until then, and from then on the mean and how many are in it.
+    """
 
     def __init__(self, inner: torch.optim.Optimizer, interval: int):
         super().__init__(inner)

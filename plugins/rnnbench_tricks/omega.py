@@ -16,7 +16,7 @@ from rnnbench.nn import CellWrapper, FastCell, Model
 
 
 class Pass(NamedTuple):
-    """Steps that one call of a cell has made: what is needed to make them again."""
+    """The steps that one call of a cell has made: what is needed to make them again."""
 
     cell: Watched
     p: list[Tensor]  # (B, G) a step
@@ -26,14 +26,14 @@ class Pass(NamedTuple):
 
 
 class Traces(NamedTuple):
-    """What steps have drawn from and written to, as it was before them."""
+    """The random generators and buffers that steps have changed, as they were before."""
 
     random: list[Tensor]  # of the generators
     written: list[tuple[Tensor, Tensor]]  # buffers and their values
 
 
 class Watched(CellWrapper):
-    """In training it runs step by step and keeps the states; otherwise it is the cell inside."""
+    """A cell wrapper that in training runs step by step and keeps the states."""
 
     def __init__(self, inner: Cell):
         super().__init__(inner)
@@ -86,20 +86,20 @@ class Watched(CellWrapper):
         return self.inner.advance(p_BG, state)
 
     def moving(self, state: State) -> list[Tensor]:
-        """The leaves of a state that change from step to step and that a gradient flows through."""
+        """Return the leaves of a state that change and that a gradient flows through."""
         state = state[: -self.still] if self.still else state
         return [s for s in pytree.tree_leaves(state) if s.is_floating_point()]
 
 
 def generators(device: torch.device) -> list[Tensor]:
-    """The state of the random generators that a step may draw from."""
+    """Return the state of the random generators that a step may draw from."""
     more = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
     return [torch.get_rng_state(), *more]
 
 
 @contextmanager
 def again(traces: Traces, device: torch.device) -> Iterator[None]:
-    """Within it draws and buffers are those of a pass; what is done to them is undone."""
+    """Put draws and buffers back to those of a pass, and undo this at the end."""
     now = Traces(generators(device), [(b, b.clone()) for b, _ in traces.written])
 
     def put(these: Traces) -> None:
@@ -118,12 +118,12 @@ def again(traces: Traces, device: torch.device) -> Iterator[None]:
 
 
 def omega_of(passes: list[Pass], loss: Tensor) -> Tensor:
-    """Ω of all steps that were watched, as a function of what the transitions hold."""
+    """Return Ω of all steps that were watched, as a function of what the transitions hold."""
     after = [s for each in passes for state in each.states[1:] for s in each.cell.moving(state)]
     reached = [s for s in after if s.requires_grad]
-    found = torch.autograd.grad(loss, reached, retain_graph=True, allow_unused=True)
+    grads = torch.autograd.grad(loss, reached, retain_graph=True, allow_unused=True)
     gradients = {
-        id(s): g for s, g in zip(reached, found, strict=True) if g is not None
+        id(s): g for s, g in zip(reached, grads, strict=True) if g is not None
     }  # fmt: skip
     total = loss.new_zeros(())
     for each in passes:
@@ -136,7 +136,7 @@ def omega_of(passes: list[Pass], loss: Tensor) -> Tensor:
 
 
 def omega_of_pass(each: Pass, v: list[list[Tensor]]) -> Tensor:
-    """Σ_k of the mean over rows.
+    """Return Σ_k of the mean over rows.
 
     Args:
         v: for each step ∂L/∂s_{k+1}, by the parts of the state.
@@ -157,7 +157,7 @@ def omega_of_pass(each: Pass, v: list[list[Tensor]]) -> Tensor:
 
 
 def deviation(cell: Watched, p_BG: Tensor, state: State, noise: Any, v: list[Tensor]) -> Tensor:
-    """(B,): (‖v J‖ / ‖v‖ - 1)², 0 where v is 0; J is the Jacobian of one step from `state`."""
+    """Return (‖v J‖ / ‖v‖ - 1)² (B,), 0 where v is 0; J is the Jacobian of a step from `state`."""
     before = cell.moving(state)
     for s in before:
         s.requires_grad_()
@@ -176,7 +176,7 @@ def deviation(cell: Watched, p_BG: Tensor, state: State, noise: Any, v: list[Ten
 
 
 def norm(parts: list[Tensor]) -> Tensor:
-    """(B,): ‖·‖ of every row over all parts, with the derivative 0 where it is 0."""
+    """Return ‖·‖ of every row over all parts (B,), with the derivative 0 where it is 0."""
     square_B = torch.stack([s.flatten(1).square().sum(1) for s in parts]).sum(0)
     return torch.where(square_B > 0, torch.where(square_B > 0, square_B, 1.0).sqrt(), 0.0)
 
@@ -243,7 +243,7 @@ class Omega(Trick):
         return result._replace(penalty=whole)
 
 
-def forget(model: nn.Module, given: Any) -> None:
+def forget(model: nn.Module, inputs: Any) -> None:
     """Let go of the passes that were watched."""
     for module in model.modules():
         if isinstance(module, Watched):
@@ -251,7 +251,7 @@ def forget(model: nn.Module, given: Any) -> None:
 
 
 def watch_cells(module: nn.Module) -> None:
-    """Replace every outermost cell."""
+    """Wrap every outermost cell of a model."""
     for name, child in list(module.named_children()):
         if isinstance(child, Cell):
             setattr(module, name, Watched(child))

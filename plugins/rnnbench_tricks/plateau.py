@@ -12,7 +12,7 @@ from rnnbench.contract import Moment, Trick, WrappedOptimizer, setting
 
 
 class PlateauSchedule(WrappedOptimizer):
-    """Keeps the present factor and how many validations brought no new best."""
+    """A schedule that keeps its factor and how many validations brought no new best."""
 
     def __init__(self, inner: torch.optim.Optimizer, trick: Plateau):
         super().__init__(inner)

@@ -116,7 +116,7 @@ class ProfessorForcing(Trick):
         return result._replace(penalty=whole)
 
     def behaviour(self, model: Model, result: Result) -> Tensor:
-        """(B, S, W): hidden states, and what is said beside them."""
+        """Return hidden states, and what is said beside them: (B, S, W)."""
         if not self.outputs:
             return result.hidden
         said = result.out.softmax(-1) if model.target.classes else result.out
@@ -125,7 +125,7 @@ class ProfessorForcing(Trick):
     def losses(
         self, judge: Any, truth_BSW: Tensor, free_BSW: Tensor, len_B: Tensor | None
     ) -> Tensor:
-        """Both losses; gradients of each reach its own parameters alone."""
+        """Return both losses; gradients of each reach its own parameters alone."""
         if len_B is not None:  # a row without targets in this part has no behaviour
             len_B = len_B.clamp(min=1)
         t_B, f_B = (judge(b.detach(), len_B) for b in (truth_BSW, free_BSW))
@@ -140,7 +140,7 @@ class ProfessorForcing(Trick):
 
 
 def fooling(judge: Any, b_BSW: Tensor, sign: float, len_B: Tensor | None) -> Tensor:
-    """mean softplus(sign · logit) of behaviours, whose gradient reaches them and not the judge."""
+    """Return mean softplus(sign · logit) of behaviours; its gradient spares the judge."""
     leaf = b_BSW.detach().requires_grad_()
     loss = F.softplus(sign * judge(leaf, len_B)).mean()
     (g_BSW,) = torch.autograd.grad(loss, leaf)
@@ -149,7 +149,7 @@ def fooling(judge: Any, b_BSW: Tensor, sign: float, len_B: Tensor | None) -> Ten
 
 
 def run_free(model: Model, batch: Batch, state: State) -> Result:
-    """A pass of as many steps that reads what it samples.
+    """Run a pass of as many steps that reads what it samples.
 
     The model's own forward is called, without the hooks of other tricks, which a pass has had.
     """
@@ -170,7 +170,7 @@ def run_free(model: Model, batch: Batch, state: State) -> Result:
 
 
 def sampled(model: Model, out_B1V: Tensor) -> Tensor:
-    """(B, 1) tokens drawn from what a model says, or its values."""
+    """Draw (B, 1) tokens from what a model says, or return its values."""
     if not model.target.classes:
         return model.target.choose(out_B1V)
     return torch.multinomial(out_B1V[:, -1].softmax(-1), 1)

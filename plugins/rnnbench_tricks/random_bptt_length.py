@@ -28,7 +28,7 @@ MARK = "length_for_random_bptt"  # on a parameter, which an estimator and an opt
 
 
 class ByLength(WrappedOptimizer):
-    """Steps with a learning rate that is scaled by the length of what was learnt from."""
+    """An optimiser whose rate is scaled by the length of what was learnt from."""
 
     def step(self, closure: Any = None) -> Any:
         share = getattr(next(self.parameters()), MARK)
@@ -72,7 +72,7 @@ class RandomBpttLength(Trick):
         return partial(learn, self)
 
     def drawn(self) -> int:
-        """The length of a piece, by torch's global generator."""
+        """Draw the length of a piece from torch's global generator."""
         coin, normal = torch.rand((), device="cpu"), torch.randn((), device="cpu")
         mean = self.length / 2 if float(coin) < self.half else self.length
         return max(self.shortest, round(mean + self.deviation * float(normal)))

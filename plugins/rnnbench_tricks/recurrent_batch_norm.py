@@ -12,7 +12,9 @@ from rnnbench.nn.cells.gate_wrappers import GateWrapper, StatefulGateWrapper, wr
 
 
 class BatchNormCell(StatefulGateWrapper):
-    """Normalises both products over the rows of a batch; it remembers how many steps were made.
+    """A cell wrapper that normalises both products over the rows of a batch.
+
+    It remembers how many steps were made.
 
     Args:
         steps: time steps that have statistics of their own; later ones share the last's.
@@ -49,7 +51,7 @@ class BatchNormCell(StatefulGateWrapper):
         return p_BG, self.normalised("h", q_BG, self.gated.bias_h, at_B)
 
     def normalised(self, which: str, a_BG: Tensor, bias_G: Tensor, at_B: Tensor) -> Tensor:
-        """γ ⊙ (a - mean) / deviation + b, where the bias b is in `a` and takes no part in it."""
+        """Return γ ⊙ (a - mean) / deviation + b; the bias b is in `a` and is not normalised."""
         a_BG = a_BG - bias_G
         means_SG: Tensor = getattr(self, f"mean_{which}")
         variances_SG: Tensor = getattr(self, f"variance_{which}")

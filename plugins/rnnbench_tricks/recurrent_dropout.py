@@ -18,7 +18,7 @@ from rnnbench.nn.estimators.observe_cells import sums_its_products
 
 
 class RecurrentDropoutCell(GateWrapper):
-    """Drops a gated cell's candidate.
+    """A cell wrapper that drops a gated cell's candidate.
 
     Training: the candidate is tanh of what both products give it, so that it is 0 where both are.
     Evaluation: every tensor of the state is a straight line in a GRU's candidate g, so that the
@@ -35,7 +35,7 @@ class RecurrentDropoutCell(GateWrapper):
         self.rate, self.begin, self.end, self.how = rate, rows.start, rows.stop, how
 
     def noise(self, steps: int, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Which candidates are written, (T, B, H)."""
+        """Draw which candidates are written, (T, B, H)."""
         if not self.training:
             return ()
         h_BH, width = state[0], self.end - self.begin
@@ -64,12 +64,12 @@ class RecurrentDropoutCell(GateWrapper):
         return new[0], new
 
     def put(self, gates_BG: Tensor, candidate_BH: Tensor) -> Tensor:
-        """The same pre-activations with others for the candidate."""
+        """Return the pre-activations with others for the candidate."""
         return torch.cat([gates_BG[:, : self.begin], candidate_BH, gates_BG[:, self.end :]], 1)
 
 
 def form_of(cell: GatedCell, rows: slice) -> Literal["line", "sum"] | None:
-    """How the candidate enters the new state, found by trying numbers.
+    """Return how the candidate enters the new state, found by trying numbers.
 
     With g the tanh of the candidate's pre-activation: "line" where every tensor of the state is
     a + b g; "sum" where all but the first are, and both products act through their sum; None
@@ -88,9 +88,9 @@ def form_of(cell: GatedCell, rows: slice) -> Literal["line", "sum"] | None:
         state = tuple(normal(1, cell.hidden) for _ in range(cell.states))
 
         def at(a: float) -> list[Tensor]:
-            given, none = p_1G.clone(), q_1G.clone()
-            given[:, rows], none[:, rows] = a, 0.0
-            return list(tried.update(given, none, state))
+            with_candidate, none = p_1G.clone(), q_1G.clone()
+            with_candidate[:, rows], none[:, rows] = a, 0.0
+            return list(tried.update(with_candidate, none, state))
 
         none, one, other = at(0.0), at(0.3), at(-1.2)
         t, u = torch.tanh(torch.tensor([0.3, -1.2], dtype=torch.float64, device="cpu"))

@@ -11,7 +11,7 @@ from rnnbench_tricks._shortcuts import ShortcutCell, lead_around
 
 
 class ResidualCell(ShortcutCell):
-    """y_t = h_t + x_t."""
+    """A cell y_t = h_t + x_t."""
 
     trick = "residual"
 

@@ -66,7 +66,7 @@ class SAM(Trick):
 
 
 def _unreported(learning: EstimatorInput) -> Any:
-    """`learning.forward` for another look at the same targets."""
+    """Run `learning.forward` for another look at the same targets, without a report."""
 
     def forward(
         state: State, part: Batch | None = None, report: bool = False
@@ -77,5 +77,5 @@ def _unreported(learning: EstimatorInput) -> Any:
 
 
 def _devices(model: nn.Module) -> list[torch.device]:
-    """Devices with random generators besides the CPU's."""
+    """Return the devices with random generators besides the CPU's."""
     return list({p.device for p in model.parameters() if p.device.type == "cuda"})

@@ -41,7 +41,7 @@ class ScheduledSampling(Trick):
         return () if self.last == 1 else super().sites()
 
     def gold_probability(self, progress: float) -> float:
-        """ε at a part of the budget between 0 and 1."""
+        """Return ε at a part of the budget between 0 and 1."""
         if self.last == 1:
             return 1.0
         if self.decay == "linear":

@@ -57,8 +57,10 @@ class SnAp(Online):
         fresh, f_BRS = both.influence(), both.transition()
         mask = self.masks(fresh, f_BRS, memory)
         if f_BRS is not None and ds_BS is not None:
-            (found,) = torch.autograd.grad(step.loss, hidden, retain_graph=True, allow_unused=True)
-            dy_BH = torch.zeros_like(hidden[:, 0]) if found is None else found[:, 0]
+            (gradient,) = torch.autograd.grad(
+                step.loss, hidden, retain_graph=True, allow_unused=True
+            )
+            dy_BH = torch.zeros_like(hidden[:, 0]) if gradient is None else gradient[:, 0]
             past_BS = ds_BS - torch.einsum("bh,bhs->bs", dy_BH, f_BRS[:, size:])
             for k, j_BSN in influence.items():
                 moved = torch.where(mask[k], f_BRS @ j_BSN, 0.0)
@@ -73,7 +75,7 @@ class SnAp(Online):
     def masks(
         self, fresh: dict[int, Tensor], f_BRS: Tensor | None, memory: dict[str, Any]
     ) -> dict[int, Tensor]:
-        """M_n (R, N) of each parameter; worked out anew where a pattern has grown."""
+        """Return M_n (R, N) of each parameter; worked out anew where a pattern has grown."""
         felt: dict[int, Tensor] = dict(memory.get("felt", {}))
         moves_RS: Tensor | None = memory.get("moves")
         grown = False
@@ -93,7 +95,7 @@ class SnAp(Online):
         return dict(memory["mask"])
 
     def spread(self, m_RN: Tensor, moves_RS: Tensor | None) -> Tensor:
-        """M_n from M_1."""
+        """Return M_n from M_1."""
         if moves_RS is None:
             return m_RN
         size = moves_RS.shape[1]

@@ -15,7 +15,7 @@ from rnnbench.nn.models.encoder_decoder import EncoderDecoder
 
 
 class ReversedEncoder(Backbone):
-    """Reads each row last step first; its outputs stand in the order of the source."""
+    """An encoder that reads each row last step first; its outputs are in the source's order."""
 
     def __init__(self, inner: Backbone):
         super().__init__()

@@ -80,15 +80,15 @@ class SparseAttentiveBacktracking(Trick):
     def wrap_below(self, module: nn.Module, last: Cell | None) -> None:
         for name, child in list(module.named_children()):
             if isinstance(child, Cell) and not isinstance(child, ShortcutCell):
-                made = RemindedCell(
+                reminded = RemindedCell(
                     child, self.k_trunc, self.k_att, self.k_top, self.memories, child is last
                 )
-                setattr(module, name, made)
+                setattr(module, name, reminded)
             else:
                 self.wrap_below(child, last)
 
     def last_layer(self, model: nn.Module) -> Cell:
-        """The cell whose output is what a plain linear readout reads.
+        """Return the cell whose output is what a plain linear readout reads.
 
         Raises:
             Refusal: there is something between them, or something else reads the states too.

@@ -23,7 +23,7 @@ PRODUCTS = {
 
 
 class TopK(torch.autograd.Function):
-    """Forward the identity; backward the k components of each row that are largest in magnitude."""
+    """The identity forwards; backwards the k components of each row of largest magnitude."""
 
     @staticmethod
     def forward(ctx: Any, y: Tensor, k: int) -> Tensor:
@@ -37,19 +37,19 @@ class TopK(torch.autograd.Function):
 
 
 class SparseProducts(TorchFunctionMode):
-    """Within it the result of every matrix product passes through `sparse`."""
+    """A context in which the result of every matrix product passes through `sparse`."""
 
     def __init__(self, sparse: Callable[[Tensor], Tensor]):
         super().__init__()
         self.sparse = sparse
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found = func(*args, **(kwargs or {}))
-        return self.sparse(found) if func in PRODUCTS else found
+        result = func(*args, **(kwargs or {}))
+        return self.sparse(result) if func in PRODUCTS else result
 
 
 class SparseCell(CellWrapper):
-    """Sparsifies what comes back to the products of the cell inside."""
+    """A cell wrapper that sparsifies what comes back to the products of the cell inside."""
 
     def __init__(self, inner: Cell, keep: float):
         super().__init__(inner)

@@ -119,7 +119,7 @@ def remember(memory: dict[str, Any], part: Batch) -> None:
 
 
 def reread(learning: EstimatorInput, state: State, steps: int) -> State:
-    """The present state, as the present weights make it of so many steps of the past.
+    """Return the present state as the present weights make it of so many past steps.
 
     Args:
         state: the present one, for a stream that has no past yet.

@@ -56,7 +56,7 @@ class UORO(Online):
 
 
 def norm(parts: dict[int, Tensor], like: Tensor) -> Tensor:
-    """(B, 1): the norm of each row over all parts together."""
+    """Return the norm of each row over all parts together: (B, 1)."""
     squares = [v_BN.square().sum(1, keepdim=True) for v_BN in parts.values()]
     return torch.stack(squares).sum(0).sqrt() if squares else like.new_zeros(len(like), 1)
 

@@ -16,7 +16,7 @@ from rnnbench_tricks._word_dropout import drop_words
 
 
 class VariationalCell(CellWrapper):
-    """Carries its masks in the state: (*inner state, input mask, hidden mask).
+    """A cell wrapper with masks in its state: (*inner state, input mask, hidden mask).
 
     They are drawn when a sequence begins, and drawn anew for the next batch of a stream.
     """
@@ -100,9 +100,9 @@ class VariationalDropout(Trick):
         return model
 
     def dropped(
-        self, backbone: nn.Module, given: Any, found: tuple[Tensor, State]
+        self, backbone: nn.Module, inputs: Any, outputs: tuple[Tensor, State]
     ) -> tuple[Tensor, State]:
-        """A backbone's outputs, some units of which are zero at all steps while training."""
-        y_BTH, state = found
+        """A backbone some units of whose output are zero at all steps while training."""
+        y_BTH, state = outputs
         mask_B1H = F.dropout(torch.ones_like(y_BTH[:, :1]), self.output, backbone.training)
         return y_BTH * mask_B1H, state

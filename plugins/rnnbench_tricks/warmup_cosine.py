@@ -13,7 +13,7 @@ from rnnbench.contract import Moment, Trick, WrappedOptimizer, setting
 
 
 class WarmupCosineSchedule(WrappedOptimizer):
-    """Multiplies the learning rate by the trick's factor."""
+    """A schedule that multiplies the learning rate by the trick's factor."""
 
     def __init__(self, inner: torch.optim.Optimizer, trick: WarmupCosine):
         super().__init__(inner)
@@ -51,7 +51,7 @@ class WarmupCosine(Trick):
         return () if self.warmup == 0 and self.last == 1 else super().sites()
 
     def factor(self, progress: float) -> float:
-        """What multiplies the learning rate at a part of the budget between 0 and 1."""
+        """Return what multiplies the learning rate at a part of the budget between 0 and 1."""
         if progress < self.warmup:
             return progress / self.warmup
         done = min(1.0, (progress - self.warmup) / (1 - self.warmup))

@@ -16,7 +16,7 @@ MARK = "kind_for_weight_decay"  # on a parameter, since an optimiser knows no na
 
 
 class DecayingOptimizer(WrappedOptimizer):
-    """Shrinks parameters of each kind at a rate of its own."""
+    """An optimiser that shrinks parameters of each kind at a rate of its own."""
 
     def __init__(self, inner: torch.optim.Optimizer, rates: Mapping[str, float], decoupled: bool):
         super().__init__(inner)
@@ -24,7 +24,7 @@ class DecayingOptimizer(WrappedOptimizer):
 
     @torch.no_grad()
     def shrink(self) -> None:
-        """Act on the parameters, or where the decay is not decoupled on their gradients."""
+        """Shrink the parameters, or where the decay is not decoupled their gradients."""
         for group in self.param_groups:
             for p in group["params"]:
                 rate = self.rates[getattr(p, MARK)]
@@ -78,15 +78,15 @@ class WeightDecay(Trick):
         return () if not any(self.rates.values()) else super().sites()
 
     def model(self, model: nn.Module, task: Task) -> nn.Module:
-        found = kinds_of(model)
-        for p, kind in found.items():
+        kinds = kinds_of(model)
+        for p, kind in kinds.items():
             setattr(p, MARK, kind)
-        idle = [kind for kind, rate in self.rates.items() if rate and kind not in found.values()]
+        idle = [kind for kind, rate in self.rates.items() if rate and kind not in kinds.values()]
         if idle:
             raise Refusal(
                 f"weight-decay: {idle[0]} = {self.rates[idle[0]]} decays parameters of a kind that "
                 f"this model has none of.\n  Set weight-decay:{idle[0]}=0; this model has: "
-                f"{', '.join(k for k in KINDS if k in found.values())}."
+                f"{', '.join(k for k in KINDS if k in kinds.values())}."
             )
         return model
 
@@ -101,11 +101,11 @@ class WeightDecay(Trick):
 
 
 def kinds_of(model: nn.Module) -> dict[nn.Parameter, str]:
-    """The kind of every parameter."""
+    """Return the kind of every parameter."""
     tables = {
         p for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()
     }  # fmt: skip
-    found = {}
+    kinds = {}
     for path, p in model.named_parameters():
         names = path.split(".")
         if p in tables:
@@ -118,5 +118,5 @@ def kinds_of(model: nn.Module) -> dict[nn.Parameter, str]:
             kind = "input"
         else:
             kind = "other"
-        found[p] = kind
-    return found
+        kinds[p] = kind
+    return kinds

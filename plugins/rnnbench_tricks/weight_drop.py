@@ -45,8 +45,8 @@ class WeightDrop(Trick):
         return () if self.rate == 0 else super().sites()
 
     def model(self, model: nn.Module, task: Task) -> nn.Module:
-        found = list(weights(model, MATRIX))
-        if not found:
+        matrices = list(weights(model, MATRIX))
+        if not matrices:
             cells = innermost_cells(model, self.name)
             raise Refusal(
                 f"{self.name} acts on recurrent matrices that are called {MATRIX}; "

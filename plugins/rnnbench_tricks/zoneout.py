@@ -14,14 +14,14 @@ from rnnbench.nn import CellWrapper
 
 
 class ZoneoutCell(CellWrapper):
-    """Keeps each unit's old value with a probability of its own for every state tensor."""
+    """A cell wrapper that keeps each unit's old value with a probability for each state tensor."""
 
     def __init__(self, inner: Cell, hidden_rate: float, other_rate: float):
         super().__init__(inner)
         self.hidden_rate, self.other_rate = hidden_rate, other_rate
 
     def noise(self, steps: int, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Which units keep their old value, (T, B, H) for every state tensor with a rate."""
+        """Draw which units keep their old value, (T, B, H) for every state tensor with a rate."""
         if not self.training:
             return ()
         return tuple(
@@ -36,7 +36,10 @@ class ZoneoutCell(CellWrapper):
         new: tuple[Tensor, ...],
         noise: tuple[Tensor, ...],
     ) -> tuple[Tensor, ...]:
-        """s_t = m ⊙ s_{t-1} + (1 - m) ⊙ s̃_t with m ~ Bernoulli(rate); its mean at evaluation."""
+        """Return s_t = m ⊙ s_{t-1} + (1 - m) ⊙ s̃_t with m ~ Bernoulli(rate).
+
+        At evaluation m is its mean, the rate.
+        """
         mixed, kept = [], iter(noise)
         for before, after, rate in zip(old, new, self.rates(old), strict=True):
             if not rate:
@@ -48,7 +51,7 @@ class ZoneoutCell(CellWrapper):
         return tuple(mixed)
 
     def rates(self, state: tuple[Tensor, ...]) -> list[float]:
-        """One a state tensor; 0 for what is no unit."""
+        """Return a rate for each state tensor; 0 for what is no unit."""
         rates = [self.hidden_rate, *(self.other_rate for _ in state[1:])]
         return [
             0.0 if i in self.apart or not s.is_floating_point() else rate

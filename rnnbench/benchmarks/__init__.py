@@ -1,1 +1,1 @@
-"""Measurements: `python -m rnnbench.benchmarks NAME`. Ratios, paired in one run."""
+"""Measurements, started by `python -m rnnbench.benchmarks NAME`; ratios are paired in one run."""

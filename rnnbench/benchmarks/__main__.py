@@ -1,4 +1,4 @@
-"""Choose a benchmark by name."""
+"""Run a benchmark that is chosen by its name."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ BENCHMARKS = {
 
 
 def main() -> None:
+    """Read the command line, and run the benchmark that it names."""
     parser = argparse.ArgumentParser(prog="python -m rnnbench.benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="name", required=True)
     for name, module in BENCHMARKS.items():

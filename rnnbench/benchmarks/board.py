@@ -1,6 +1,6 @@
-"""Seconds of a task's leaderboard where the store holds very many runs of other tasks.
+"""Measure the seconds of a task's leaderboard where the store holds very many other runs.
 
-Made-up records are written, indexed once, and the command is run as a user runs it.
+Made-up records are written and indexed once; then the command is run as a user runs it.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ ARCHITECTURES = ("elman", "gru", "lstm", "transformer")
 
 
 def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this benchmark."""
     parser.add_argument("--runs", type=int, default=100_000, help="in the store")
     parser.add_argument("--tasks", type=int, default=100, help="which share the runs")
     parser.add_argument("--rounds", type=int, default=5)
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Measure, and print the figures."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         fill(root, arguments.runs, arguments.tasks)
@@ -38,17 +40,15 @@ def run(arguments: argparse.Namespace) -> None:
         count = store.reindex()
         store.close()
         print(f"{count:,} records indexed in {time.perf_counter() - began:.1f} s")
-        asked = f"task{arguments.tasks // 2}"
-        board = (
-            f"from rnnbench.cli import main; main(['leaderboard', '{asked}', '--out', '{root}'])"
-        )
+        task = f"task{arguments.tasks // 2}"
+        board = f"from rnnbench.cli import main; main(['leaderboard', '{task}', '--out', '{root}'])"
         for name, code in (("rnnbench leaderboard", board), ("import torch", "import torch")):
-            took = []
+            seconds = []
             for _ in range(arguments.rounds):
                 began = time.perf_counter()
                 subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-                took.append(time.perf_counter() - began)
-            print(f"{name:<24}{statistics.median(took):8.2f} s  (median of {arguments.rounds})")
+                seconds.append(time.perf_counter() - began)
+            print(f"{name:<24}{statistics.median(seconds):8.2f} s  (median of {arguments.rounds})")
 
 
 def fill(root: Path, runs: int, tasks: int) -> None:

@@ -1,4 +1,4 @@
-"""Training time of recurrent cells, forward and backward, over torch's own LSTM's.
+"""Measure the training time of recurrent cells, forward and backward, over torch's own LSTM's.
 
 Rounds alternate between all cells in one process, on one thread; a ratio is the median over
 rounds of a cell's time over that of torch.nn.LSTM (GRU, RNN for theirs) in the same round.
@@ -81,6 +81,7 @@ class LayerNormCell(GatedCell):
 
 
 def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this benchmark."""
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument(
         "--tiers", nargs="+", default=list(TIERS), choices=TIERS, help="tiers to measure"
@@ -89,17 +90,18 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Measure, and print the figures."""
     trainer = Trainer(accelerator=arguments.accelerator, deterministic=False)
     device = torch.device("cuda" if arguments.accelerator == "gpu" else "cpu")
     configure(trainer)
     for size in SIZES:
-        _table(size, arguments.tiers, arguments.rounds, device)
+        _measure(size, arguments.tiers, arguments.rounds, device)
 
 
 def _cell(
     architecture: str, trick: str | None = None, **settings: Any
 ) -> Callable[[int], nn.Module]:
-    """A maker of one layer of a plugin, which is loaded by its name."""
+    """Return a function that makes one layer of a plugin, which is loaded by its name."""
 
     def make(width: int) -> nn.Module:
         plugin: Architecture = load("architectures", architecture)(hidden=width, **settings)
@@ -127,14 +129,17 @@ CELLS: dict[str, Callable[[int], nn.Module]] = {
 PLAIN = {"lstm": nn.LSTM, "gru": nn.GRU, "elman": nn.RNN}
 
 
-def _table(size: tuple[int, int, int], tiers: list[str], rounds: int, device: torch.device) -> None:
+def _measure(
+    size: tuple[int, int, int], tiers: list[str], rounds: int, device: torch.device
+) -> None:
+    """Measure all cells at one size (rows, steps, units), and print their table."""
     rows, steps, width = size
     x = torch.randn(rows, steps, width, device=device)
-    made: dict[tuple[str, str], nn.Module] = {}
+    cells: dict[tuple[str, str], nn.Module] = {}
     facts: dict[tuple[str, str], tuple[str, float]] = {}
     for name, kind in PLAIN.items():
-        made[name, "torch"] = _torch(kind)(width).to(device)
-        made[name, "fused"] = _cell(name)(width).to(device)
+        cells[name, "torch"] = _torch(kind)(width).to(device)
+        cells[name, "fused"] = _cell(name)(width).to(device)
     for name, make in CELLS.items():
         for tier in tiers:
             cell = make(width).to(device)
@@ -145,12 +150,12 @@ def _table(size: tuple[int, int, int], tiers: list[str], rounds: int, device: to
                 if f"scan = {tier}" not in str(error):
                     raise
                 continue  # the tier cannot run this cell; the table has no such row
-            made[name, tier] = cell
+            cells[name, tier] = cell
             (used,) = scan.report()
             facts[name, tier] = used["tier"], used["build_seconds"]
-    times: dict[tuple[str, str], list[float]] = {key: [] for key in made}
+    times: dict[tuple[str, str], list[float]] = {key: [] for key in cells}
     for _ in range(rounds):
-        for (name, tier), cell in made.items():
+        for (name, tier), cell in cells.items():
             scan.use(tier if tier in TIERS else "auto", long=True)  # type: ignore[arg-type]
             _seconds(cell, x)
             times[name, tier].append(_seconds(cell, x))
@@ -158,7 +163,7 @@ def _table(size: tuple[int, int, int], tiers: list[str], rounds: int, device: to
 
 
 def _seconds(cell: nn.Module, x_BTD: Tensor) -> float:
-    """Of one pass forward and backward, the gradient of the input included."""
+    """Return the seconds of a pass forward and backward, with the gradient of the input."""
     x_BTD = x_BTD.clone().requires_grad_()
     cell.zero_grad()
     dy = _cotangent(x_BTD.shape[0], x_BTD.shape[1], cell, x_BTD.device)
@@ -193,14 +198,15 @@ def _show(
     rows, steps, width = size
     print(f"\nbatch {rows}, {steps} steps, {width} units; one pass forward and backward")
     print(f"{'cell':<19}{'scan':<10}{'runs in':<10}{'build s':>8}{'ms':>9}{'ratio':>8}  aim")
-    for (name, tier), taken in times.items():
-        against = times[name if name in PLAIN else "lstm", "torch"]
-        ratio = statistics.median(a / b for a, b in zip(taken, against, strict=True))
+    for (name, tier), seconds in times.items():
+        baseline = times[name if name in PLAIN else "lstm", "torch"]
+        ratio = statistics.median(a / b for a, b in zip(seconds, baseline, strict=True))
         runs_in, build = facts.get((name, tier), (tier, 0.0))
         aim = AIMS[size] if name in AIMED and tier == "auto" else None
         aim = PLAIN_AIM if tier == "fused" else aim
+        milliseconds = 1000 * statistics.median(seconds)
         verdict = "" if aim is None else f"{aim} {'met' if ratio <= aim else 'missed'}"
         print(
-            f"{name:<19}{tier:<10}{runs_in:<10}{build:>8.2f}{1000 * statistics.median(taken):>9.2f}"
+            f"{name:<19}{tier:<10}{runs_in:<10}{build:>8.2f}{milliseconds:>9.2f}"
             f"{ratio:>8.2f}  {verdict}"
         )

@@ -1,4 +1,4 @@
-"""Time and memory of recurrences that need no loop over steps, as sequences grow.
+"""Measure time and memory of recurrences that need no loop over steps, as sequences grow.
 
 First table: one pass forward and backward of each architecture at lengths four times apart, in
 rounds that alternate between them. `growth` is the exponent k of T^k between the shortest and the
@@ -38,6 +38,7 @@ Layer = Callable[[Tensor], tuple[Tensor, object]]
 
 
 def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this benchmark."""
     parser.add_argument("--architectures", nargs="*", default=list(ARCHITECTURES))
     parser.add_argument("--lengths", nargs="+", type=int, default=list(LENGTHS))
     parser.add_argument("--hidden", type=int, default=16, help="width of each architecture")
@@ -47,6 +48,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Measure, and print the figures."""
     configure(Trainer(accelerator="cpu", deterministic=False))
     torch.set_num_threads(1)
     lengths = sorted(arguments.lengths)
@@ -57,13 +59,13 @@ def run(arguments: argparse.Namespace) -> None:
         inputs = [torch.randn(arguments.rows, steps, arguments.hidden) for steps in lengths]
         seconds(layer, inputs[0])  # what only the first pass of all allocates
         memory = [_megabytes(layer, x) for x in inputs]
-        taken = _alternating([(layer, x) for x in inputs], arguments.rounds)
-        _show(text, lengths, [statistics.median(t) for t in taken], memory)
+        times = _alternating([(layer, x) for x in inputs], arguments.rounds)
+        _show(text, lengths, [statistics.median(t) for t in times], memory)
     _against_gru(arguments.steps, 5 * arguments.rounds)
 
 
 def seconds(layer: Layer, x_BTD: Tensor) -> float:
-    """CPU time of one pass forward and backward, the gradient of the input included."""
+    """Return the CPU seconds of a pass forward and backward, with the gradient of the input."""
     x_BTD = x_BTD.clone().requires_grad_()
     began = time.process_time()
     y_BTH, _ = layer(x_BTD)
@@ -72,33 +74,33 @@ def seconds(layer: Layer, x_BTD: Tensor) -> float:
 
 
 def growth(small: float, large: float, lengths: Sequence[int]) -> float:
-    """k, where a figure grows like T^k from the first length to the last."""
+    """Return k, where a figure grows like T^k from the first length to the last."""
     return math.log(large / small) / math.log(lengths[-1] / lengths[0])
 
 
 def _alternating(pairs: Sequence[tuple[Layer, Tensor]], rounds: int) -> list[list[float]]:
-    """Seconds of each pair in each round; the first round, which is not counted, warms up."""
-    taken: list[list[float]] = [[] for _ in pairs]
+    """Return the seconds of each pair in each round; a first round, not counted, warms up."""
+    times_of_pairs: list[list[float]] = [[] for _ in pairs]
     for i in range(rounds + 1):
-        for times, (layer, x) in zip(taken, pairs, strict=True):
-            found = seconds(layer, x)
+        for times, (layer, x) in zip(times_of_pairs, pairs, strict=True):
+            pass_seconds = seconds(layer, x)
             if i:
-                times.append(found)
-    return taken
+                times.append(pass_seconds)
+    return times_of_pairs
 
 
 def _layer(text: str, hidden: int) -> nn.Module:
-    """The architecture that a text such as "sru:peephole=false" names, else as it comes."""
+    """Return the architecture that a text such as "sru:peephole=false" names."""
     from rnnbench.spec.plugin_text import named
 
-    spec, given = named("architectures", text)
+    spec, set_fields = named("architectures", text)
     cls: type[Architecture] = load("architectures", spec.name)
-    settings = {k: v for k, v in spec.settings if k in given}
+    settings = {k: v for k, v in spec.settings if k in set_fields}
     return cls(**settings, hidden=hidden).build(hidden, causal=True)  # type: ignore[call-arg]
 
 
 def _megabytes(layer: Layer, x_BTD: Tensor) -> float:
-    """The most that a pass holds beyond what was held before; NaN where it can't be known."""
+    """Return the most memory that a pass adds to what is held; NaN where it is unknown."""
     if not CLEAR.exists():
         return math.nan
     gc.collect()
@@ -110,7 +112,7 @@ def _megabytes(layer: Layer, x_BTD: Tensor) -> float:
 
 
 def _status(key: str) -> int:
-    """Kilobytes."""
+    """Return a figure of this process's memory in kilobytes."""
     (line,) = [s for s in STATUS.read_text().splitlines() if s.startswith(key + ":")]
     return int(line.split()[1])
 
@@ -122,9 +124,9 @@ def _heading(arguments: argparse.Namespace, lengths: Sequence[int]) -> None:
 
 
 def _show(
-    text: str, lengths: Sequence[int], taken: Sequence[float], memory: Sequence[float]
+    text: str, lengths: Sequence[int], times: Sequence[float], memory: Sequence[float]
 ) -> None:
-    for name, unit, values in (("time", "ms", [1000 * t for t in taken]), ("memory", "MB", memory)):
+    for name, unit, values in (("time", "ms", [1000 * t for t in times]), ("memory", "MB", memory)):
         cells = "".join(f"{value:>9.1f} {unit}" for value in values)
         exponent = growth(values[0], values[-1], lengths)
         print(f"{text:<22}{name:<8}{cells}{exponent:>8.2f}", flush=True)

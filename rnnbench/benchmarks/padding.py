@@ -1,4 +1,4 @@
-"""Share of a training epoch's positions that are padding, task by task.
+"""Measure the share of a training epoch's positions that are padding, task by task.
 
 Both sides are counted, at the batch size that the task recommends or at --batch; beside it stands
 the share that batches of shuffled rows would have. Tasks whose rows are all full are left out.
@@ -21,12 +21,14 @@ from rnnbench.registry.registry import discover, load
 
 
 def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this benchmark."""
     parser.add_argument("--task", nargs="*", default=[], help="default: all whose data are here")
     parser.add_argument("--batch", type=int, default=0, help="rows of a batch")
     parser.add_argument("--most", type=int, default=2000, help="batches that are read of a task")
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Measure, and print the figures."""
     print(f"{'task':<20}{'batch':>7}{'rows':>9}{'padding':>10}{'shuffled':>10}")
     for name in arguments.task or sorted(discover()[0]["tasks"]):
         cls = load("tasks", name)
@@ -45,6 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _needs_settings(cls: type[Task]) -> bool:
+    """Tell whether a task has a setting without a default."""
     return any(
         f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         for f in dataclasses.fields(cls)  # type: ignore[arg-type]
@@ -52,12 +55,12 @@ def _needs_settings(cls: type[Task]) -> bool:
 
 
 def is_here(task: Task) -> bool:
-    """Every source of a task that has some is here."""
+    """Tell whether a task has sources and all of them are here."""
     return bool(task.sources()) and all(status(s).state == "present" for s in task.sources())
 
 
 def row_lengths(data: Data, size: int, most: int = 2000) -> list[np.ndarray] | None:
-    """Of each batch of an epoch (rows, sides) true lengths; None where no row is padded."""
+    """Return the true lengths of each batch, shaped (rows, sides); None: no row is padded."""
     rng = torch.Generator().manual_seed(0)
     lengths, padded = [], False
     for key in data.order(size, rng)[:most]:
@@ -73,10 +76,11 @@ def row_lengths(data: Data, size: int, most: int = 2000) -> list[np.ndarray] | N
 
 
 def waste(batches: Iterable[np.ndarray]) -> float:
-    """The share of padding in batches of rows with these lengths.
+    """Return the share of padding in batches of rows with these lengths.
 
     Args:
-        batches: of each (rows, sides) lengths; a side is padded to its longest row.
+        batches: the lengths of each batch, shaped (rows, sides); a side is padded to its longest
+            row.
     """
     real = positions = 0
     for lengths_BS in batches:
@@ -86,6 +90,7 @@ def waste(batches: Iterable[np.ndarray]) -> float:
 
 
 def _shuffled(batches: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
+    """Return batches of the same rows in a random order."""
     rows_NS = np.concatenate(batches)
     order_N = np.random.RandomState(0).permutation(len(rows_NS))
     return [rows_NS[order_N[i : i + size]] for i in range(0, len(rows_NS), size)]

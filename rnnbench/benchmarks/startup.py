@@ -1,6 +1,7 @@
-"""Time to `rnnbench --help` and `list`, beside Python's own `import argparse`.
+"""Measure the time of `rnnbench --help` and `list`, beside Python's own `import argparse`.
 
-Interleaved; medians of wall-clock milliseconds, each a process of its own.
+Each is a process of its own, and rounds alternate between them; the figures are medians of
+wall-clock milliseconds.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ COMMANDS = {
 
 
 def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this benchmark."""
     parser.add_argument("--rounds", type=int, default=15)
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Measure, and print the figures."""
     times: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for _ in range(arguments.rounds):
         for name, command in COMMANDS.items():

@@ -1,4 +1,4 @@
-"""Time of a training step under the runner, over a plain PyTorch loop's on the same batches.
+"""Measure a training step under the runner, over a plain PyTorch loop's on the same batches.
 
 Rounds of the two alternate in one process, on one thread; the ratio is the median over rounds. The
 runner's share counts everything between its first and its last pack: data, steps, logs, Lightning.
@@ -18,16 +18,18 @@ import torch
 from rnnbench.spec.compose import compose
 from rnnbench.spec.run_spec import RunSpec, Trainer
 from rnnbench.training.determinism import configure
-from rnnbench.training.lightning_module import PACK, Training, fit
-from rnnbench.training.loader import Position
+from rnnbench.training.lightning_module import train
+from rnnbench.training.loader import PACK, Position
 from rnnbench.training.logs import Telemetry
 from rnnbench.training.resolve import resolve
+from rnnbench.training.run import Training
 from rnnbench.training.train_step import TrickFold, assemble, make_optimizer
 
 SIZES = {"small": 32, "medium": 96, "large": 192}  # hidden units
 
 
 def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this benchmark."""
     parser.add_argument("--task", default="char-lm")
     parser.add_argument("--architecture", default="lstm")
     parser.add_argument("--rounds", type=int, default=7)
@@ -36,6 +38,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Measure, and print the figures."""
     trainer = Trainer(accelerator=arguments.accelerator)
     configure(trainer)
     print(f"{'hidden':>8}{'plain ms':>10}{'runner ms':>11}{'ratio':>8}   (ratio per round)")
@@ -58,14 +61,14 @@ def run(arguments: argparse.Namespace) -> None:
             pair = plain(spec, trainer), under_runner(spec, trainer)
             if i:  # the first round warms up
                 pairs.append(pair)
-        a, b = (statistics.median(1000 * p[i] for p in pairs) for i in (0, 1))
+        plain_ms, runner_ms = (statistics.median(1000 * p[i] for p in pairs) for i in (0, 1))
         ratios = sorted(p[1] / p[0] for p in pairs)
-        shown = " ".join(f"{r:.3f}" for r in ratios)
-        print(f"{hidden:>8}{a:>10.2f}{b:>11.2f}{statistics.median(ratios):>8.3f}   ({shown})")
+        listed, median = " ".join(f"{r:.3f}" for r in ratios), statistics.median(ratios)
+        print(f"{hidden:>8}{plain_ms:>10.2f}{runner_ms:>11.2f}{median:>8.3f}   ({listed})")
 
 
 def under_runner(spec: RunSpec, trainer: Trainer) -> float:
-    """Seconds a step, from the end of the first pack to the end of the last."""
+    """Return the seconds a step under the runner, from the end of the first pack to the last."""
     ends: list[tuple[int, float]] = []
 
     def on_step(at: Position, loss: float, progress: float) -> None:
@@ -73,13 +76,13 @@ def under_runner(spec: RunSpec, trainer: Trainer) -> float:
 
     with tempfile.TemporaryDirectory() as folder:
         telemetry = Telemetry(spec, trainer, Path(folder), None)
-        fit(Training(spec, trainer, Path(folder), telemetry, on_step=on_step))
+        train(Training(spec, trainer, Path(folder), telemetry, on_step=on_step))
     (first, began), (last, ended) = ends[0], ends[-1]
     return (ended - began) / (last - first)
 
 
 def plain(spec: RunSpec, trainer: Trainer) -> float:
-    """The same model, batches and optimiser in a bare loop."""
+    """Return the seconds a step of the same model, batches and optimiser in a bare loop."""
     with tempfile.TemporaryDirectory() as folder:
         source = Training(spec, trainer, Path(folder), Telemetry(spec, trainer, Path(folder), None))
     device = torch.device("cuda" if trainer.accelerator == "gpu" else "cpu")

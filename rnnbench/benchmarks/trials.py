@@ -1,8 +1,8 @@
-"""What a trial costs beside its own work: trials that do nothing, on each engine.
+"""Measure the cost of a trial beside its own work, by trials that do nothing on each engine.
 
-From the end of the first trial to that of the last, by one driver, so starting workers is left
-out. A trial is proposed, planned, claimed, sent, its record written, committed, indexed and told.
-Ray Tune runs the same number of trials that do nothing, with Optuna's random search.
+The time is from the end of the first trial to that of the last, by one driver, so starting workers
+is left out. A trial is proposed, planned, claimed, sent, its record written, committed, indexed and
+told. Ray Tune runs the same number of trials that do nothing, with Optuna's random search.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from rnnbench.benchmarks.study import bench_of_nothing, text_of
+from rnnbench.benchmarks.study import plugins_of_nothing, text_of
 from rnnbench.results.record import Record, Status
 from rnnbench.spec.run_spec import RunSpec
 from rnnbench.sweep.engines.usage import memory_held
@@ -26,6 +26,7 @@ METRIC = {"name": "error", "unit": "", "higher_is_better": False, "help": ""}
 
 
 def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this benchmark."""
     parser.add_argument("--engines", nargs="*", default=["local", "ray", "tune"])
     parser.add_argument("--trials", type=int, default=1_000, help="in one study")
     parser.add_argument("--tune-trials", type=int, default=20, help="of Ray Tune, which is slow")
@@ -33,12 +34,12 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sampler", default="tpe")
 
 
-def nothing(spec: RunSpec, *, store: Any, attempt: int = 1, **given: Any) -> Record:
-    """In place of `rnnbench.training.execute.execute`: a record at once."""
+def nothing(spec: RunSpec, *, store: Any, attempt: int = 1, **arguments: Any) -> Record:
+    """Write a record at once, in the place of `rnnbench.training.execute.execute`."""
     value = float(spec.optimizer.lr)
     record = Record(
         spec=spec, status=Status.DONE, metrics={"valid": {"error": value, "loss": value}},
-        metric_info=[METRIC], attempt=attempt, sweep=given["sweep"], study=given["study"],
+        metric_info=[METRIC], attempt=attempt, sweep=arguments["sweep"], study=arguments["study"],
         selection={"metric": "error", "higher_is_better": False, "value": value, "step": 1},
     )  # fmt: skip
     store.write(record)
@@ -46,6 +47,7 @@ def nothing(spec: RunSpec, *, store: Any, attempt: int = 1, **given: Any) -> Rec
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Measure, and print the figures."""
     print(f"{'engine':<8}{'trials':>8}{'ms a trial':>12}{'last tenth':>12}{'MB of driver':>14}")
     for name in arguments.engines:
         with tempfile.TemporaryDirectory() as folder:
@@ -58,7 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def measure(name: Literal["local", "ray"], arguments: argparse.Namespace, root: Path) -> None:
     """Run a sweep of trials that do nothing, and print its line."""
-    from rnnbench.sweep.engines.choose import Choice, engine_of
+    from rnnbench.sweep.engines.choose import EngineChoice, engine_factory_for
     from rnnbench.sweep.run_sweep import run_sweep
 
     sweep = parse_sweep(
@@ -71,8 +73,8 @@ def measure(name: Literal["local", "ray"], arguments: argparse.Namespace, root: 
             ends.append(time.perf_counter())
 
     silent: Callable[[str], None] = lambda line: None  # noqa: E731
-    factory = engine_of(Choice(name), sweep, root, 5.0, silent, work=WORK)
-    run_sweep(sweep, root=root, bench=bench_of_nothing(), engine_factory=factory, at=at)
+    factory = engine_factory_for(EngineChoice(name), sweep, root, 5.0, silent, work=WORK)
+    run_sweep(sweep, root=root, plugins=plugins_of_nothing(), engine_factory=factory, at=at)
     each = (ends[-1] - ends[0]) / (len(ends) - 1)
     tenth = max(1, len(ends) // 10)
     last = (ends[-1] - ends[-1 - tenth]) / tenth
@@ -84,7 +86,7 @@ def measure(name: Literal["local", "ray"], arguments: argparse.Namespace, root: 
 
 
 def tune(trials: int, workers: int) -> float:
-    """Seconds that Ray Tune takes for a trial that does nothing, its start-up left out."""
+    """Return the seconds that Ray Tune takes for a trial that does nothing, without start-up."""
     os.environ |= {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
     import ray
 

@@ -1,4 +1,4 @@
-"""Whether verdicts hold what they say: planted ties and differences on simulated leaderboards.
+"""Check verdicts on simulated leaderboards with planted ties and differences.
 
 Boards of equal rows must be parted in at most one of twenty, whatever the noise; a planted row that
 is better by a few standard deviations must be found. Intervals must hold the truth 95 of 100 times.
@@ -15,7 +15,8 @@ import numpy as np
 
 from rnnbench.stats import ALPHA, Method, estimate, tiers
 
-Draw = Callable[[np.random.Generator, int], np.ndarray]  # seeds of a row: mean 0, deviation 1
+# (generator, number of seeds) -> results of a row's seeds, with mean 0 and deviation 1
+Draw = Callable[[np.random.Generator, int], np.ndarray]
 
 NOISE: dict[str, Draw] = {
     "normal": lambda rng, n: rng.normal(size=n),
@@ -34,12 +35,12 @@ METHODS = {
 
 @dataclasses.dataclass(frozen=True)
 class Rates:
-    """Of many simulated boards.
+    """Rates of right and wrong verdicts over many simulated boards.
 
     Attributes:
-        parted: boards of equal rows in which some row was said to be worse.
-        found: boards with one better row in which it stood alone on top.
-        covered: intervals of a row's centre that held its truth.
+        parted: share of boards of equal rows in which some row was said to be worse.
+        found: share of boards with one better row in which it stood alone on top.
+        covered: share of intervals of a row's centre that held its truth.
     """
 
     parted: float
@@ -50,10 +51,10 @@ class Rates:
 def simulate(
     boards: int, seeds: int, rows: int, noise: str, method: Method, gain: float, seed: int = 0
 ) -> Rates:
-    """Rates over so many boards of either kind.
+    """Simulate so many boards of either kind, and return the rates.
 
     Args:
-        gain: of the planted row, in standard deviations of a seed.
+        gain: by how much the planted row is better, in standard deviations of a seed.
     """
     rng = np.random.default_rng(seed)
     parted = found = covered = 0
@@ -61,10 +62,10 @@ def simulate(
         samples = [NOISE[noise](rng, seeds) for _ in range(rows)]
         placed = tiers([list(s) for s in samples], True, method)
         parted += any(p.tier for p in placed)
-        told = estimate(list(samples[0]), method)
-        assert told.low is not None
-        assert told.high is not None
-        covered += told.low <= 0 <= told.high
+        interval = estimate(list(samples[0]), method)
+        assert interval.low is not None
+        assert interval.high is not None
+        covered += interval.low <= 0 <= interval.high
         samples[0] = samples[0] + gain
         placed = tiers([list(s) for s in samples], True, method)
         found += placed[0].tier == 0 and all(p.tier for p in placed[1:])
@@ -72,6 +73,7 @@ def simulate(
 
 
 def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this benchmark."""
     parser.add_argument("--boards", type=int, default=1000)
     parser.add_argument("--rows", type=int, default=4)
     parser.add_argument("--seeds", type=int, nargs="+", default=[3, 5, 8])
@@ -80,6 +82,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Measure, and print the figures."""
     print(
         f"{arguments.boards} boards of {arguments.rows} rows; parted: equal rows said to differ "
         f"(at most {ALPHA:.0%}); found: a row better by {arguments.gain:g} deviations alone on "

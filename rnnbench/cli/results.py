@@ -74,7 +74,10 @@ def leaderboard(task: str | None, root: Path, attribution: bool, as_json: bool, 
     from rnnbench.stats import Method
 
     request = BoardRequest(**sections, method=Method(centre, interval, test))
-    leaderboard_command(task, root, as_json, as_csv, page, attribution, request)
+    leaderboard_command(
+        task, root, want_json=as_json, want_csv=as_csv, page=page, attribution=attribution,
+        request=request,
+    )  # fmt: skip
 
 
 @main.command(epilog=example("rnnbench index"))

@@ -47,10 +47,10 @@ def run(task: str | None, architecture: str | None, settings: tuple[str, ...],
     from rnnbench.spec.from_command_line import read_request
 
     spec, trainer = read_request(task, architecture, settings, tricks, file, seed, not no_test)
-    from rnnbench.cli.actions.run import launch
-    from rnnbench.training.resolve import resolve
+    from rnnbench.cli.actions.run import run_once
+    from rnnbench.training.resolve import resolve_with_plugins
 
-    sys.exit(launch(resolve(spec), trainer, root, quiet))
+    sys.exit(run_once(resolve_with_plugins(spec), trainer, root, quiet=quiet))
 
 
 @main.command(epilog=example("rnnbench check char-lm transformer --trick zoneout"))
@@ -64,10 +64,10 @@ def check(task: str | None, architecture: str | None, settings: tuple[str, ...],
     from rnnbench.spec.from_command_line import read_request
 
     spec, _ = read_request(task, architecture, settings, tricks, file, seed, True)
-    from rnnbench.training.dry_run import check_spec
-    from rnnbench.training.resolve import resolve
+    from rnnbench.training.dry_run import check_resolved
+    from rnnbench.training.resolve import resolve_with_plugins
 
-    checked = check_spec(resolve(spec))
+    checked = check_resolved(resolve_with_plugins(spec))
     where = {"meta": "shapes only, on the meta device", "cpu": "on a tiny batch on the CPU"}
     click.echo(
         f"possible: {checked.parameters:,} parameters (one step checked {where[checked.device]})"

@@ -97,7 +97,7 @@ def verify(runs: tuple[str, ...], root: Path, retrain: bool, tolerance: float) -
               help="Run nothing: say what the results that are here show.")  # fmt: skip
 @start_options
 def reproduce(name: str | None, report_only: bool, root: Any, database: str | None,
-              **given: Any) -> None:  # fmt: skip
+              **options: Any) -> None:  # fmt: skip
     """Run the recipe NAME and set its figures beside the published ones; without NAME list all.
 
     NAME is that of a file in sweeps/reproduce, or a file. Exit code 0: exact, or within tolerance.
@@ -110,5 +110,5 @@ def reproduce(name: str | None, report_only: bool, root: Any, database: str | No
         list_recipes(root, database)
         return
     sys.exit(
-        reproduce_command(name, report_only=report_only, root=root, database=database, **given)
+        reproduce_command(name, report_only=report_only, root=root, database=database, **options)
     )

@@ -60,27 +60,27 @@ def start_options(command: Any) -> Any:
 @click.option("--trials", type=click.IntRange(min=0), help="Of each cell, instead of the file's.")
 @click.option("--timeout", help="For the search, such as 90m or 12h, instead of the file's.")
 @start_options
-def run(file: Path, **given: Any) -> None:
+def run(file: Path, **options: Any) -> None:
     """Run the sweep in FILE.
 
     Started again it re-runs nothing that is finished; killed, it goes on where it was.
     """
     from rnnbench.cli.actions.sweep import run_file
 
-    sys.exit(run_file(file, **given))
+    sys.exit(run_file(file, **options))
 
 
 @sweep.command(epilog=example("rnnbench sweep resume quickstart"))
 @click.argument("name")
 @start_options
-def resume(name: str, **given: Any) -> None:
+def resume(name: str, **options: Any) -> None:
     """End a pause; where nobody runs the sweep, run it here as its file was.
 
     Engine, address, workers and storage are those of this command, not of the last start.
     """
     from rnnbench.cli.actions.sweep import resume_sweep
 
-    sys.exit(resume_sweep(name, **given))
+    sys.exit(resume_sweep(name, **options))
 
 
 def named(command: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +67,8 @@ def detach(state: State) -> State:
     if isinstance(state, Tensor):
         return state.detach()
     if isinstance(state, (tuple, list)):
-        return type(state)(detach(s) for s in state)
+        make: Any = getattr(state, "_make", type(state))  # of a NamedTuple
+        return make(detach(s) for s in state)
     return state
 
 
@@ -75,11 +76,12 @@ class Cell(Backbone):
     """A backbone defined by one time step; `forward` scans it.
 
     Write `initial` and `step`, pure in their arguments and parameters, so that torch.func can
-    take them apart. By convention state[0] is the hidden state: give the state as a NamedTuple
-    where it has more fields. `initial` is called once a sequence, then `project` once, then
-    `advance` once a time step. A cell part of whose work
-    depends on the input alone may split `step` into `project` (all steps at once) and `advance`;
-    wrappers override `advance` and keep that speed.
+    take them apart. By convention state[0] is the hidden state. Where a NamedTuple names
+    the fields, take a state up as `MyState(*state)`: checkpoints keep plain tuples. For each
+    sequence `initial` is called first (unless a state is carried), then `project` once, then
+    `advance` once a time step. A cell part of whose work depends on the input alone may split
+    `step` into `project` (all steps at once) and `advance`; wrappers override `advance` and keep
+    that speed.
 
     Attributes:
         apart: positions in the state of what is no unit, such as clocks, boundaries and histories:

@@ -1,4 +1,4 @@
-"""How the gradient of a batch is estimated: what an estimator is, and what it is given."""
+"""Estimators of the gradient of a batch, and the input that they are given."""
 
 from __future__ import annotations
 

@@ -56,8 +56,10 @@ class Trick(Plugin):
         return gold
 
     def loss(self, loss: Tensor, result: Result, at: Moment) -> Tensor:
-        """Change the scalar that is minimised, after each forward pass (the log shows the bare
-        one)."""
+        """Change the scalar that is minimised (the reported loss stays the bare one).
+
+        Called after each forward pass of the estimator.
+        """
         return loss
 
     def gradient(self, parameters: list[nn.Parameter], at: Moment) -> list[nn.Parameter]:

@@ -35,7 +35,10 @@ class Items(Data):
         return len(self.items.x)
 
     def order(self, size: int, rng: torch.Generator | None) -> list[Tensor]:
-        """Index tensors of up to `size` items; every item once, the last batch may be smaller."""
+        """Return index tensors of up to `size` items.
+
+        Every item comes once; the last batch may be smaller.
+        """
         n = len(self)
         index = torch.arange(n) if rng is None else torch.randperm(n, generator=rng)
         return list(index.split(size))
@@ -70,11 +73,11 @@ class Stream(Data):
         self.rows = rows
 
     def __len__(self) -> int:
-        """Number of predictions, N - 1."""
+        """Return the number of predictions, N - 1."""
         return len(self.tokens_N) - 1
 
     def order(self, size: int, rng: torch.Generator | None) -> list[StreamKey]:
-        """(rows, first step, end) of each chunk."""
+        """Return (rows, first step, end) of each chunk."""
         rows = min(size, len(self), self.rows or size)
         longest = -(-len(self) // rows)
         starts = list(range(0, longest, self.length))
@@ -136,7 +139,7 @@ class Pairs(Data):
         return len(self.x[1]) - 1
 
     def order(self, size: int, rng: torch.Generator | None) -> list[np.ndarray]:
-        """Index arrays of up to `size` pairs; at evaluation from the shortest to the longest."""
+        """Return index arrays of up to `size` pairs; at evaluation the shortest come first."""
         x_len, y_len = np.diff(self.x[1]), np.diff(self.y[1])
         n = len(self)
         if rng is None and self.pool is not None:
@@ -192,7 +195,7 @@ class Generated(Data):
         return self.items
 
     def order(self, size: int, rng: torch.Generator | None) -> list[tuple[int, int]]:
-        """(first item, rows) of each batch."""
+        """Return (first item, rows) of each batch."""
         return [(i, min(size, self.items - i)) for i in range(0, self.items, size)]
 
     def batch(self, key: tuple[int, int], rng: torch.Generator | None) -> Batch:

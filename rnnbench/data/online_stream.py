@@ -17,7 +17,7 @@ __all__ = ["Joined", "named_task"]
 
 
 def named_task(text: str, owner: str) -> Task:
-    """The aligned task that a setting names, such as "dyck" or "anbncn:train_max=10".
+    """Return the aligned task that a setting names, such as "dyck" or "anbncn:train_max=10".
 
     Raises:
         ValueError: it is of another kind, or it is the owner.
@@ -26,11 +26,11 @@ def named_task(text: str, owner: str) -> Task:
     spec, _ = named("tasks", text)
     if spec.name == owner:
         raise ValueError(f"{owner}: a stream of a stream is that stream: name another task")
-    return _created(spec.name, spec, owner)
+    return _create_aligned(spec.name, spec, owner)
 
 
 @lru_cache(maxsize=8)
-def _created(name: str, spec: object, owner: str) -> Task:
+def _create_aligned(name: str, spec: object, owner: str) -> Task:
     task: Task = create("tasks", spec)  # type: ignore[arg-type]
     if task.kind is not Kind.ALIGNED:
         raise ValueError(
@@ -74,15 +74,15 @@ class Joined(Data):
         return len(self.data)
 
     def order(self, size: int, rng: torch.Generator | None) -> list[tuple[_Epoch, int, int]]:
-        """(the epoch, first step, end) of each chunk."""
-        epoch = self._epoch(size, rng)
+        """Return (the epoch, first step, end) of each chunk."""
+        epoch = self._read_epoch(size, rng)
         longest, shortest = int(epoch.length_B.max()), int(epoch.length_B.min())
         starts = list(range(0, longest, self.length))
         if longest > shortest and longest - starts[-1] == 1 and len(starts) > 1:
             starts.pop()  # no row of a batch may be empty
         return [(epoch, a, b) for a, b in zip(starts, [*starts[1:], longest], strict=True)]
 
-    def _epoch(self, size: int, rng: torch.Generator | None) -> _Epoch:
+    def _read_epoch(self, size: int, rng: torch.Generator | None) -> _Epoch:
         x, y = [], []
         for key in self.data.order(min(self.READ, len(self.data)), rng):
             batch = self.data.batch(key, rng)

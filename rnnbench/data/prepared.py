@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
-from rnnbench.data.fetching import cached_folders as store
-from rnnbench.data.fetching import sources as places
+from rnnbench.data.fetching import cached_folders
 from rnnbench.data.fetching.cached_folders import Say
+from rnnbench.data.fetching.sources import data_version, fetch, to_stderr
 
 if TYPE_CHECKING:
     from rnnbench.contract import Source
@@ -50,7 +50,7 @@ def prepare(
     make: Callable[..., Content],
     on_progress: Say | None = None,
 ) -> dict[str, Any]:
-    """The prepared form of some sources; made at the first call, read afterwards.
+    """Return the prepared form of some sources; it is made at the first call and read later.
 
     Args:
         name: of the task, for messages.
@@ -66,31 +66,34 @@ def prepare(
     """
     about = {
         "task": name,
-        "data": places.data_version(sources, version),
+        "data": data_version(sources, version),
         "preparation": str(PREPARATION),
         "settings": json.dumps(dict(settings), sort_keys=True),
     }
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
-    made = _ready(key, about)
-    if made is None:
-        say = on_progress or places.to_stderr
-        target = places.folder() / "prepared" / key
-        with store.locked(target, say):
-            made = _ready(key, about)  # another process may have made it meanwhile
-            if made is None:
-                folders = [places.fetch(source, on_progress) for source in sources]
+    ready = _find_whole(key, about)
+    if ready is None:
+        say = on_progress or to_stderr
+        target = cached_folders.folder() / "prepared" / key
+        with cached_folders.locked(target, say):
+            ready = _find_whole(key, about)  # another process may have made it meanwhile
+            if ready is None:
+                folders = [fetch(source, on_progress) for source in sources]
                 why = "again: what was kept is damaged" if target.exists() else "once"
                 say(f"{name}: preparing the data ({why})")
-                store.publish(target, about, lambda to: save(to, make(*folders)), say)
-                made = target
-    return load(made)
+                cached_folders.publish(target, about, lambda to: save(to, make(*folders)), say)
+                ready = target
+    return load(ready)
 
 
-def _ready(key: str, about: dict[str, str]) -> Path | None:
-    """The folder of a whole prepared form, or None: a damaged one is simply made again."""
-    for root in places.roots().values():
+def _find_whole(key: str, about: dict[str, str]) -> Path | None:
+    """Return the folder of a whole prepared form; None where there is none, or a damaged one."""
+    for root in cached_folders.roots().values():
         path = root / "prepared" / key
-        if store.read_manifest(path) == about and not store.look(path, thorough=False).problems:
+        if (
+            cached_folders.read_manifest(path) == about
+            and not cached_folders.look(path, thorough=False).problems
+        ):
             return path
     return None
 
@@ -102,27 +105,27 @@ def save(folder: Path, content: Content) -> None:
         if isinstance(value, np.ndarray):
             np.save(folder / f"{name}.npy", value, allow_pickle=False)
         elif isinstance(value, Streamed):
-            _stream(folder / f"{name}.streamed.npy", value)
+            _write_streamed(folder / f"{name}.streamed.npy", value)
         else:
             values[name] = value
     text = json.dumps(values, ensure_ascii=False, allow_nan=False)
     (folder / "values.json").write_text(text, "utf-8")
 
 
-def _stream(path: Path, array: Streamed) -> None:
+def _write_streamed(path: Path, array: Streamed) -> None:
     """Write the parts one after the other, and how many there were into the header at last."""
     with path.open("wb") as f:
         count = 0
-        begin = _header(f, array, count)
+        begin = _write_header(f, array, count)
         for chunk in array.chunks():
             f.write(np.ascontiguousarray(chunk, array.dtype).data)
             count += len(chunk)
         f.seek(0)
-        if _header(f, array, count) != begin:
+        if _write_header(f, array, count) != begin:
             raise RuntimeError(f"{path}: numpy left no room in the header for {count} elements")
 
 
-def _header(f: BinaryIO, array: Streamed, count: int) -> int:
+def _write_header(f: BinaryIO, array: Streamed, count: int) -> int:
     """Write the header of a .npy file; where it ends."""
     descr = np.lib.format.dtype_to_descr(np.dtype(array.dtype))
     facts = {"descr": descr, "fortran_order": False, "shape": (count,)}

@@ -72,13 +72,13 @@ def sweep_staged(path: Path) -> None:
 
 
 def sweep_folder(folder: Path) -> None:
-    """The same for all files of a folder."""
+    """Remove what killed writers of any file in this folder left. Call it where none is at work."""
     for temporary in folder.glob(".*.tmp"):
         temporary.unlink(missing_ok=True)
 
 
 def stamp(path: Path | str) -> str:
-    """Changes whenever the file is replaced: its size and time of modification."""
+    """Return size and time of modification, which change whenever the file is replaced."""
     status = os.stat(path)
     return f"{status.st_size}:{status.st_mtime_ns}"
 

@@ -34,7 +34,7 @@ class YamlText:
     text: str = field(default="", repr=False)
 
     def at(self, *place: str | int) -> str:
-        """ "file:line" of a place, or of the closest part of it that is written down."""
+        """Return "file:line" of a place, or of the closest part of it that is written down."""
         while place and place not in self.lines:
             place = place[:-1]
         return f"{self.file}:{self.lines.get(place, 1)}"

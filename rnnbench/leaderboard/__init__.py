@@ -1,4 +1,4 @@
-"""From records to what may be said: rows, boards, comparisons, effects. Pure, no torch."""
+"""Makes of records what may be said: rows, boards, comparisons, effects. Pure, no torch."""
 
 from typing import Any
 

@@ -81,26 +81,26 @@ class Across:
 def across(boards: Sequence[Board]) -> Across | None:
     """Compare rows over tasks; None where no two rows meet on two tasks."""
     notes: list[str] = []
-    chosen = _one_a_task(boards, notes)
-    names, tasks = _complete({t: _rows(b) for t, b in chosen.items()}, notes)
+    chosen = _choose_boards(boards, notes)
+    names, tasks = _without_gaps({t: _rows_with_result(b) for t, b in chosen.items()}, notes)
     if len(names) < 2 or len(tasks) < 2:
         return None
     picked = [chosen[task] for task in tasks]
-    means = np.array([[_mean(b, name) for b in picked] for name in names])
+    means = np.array([[_mean_of_row(b, name) for b in picked] for name in names])
     signs = np.array([1.0 if b.higher_is_better else -1.0 for b in picked])
-    ranks = rank_methods(means * signs, True)
+    ranks = rank_methods(means * signs, higher_is_better=True)
     order = sorted(range(len(names)), key=lambda i: (ranks[i].mean(), names[i]))
     if len(order) > MOST_ROWS:
         notes.append(f"Only the {MOST_ROWS} rows with the best average ranks are compared.")
         order = order[:MOST_ROWS]
-        ranks = rank_methods((means * signs)[order], True)
+        ranks = rank_methods((means * signs)[order], higher_is_better=True)
     else:
         ranks = ranks[order]
     names = [names[i] for i in order]
     test = friedman(ranks)
     average = [float(r) for r in ranks.mean(1)]
     difference = critical_difference(len(names), len(tasks))
-    scores = _scores(picked, names, notes)
+    scores = _normalise(picked, names, notes)
     if len(tasks) < 5:
         notes.append(f"{len(tasks)} tasks are few for Friedman's test: it can miss differences.")
     if test.p >= 0.05:
@@ -124,15 +124,16 @@ def across(boards: Sequence[Board]) -> Across | None:
         ),
         iqm=tuple(interquartile_estimate(row_scores) for row_scores in scores),
         profiles=tuple(
-            _profile(name, row_scores, taus) for name, row_scores in zip(names, scores, strict=True)
+            _make_profile(name, row_scores, taus)
+            for name, row_scores in zip(names, scores, strict=True)
         ),
-        improvement=_improvement(scores),
-        outcomes=_outcomes(picked, names),
+        improvement=_improvement_table(scores),
+        outcomes=_count_outcomes(picked, names),
         notes=tuple(notes),
     )
 
 
-def _one_a_task(boards: Sequence[Board], notes: list[str]) -> dict[str, Board]:
+def _choose_boards(boards: Sequence[Board], notes: list[str]) -> dict[str, Board]:
     """Choose one board for each task: with the most tested rows; of equals, with the most runs."""
     by_task: dict[str, list[Board]] = defaultdict(list)
     for board in boards:
@@ -155,12 +156,12 @@ def _one_a_task(boards: Sequence[Board], notes: list[str]) -> dict[str, Board]:
     return chosen
 
 
-def _rows(board: Board) -> dict[str, Row]:
+def _rows_with_result(board: Board) -> dict[str, Row]:
     """Return the rows that have a result, failure being one, by name."""
     return {r.name: r for r in board.rows if r.kind in ("ranked", "failed")}
 
 
-def _complete(
+def _without_gaps(
     rows: Mapping[str, Mapping[str, Row]], notes: list[str]
 ) -> tuple[list[str], list[str]]:
     """Leave out names and tasks until every row has a result on every task, the emptiest first."""
@@ -187,18 +188,18 @@ def _complete(
     return names, tasks
 
 
-def _mean(board: Board, name: str) -> float:
-    row = _rows(board)[name]
+def _mean_of_row(board: Board, name: str) -> float:
+    row = _rows_with_result(board)[name]
     return math.nan if row.test is None else row.test.mean
 
 
-def _scores(boards: Sequence[Board], names: Sequence[str], notes: list[str]) -> list[Scores]:
+def _normalise(boards: Sequence[Board], names: Sequence[str], notes: list[str]) -> list[Scores]:
     """Return [row][task]: the seeds' normalised scores."""
     columns = []
     without = []
     for board in boards:
         sign = 1.0 if board.higher_is_better else -1.0
-        rows = _rows(board)
+        rows = _rows_with_result(board)
         means = [sign * r.test.mean for r in rows.values() if r.test is not None]
         floors = [sign * r.test.mean for r in board.rows if r.kind == "baseline" and r.test]
         if not floors:
@@ -226,12 +227,12 @@ def _scores(boards: Sequence[Board], names: Sequence[str], notes: list[str]) -> 
     return [[column[i] for column in columns] for i in range(len(names))]
 
 
-def _profile(name: str, scores: Scores, taus: np.ndarray) -> Profile:
+def _make_profile(name: str, scores: Scores, taus: np.ndarray) -> Profile:
     share, low, high = profile(scores, taus)
     return Profile(name, *(tuple(float(v) for v in a) for a in (taus, share, low, high)))
 
 
-def _improvement(scores: Sequence[Scores]) -> tuple[tuple[Estimate | None, ...], ...]:
+def _improvement_table(scores: Sequence[Scores]) -> tuple[tuple[Estimate | None, ...], ...]:
     """Return the chance of improvement of each pair; each is computed once, and turned."""
     count = len(scores)
     table: list[list[Estimate | None]] = [[None] * count for _ in range(count)]
@@ -244,14 +245,14 @@ def _improvement(scores: Sequence[Scores]) -> tuple[tuple[Estimate | None, ...],
     return tuple(tuple(line) for line in table)
 
 
-def _outcomes(
+def _count_outcomes(
     boards: Sequence[Board], names: Sequence[str]
 ) -> tuple[tuple[tuple[int, int, int] | None, ...], ...]:
     """Count the tasks that each row won, tied and lost against each other row."""
     count = len(names)
     table = np.zeros((count, count, 3), dtype=int)
     for board in boards:
-        outcomes, rows = judge_all(board), _rows(board)
+        outcomes, rows = judge_all(board), _rows_with_result(board)
         for i, name in enumerate(names):
             for j, other in enumerate(names):
                 if i == j:

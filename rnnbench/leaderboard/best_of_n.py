@@ -73,7 +73,7 @@ class Effort:
 
 def effort(board: Board) -> Effort | None:
     """Return best-of-n curves of all rows that were searched; None where no row has two trials."""
-    rows = [row for row in board.rows if _searched(row)]
+    rows = [row for row in board.rows if _was_searched(row)]
     if not rows or not board.selection:
         return None
     higher = bool(board.selection.get("higher_is_better"))
@@ -81,9 +81,9 @@ def effort(board: Board) -> Effort | None:
     return Effort(
         metric=str(board.selection.get("metric", "")),
         higher_is_better=higher,
-        curves=tuple(_curve(row, higher) for row in rows),
+        curves=tuple(_best_of_n_curve(row, higher) for row in rows),
         duels=tuple(duel(a, b, higher) for a in first for b in first if a is not b),
-        notes=tuple(_notes(rows)),
+        notes=tuple(_write_notes(rows)),
     )
 
 
@@ -101,14 +101,14 @@ def duel(row: Row, other: Row, higher_is_better: bool) -> Duel:
 
 def searched_alike(row: Row, other: Row) -> bool:
     """Tell whether both rows have trials to compare."""
-    return _searched(row) and _searched(other)
+    return _was_searched(row) and _was_searched(other)
 
 
-def _searched(row: Row) -> bool:
+def _was_searched(row: Row) -> bool:
     return len(row.trials) > 1 and any(v is not None for v in row.trials)
 
 
-def _curve(row: Row, higher: bool) -> BestOf:
+def _best_of_n_curve(row: Row, higher: bool) -> BestOf:
     low, high = best_of_n.expected_best_interval(row.trials, higher)
     return BestOf(
         row=row.name,
@@ -121,7 +121,7 @@ def _curve(row: Row, higher: bool) -> BestOf:
     )
 
 
-def _notes(rows: list[Row]) -> list[str]:
+def _write_notes(rows: list[Row]) -> list[str]:
     notes = [
         "Trials are taken for independent draws, as of a random search; those of a sampler that "
         "learns (TPE) come the better the later, so fewer of them would have found less than shown."

@@ -46,17 +46,17 @@ def build(
         method: of intervals and tests.
     """
     protocols: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
-    for record in _latest(r for r in records if task is None or r.spec.task.name == task):
+    for record in _latest_attempts(r for r in records if task is None or r.spec.task.name == task):
         # What `RunSpec.protocol_id` is made of; comparing it is quicker than hashing text.
         protocols[record.spec.task, record.spec.data, record.spec.budget].append(record)
     boards: list[tuple[RunSpec, Board]] = []
     for runs in protocols.values():
-        measures = sorted({_measure(r) for r in runs} - {()}) or [()]
+        measures = sorted({_measure_of(r) for r in runs} - {()}) or [()]
         for measure in measures:
             # Runs that ended before their metrics were known go to the first board.
             measures_here = {measure, ()} if measure == measures[0] else {measure}
-            members = [r for r in runs if _measure(r) in measures_here]
-            boards.append((members[0].spec, _board(members, len(measures) > 1, method)))
+            members = [r for r in runs if _measure_of(r) in measures_here]
+            boards.append((members[0].spec, _make_board(members, len(measures) > 1, method)))
     boards.sort(key=lambda item: (item[1].task, item[1].protocol, item[1].protocol_id))
     return [
         dataclasses.replace(board, apart=why_apart(spec, (s for s, b in boards if b is not board)))
@@ -103,21 +103,21 @@ def refused_now(
     return list(refusals.values())
 
 
-def _latest(records: Iterable[Record]) -> Iterable[Record]:
+def _latest_attempts(records: Iterable[Record]) -> Iterable[Record]:
     """Return the latest attempt of each run; of one attempt, the record that is done."""
     latest: dict[RunSpec, Record] = {}
     for new in records:
         old = latest.get(new.spec)
-        if old is None or _age(new) > _age(old):
+        if old is None or _attempt_order(new) > _attempt_order(old):
             latest[new.spec] = new
     return latest.values()
 
 
-def _age(record: Record) -> tuple[int, bool, str]:
+def _attempt_order(record: Record) -> tuple[int, bool, str]:
     return record.attempt, record.status is Status.DONE, record.ended or ""
 
 
-def _measure(record: Record) -> tuple[Any, ...]:
+def _measure_of(record: Record) -> tuple[Any, ...]:
     """Return what a figure is, and what chose it; rows may be compared only where these agree."""
     if not record.metric_info or record.selection.get("value") is None:
         return ()  # it ended before that was known
@@ -131,7 +131,7 @@ def _measure(record: Record) -> tuple[Any, ...]:
     )
 
 
-def _board(records: list[Record], divided: bool, method: Method) -> Board:
+def _make_board(records: list[Record], divided: bool, method: Method) -> Board:
     spec = records[0].spec
     fullest = max(
         records, key=lambda r: (len(r.metric_info), bool(r.selection), repr(r.metric_info))
@@ -144,7 +144,7 @@ def _board(records: list[Record], divided: bool, method: Method) -> Board:
             "Runs of this protocol report different headline or selection metrics, which are not "
             "comparable: each has a board of its own. Raise the task's version to tell them apart."
         )
-    baselines, more_notes = _baselines(records, name)
+    baselines, more_notes = _baseline_values(records, name)
     curve_metric = curve_metric_of(records, name)
     rows_with_values: list[tuple[Row, list[float]]] = []
     used: list[Record] = []
@@ -152,12 +152,12 @@ def _board(records: list[Record], divided: bool, method: Method) -> Board:
         row, chosen = make_row(row_group, headline, baselines, curve_metric, method)
         rows_with_values.append((row, list(row.values)))
         used.extend(chosen)
-    rows = _ranked(
+    rows = _rank_rows(
         [(row, sample) for row, sample in rows_with_values if row.kind == "ranked"], higher, method
     )
-    more_notes += [*_unequal(rows, used), *_powerless(rows, method)]
+    more_notes += [*_unequal_notes(rows, used), *_powerless_notes(rows, method)]
     for baseline, value in baselines.items():
-        worse = (i for i, r in enumerate(rows) if r.test and _better(value, r.test.mean, higher))
+        worse = (i for i, r in enumerate(rows) if r.test and _is_better(value, r.test.mean, higher))
         rows.insert(next(worse, len(rows)), Row("baseline", baseline, test=Estimate(value, 0)))
     rows += [row for row, _ in rows_with_values if row.kind == "untested"]
     rows += [row for row, _ in rows_with_values if row.kind == "failed"]
@@ -176,7 +176,7 @@ def _board(records: list[Record], divided: bool, method: Method) -> Board:
     )
 
 
-def _ranked(
+def _rank_rows(
     rows_with_values: list[tuple[Row, list[float]]], higher: bool, method: Method
 ) -> list[Row]:
     """Return the rows by tier and mean, with their ranks."""
@@ -194,7 +194,7 @@ def _ranked(
     return sorted(rows, key=lambda r: (r.rank, sign * r.test.mean if r.test else 0.0, r.name))
 
 
-def _baselines(records: list[Record], headline: str) -> tuple[dict[str, float], list[str]]:
+def _baseline_values(records: list[Record], headline: str) -> tuple[dict[str, float], list[str]]:
     """Return each baseline's headline on test, and notes on what is odd about them."""
     values: dict[str, set[float]] = defaultdict(set)
     without: set[str] = set()
@@ -221,7 +221,7 @@ def _baselines(records: list[Record], headline: str) -> tuple[dict[str, float], 
     return means, notes
 
 
-def _unequal(rows: list[Row], used: list[Record]) -> list[str]:
+def _unequal_notes(rows: list[Row], used: list[Record]) -> list[str]:
     """Return notes on what was not held equal between ranked rows."""
     notes = []
     tried = {row.configurations for row in rows}
@@ -237,7 +237,7 @@ def _unequal(rows: list[Row], used: list[Record]) -> list[str]:
     return notes
 
 
-def _powerless(rows: list[Row], method: Method) -> list[str]:
+def _powerless_notes(rows: list[Row], method: Method) -> list[str]:
     """Say where the test could not have told the best from others, whatever the figures are."""
     several = [row.test.n for row in rows if row.test and row.test.n > 1]
     if method.test != "permutation" or len(several) < 2:
@@ -254,5 +254,5 @@ def _powerless(rows: list[Row], method: Method) -> list[str]:
     ]
 
 
-def _better(a: float, b: float, higher: bool) -> bool:
+def _is_better(a: float, b: float, higher: bool) -> bool:
     return a > b if higher else a < b

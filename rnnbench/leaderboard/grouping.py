@@ -60,7 +60,7 @@ def group(records: Iterable[Record]) -> list[Group]:
     """Return the rows of a board, sorted by name."""
     by_plugins: dict[tuple[tuple[str, int], ...], list[Record]] = defaultdict(list)
     for record in records:
-        plugins = _plugins(record.spec)
+        plugins = _plugins_of(record.spec)
         by_plugins[tuple((p.name, p.version) for p in plugins)].append(record)
     versions: dict[str, set[int]] = defaultdict(set)
     for key in by_plugins:
@@ -85,7 +85,7 @@ def group(records: Iterable[Record]) -> list[Group]:
     return [g for _, g in sorted(groups, key=lambda item: (item[1].name, item[0]))]
 
 
-def _plugins(spec: RunSpec) -> tuple[PluginSpec, ...]:
+def _plugins_of(spec: RunSpec) -> tuple[PluginSpec, ...]:
     return (spec.architecture, *spec.tricks)
 
 
@@ -96,7 +96,7 @@ def _divide(
     studies: dict[str, set[tuple[tuple[tuple[str, Any], ...], ...]]] = defaultdict(set)
     for record in records:
         if record.study is not None:
-            studies[record.study].add(tuple(p.settings for p in _plugins(record.spec)))
+            studies[record.study].add(tuple(p.settings for p in _plugins_of(record.spec)))
     if len(studies) < 2:
         return [((), records)]
     varied: dict[str, set[Setting]] = {}
@@ -122,7 +122,7 @@ def _divide(
         return [((), records)]
     rows: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for record in records:
-        own_settings = [dict(p.settings) for p in _plugins(record.spec)]
+        own_settings = [dict(p.settings) for p in _plugins_of(record.spec)]
         searched = varied.get(record.study or "", set())
         values_here = tuple(
             SettingStatus.SEARCHED

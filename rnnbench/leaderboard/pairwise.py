@@ -182,7 +182,7 @@ def _with_verdict(pair: Pair, p: float | None, comparisons: int, method: Method)
     verdict: Outcome = "ties"
     if p < ALPHA:
         verdict = "beats" if pair.difference.mean > 0 else "loses"
-    elif _powerless(pair, comparisons, method):
+    elif _is_powerless(pair, comparisons, method):
         verdict = "cannot tell"
         needed = seeds_needed(comparisons)
         take = f"take {needed}" if needed else "compare fewer rows"
@@ -191,7 +191,7 @@ def _with_verdict(pair: Pair, p: float | None, comparisons: int, method: Method)
     return dataclasses.replace(pair, p=p, verdict=verdict)
 
 
-def _powerless(pair: Pair, comparisons: int, method: Method) -> bool:
+def _is_powerless(pair: Pair, comparisons: int, method: Method) -> bool:
     """Tell whether no figures of so few seeds could have passed the test."""
     if method.test != "permutation" or 0 in pair.seeds:
         return False
@@ -209,12 +209,12 @@ def _compare_rows(board: Board, row: Row, other: Row, items: ReadItems | None) -
         difference=Estimate(sign * (row.test.mean - other.test.mean), row.test.n),
         p=None,
         verdict="cannot tell",
-        failed=_rate(row),
-        other_failed=_rate(other),
+        failed=_failure_rate(row),
+        other_failed=_failure_rate(other),
         seeds=(len(row.values), len(other.values)),
     )
     if other.kind == "baseline":
-        return _against_baseline(pair, row, other.test.mean, sign)
+        return _compare_with_baseline(pair, row, other.test.mean, sign)
     if min(pair.seeds) < 2:
         fewer = row.name if pair.seeds[0] < 2 else other.name
         return dataclasses.replace(
@@ -226,10 +226,10 @@ def _compare_rows(board: Board, row: Row, other: Row, items: ReadItems | None) -
     test = compare(gains, other_gains, board.method)
     pair = dataclasses.replace(
         pair,
-        difference=_interval(gains, other_gains, board.method),
+        difference=_estimate_difference(gains, other_gains, board.method),
         p=test.p,
         effect=hedges_g(gains, other_gains),
-        superiority=superiority(gains, other_gains, True),
+        superiority=superiority(gains, other_gains, higher_is_better=True),
     )
     if board.selection and searched_alike(row, other):
         selection_higher = bool(board.selection.get("higher_is_better"))
@@ -252,7 +252,7 @@ def _compare_rows(board: Board, row: Row, other: Row, items: ReadItems | None) -
     return dataclasses.replace(pair, items=compare_items(tables, other_tables, higher))
 
 
-def _against_baseline(pair: Pair, row: Row, value: float, sign: float) -> Pair:
+def _compare_with_baseline(pair: Pair, row: Row, value: float, sign: float) -> Pair:
     """Test the row's seeds against a baseline, which has one value and no seeds."""
     if len(row.values) < 2:
         return dataclasses.replace(
@@ -263,12 +263,14 @@ def _against_baseline(pair: Pair, row: Row, value: float, sign: float) -> Pair:
         pair,
         difference=estimate(gains),
         p=paired(gains, [0.0] * len(gains)).p,
-        superiority=superiority(gains, [0.0], True),
+        superiority=superiority(gains, [0.0], higher_is_better=True),
         note="a baseline has one value: the row's seeds are tested against it by Student's t",
     )
 
 
-def _interval(gains: Sequence[float], other_gains: Sequence[float], method: Method) -> Estimate:
+def _estimate_difference(
+    gains: Sequence[float], other_gains: Sequence[float], method: Method
+) -> Estimate:
     """Return the difference of the centres with its 95% interval: Welch's, or a bootstrap."""
     difference = centre(gains, method) - centre(other_gains, method)
     if method.interval == "bootstrap":
@@ -282,15 +284,15 @@ def _interval(gains: Sequence[float], other_gains: Sequence[float], method: Meth
         )
         low, high = np.quantile(centres - other_centres, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         return Estimate(difference, len(gains), None, float(low), float(high))
-    half = float(quantile((1 + LEVEL) / 2, welch(gains, other_gains).df)) * _error(
+    half = float(quantile((1 + LEVEL) / 2, welch(gains, other_gains).df)) * _standard_error(
         gains, other_gains
     )
     return Estimate(difference, len(gains), None, difference - half, difference + half)
 
 
-def _error(gains: Sequence[float], other_gains: Sequence[float]) -> float:
+def _standard_error(gains: Sequence[float], other_gains: Sequence[float]) -> float:
     return math.sqrt(sum(float(np.var(s, ddof=1)) / len(s) for s in (gains, other_gains)))
 
 
-def _rate(row: Row) -> float:
+def _failure_rate(row: Row) -> float:
     return row.final_failed / row.final_runs if row.final_runs else 0.0

@@ -68,14 +68,14 @@ def fronts(board: Board) -> tuple[ParetoFront, ...]:
             continue  # every run had one device
         if len(rows) < 2 or max(values) - min(values) <= ALIKE * max(values):
             continue
-        points = [_point(row, rows, cost, board.higher_is_better) for row in rows]
+        points = [_place_row(row, rows, cost, board.higher_is_better) for row in rows]
         all_fronts.append(
             ParetoFront(cost, label, unit, tuple(sorted(points, key=lambda p: (p.cost, p.row))))
         )
     return tuple(all_fronts)
 
 
-def _point(row: Row, rows: list[Row], cost: str, higher: bool) -> FrontPoint:
+def _place_row(row: Row, rows: list[Row], cost: str, higher: bool) -> FrontPoint:
     sign = 1.0 if higher else -1.0
     quality = row.test
     assert quality is not None

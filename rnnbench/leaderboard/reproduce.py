@@ -72,7 +72,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Found:
+class ReproducedFigure:
     """A published figure beside ours.
 
     Attributes:
@@ -93,7 +93,7 @@ class ReproductionReport:
 
     recipe: Recipe
     outcome: Outcome
-    found: tuple[Found, ...]
+    figures: tuple[ReproducedFigure, ...]
     order: tuple[tuple[str, str, bool | None], ...]  # None: one of the two has no result
 
 
@@ -201,10 +201,10 @@ def judge(recipe: Recipe, boards: Sequence[Board]) -> ReproductionReport:
     return ReproductionReport(recipe, outcome, figures, order)
 
 
-def _set_beside(recipe: Recipe, expected: Expected, boards: Sequence[Board]) -> Found:
+def _set_beside(recipe: Recipe, expected: Expected, boards: Sequence[Board]) -> ReproducedFigure:
     row = _find_row(recipe, expected.row, boards, expected.task)
     if row is None:
-        return Found(expected, None, None, 0, "not attempted")
+        return ReproducedFigure(expected, None, None, 0, "not attempted")
     measured = row.test
     board = next(b for b in boards if row in b.rows)
     if expected.metric != board.headline.get("name"):
@@ -216,8 +216,10 @@ def _set_beside(recipe: Recipe, expected: Expected, boards: Sequence[Board]) -> 
         measured = row.metrics.get(expected.metric)
     if measured is None:
         note = "; ".join(f"{f.count} {f.status}" for f in row.failures)
-        return Found(expected, None, None, 0, "missed" if note else "not attempted", note)
-    return Found(
+        return ReproducedFigure(
+            expected, None, None, 0, "missed" if note else "not attempted", note
+        )
+    return ReproducedFigure(
         expected,
         measured.mean,
         measured.half_width,

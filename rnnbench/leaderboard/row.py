@@ -38,7 +38,7 @@ def make_row(
     configs: dict[RunSpec, list[Record]] = defaultdict(list)
     for record in records:
         configs[dataclasses.replace(record.spec, seed=0, test=True)].append(record)
-    tested = {config: _tested(runs) for config, runs in configs.items()}
+    tested = {config: _finished_tests(runs) for config, runs in configs.items()}
     tested = {config: runs for config, runs in tested.items() if runs}
     failed = [r for r in records if r.status in FAILED]
     counted = [r for r in records if r.status is not Status.INTERRUPTED]
@@ -51,9 +51,9 @@ def make_row(
         runs=len(counted),
         failed=len(failed),
         interrupted=len(records) - len(counted),
-        failures=_failures(failed),
+        failures=_count_failures(failed),
         configurations=len(configs),
-        trials=_trials(configs.values()),
+        trials=_trial_values(configs.values()),
         pruned=sum(r.status is Status.PRUNED for r in records),
         total_seconds=math.fsum(r.cost.get("train_seconds") or 0.0 for r in records),
     )
@@ -66,7 +66,7 @@ def make_row(
             mark = f"no test result yet; validation is the best of {len(done)} done"
         best = _best_valid(done, headline)
         return dataclasses.replace(common, kind="untested", valid=best, marks=(mark,)), []
-    config = _preferred(tested)
+    config = _choose_configuration(tested)
     runs = tested[config]
     values = tuple(_finite_value(r, "test", name) for r in runs)
     test = estimate(values, method)
@@ -76,7 +76,7 @@ def make_row(
         kind="ranked",
         test=test,
         valid=estimate([_finite_value(r, "valid", name) for r in runs]),
-        margin=_margin(test, baselines, bool(headline.get("higher_is_better"))),
+        margin=_margin_over_baselines(test, baselines, bool(headline.get("higher_is_better"))),
         metrics=_other_metrics(runs, name),
         costs={
             c: value for c in COSTS if (value := _mean(r.cost.get(c) for r in runs)) is not None
@@ -89,13 +89,15 @@ def make_row(
         median=float(median(values)),
         config_id=config.config_id,
         settings={k: v for k, v in config.as_dict().items() if k in CONFIGURATION},
-        curve=_curve(runs, curve_metric),
+        curve=_common_curve(runs, curve_metric),
         examples=tuple(runs[0].examples),
     )
-    return dataclasses.replace(row, marks=_marks(row, len(tested)) + _origin_marks(runs)), runs
+    return dataclasses.replace(
+        row, marks=_write_marks(row, len(tested)) + _origin_marks(runs)
+    ), runs
 
 
-def _trials(configs: Iterable[list[Record]]) -> tuple[float | None, ...]:
+def _trial_values(configs: Iterable[list[Record]]) -> tuple[float | None, ...]:
     """Return what each trial of the search reached on validation, in the order of their ends."""
     ended: list[tuple[str, str, float | None]] = []
     for runs in configs:
@@ -111,13 +113,13 @@ def _trials(configs: Iterable[list[Record]]) -> tuple[float | None, ...]:
     return tuple(value for _, _, value in sorted(ended, key=lambda e: e[:2]))
 
 
-def _tested(runs: list[Record]) -> list[Record]:
+def _finished_tests(runs: list[Record]) -> list[Record]:
     """Return the finished test runs, by seed."""
     done = [r for r in runs if r.spec.test and r.status is Status.DONE]
     return sorted(done, key=lambda r: r.spec.seed)
 
 
-def _preferred(tested: dict[RunSpec, list[Record]]) -> RunSpec:
+def _choose_configuration(tested: dict[RunSpec, list[Record]]) -> RunSpec:
     """Return the configuration to show: of those with most seeds, the best on validation."""
 
     def preference(runs: list[Record]) -> tuple[int, float]:
@@ -164,7 +166,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return math.fsum(known) / len(known) if known else None
 
 
-def _marks(row: Row, tested: int) -> tuple[str, ...]:
+def _write_marks(row: Row, tested: int) -> tuple[str, ...]:
     marks = []
     if row.test is not None and row.test.n == 1:
         marks.append("1 seed")
@@ -196,7 +198,7 @@ def _origin_marks(runs: list[Record]) -> tuple[str, ...]:
     )
 
 
-def _failures(failed: list[Record]) -> tuple[Failure, ...]:
+def _count_failures(failed: list[Record]) -> tuple[Failure, ...]:
     by_status: dict[str, list[str]] = defaultdict(list)
     for record in failed:
         by_status[record.status.value].append(record.reason or "no reason recorded")
@@ -207,7 +209,7 @@ def _failures(failed: list[Record]) -> tuple[Failure, ...]:
     return tuple(failures)
 
 
-def _curve(runs: Sequence[Record], metric: str) -> tuple[CurvePoint, ...]:
+def _common_curve(runs: Sequence[Record], metric: str) -> tuple[CurvePoint, ...]:
     """Return the validations that all runs reached, with mean, least and greatest over the runs."""
     by_step: dict[int, list[float]] = defaultdict(list)
     for record in runs:
@@ -228,7 +230,9 @@ def curve_metric_of(records: list[Record], headline: str) -> str:
     return headline if drawn and every else "loss"
 
 
-def _margin(test: Estimate, baselines: dict[str, float], higher: bool) -> Margin | None:
+def _margin_over_baselines(
+    test: Estimate, baselines: dict[str, float], higher: bool
+) -> Margin | None:
     """Compare a row with the best trivial baseline; None where there is none."""
     if not baselines:
         return None

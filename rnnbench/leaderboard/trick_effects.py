@@ -37,12 +37,12 @@ def attribute(board: Board, refused: Iterable[Mapping[str, Any]] = ()) -> Attrib
             order, or joined by " + ") and reason; those of architectures that the board has count.
     """
     rows = {(r.parts[0], r.parts[1:]): r for r in board.rows if r.kind != "baseline"}
-    refusals = _refusals(board, rows, refused)
+    refusals = _refusal_reasons(board, rows, refused)
     stacks = sorted({stack for _, stack in (*rows, *refusals)}, key=lambda s: (len(s), s))
     common = set.intersection(*(set(stack) for _, stack in rows)) if rows else set()
-    pairs = _pairs(stacks, common)
+    pairs = _list_comparisons(stacks, common)
     architectures = sorted({a for a, stack in (*rows, *refusals) if set(stack) - common})
-    names = _names(pairs, common)
+    names = _name_comparisons(pairs, common)
     sides = _Sides(rows, refusals, board.higher_is_better, board.method)
     comparisons = [
         Comparison(name, *pair, tuple(sides.effect(a, *pair) for a in architectures))
@@ -66,11 +66,11 @@ def attribute(board: Board, refused: Iterable[Mapping[str, Any]] = ()) -> Attrib
         bare=next((_keep(s, common) for s in stacks if common <= set(s)), ()),
         architectures=tuple(architectures),
         comparisons=tuple(_adjust(kept)),
-        notes=tuple(_notes(rows, kept, common, plain)),
+        notes=tuple(_write_notes(rows, kept, common, plain)),
     )
 
 
-def _pairs(stacks: Sequence[Stack], common: set[str]) -> list[tuple[Stack, Stack]]:
+def _list_comparisons(stacks: Sequence[Stack], common: set[str]) -> list[tuple[Stack, Stack]]:
     """Return the comparisons as (with, without): to the bare cell, then one trick of a stack."""
     to_bare = [(s, _keep(s, common)) for s in stacks if set(s) - common]
     single = []
@@ -87,7 +87,7 @@ def _keep(stack: Stack, kept: set[str]) -> Stack:
     return tuple(t for t in stack if t in kept)
 
 
-def _names(pairs: Sequence[tuple[Stack, Stack]], common: set[str]) -> list[str]:
+def _name_comparisons(pairs: Sequence[tuple[Stack, Stack]], common: set[str]) -> list[str]:
     """Return a name for each comparison: the added tricks, and what they stand beside."""
     names = []
     for stack, without in pairs:
@@ -100,7 +100,7 @@ def _names(pairs: Sequence[tuple[Stack, Stack]], common: set[str]) -> list[str]:
     ]
 
 
-def _refusals(
+def _refusal_reasons(
     board: Board, rows: Iterable[tuple[str, Stack]], refused: Iterable[Mapping[str, Any]]
 ) -> dict[tuple[str, Stack], str]:
     """Return the reasons of refusals by architecture and stack, as the board calls them.
@@ -137,17 +137,17 @@ class _Sides:
 
     def effect(self, architecture: str, stack: Stack, without: Stack) -> Effect:
         """Compare two stacks on an architecture; p is not adjusted yet."""
-        with_side = self._side(architecture, stack)
+        with_side = self._find_side(architecture, stack)
         if isinstance(with_side, tuple):
             return Effect(architecture, *with_side)
-        other = self._side(architecture, without)
+        other = self._find_side(architecture, without)
         if isinstance(other, tuple):
             verdict, reason = other
             name = " + ".join((architecture, *without))
             return Effect(architecture, verdict, f"nothing to compare with: {name}: {reason}")
-        return self._measured(architecture, with_side, other)
+        return self._measure(architecture, with_side, other)
 
-    def _side(self, architecture: str, stack: Stack) -> Row | tuple[Verdict, str]:
+    def _find_side(self, architecture: str, stack: Stack) -> Row | tuple[Verdict, str]:
         """Return the row of one side, or a verdict and a reason where it has no figures."""
         row = self.rows.get((architecture, stack))
         if row is None:
@@ -158,7 +158,7 @@ class _Sides:
             return "failed", f"all of {row.runs} runs failed ({reasons})"
         return row if row.kind == "ranked" else ("missing", "not tested yet")
 
-    def _measured(self, architecture: str, with_row: Row, other: Row) -> Effect:
+    def _measure(self, architecture: str, with_row: Row, other: Row) -> Effect:
         ours, theirs = (dict(zip(r.seeds, r.values, strict=True)) for r in (with_row, other))
         seeds = tuple(sorted(ours.keys() & theirs.keys()))
         if not seeds:
@@ -182,12 +182,12 @@ class _Sides:
             percent=100 * difference.mean / mean if min(base) > 0 else None,
             with_mean=math.fsum(ours[s] for s in seeds) / len(seeds),
             without_mean=mean,
-            p=self._p([ours[s] for s in seeds], base),
+            p=self._p_value([ours[s] for s in seeds], base),
             seeds=seeds,
             marks=tuple(marks),
         )
 
-    def _p(self, ours: Sequence[float], theirs: Sequence[float]) -> float | None:
+    def _p_value(self, ours: Sequence[float], theirs: Sequence[float]) -> float | None:
         if len(ours) < 2:
             return None
         if self.method.test == "t":
@@ -212,7 +212,7 @@ def _adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
     ]
 
 
-def _notes(
+def _write_notes(
     rows: Mapping[tuple[str, Stack], Row],
     comparisons: Sequence[Comparison],
     common: set[str],

@@ -223,7 +223,7 @@ class Attribution:
 
     @property
     def telling(self) -> bool:
-        """Whether some comparison says more than that one of its sides is missing."""
+        """True where some comparison says more than that one of its sides is missing."""
         return any(e.verdict != "missing" for c in self.comparisons for e in c.effects)
 
 

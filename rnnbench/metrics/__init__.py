@@ -1,4 +1,4 @@
-"""What tasks measure: meters that sum over a whole split and divide once.
+"""Meters of what tasks measure: each sums over a whole split and divides once.
 
 Names are imported at first use: `from rnnbench.metrics import Accuracy`.
 """

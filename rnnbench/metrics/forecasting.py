@@ -18,7 +18,7 @@ INTERVALS = (80, 90)  # per cent
 
 
 class WindowUnit(Protocol):
-    """What the values of a batch mean; see `rnnbench.data.series.series.Unit`."""
+    """The meaning of a batch's values; see `rnnbench.data.series.series.Unit`."""
 
     @property
     def mean_BV(self) -> Tensor: ...
@@ -140,7 +140,7 @@ class Forecasts(Meter):
             )
         n, sum_y, _, sum_yy, _, _ = self.moments_6PV.sum((1, 2)).tolist()
         spread = sum_yy - sum_y**2 / n
-        found = {
+        values = {
             "mse": self.totals["squares"] / count,
             "mae": self.totals["absolutes"] / count,
             "mase": self.totals["scaled"] / count,
@@ -149,10 +149,13 @@ class Forecasts(Meter):
             "corr": self._correlation(self.moments_6PV),
         }
         extra = ("crps", *(f"coverage_{percent}" for percent in INTERVALS))
-        return found | {name: self.totals[name] / count for name in extra if name in self.totals}
+        return values | {name: self.totals[name] / count for name in extra if name in self.totals}
 
     def items(self, metric: str) -> ItemScores | None:
-        """Of several series; the windows of one overlap, so they are no items."""
+        """Return the errors of several series.
+
+        The windows of one series overlap, so they are no items.
+        """
         sums = {"mse": "squares", "mae": "absolutes", "mase": "scaled", "smape": "shares"}
         name = sums.get(metric, metric)
         if name not in self.of_series:
@@ -165,10 +168,14 @@ class Forecasts(Meter):
     def _correlation(moments_6PV: Tensor) -> float:
         n, y, f, yy, ff, yf = moments_6PV.flatten(1)
         n = n.clamp(min=1)
-        var_y, var_f, both = yy / n - (y / n) ** 2, ff / n - (f / n) ** 2, yf / n - y * f / n**2
+        var_y, var_f, covariance = (
+            yy / n - (y / n) ** 2,
+            ff / n - (f / n) ** 2,
+            yf / n - y * f / n**2,
+        )
         varies = var_y > 1e-12 * yy / n  # less is what rounding leaves of a constant
         moves = varies & (var_f > 1e-12 * ff / n)
         if not varies.any():
             return 0.0
-        r = torch.where(moves, both / (var_y * var_f).clamp(min=1e-300).sqrt(), 0.0)
+        r = torch.where(moves, covariance / (var_y * var_f).clamp(min=1e-300).sqrt(), 0.0)
         return float(r[varies].mean())

@@ -12,7 +12,7 @@ __all__ = ["Chunks", "ErrorRates", "Relatedness", "chunks", "edit_distance"]
 
 
 class ErrorRates(Meter):
-    """ "phoneme_error_rate" and "word_error_rate" of decoded sequences, references being several.
+    """Measures "phoneme_error_rate" and "word_error_rate" against several references.
 
     A word is wrong where it equals none of its references. Phoneme errors are the fewest
     insertions, deletions and substitutions that lead to a reference: of the references the one
@@ -30,7 +30,7 @@ class ErrorRates(Meter):
     def __init__(self, references: Callable[[list[int]], list[list[int]]], stop: int) -> None:
         self.references, self.stop = references, stop
         self.errors = self.length = self.wrong = self.words = 0
-        self.found: list[tuple[int, int]] = []  # errors and length of each word
+        self.item_scores: list[tuple[int, int]] = []  # errors and length of each word
 
     def update(self, batch: Batch, prediction: Prediction) -> None:
         if prediction.decoded is None:
@@ -44,9 +44,9 @@ class ErrorRates(Meter):
 
     def add(self, guess: Sequence[int], references: Sequence[Sequence[int]]) -> None:
         """Count one word."""
-        found = [(edit_distance(guess, gold), len(gold)) for gold in references]
-        errors, length = min(found, key=lambda f: (f[0] / f[1], f[1]))
-        self.found.append((errors, length))
+        candidates = [(edit_distance(guess, gold), len(gold)) for gold in references]
+        errors, length = min(candidates, key=lambda f: (f[0] / f[1], f[1]))
+        self.item_scores.append((errors, length))
         self.errors, self.length = self.errors + errors, self.length + length
         self.wrong, self.words = self.wrong + (errors > 0), self.words + 1
 
@@ -60,12 +60,12 @@ class ErrorRates(Meter):
 
     def items(self, metric: str) -> ItemScores | None:
         if metric == "phoneme_error_rate":
-            return ItemScores("word", "ratio", self.found)
-        return ItemScores("word", "ratio", [(int(errors > 0), 1) for errors, _ in self.found])
+            return ItemScores("word", "ratio", self.item_scores)
+        return ItemScores("word", "ratio", [(int(errors > 0), 1) for errors, _ in self.item_scores])
 
 
 def edit_distance(one: Sequence[int], other: Sequence[int]) -> int:
-    """The fewest insertions, deletions and substitutions between two sequences.
+    """Return the fewest insertions, deletions and substitutions between two sequences.
 
     Source: Levenshtein (1966), by the recursion of Wagner & Fischer (1974).
     """
@@ -79,7 +79,7 @@ def edit_distance(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 class Chunks(Meter):
-    """ "f1" of chunks found whole, as conlleval counts them, and "accuracy" of the tags.
+    """Measures "f1" of chunks found whole, as conlleval counts them, and "accuracy" of the tags.
 
     f1 = 2 p r / (p + r) with p and r the shares of the chunks predicted and present that agree in
     both ends and in type, over the whole split; 0 where there is none.
@@ -91,8 +91,9 @@ class Chunks(Meter):
 
     def __init__(self, tags: Sequence[str]) -> None:
         self.tags = tags
-        self.agreed = self.said = self.there = self.right = self.count = 0
-        self.found: list[tuple[int, int]] = []  # of each sentence twice what agreed, and both sides
+        self.agreed = self.predicted = self.present = self.right = self.count = 0
+        # Of each sentence twice the chunks that agree, and the chunks of both sides.
+        self.item_scores: list[tuple[int, int]] = []
 
     def update(self, batch: Batch, prediction: Prediction) -> None:
         guesses = prediction.out.argmax(-1).tolist()
@@ -102,41 +103,44 @@ class Chunks(Meter):
 
     def add(self, guess: Sequence[str], gold: Sequence[str]) -> None:
         """Count the tags of one sentence."""
-        said, there = chunks(guess), chunks(gold)
-        self.agreed += len(said & there)
-        self.found.append((2 * len(said & there), len(said) + len(there)))
-        self.said, self.there = self.said + len(said), self.there + len(there)
+        predicted, present = chunks(guess), chunks(gold)
+        self.agreed += len(predicted & present)
+        self.item_scores.append((2 * len(predicted & present), len(predicted) + len(present)))
+        self.predicted, self.present = self.predicted + len(predicted), self.present + len(present)
         self.right += sum(a == b for a, b in zip(guess, gold, strict=True))
         self.count += len(gold)
 
     def compute(self) -> dict[str, float]:
         if not self.count:
             raise RuntimeError("Chunks saw no tag: the split was empty")
-        both = self.said + self.there
+        total = self.predicted + self.present
         return {
-            "f1": 2 * self.agreed / both if both else 0.0,
+            "f1": 2 * self.agreed / total if total else 0.0,
             "accuracy": self.right / self.count,
         }
 
     def items(self, metric: str) -> ItemScores | None:
-        return ItemScores("sentence", "ratio", self.found) if metric == "f1" else None
+        return ItemScores("sentence", "ratio", self.item_scores) if metric == "f1" else None
 
 
 def chunks(tags: Sequence[str]) -> set[tuple[int, int, str]]:
-    """(first, end, type) of each chunk. An "I-" after another type, or after "O", begins one."""
-    found, begin, kind = set(), 0, ""
+    """Return (first, end, type) of each chunk.
+
+    An "I-" after another type, or after "O", begins one.
+    """
+    spans, begin, kind = set(), 0, ""
     for i, tag in enumerate([*tags, "O"]):
         prefix, _, here = tag.partition("-")
         if kind and (prefix != "I" or here != kind):
-            found.add((begin, i, kind))
+            spans.add((begin, i, kind))
             kind = ""
         if prefix != "O" and not kind:
             begin, kind = i, here
-    return found
+    return spans
 
 
 class Relatedness(Meter):
-    """ "mse", "pearson" and "spearman" of one value for each item.
+    """Measures "mse", "pearson" and "spearman" of one value for each item.
 
     A correlation is 0 where either side does not vary.
     Source: Marelli et al. (2014), SemEval-2014 task 1, section 4, for the three figures.

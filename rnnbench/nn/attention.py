@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def valid(len_B: Tensor | None, like: Tensor, steps: int) -> Tensor:
-    """(B, steps) mask, True where a row's position is not padding."""
+    """Return a (B, steps) mask, True where a row's position is not padding."""
     if len_B is None:
         return torch.ones(like.shape[0], steps, dtype=torch.bool, device=like.device)
     return torch.arange(steps, device=like.device) < len_B[:, None]
@@ -37,11 +37,11 @@ class Dot(nn.Module):
     """e_ts = h_tᵀ m_s. Source: Luong et al. (2015), arXiv:1508.04025, eq. 8 ("dot")."""
 
     def keys(self, m_BTE: Tensor) -> Tensor:
-        """What of the memory the scores read, computed once for all steps: (B, T, K)."""
+        """Return what the scores read of the memory, computed once for all steps: (B, T, K)."""
         return m_BTE
 
     def forward(self, h_BSH: Tensor, k_BTK: Tensor, covered_BT: Tensor | None = None) -> Tensor:
-        """Scores (B, S, T)."""
+        """Return scores (B, S, T)."""
         return h_BSH @ k_BTK.transpose(1, 2)
 
 
@@ -101,7 +101,7 @@ class Positional(Additive):
         return m_BTE
 
     def at_lags(self, m_BTE: Tensor, lag_BT: Tensor) -> Tensor:
-        """What `forward` takes as keys: U (π ⊙ h) for lags from 1."""
+        """Return what `forward` takes as keys, U (π ⊙ h), for lags from 1."""
         gate_BTE = self.gates[(lag_BT - 1).clamp(max=len(self.gates) - 1)]
         return self.memory(gate_BTE * m_BTE)
 
@@ -123,7 +123,7 @@ class Window(nn.Module):
         self.v = nn.Linear(query_width, 1, bias=False)
 
     def forward(self, h_BSH: Tensor, scores_BST: Tensor, mask_BT: Tensor) -> Tensor:
-        """Weights (B, S, T)."""
+        """Return weights (B, S, T)."""
         length_B11 = mask_BT.sum(1)[:, None, None]
         p_BS1 = length_B11 * torch.sigmoid(self.v(torch.tanh(self.map(h_BSH))))
         distance_BST = torch.arange(mask_BT.shape[1], device=h_BSH.device) - p_BS1
@@ -133,12 +133,12 @@ class Window(nn.Module):
 
 
 def weights(scores_BST: Tensor, mask_BST: Tensor) -> Tensor:
-    """softmax over the last dimension where the mask is True; 0 elsewhere."""
+    """Return the softmax over the last dimension where the mask is True, and 0 elsewhere."""
     return scores_BST.masked_fill(~mask_BST, -torch.inf).softmax(-1)
 
 
 def rotations(steps: int, width: int, like: Tensor) -> Tensor:
-    """The complex rotations e^{i t θ_k} of positions 0..steps-1: (steps, width / 2).
+    """Return the complex rotations e^{i t θ_k} of positions 0..steps-1: (steps, width / 2).
 
     θ_k = 10000^(-2k / width). Source: Su et al. (2021), arXiv:2104.09864, eqs. 15 and 34.
 
@@ -155,7 +155,7 @@ def rotations(steps: int, width: int, like: Tensor) -> Tensor:
 
 
 def rotate(x_BNTK: Tensor, rotations_TK: Tensor) -> Tensor:
-    """Rotary position encoding: pairs (2k, 2k + 1) of the last dimension turned by t θ_k."""
+    """Turn pairs (2k, 2k + 1) of the last dimension by t θ_k: rotary position encoding."""
     wide = x_BNTK.to(rotations_TK.real.dtype)
     pairs = torch.view_as_complex(wide.unflatten(-1, (-1, 2)).contiguous())
     return torch.view_as_real(pairs * rotations_TK).flatten(-2).to(x_BNTK.dtype)

@@ -25,7 +25,7 @@ class AveragingOptimizer(WrappedOptimizer):
     changes_training: ClassVar[bool] = False
 
     def average(self) -> list[Tensor] | None:
-        """The evaluated value of each parameter, in the order of `parameters`; None: as trained."""
+        """Return the evaluated value of each parameter, as in `parameters`; None: as trained."""
         raise NotImplementedError
 
     @contextmanager
@@ -49,7 +49,7 @@ class AveragingOptimizer(WrappedOptimizer):
             p.copy_(value)
 
     def snapshot(self) -> list[Tensor]:
-        """A copy of the parameters."""
+        """Return a copy of the parameters."""
         return [p.detach().clone() for p in self.parameters()]
 
 

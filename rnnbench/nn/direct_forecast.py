@@ -11,7 +11,7 @@ from rnnbench.nn.models.decoding import GREEDY, Decoded, Decoding
 
 
 class AtOnce(Model):
-    """Base of models that forecast all steps of the horizon at once. Write `ahead`.
+    """A model that forecasts all steps of the horizon at once. Write `ahead`.
 
     Args:
         name: of the architecture, for messages.
@@ -36,7 +36,7 @@ class AtOnce(Model):
         self.context, self.horizon = task.source.longest or 0, task.target.longest or 0
 
     def ahead(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
-        """The outputs of the whole horizon (B, S, P·V), and what was read out (B, H)."""
+        """Return the outputs of the whole horizon (B, S, P·V), and what was read out (B, H)."""
         raise NotImplementedError
 
     def forward(self, batch: Batch, state: State = None, feed: Feed | None = None) -> Result:
@@ -54,7 +54,7 @@ class AtOnce(Model):
         return Decoded(y_BSV, out=None if self.target.distribution is None else out_BSV)
 
     def forecast(self, batch: Batch, steps: int) -> Result:
-        """The first `steps` of the horizon: (B, S, P·V).
+        """Return the first `steps` of the horizon: (B, S, P·V).
 
         Raises:
             ValueError: it is shorter.

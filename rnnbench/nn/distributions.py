@@ -26,15 +26,15 @@ class Forecaster(Distribution):
     """A distribution that can also be scored. `out` is (..., P * V), as in `Distribution`."""
 
     def crps(self, out: Tensor, y: Tensor) -> Tensor:
-        """(..., V): the continuous ranked probability score, in the unit of y."""
+        """Return the continuous ranked probability score (..., V), in the unit of y."""
         raise NotImplementedError
 
     def quantile(self, out: Tensor, level: float) -> Tensor:
-        """(..., V): what a value stays below with probability `level`."""
+        """Return what a value stays below with probability `level`: (..., V)."""
         raise NotImplementedError
 
     def blocks(self, out: Tensor) -> tuple[Tensor, ...]:
-        """P tensors (..., V)."""
+        """Return the P parameters, each (..., V)."""
         return out.chunk(self.parameters, -1)
 
     def point(self, out: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ class Quantiles(Forecaster):
         return self._read(out)[LEVELS.index(level)]
 
     def _read(self, out: Tensor) -> list[Tensor]:
-        """The quantiles, from the lowest up."""
+        """Return the quantiles, from the lowest up."""
         median, *steps = self.blocks(out)
         half = len(LEVELS) // 2
         steps = [F.softplus(step) for step in steps]
@@ -160,7 +160,7 @@ class Quantiles(Forecaster):
 
 
 def distribution(name: Literal["gaussian", "student-t", "quantiles"]) -> Forecaster:
-    """A distribution by its name."""
+    """Return a distribution by its name."""
     return {"gaussian": Gaussian(), "student-t": StudentT(), "quantiles": Quantiles()}[name]
 
 
@@ -175,5 +175,5 @@ def _log_beta(a: Tensor, b: Tensor) -> Tensor:
 
 def _by_scipy(function: Callable[..., Any], *arguments: Tensor) -> Tensor:
     first = arguments[0]
-    found = function(*(a.detach().double().cpu().numpy() for a in arguments))
-    return torch.from_numpy(found).to(first)
+    values = function(*(a.detach().double().cpu().numpy() for a in arguments))
+    return torch.from_numpy(values).to(first)

@@ -27,7 +27,7 @@ class EachStep(Backbone):
 
 
 class Residual(Backbone):
-    """y = x + dropout(part(norm(x)))."""
+    """A residual block y = x + dropout(part(norm(x)))."""
 
     def __init__(self, part: Backbone, dropout: float = 0.0):
         super().__init__()
@@ -45,7 +45,7 @@ class Residual(Backbone):
 
 
 class GatedMLP(nn.Module):
-    """W_o (GELU(W_g x) ⊙ W_u x): Shazeer (2020), arXiv:2002.05202, eq. 6 (GEGLU)."""
+    """A gated map W_o (GELU(W_g x) ⊙ W_u x): Shazeer (2020), arXiv:2002.05202, eq. 6 (GEGLU)."""
 
     def __init__(self, width: int, inner: int):
         super().__init__()
@@ -57,7 +57,7 @@ class GatedMLP(nn.Module):
 
 
 class GLUMixer(Backbone):
-    """GLU(GELU(cell(x))): Dauphin et al. (2017), arXiv:1612.08083, over a linear recurrence."""
+    """A linear recurrence with GLU(GELU(cell(x))): Dauphin et al. (2017), arXiv:1612.08083."""
 
     def __init__(self, cell: Cell):
         super().__init__()
@@ -75,7 +75,10 @@ class GLUMixer(Backbone):
 
 
 class ShortConvolution(Backbone):
-    """y_t = Σ_{k<K} w_k ⊙ x_{t-k} + b, each channel alone; the state is the last K - 1 inputs."""
+    """A convolution y_t = Σ_{k<K} w_k ⊙ x_{t-k} + b of each channel alone.
+
+    The state is the last K - 1 inputs.
+    """
 
     def __init__(self, width: int, steps: int):
         super().__init__()
@@ -102,7 +105,7 @@ class ShortConvolution(Backbone):
 
 
 def tower(d_in: int, parts: Iterable[Backbone], dropout: float = 0.0) -> Stack:
-    """Residual blocks between a linear map of the input and a last norm.
+    """Stack residual blocks between a linear map of the input and a last norm.
 
     Args:
         parts: from the bottom up, all of one width; each is normalised, run, and added.
@@ -117,7 +120,7 @@ def tower(d_in: int, parts: Iterable[Backbone], dropout: float = 0.0) -> Stack:
 
 
 def unflat(x_BTD: Tensor, heads: int) -> Tensor:
-    """(B, T, H·K) -> (B, H, T, K)."""
+    """Return (B, T, H·K) as (B, H, T, K)."""
     return x_BTD.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
@@ -148,7 +151,7 @@ def in_chunks(
 
 
 class HeadNorm(nn.Module):
-    """Normalises each head of (..., H·K) alone to mean 0 and deviation 1, with a gain a channel."""
+    """A norm of each head of (..., H·K) alone: mean 0 and deviation 1, with a gain a channel."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()

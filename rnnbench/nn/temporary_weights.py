@@ -23,7 +23,7 @@ Stands = Callable[[nn.Module], Iterator[TemporaryWeight]]
 
 
 def weights(model: nn.Module, name: str | None = None) -> Iterator[tuple[nn.Module, str, Tensor]]:
-    """Where each parameter lives, with what stands there now.
+    """Yield where each parameter lives, with what stands there now.
 
     Args:
         name: only parameters of this name, those of a list of this name included.
@@ -54,7 +54,7 @@ def in_training_passes(model: nn.Module, stands: Stands) -> None:
             only, since models are copied.
     """
 
-    def begin(model: nn.Module, given: Any) -> None:
+    def begin(model: nn.Module, inputs: Any) -> None:
         if not model.training:
             return
         put = list(stands(model))
@@ -62,7 +62,7 @@ def in_training_passes(model: nn.Module, stands: Stands) -> None:
             # An attribute of the instance hides the parameter and leaves its registration alone.
             stand.module.__dict__[stand.name] = stand.value
 
-        def end(model: nn.Module, given: Any, result: Any) -> None:
+        def end(model: nn.Module, inputs: Any, result: Any) -> None:
             handle.remove()
             for stand in put:
                 stand.module.__dict__.pop(stand.name, None)

@@ -49,7 +49,7 @@ class WholeInputBackbone(Backbone):
 
 
 def ends(y_BTH: Tensor, len_B: Tensor | None) -> Tensor:
-    """(B, H): each direction's last output, where the halves of H are read in both directions.
+    """Return each direction's last output (B, H), where halves of H are read in both directions.
 
     The first half is read forwards and ends at a row's last valid step, the second is read
     backwards and ends at step 0.

@@ -1,4 +1,4 @@
-"""Does a third-party plugin import? Asked in a process of its own, and remembered.
+"""Tells whether third-party plugins import, by trying it in another process, and remembers it.
 
 A plugin may raise, exit, hang or break the interpreter on import; only another process with a time
 limit can tell without harm. The answer is kept until the plugin's file or version changes.
@@ -24,18 +24,18 @@ MARK = "rnnbench probe: "
 
 
 def broken_plugins() -> tuple[BrokenPlugin, ...]:
-    """What is broken: clashes and bad metadata at once, imports of others' plugins by trying."""
+    """Return what is broken: clashes, bad metadata, and others' plugins that do not import."""
     plugins, broken = discover()
     others = [e for of in plugins.values() for e in of.values() if e.distribution != "rnnbench"]
     if not others:
         return broken
     path = Path(platformdirs.user_cache_dir("rnnbench")) / "probes.json"
-    known = _read(path)
-    answers = {_key(e): known[_key(e)] if _key(e) in known else _probe(e) for e in others}
-    if answers.keys() - known.keys():
+    remembered = _read(path)
+    answers = {_key(e): remembered[_key(e)] if _key(e) in remembered else _probe(e) for e in others}
+    if answers.keys() - remembered.keys():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, json.dumps(known | answers, indent=1))
+            replace_file(path, json.dumps(remembered | answers, indent=1))
         except OSError as error:
             print(f"rnnbench: not remembered which plugins import: {error}", file=sys.stderr)
     failed = [
@@ -54,14 +54,14 @@ def _key(entry: Entry) -> str:
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        answers = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}  # never asked, or damaged: ask again
-    return found if isinstance(found, dict) else {}
+    return answers if isinstance(answers, dict) else {}
 
 
 def _probe(entry: Entry) -> str:
-    """What goes wrong when the plugin is imported, or nothing."""
+    """Return what goes wrong when the plugin is imported, or ""."""
     code = (
         "import sys; from rnnbench.registry.registry import load, PluginError\n"
         "try: load(*sys.argv[1:3])\n"

@@ -68,27 +68,27 @@ class Published:
 
     @property
     def short(self) -> str:
-        """Whom to name in a narrow place: "Zaremba (2014)"."""
+        """Return whom to name in a narrow place: "Zaremba (2014)"."""
         return f"{re.split(r'[,(]| and ', self.paper, maxsplit=1)[0].strip()} ({self.year})"
 
     @property
     def link(self) -> str:
-        """Its https address, "" where the paper names none."""
-        found = LINKS.search(self.paper)
-        if found is None:
+        """Return the https address of the paper, "" where it names none."""
+        match = LINKS.search(self.paper)
+        if match is None:
             return ""
-        arxiv, doi, address = found.groups()
+        arxiv, doi, address = match.groups()
         return f"https://arxiv.org/abs/{arxiv}" if arxiv else (
             f"https://doi.org/{doi}" if doi else address
         )  # fmt: skip
 
     def belongs(self, settings: Mapping[str, Any]) -> bool:
-        """Whether it stands beside a board of the task with these settings."""
+        """Tell whether it stands beside a board of the task with these settings."""
         return all(settings.get(name) == value for name, value in self.settings.items())
 
 
 def published(task: str) -> tuple[Published, ...]:
-    """What the task's package lists; () where it lists nothing, or is not installed.
+    """Return the results that a task's package lists; () if there are none, or it is not installed.
 
     Raises:
         LiteratureError: the list cannot be read.
@@ -99,10 +99,10 @@ def published(task: str) -> tuple[Published, ...]:
 
 
 def file_of(entry: Entry) -> Path | None:
-    """Where a task's results would be listed, None where there is no such file."""
-    from rnnbench.registry.schema_from_source import file_of as source_of
+    """Return where a task's results are listed, None where there is no such file."""
+    from rnnbench.registry import schema_from_source
 
-    source = source_of(entry)
+    source = schema_from_source.file_of(entry)
     if source is None or not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", entry.name):
         return None
     path = source.parent / "literature" / f"{entry.name}.yaml"
@@ -110,14 +110,18 @@ def file_of(entry: Entry) -> Path | None:
 
 
 def read_published(path: Path) -> tuple[Published, ...]:
-    """Raises LiteratureError: not a list of results, a field is unknown, missing or mistyped."""
+    """Read a file of results.
+
+    Raises:
+        LiteratureError: it is no list of results, or a field is unknown, missing or mistyped.
+    """
     try:
         text = read_yaml(path)
     except (YamlError, OSError, UnicodeDecodeError) as error:
         raise LiteratureError(str(error)) from error
     if not isinstance(text.value, list):
         raise LiteratureError(f"{path.name}: the results of a task are a list")
-    return tuple(_result(text, place, told) for place, told in enumerate(text.value))
+    return tuple(_read_result(text, place, result) for place, result in enumerate(text.value))
 
 
 TYPES: dict[str, tuple[type, ...]] = {
@@ -126,21 +130,21 @@ TYPES: dict[str, tuple[type, ...]] = {
 WORDS = {float: "a number", int: "a whole number", str: "text", dict: "a mapping"}
 
 
-def _result(text: YamlText, place: int, told: Any) -> Published:
+def _read_result(text: YamlText, place: int, result: Any) -> Published:
     where = text.at(place)
-    if not isinstance(told, dict):
+    if not isinstance(result, dict):
         raise LiteratureError(f"{where}: a result is a mapping with model, metric, value, …")
     fields = {f.name: f for f in dataclasses.fields(Published)}
     optional = {"settings", "spread"}
-    if wrong := sorted(set(told) - set(fields)) or sorted(set(fields) - set(told) - optional):
-        known = ", ".join(fields)
+    if wrong := sorted(set(result) - set(fields)) or sorted(set(fields) - set(result) - optional):
+        names = ", ".join(fields)
         raise LiteratureError(
-            f"{where}: missing or unknown {', '.join(wrong)}; a result has {known}"
+            f"{where}: missing or unknown {', '.join(wrong)}; a result has {names}"
         )
-    for name, value in told.items():
-        wanted = TYPES.get(name, (str,))
-        if not isinstance(value, wanted) or isinstance(value, bool):
-            raise LiteratureError(f"{where}: {name} is {value!r}, expected {WORDS[wanted[-1]]}")
-    if told["known"] not in KNOWN:
+    for name, value in result.items():
+        types = TYPES.get(name, (str,))
+        if not isinstance(value, types) or isinstance(value, bool):
+            raise LiteratureError(f"{where}: {name} is {value!r}, expected {WORDS[types[-1]]}")
+    if result["known"] not in KNOWN:
         raise LiteratureError(f"{where}: known is one of: {'; '.join(KNOWN)}")
-    return Published(**told)
+    return Published(**result)

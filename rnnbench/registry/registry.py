@@ -11,7 +11,7 @@ import dataclasses
 import difflib
 import functools
 import importlib
-import importlib.metadata as metadata
+import importlib.metadata
 import os
 import typing
 from typing import Any
@@ -22,27 +22,27 @@ from rnnbench.registry.schema import FACTS, KINDS, BrokenPlugin, Entry, FieldSch
 
 @functools.cache
 def discover() -> tuple[dict[str, dict[str, Entry]], tuple[BrokenPlugin, ...]]:
-    """All plugins by kind and name, and what is broken. Reads metadata only.
+    """Find all plugins by kind and name, and what is broken. Reads metadata only.
 
     A malformed distribution anywhere makes `importlib.metadata.entry_points` raise for all, so
     each one is read, and guarded, by itself. `RNNBENCH_DISABLE_PLUGINS` names plugins or
     distributions to leave out; `RNNBENCH_ALLOW_PLUGINS`, where set, the only distributions
     besides rnnbench to take in.
     """
-    disabled, allowed = _names("RNNBENCH_DISABLE_PLUGINS"), _names("RNNBENCH_ALLOW_PLUGINS")
-    found: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
+    disabled, allowed = _names_in("RNNBENCH_DISABLE_PLUGINS"), _names_in("RNNBENCH_ALLOW_PLUGINS")
+    plugins: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
     broken: list[BrokenPlugin] = []
-    seen: set[str] = set()
-    for dist in metadata.distributions():
+    names: set[str] = set()
+    for dist in importlib.metadata.distributions():
         name = "?"
         try:
             text = dist.read_text("entry_points.txt")
             if not text or "rnnbench." not in text:
                 continue
             name, version = dist.metadata["Name"], dist.version
-            if name.lower() in seen:  # the first one on the path is the one that imports
+            if name.lower() in names:  # the first one on the path is the one that imports
                 continue
-            seen.add(name.lower())
+            names.add(name.lower())
             points = [p for p in dist.entry_points if p.group.startswith("rnnbench.")]
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
@@ -60,26 +60,26 @@ def discover() -> tuple[dict[str, dict[str, Entry]], tuple[BrokenPlugin, ...]]:
                 broken.append(BrokenPlugin(kind, point.name, name, reason))
                 continue
             entry = Entry(kind, point.name, point.value, name, version)
-            rival = found[kind].get(entry.name)
+            rival = plugins[kind].get(entry.name)
             if rival is None:
-                found[kind][entry.name] = entry
+                plugins[kind][entry.name] = entry
                 continue
             # rnnbench's own plugin wins a clash, else the first in alphabetical order.
             first, second = sorted(
                 (rival, entry), key=lambda e: (e.distribution != "rnnbench", e.distribution)
             )
-            found[kind][entry.name] = first
+            plugins[kind][entry.name] = first
             reason = f"the name is taken by {first.distribution}; rename its entry point"
             broken.append(BrokenPlugin(kind, entry.name, second.distribution, reason))
-    return {k: dict(sorted(v.items())) for k, v in found.items()}, tuple(broken)
+    return {k: dict(sorted(v.items())) for k, v in plugins.items()}, tuple(broken)
 
 
-def _names(variable: str) -> set[str]:
+def _names_in(variable: str) -> set[str]:
     return {n.strip().lower() for n in os.environ.get(variable, "").split(",") if n.strip()}
 
 
 def entry(kind: str, name: str) -> Entry:
-    """The entry of a plugin.
+    """Return the entry of a plugin.
 
     Raises:
         PluginError: there is none; names the closest.
@@ -104,7 +104,7 @@ def entry(kind: str, name: str) -> Entry:
 
 
 def did_you_mean(name: str, known: Any) -> str:
-    """ "; did you mean 'x' or 'y'?" or nothing."""
+    """Return "; did you mean 'x' or 'y'?", or "" where nothing is close."""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
 
@@ -145,16 +145,16 @@ def load(kind: str, name: str) -> Any:
 
 @functools.cache
 def schema(kind: str, name: str) -> Schema:
-    """Fields and facts of a plugin, from its source where that is plain, else by import."""
+    """Return fields and facts of a plugin, from its source where that is plain, else by import."""
     from rnnbench.registry.schema_from_source import read_source
 
     item = entry(kind, name)
-    found = read_source(item)
-    return read_class(kind, name, load(kind, name)) if found is None else found
+    from_source = read_source(item)
+    return read_class(kind, name, load(kind, name)) if from_source is None else from_source
 
 
 def read_class(kind: str, name: str, cls: Any) -> Schema:
-    """The schema of an imported plugin."""
+    """Return the schema of an imported plugin."""
     hints = typing.get_type_hints(cls)
     fields = {
         f.name: FieldSchema(

@@ -65,7 +65,7 @@ def create_plugin(kind: str, name: str, into: Path) -> list[Path]:
 
 
 def next_commands(kind: str, name: str, folder: Path) -> list[str]:
-    """What to type after `create_plugin`: install, hold against the laws, run, test."""
+    """Return what to type after `create_plugin`: install, hold against the laws, run, test."""
     return [
         f"pip install -e {folder}",
         f"rnnbench check-plugin {name}",
@@ -80,7 +80,7 @@ def check_name(name: str) -> None:
     if not all(PART.fullmatch(part) for part in parts) or len(name) > LONGEST:
         raise ScaffoldError(
             f"{name!r} is no name for a plugin: words of a-z and 0-9 that begin with a letter, "
-            f"joined by '-', at most {LONGEST} characters{_suggested(name)}"
+            f"joined by '-', at most {LONGEST} characters{_suggest(name)}"
         )
     for word, following in itertools.pairwise(parts):
         if len(word) == 1 and not re.match("[a-z]{2}", following):
@@ -103,9 +103,9 @@ def check_name(name: str) -> None:
                 f"{name!r} is taken: {kind[:-1]} {name} of {item.distribution} {item.version}\n"
                 f"  See: rnnbench describe {name}"
             )
-    taken = next((b.distribution for b in broken if b.name == name), None)
-    if taken is not None:
-        raise ScaffoldError(f"{name!r} is taken by {taken}, whose plugin is broken")
+    owner = next((b.distribution for b in broken if b.name == name), None)
+    if owner is not None:
+        raise ScaffoldError(f"{name!r} is taken by {owner}, whose plugin is broken")
     if importlib.util.find_spec(module_name(name)) is not None:
         raise ScaffoldError(f"{name!r} is taken: there is a module {module_name(name)} already")
 
@@ -115,12 +115,12 @@ def module_name(name: str) -> str:
 
 
 def class_name(name: str) -> str:
-    """The class that `contract.plugin.kebab` calls by this name."""
+    """Return the class name that `contract.plugin.kebab` calls by this name."""
     return "".join(part.capitalize() for part in name.split("-"))
 
 
 def render(kind: str, name: str) -> Mapping[str, str]:
-    """The package's files, by their paths in its folder."""
+    """Return the package's files, by their paths in its folder."""
     module = module_name(name)
     environment = Environment(
         loader=PackageLoader("rnnbench.registry", "scaffold_templates"),
@@ -168,8 +168,8 @@ def _check_shadowing(name: str, text: str) -> None:
             )
 
 
-def _suggested(name: str) -> str:
-    """ "; did you mean 'my-cell'?" where a small change would do."""
+def _suggest(name: str) -> str:
+    """Return "; did you mean 'my-cell'?" where a small change would do, else ""."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
     words = re.sub(r"[^a-z0-9]+", "-", words)
     words = re.sub(r"-(?=[0-9])", "", words).strip("-")[:LONGEST].strip("-")

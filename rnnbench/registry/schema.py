@@ -1,4 +1,4 @@
-"""What is known of a plugin without running it: its entry point, its fields, its sites."""
+"""A plugin as it is known without running it: its entry point, its fields, its sites."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ class FieldSchema:
         return str(self.type).replace("typing.", "")
 
     def as_field(self) -> tuple[str, Any, Any]:
-        """For `dataclasses.make_dataclass`."""
+        """Return the field as `dataclasses.make_dataclass` takes it."""
         info = {k: getattr(self, k) for k in FACTS}
         return self.name, self.type, dataclasses.field(default=self.default, metadata=info)
 
 
 @dataclass(frozen=True)
 class Schema:
-    """What is known of a plugin without running it."""
+    """A plugin as it is known without running it: its fields, and facts about it."""
 
     kind: str
     name: str
@@ -71,21 +71,21 @@ class Schema:
 
     @property
     def width(self) -> str | None:
-        """The field of an architecture that its size follows from; None where it has none."""
+        """Return the field that an architecture's size follows from; None where it has none."""
         declared = [name for name, field in self.fields.items() if field.width]
         return declared[0] if declared else "hidden" if "hidden" in self.fields else None
 
     @property
     def help(self) -> str:
-        """The first line of the docstring."""
+        """Return the first line of the docstring."""
         return self.doc.strip().split("\n")[0].strip()
 
     @property
     def source(self) -> str:
-        """The paper, from the docstring's `Source:` paragraph."""
-        _, found, rest = self.doc.partition("Source:")
-        paragraph = rest.split("\n\n")[0]
-        return " ".join(paragraph.split()) if found else ""
+        """Return the paper, from the docstring's `Source:` paragraph."""
+        _, mark, text = self.doc.partition("Source:")
+        paragraph = text.split("\n\n")[0]
+        return " ".join(paragraph.split()) if mark else ""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class _NotPlain(Exception):
 
 
 def read_source(item: Entry) -> Schema | None:
-    """The schema of a plugin, or None where its source is not plain enough (or not there)."""
+    """Return the schema of a plugin; None where its source is not plain enough, or not there."""
     module, _, class_name = item.target.partition(":")
     try:
         lineage = _lineage(module, class_name)
@@ -42,14 +42,14 @@ def read_source(item: Entry) -> Schema | None:
 
 
 def module_file(module: str) -> Path:
-    """Where a module's source lies; imports nothing, not even its package."""
+    """Return where a module's source lies; nothing is imported, not even its package."""
     top, *rest = module.split(".")
-    found = importlib.util.find_spec(top)
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec(top)
+    if spec is None or spec.origin is None:
         raise _NotPlain
     if not rest:
-        return Path(found.origin)
-    for root in found.submodule_search_locations or ():
+        return Path(spec.origin)
+    for root in spec.submodule_search_locations or ():
         path = Path(root, *rest)
         for file in (path.with_suffix(".py"), path / "__init__.py"):
             if file.is_file():
@@ -58,7 +58,7 @@ def module_file(module: str) -> Path:
 
 
 def file_of(item: Entry) -> Path | None:
-    """Where a plugin's source lies, None where it is not a plain file."""
+    """Return where a plugin's source lies, None where it is not a plain file."""
     try:
         return module_file(item.target.partition(":")[0])
     except _NotPlain:
@@ -66,7 +66,7 @@ def file_of(item: Entry) -> Path | None:
 
 
 def _lineage(module: str, class_name: str, depth: int = 0) -> list[ast.ClassDef]:
-    """The class and its bases up to the contract's, most derived first."""
+    """Return the class and its bases up to the contract's, most derived first."""
     if depth > 8:
         raise _NotPlain
     module, class_name = present_place(module, class_name)
@@ -149,12 +149,12 @@ def _field(name: str, annotation: str, value: ast.expr | None) -> FieldSchema:
     if not isinstance(value.func, ast.Name) or value.func.id != "setting":
         raise _NotPlain
     names = ("default", "help")
-    given = dict(zip(names, (_literal(a) for a in value.args), strict=False))
+    arguments = dict(zip(names, (_literal(a) for a in value.args), strict=False))
     for keyword in value.keywords:
         if keyword.arg is None:
             raise _NotPlain
-        given[keyword.arg] = _literal(keyword.value)
-    return FieldSchema(name, kind, given.pop("default", dataclasses.MISSING), **given)
+        arguments[keyword.arg] = _literal(keyword.value)
+    return FieldSchema(name, kind, arguments.pop("default", dataclasses.MISSING), **arguments)
 
 
 def _literal(value: ast.expr | None) -> Any:
@@ -167,6 +167,6 @@ def _literal(value: ast.expr | None) -> Any:
 
 
 def dedented(doc: str) -> str:
-    """A docstring without its source indentation."""
+    """Return a docstring without its source indentation."""
     first, _, rest = doc.partition("\n")
     return f"{first.strip()}\n{textwrap.dedent(rest)}".strip()

@@ -199,10 +199,10 @@ def settings(row: Row) -> str:
     if not row.settings:
         return NOTHING
     parts = [row.settings["architecture"], *row.settings["tricks"], row.settings["optimizer"]]
-    return "; ".join(_plugin(part) for part in parts)
+    return "; ".join(_plugin_in_words(part) for part in parts)
 
 
-def _plugin(part: Mapping[str, Any]) -> str:
+def _plugin_in_words(part: Mapping[str, Any]) -> str:
     settings_text = ", ".join(f"{k}={v}" for k, v in part.items() if k not in ("name", "version"))
     return f"{part['name']}: {settings_text}" if settings_text else str(part["name"])
 

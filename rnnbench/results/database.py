@@ -124,7 +124,7 @@ def create_tables(
     Raises:
         DatabaseError: the tables were made by a newer rnnbench, or by one too old to be migrated.
     """
-    with engine.begin() as connection, _alone(connection):
+    with engine.begin() as connection, _lock_tables(connection):
         _versions.create_all(connection)
         of_component = schema_version.c.component == component
         version_there = connection.execute(
@@ -162,10 +162,10 @@ def _migrate(
                 f"version {version_there}, from which there is no way to version {version}: move "
                 "the database away"
             )
-        migrations[old](_operations(connection))
+        migrations[old](_alembic_operations(connection))
 
 
-def _operations(connection: Connection) -> Any:
+def _alembic_operations(connection: Connection) -> Any:
     from alembic.operations import Operations  # 0.1 s, for what is hardly ever needed
     from alembic.runtime.migration import MigrationContext
 
@@ -173,7 +173,7 @@ def _operations(connection: Connection) -> Any:
 
 
 @contextlib.contextmanager
-def _alone(connection: Connection) -> Iterator[None]:
+def _lock_tables(connection: Connection) -> Iterator[None]:
     """Keep other processes from creating tables; SQLite's write transactions are alone anyway."""
     name = connection.dialect.name
     if name == "postgresql":  # until the end of the transaction

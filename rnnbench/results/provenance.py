@@ -89,13 +89,13 @@ def provenance(command: Sequence[str] | None = None, device: str | None = None) 
         "command": redact_command(sys.argv if command is None else command),
         "python": platform.python_version(),
         "os": f"{platform.system()} {platform.release()}",
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: _version_of(name) for name in PACKAGES},
         "distributions": {k: dict(v) for k, v in _distributions().items()},
         "machine": {**_machine(), "cores": _cores(), "device": device},
     }
 
 
-def _version(name: str) -> str | None:
+def _version_of(name: str) -> str | None:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -111,12 +111,15 @@ def _distributions() -> dict[str, dict[str, Any]]:
         # reports it where plugins are listed.
         text = distribution.read_text("entry_points.txt") or ""
         if any(f"[{group}]" in text for group in GROUPS):
-            source = _source(distribution)
-            distributions[distribution.name] = {"version": distribution.version, **_commit(source)}
+            source = _source_folder(distribution)
+            distributions[distribution.name] = {
+                "version": distribution.version,
+                **_commit_of(source),
+            }
     return dict(sorted(distributions.items()))
 
 
-def _source(distribution: importlib.metadata.Distribution) -> Path | None:
+def _source_folder(distribution: importlib.metadata.Distribution) -> Path | None:
     """Return the folder that an editable installation points to, else None."""
     origin = json.loads(distribution.read_text("direct_url.json") or "{}")
     if not origin.get("dir_info", {}).get("editable"):
@@ -124,7 +127,7 @@ def _source(distribution: importlib.metadata.Distribution) -> Path | None:
     return Path(unquote(urlparse(origin["url"]).path))
 
 
-def _commit(folder: Path | None) -> dict[str, Any]:
+def _commit_of(folder: Path | None) -> dict[str, Any]:
     """Return the commit of a source folder, and whether its tracked files differ from it."""
     unknown = {"commit": None, "dirty": None}
     if folder is None or shutil.which("git") is None:

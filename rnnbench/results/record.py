@@ -113,7 +113,7 @@ class Record:
         self.reason = None if self.reason is None else redact(self.reason)
         for f in dataclasses.fields(self):
             if f.name not in ("spec", "status", "reason"):
-                setattr(self, f.name, _plain(getattr(self, f.name), f.name))
+                setattr(self, f.name, _as_plain(getattr(self, f.name), f.name))
         self._check()
 
     def _check(self) -> None:
@@ -197,7 +197,7 @@ class Record:
                 f"{origin} was written by a newer rnnbench (record format {d['format']}, this one "
                 f"reads up to {RECORD_FORMAT}); upgrade rnnbench to read it"
             )
-        names = _names()
+        names = _field_names()
         wrong = (names ^ d.keys()) - {"format", "run_id"}
         if wrong:
             raise RunError(f"{origin} is damaged: missing or unknown fields {sorted(wrong)}")
@@ -225,24 +225,24 @@ class Record:
             RunError: it is damaged or of a newer format; the message names `origin`.
         """
         try:
-            d = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
+            d = json.loads(text, parse_constant=lambda _: None, parse_float=_read_number)
         except ValueError as error:
             raise RunError(f"{origin} is damaged: not JSON ({error})") from error
         return cls.from_dict(d, origin, plain=True)
 
 
 @functools.cache
-def _names() -> frozenset[str]:
+def _field_names() -> frozenset[str]:
     return frozenset(f.name for f in dataclasses.fields(Record))
 
 
-def _finite(text: str) -> float | None:
+def _read_number(text: str) -> float | None:
     """Read a number of JSON; one that is too large, such as 1e999, becomes null."""
     value = float(text)
     return value if math.isfinite(value) else None
 
 
-def _plain(value: Any, where: str) -> Any:
+def _as_plain(value: Any, where: str) -> Any:
     """Return the value as JSON knows it: lists, dicts, finite numbers; null for the rest.
 
     Raises:
@@ -254,14 +254,14 @@ def _plain(value: Any, where: str) -> Any:
     if kind in (str, int, bool, NoneType):
         return value
     if kind is list or kind is tuple:
-        return [_plain(v, where) for v in value]
+        return [_as_plain(v, where) for v in value]
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 raise TypeError(f"{where}: the keys of a record's mappings are text, got {key!r}")
-        return {k: _plain(v, f"{where}.{k}") for k, v in value.items()}
+        return {k: _as_plain(v, f"{where}.{k}") for k, v in value.items()}
     if isinstance(value, (str, int, float)):  # enumerations, and floats of numpy
-        return _plain(next(t for t in (str, int, float) if isinstance(value, t))(value), where)
+        return _as_plain(next(t for t in (str, int, float) if isinstance(value, t))(value), where)
     if hasattr(value, "item"):  # a scalar of numpy or torch
-        return _plain(value.item(), where)
+        return _as_plain(value.item(), where)
     raise TypeError(f"{where}: a record holds text and numbers, got {type(value).__name__}")

@@ -66,7 +66,7 @@ class RecordFiles:
             text = path.read_bytes()
         except FileNotFoundError:
             return None
-        return _parse(run_id, path, text)
+        return _parse_record(run_id, path, text)
 
     def row(self, run_id: str) -> dict[str, Any]:
         """Return the row of the index that a record's file makes.
@@ -78,7 +78,7 @@ class RecordFiles:
         path = self.path(run_id)
         # The stamp first: a file that is replaced in between is then looked at again.
         now, text = stamp(path), path.read_text("utf-8")
-        return row_of(_parse(run_id, path, text), text, now)
+        return row_of(_parse_record(run_id, path, text), text, now)
 
     def changed_rows(
         self, known: Mapping[str, str], beginning: str = ""
@@ -114,7 +114,7 @@ class RecordFiles:
         return rows, sorted(set(known) - unchanged - {row["run_id"] for row in rows})
 
 
-def _parse(run_id: str, path: Path, text: str | bytes) -> Record:
+def _parse_record(run_id: str, path: Path, text: str | bytes) -> Record:
     record = Record.from_json(text, str(path))
     if record.run_id != run_id:
         raise RunError(

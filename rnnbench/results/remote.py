@@ -115,7 +115,7 @@ class Remote:
                 continue
             here = stamp(path)
             if sent.get(name, [None])[0] != here:
-                sent[name] = [here, self._put(path, f"{folder.name}/{name}")]
+                sent[name] = [here, self._upload(path, f"{folder.name}/{name}")]
                 _write_sent(folder, sent)
 
     def send_checkpoint(self, folder: Path) -> None:
@@ -136,7 +136,7 @@ class Remote:
         sent = _read_sent(folder)
         path = folder / PREVIOUS_CHECKPOINT
         if path.is_file():  # it was sent when it was the last
-            there = self._stamps(folder.name).get(PREVIOUS_CHECKPOINT, "")
+            there = self._file_stamps(folder.name).get(PREVIOUS_CHECKPOINT, "")
             _write_sent(folder, {**sent, PREVIOUS_CHECKPOINT: [stamp(path), there]})
 
     def remove(self, folder: Path, names: Iterable[str]) -> None:
@@ -157,7 +157,7 @@ class Remote:
             sent.pop(name, None)
         _write_sent(folder, sent)
 
-    def _put(self, path: Path, name: str) -> str:
+    def _upload(self, path: Path, name: str) -> str:
         target = self._path(name)
 
         def put() -> str:
@@ -174,7 +174,7 @@ class Remote:
                     with contextlib.suppress(Exception):
                         self._files.rm_file(temporary)
                     raise
-            return self._stamp(self._files.info(target))
+            return self._stamp_of(self._files.info(target))
 
         return self._try(f"write {name}", put)
 
@@ -186,11 +186,11 @@ class Remote:
         Raises:
             RemoteError
         """
-        there, sent = self._stamps(folder.name), _read_sent(folder)
+        there, sent = self._file_stamps(folder.name), _read_sent(folder)
         for name in names:
             path, known = folder / name, sent.get(name)
             if name in there and (known is None or known[1] != there[name]):
-                if self._get(path, f"{folder.name}/{name}", known):
+                if self._download(path, f"{folder.name}/{name}", known):
                     sent[name] = [stamp(path), there[name]]
             elif name not in there and known is not None:
                 path.unlink(missing_ok=True)  # removed there: the run has ended
@@ -203,13 +203,13 @@ class Remote:
         Raises:
             RemoteError
         """
-        there = self._records()
+        there = self._record_stamps()
         for run_id, now in there.items():
             folder = runs / run_id
             sent = _read_sent(folder)
             if sent.get(RECORD, [None, None])[1] != now:
                 folder.mkdir(parents=True, exist_ok=True)
-                if self._get(folder / RECORD, f"{run_id}/{RECORD}", sent.get(RECORD)):
+                if self._download(folder / RECORD, f"{run_id}/{RECORD}", sent.get(RECORD)):
                     _write_sent(folder, {**sent, RECORD: [stamp(folder / RECORD), now]})
         for path in runs.glob(f"*/{RECORD}"):
             folder = path.parent
@@ -220,10 +220,10 @@ class Remote:
                 path.unlink()  # removed there by somebody
                 _write_sent(folder, {})
             else:
-                self.send(folder, [RECORD, *self._results(folder)])
+                self.send(folder, [RECORD, *self._result_files(folder)])
 
     @staticmethod
-    def _results(folder: Path) -> list[str]:
+    def _result_files(folder: Path) -> list[str]:
         return [name for name in RESULTS if (folder / name).is_file()]
 
     def send_results(self, folder: Path) -> None:
@@ -232,9 +232,9 @@ class Remote:
         Raises:
             RemoteError
         """
-        self.send(folder, [*self._results(folder), RECORD])
+        self.send(folder, [*self._result_files(folder), RECORD])
 
-    def _get(self, path: Path, name: str, known: list[str] | None) -> bool:
+    def _download(self, path: Path, name: str, known: list[str] | None) -> bool:
         """Fetch a file; False where it is a record and the one here, never sent, is better."""
         content = self._try(f"read {name}", lambda: self._files.cat_file(self._path(name)))
         unsent = path.is_file() and (known is None or known[0] != stamp(path))
@@ -243,7 +243,7 @@ class Remote:
         replace_file(path, content)
         return True
 
-    def _records(self) -> dict[str, str]:
+    def _record_stamps(self) -> dict[str, str]:
         """Return the stamp of each run's record, by run id."""
         runs = f"{self._base}/runs"
 
@@ -258,10 +258,10 @@ class Remote:
         for path, info in self._try("list runs", ask).items():
             run_id, _, name = path[len(runs) :].strip("/").rpartition("/")
             if name == RECORD and "/" not in run_id:
-                stamps[run_id] = self._stamp(info)
+                stamps[run_id] = self._stamp_of(info)
         return stamps
 
-    def _stamps(self, run_id: str) -> dict[str, str]:
+    def _file_stamps(self, run_id: str) -> dict[str, str]:
         """Return the stamp of each file of a run, by name."""
 
         def ask() -> list[dict[str, Any]]:
@@ -272,13 +272,13 @@ class Remote:
                 return []
 
         return {
-            info["name"].rpartition("/")[2]: self._stamp(info)
+            info["name"].rpartition("/")[2]: self._stamp_of(info)
             for info in self._try(f"list {run_id}", ask)
             if info["type"] == "file"
         }
 
     @staticmethod
-    def _stamp(info: dict[str, Any]) -> str:
+    def _stamp_of(info: dict[str, Any]) -> str:
         """Return a text that changes whenever the file is replaced."""
         for name in ("ETag", "etag", "md5Hash", "content_md5"):
             if info.get(name):

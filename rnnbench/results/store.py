@@ -257,7 +257,7 @@ class Store:
         with reader(self.engine).begin() as connection:
             # Sorted here, because each database has its own idea of the order of text.
             ids = [row[-1] for row in sorted(map(tuple, connection.execute(query)))]
-        for some_ids in _chunks(ids):
+        for some_ids in _in_chunks(ids):
             query = select(result.c.run_id, result.c.record).where(result.c.run_id.in_(some_ids))
             with reader(self.engine).begin() as connection:
                 texts = {row.run_id: row.record for row in connection.execute(query)}
@@ -302,7 +302,7 @@ class Store:
             gone = []
         if rows or gone:
             with self.engine.begin() as connection:
-                for some_ids in _chunks(gone):
+                for some_ids in _in_chunks(gone):
                     connection.execute(delete(result).where(result.c.run_id.in_(some_ids)))
                 index_rows(connection, rows)
 
@@ -336,6 +336,6 @@ def _may_replace(old: Record, new: Record) -> bool:
     return new.attempt >= old.attempt and (new.status is done or old.status is not done)
 
 
-def _chunks(items: list[Any]) -> Iterable[list[Any]]:
+def _in_chunks(items: list[Any]) -> Iterable[list[Any]]:
     """Cut a list into parts of `CHUNK`."""
     return (items[i : i + CHUNK] for i in range(0, len(items), CHUNK))

@@ -1,4 +1,5 @@
-"""What a run is: composing it from defaults, files and the command line, and its identity."""
+"""The description of a run: composed from defaults, files and the command line, with an identity.
+identity."""
 
 from typing import Any
 

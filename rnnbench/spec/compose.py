@@ -1,4 +1,4 @@
-"""From defaults, files and the command line to a RunSpec; every mistake is named with its place.
+"""Composes a RunSpec from defaults, files and the command line; names each mistake with its place.
 
 Later layers win: core's defaults, what the task recommends, a file, the command line. Values are
 checked by OmegaConf against the plugins' dataclasses. torch is not imported; what needs it (the
@@ -109,7 +109,7 @@ def _schema(kind: str, name: str, place: str | None) -> Schema:
 def _locate(
     dotted: str, values: Mapping[str, dict[str, Any]], place: str | None
 ) -> tuple[str, str]:
-    """The section and the field of a dotted name."""
+    """Split a dotted name into its section and its field."""
     section, _, field = dotted.rpartition(".")
     if section in values:
         return section, field
@@ -141,26 +141,28 @@ def _replace_budget(budget: dict[str, Any], field: str, layer: dict[str, Any]) -
 
 
 def _check_budget(budget: Budget) -> None:
-    given = {u: getattr(budget, u) for u in UNITS if getattr(budget, u) is not None}
-    if len(given) != 1:
-        said = " and ".join(f"budget.{k}={v}" for k, v in given.items()) or "none"
+    budgets = {u: getattr(budget, u) for u in UNITS if getattr(budget, u) is not None}
+    if len(budgets) != 1:
+        shown = " and ".join(f"budget.{k}={v}" for k, v in budgets.items()) or "none"
         raise SpecError(
-            f"a run has one budget, of {', '.join(UNITS)}; given: {said}\n"
+            f"a run has one budget, of {', '.join(UNITS)}; given: {shown}\n"
             "  Set one, such as budget.steps=1000, and the others to null."
         )
 
 
-def _check_width(found: Schema, given: Mapping[str, Any], places: Mapping[str, str]) -> None:
-    """With a budget of parameters the width follows, so it is not given too."""
+def _check_width(
+    architecture: Schema, settings: Mapping[str, Any], places: Mapping[str, str]
+) -> None:
+    """Refuse a width beside a budget of parameters, from which the width follows."""
     place = at(places.get("budget.parameters") or places.get("budget"))
-    width = found.width
+    width = architecture.width
     if width is None:
         raise SpecError(
-            f"{place}budget.parameters: {found.name} has no field that sets its size\n"
+            f"{place}budget.parameters: {architecture.name} has no field that sets its size\n"
             "  Leave budget.parameters away, or declare the field: setting(..., width=True)."
         )
-    if width in given:
+    if width in settings:
         raise SpecError(
-            f"{place}budget.parameters and architecture.{width}={given[width]} contradict each "
+            f"{place}budget.parameters and architecture.{width}={settings[width]} contradict each "
             f"other: {width} follows from the number of parameters\n  Drop one of them."
         )

@@ -16,7 +16,7 @@ from rnnbench.registry.schema import FieldSchema
 
 
 def at(place: str | None) -> str:
-    """The place as a prefix of a message."""
+    """Return the place as a prefix of a message."""
     return f"{place}: " if place else ""
 
 
@@ -27,7 +27,10 @@ def fill(
     places: Mapping[str, str],
     owner: str | None = None,
 ) -> Any:
-    """A dataclass of checked values: OmegaConf converts types, field metadata bounds them."""
+    """Fill a dataclass with checked values.
+
+    OmegaConf converts types, and the metadata of the fields bounds them.
+    """
     owner = owner or section
     fields = {f.name: f for f in dataclasses.fields(cls)}
     for name in values:
@@ -56,9 +59,9 @@ def fill(
                 value = float(value)
             config[name] = tuple(value) if isinstance(value, list) else value
         except OmegaConfBaseException as error:
-            wanted = FieldSchema(name, _hint(cls, name), None).type_name
+            type_name = FieldSchema(name, _hint(cls, name), None).type_name
             raise SpecError(
-                f"{place}{section}.{name}={value!r}: {owner} takes {wanted}"
+                f"{place}{section}.{name}={value!r}: {owner} takes {type_name}"
                 f"{did_you_mean(str(value), _choices(cls, name))}"
             ) from error
         problem = out_of_range(fields[name], value)

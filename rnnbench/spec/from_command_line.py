@@ -1,4 +1,4 @@
-"""What the command line and a run file ask for, as a spec. No torch until all names are checked."""
+"""Makes a spec of the command line and a run file. No torch until all names are checked."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ def read_request(
     task, architecture = (None if w and "=" in w else w for w in (task, architecture))
     written = read_yaml(file) if file else None
     values, places, plugins, file_seed = _from_file(written) if written else ({}, {}, {}, None)
-    given = dict(read_assignment(s) for s in [*loose, *settings])
-    if "logger" in given:
-        given["trainer.logger"] = given.pop("logger")
-    if any(f"budget.{u}" in given for u in UNITS):
+    assignments = dict(read_assignment(s) for s in [*loose, *settings])
+    if "logger" in assignments:
+        assignments["trainer.logger"] = assignments.pop("logger")
+    if any(f"budget.{u}" in assignments for u in UNITS):
         values = {k: v for k, v in values.items() if k not in {f"budget.{u}" for u in UNITS}}
-    values |= given
-    places |= dict.fromkeys(given, COMMAND)
-    wanted: dict[str, Any] = {
+    values |= assignments
+    places |= dict.fromkeys(assignments, COMMAND)
+    names: dict[str, Any] = {
         "task": task or plugins.get("task"),
         "architecture": architecture or plugins.get("architecture"),
     }
-    for name, value in wanted.items():
+    for name, value in names.items():
         if value is None:
             raise SpecError(
                 f"no {name} is given\n  Write: rnnbench run TASK ARCHITECTURE; see: rnnbench list"
@@ -66,8 +66,8 @@ def read_request(
     }
     trainer = fill(Trainer, trainer_values, "trainer", places)
     spec = compose(
-        wanted["task"],
-        wanted["architecture"],
+        names["task"],
+        names["architecture"],
         trick_list,
         values,
         seed=seed if seed is not None else (file_seed or 0),
@@ -80,7 +80,7 @@ def read_request(
 def _from_file(
     written: YamlText,
 ) -> tuple[dict[str, Any], dict[str, str], dict[str, Any], int | None]:
-    """Settings by dotted name, their places, the plugins, and the seed."""
+    """Return settings by dotted name, their places, the plugins, and the seed."""
     top = written.value
     if not isinstance(top, dict):
         raise SpecError(f"{written.file}: a run file is a mapping; keys: {', '.join(KEYS)}")
@@ -130,7 +130,7 @@ def _plugin(value: Any, place: str) -> tuple[str, Mapping[str, Any]]:
 
 
 def describe_spec(spec: RunSpec) -> str:
-    """One line for a reader: what differs from the defaults is in the record."""
+    """Describe a run in one line; what differs from the defaults is in its record."""
     tricks = "".join(f" + {t.name}" for t in spec.tricks)
     budget = next(
         f"{v:g} {k}" for k, v in dataclasses.asdict(spec.budget).items() if k in UNITS and v

@@ -1,16 +1,24 @@
-"""The plugins of a spec as objects."""
+"""Makes the plugins of a spec: settings become objects, which check them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from rnnbench.errors import PluginError, Refusal, SpecError
 from rnnbench.registry.registry import load
 from rnnbench.spec.run_spec import PluginSpec, RunSpec
 
 
+class Plugins(NamedTuple):
+    """The plugins of a run as objects: made once, then handed on from check to training."""
+
+    task: Any
+    architecture: Any
+    tricks: list[Any]
+
+
 def create(kind: str, spec: PluginSpec) -> Any:
-    """The plugin object of a spec.
+    """Make the plugin object of a spec.
 
     Raises:
         PluginError: unknown, broken, or another version than the spec was written for.
@@ -25,10 +33,16 @@ def create(kind: str, spec: PluginSpec) -> Any:
     return cls(**dict(spec.settings))
 
 
-def instantiate(spec: RunSpec) -> tuple[Any, Any, list[Any]]:
-    """The task, the architecture and the tricks of a spec, as objects."""
+def instantiate(spec: RunSpec) -> Plugins:
+    """Return the task, the architecture and the tricks of a spec.
+
+    Raises:
+        PluginError: see `create`.
+        SpecError: a plugin does not take its settings.
+        Refusal: as a plugin says.
+    """
     try:
-        return (
+        return Plugins(
             create("tasks", spec.task),
             create("architectures", spec.architecture),
             [create("tricks", t) for t in spec.tricks],

@@ -19,7 +19,7 @@ Plugin = str | Mapping[str, Any]  # "zoneout:rate=0.1", or {"name": "zoneout", "
 
 
 def read_value(text: str) -> Any:
-    """A value as YAML 1.2 reads it: `3e-3` is a number, `null` is None, `no` is a word.
+    """Read a value by YAML 1.2: `3e-3` is a number, `null` is None, `no` is a word.
 
     Raises:
         SpecError: not YAML, or an interpolation.
@@ -31,7 +31,7 @@ def read_value(text: str) -> Any:
 
 
 def read_assignment(text: str) -> tuple[str, Any]:
-    """`optimizer.lr=3e-3` -> ("optimizer.lr", 0.003)."""
+    """Read `optimizer.lr=3e-3` as ("optimizer.lr", 0.003)."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise SpecError(f"{text!r} is not a setting; write name=value, such as optimizer.lr=3e-3")
@@ -39,10 +39,10 @@ def read_assignment(text: str) -> tuple[str, Any]:
 
 
 def read_plugin(plugin: Plugin) -> tuple[str, dict[str, Any]]:
-    """Name and settings of "zoneout:rate=0.1,cell_rate=0.2" or of a mapping with a name."""
+    """Read name and settings of "zoneout:rate=0.1,cell_rate=0.2" or of a mapping with a name."""
     if isinstance(plugin, str):
-        name, _, rest = plugin.partition(":")
-        return name, dict(read_assignment(part) for part in _split(rest) if part)
+        name, _, listed = plugin.partition(":")
+        return name, dict(read_assignment(part) for part in _split(listed) if part)
     settings = dict(plugin)
     if "name" not in settings:
         raise SpecError(f"{dict(plugin)} names no plugin: add `name:`")
@@ -50,30 +50,30 @@ def read_plugin(plugin: Plugin) -> tuple[str, dict[str, Any]]:
 
 
 def _split(text: str) -> list[str]:
-    """At commas outside brackets."""
+    """Split settings at commas outside brackets."""
     return re.split(r",(?![^\[\(]*[\]\)])", text)
 
 
 def make_plugin_spec(
-    found: Schema, values: dict[str, Any], section: str, places: Mapping[str, str]
+    plugin: Schema, values: dict[str, Any], section: str, places: Mapping[str, str]
 ) -> PluginSpec:
     cls = dataclasses.make_dataclass(
-        found.name.replace("-", "_"), [f.as_field() for f in found.fields.values()], kw_only=True
+        plugin.name.replace("-", "_"), [f.as_field() for f in plugin.fields.values()], kw_only=True
     )
-    filled = fill(cls, values, section, places, f"{found.kind[:-1]} {found.name}")
+    filled = fill(cls, values, section, places, f"{plugin.kind[:-1]} {plugin.name}")
     settings = {f.name: getattr(filled, f.name) for f in dataclasses.fields(filled)}
-    for name, field in found.fields.items():
+    for name, field in plugin.fields.items():
         if field.plugin and settings[name] is not None:
             place = places.get(f"{section}.{name}") or places.get(section.partition(".")[0])
             try:
                 settings[name] = canonical_name(field.plugin, settings[name])
             except (SpecError, PluginError) as error:
                 raise SpecError(f"{at(place)}{section}.{name}={values[name]}: {error}") from error
-    return PluginSpec(found.name, found.version, tuple(settings.items()))
+    return PluginSpec(plugin.name, plugin.version, tuple(settings.items()))
 
 
 def named(kind: str, text: str) -> tuple[PluginSpec, dict[str, Any]]:
-    """The plugin that a setting names, and what of its settings the text gives.
+    """Return the plugin that a setting names, and which of its settings the text gives.
 
     Args:
         text: "gru" or "lstm:peepholes=true"; canonical texts of versions above 1 say "lstm@2".
@@ -81,28 +81,30 @@ def named(kind: str, text: str) -> tuple[PluginSpec, dict[str, Any]]:
     Raises:
         SpecError, PluginError: it cannot be; or it was written for another version.
     """
-    name, given = read_plugin(text)
+    name, settings = read_plugin(text)
     name, _, version = name.partition("@")
-    found = schema(kind, name)
-    if version and version != str(found.version):
+    plugin = schema(kind, name)
+    if version and version != str(plugin.version):
         raise PluginError(
-            f"{kind[:-1]} {name!r} is at version {found.version}; {text!r} was written for "
+            f"{kind[:-1]} {name!r} is at version {plugin.version}; {text!r} was written for "
             f"version {version}, whose results mean something else."
         )
-    return make_plugin_spec(found, given, name, {}), given
+    return make_plugin_spec(plugin, settings, name, {}), settings
 
 
 def canonical_name(kind: str, text: str) -> str:
-    """One text for what a setting names: only what differs from the defaults, sorted."""
+    """Return one text for what a setting names: only what differs from the defaults, sorted."""
     spec, _ = named(kind, text)
     fields = schema(kind, spec.name).fields
-    given = ",".join(f"{k}={_text(v)}" for k, v in spec.settings if v != fields[k].default)
+    differing = ",".join(
+        f"{k}={_write_value(v)}" for k, v in spec.settings if v != fields[k].default
+    )
     version = f"@{spec.version}" if spec.version > 1 else ""
-    return f"{spec.name}{version}" + (f":{given}" if given else "")
+    return f"{spec.name}{version}" + (f":{differing}" if differing else "")
 
 
-def _text(value: Any) -> str:
-    """A value as `read_value` reads it."""
+def _write_value(value: Any) -> str:
+    """Write a value as `read_value` reads it."""
     if isinstance(value, tuple):
-        return f"[{','.join(map(_text, value))}]"
+        return f"[{','.join(map(_write_value, value))}]"
     return value if isinstance(value, str) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""What a run is: a frozen, hashable description with a canonical text and an identity.
+"""The description of a run: frozen and hashable, with a canonical text and an identity.
 
 No torch here. `compose` (in `rnnbench.spec.compose`) makes these from defaults, files and the
 command line.
@@ -50,11 +50,11 @@ class Budget:
     )
 
     def as_dict(self) -> dict[str, Any]:
-        """Without `parameters` where they are not bounded: older runs keep their identity."""
-        told = dataclasses.asdict(self)
+        """Return all fields, but `parameters` only if bounded: older runs keep their identity."""
+        fields = dataclasses.asdict(self)
         if self.parameters is None:
-            del told["parameters"]
-        return told
+            del fields["parameters"]
+        return fields
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ class PluginSpec:
     settings: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        taken = {"name", "version"} & {k for k, _ in self.settings}
-        if taken:
-            raise PluginError(f"plugin {self.name}: a setting cannot be called {taken.pop()!r}")
+        reserved = {"name", "version"} & {k for k, _ in self.settings}
+        if reserved:
+            raise PluginError(f"plugin {self.name}: a setting cannot be called {reserved.pop()!r}")
         object.__setattr__(
             self, "settings", tuple(sorted((k, _freeze(v)) for k, v in self.settings))
         )
@@ -104,8 +104,8 @@ class PluginSpec:
 
     @classmethod
     def from_dict(cls, d: dict[str, Any]) -> PluginSpec:
-        rest = {k: v for k, v in d.items() if k not in ("name", "version")}
-        return cls(d["name"], d["version"], tuple(rest.items()))
+        settings = {k: v for k, v in d.items() if k not in ("name", "version")}
+        return cls(d["name"], d["version"], tuple(settings.items()))
 
 
 @dataclass(frozen=True)
@@ -165,12 +165,12 @@ class RunSpec:
         )
 
     def canonical(self) -> str:
-        """The one text of this spec: JSON with sorted keys."""
+        """Return the one text of this spec: JSON with sorted keys."""
         return canonical_json(self.as_dict())
 
     @property
     def run_id(self) -> str:
-        """Names the run: readable, and unique by the hash of the canonical text."""
+        """Return the name of the run: readable, and unique by the hash of the canonical text."""
         tricks = "".join(f"+{t.name}" for t in self.tricks)
         return (
             f"{self.task.name}.{self.architecture.name}{tricks}"[:80]
@@ -180,12 +180,13 @@ class RunSpec:
 
     @property
     def config_id(self) -> str:
-        """Equal for runs that differ in the seed, or in whether they touch the test split."""
+        """Return an id of the run without its seed and without whether it touches the test
+        split."""
         return _hash(dataclasses.replace(self, seed=0, test=True).canonical())
 
     @property
     def protocol_id(self) -> str:
-        """Equal for runs that may be ranked together: same task, data and budget."""
+        """Return an id of runs that may be ranked together: same task, data and budget."""
         d = self.as_dict()
         return _hash(canonical_json({k: d[k] for k in ("format", "task", "data", "budget")}))
 

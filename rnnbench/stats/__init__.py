@@ -1,11 +1,13 @@
 """Computes what seeds, trials and tasks allow one to say: pure functions on numbers.
 
-    intervals   a mean or a median over seeds with its 95% interval
-    differences Welch, paired t and permutation tests; Holm; effect sizes; how many seeds it takes
-    tiers       samples parted into tiers of ties
-    ranking     average ranks over tasks, Friedman's test, Nemenyi's critical difference
-    pooling     interquartile means, performance profiles, probability of improvement
-    trials      what the best of n trials is expected to be
+    intervals          a mean or a median over seeds with its 95% interval
+    tests              Welch, paired t and permutation tests; Holm; effect sizes; seeds it takes
+    tiers              samples parted into tiers of ties
+    ranks_over_tasks   average ranks, Friedman's test, Nemenyi's critical difference
+    normalised_scores  interquartile means, performance profiles, probability of improvement
+    best_of_n          what the best of n trials is expected to be
+    item_bootstrap     whether other items of the test split would say the same
+    student_t          Student's t distribution
 
 Samples are finite figures of one metric, one a seed.
 """

@@ -33,7 +33,7 @@ def expected_best(trials: Trials, higher_is_better: bool, unbiased: bool = True)
     Source: with replacement: Dodge et al. (2019), Show your work, arXiv:1909.03004, section 3.1;
     without: Tang et al. (2020), arXiv:2004.13705, eq. 3.
     """
-    gains = _gains(trials, higher_is_better)
+    gains = _as_gains(trials, higher_is_better)
     best = _weights(len(gains), unbiased) @ np.sort(gains)
     return [float(v) for v in (best if higher_is_better else -best)]
 
@@ -42,7 +42,7 @@ def expected_best_interval(
     trials: Trials, higher_is_better: bool, resamples: int = RESAMPLES
 ) -> tuple[list[float], list[float]]:
     """Return the ends of the 95% interval of `expected_best`, by resampling trials."""
-    drawn = _resampled(trials, higher_is_better, resamples, SEED)
+    drawn = _resample(trials, higher_is_better, resamples, SEED)
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     if not higher_is_better:
         low, high = -high, -low
@@ -54,9 +54,9 @@ def chance(first: Trials, second: Trials, higher_is_better: bool) -> list[float]
 
     For n up to the smaller number of trials, drawn without replacement; ties count half.
     """
-    a, b = (np.sort(_gains(t, higher_is_better)) for t in (first, second))
+    a, b = (np.sort(_as_gains(t, higher_is_better)) for t in (first, second))
     wins = (np.sign(a[:, None] - b[None, :]) + 1) / 2
-    weights_a, weights_b = _weights(len(a), True), _weights(len(b), True)
+    weights_a, weights_b = (_weights(len(x), unbiased=True) for x in (a, b))
     count = min(len(a), len(b))
     return [float(weights_a[n] @ wins @ weights_b[n]) for n in range(count)]
 
@@ -71,21 +71,21 @@ def better_from(first: Trials, second: Trials, higher_is_better: bool) -> int | 
         (a > b) if higher_is_better else (a < b)
         for a, b in zip(first_best, second_best, strict=False)
     ]
-    return _last_run(ahead)
+    return _start_of_last_run(ahead)
 
 
 def clearly_better_from(
     first: Trials, second: Trials, higher_is_better: bool, resamples: int = RESAMPLES
 ) -> int | None:
     """Return the number of trials from which on the 95% interval of the difference is beyond 0."""
-    first_drawn = _resampled(first, higher_is_better, resamples, SEED)
-    second_drawn = _resampled(second, higher_is_better, resamples, SEED + 1)
+    first_drawn = _resample(first, higher_is_better, resamples, SEED)
+    second_drawn = _resample(second, higher_is_better, resamples, SEED + 1)
     count = min(first_drawn.shape[1], second_drawn.shape[1])
     low = np.quantile(first_drawn[:, :count] - second_drawn[:, :count], (1 - LEVEL) / 2, axis=0)
-    return _last_run([bool(v > 0) for v in low])
+    return _start_of_last_run([bool(v > 0) for v in low])
 
 
-def _last_run(ahead: Sequence[bool]) -> int | None:
+def _start_of_last_run(ahead: Sequence[bool]) -> int | None:
     """Return where the unbroken run of True at the end begins, counted from 1; None without one."""
     if not ahead or not ahead[-1]:
         return None
@@ -93,7 +93,7 @@ def _last_run(ahead: Sequence[bool]) -> int | None:
     return behind[-1] + 1 if behind else 1
 
 
-def _gains(trials: Trials, higher_is_better: bool) -> np.ndarray:
+def _as_gains(trials: Trials, higher_is_better: bool) -> np.ndarray:
     """Return values of which higher is better; a failed trial has the worst of them."""
     known = [v if higher_is_better else -v for v in trials if v is not None]
     if not known:
@@ -101,12 +101,12 @@ def _gains(trials: Trials, higher_is_better: bool) -> np.ndarray:
     return np.array(known + [min(known)] * (len(trials) - len(known)))
 
 
-def _resampled(trials: Trials, higher_is_better: bool, resamples: int, seed: int) -> np.ndarray:
+def _resample(trials: Trials, higher_is_better: bool, resamples: int, seed: int) -> np.ndarray:
     """Return (resamples, N): the expected best gains of trials drawn anew."""
-    gains = _gains(trials, higher_is_better)
+    gains = _as_gains(trials, higher_is_better)
     rng = np.random.default_rng(seed)
     drawn = np.sort(gains[rng.integers(0, len(gains), (resamples, len(gains)))], axis=1)
-    return drawn @ _weights(len(gains), True).T
+    return drawn @ _weights(len(gains), unbiased=True).T
 
 
 def _weights(count: int, unbiased: bool) -> np.ndarray:

@@ -72,7 +72,8 @@ def compare_items(
 
     def difference(weights_RN: np.ndarray) -> np.ndarray:
         first_R, second_R = (
-            np.mean([_metric(t, weights_RN) for t in side], axis=0) for side in (first, second)
+            np.mean([_metric_of_resamples(t, weights_RN) for t in side], axis=0)
+            for side in (first, second)
         )
         return sign * (first_R - second_R)
 
@@ -92,7 +93,7 @@ def compare_items(
     return ItemTest(tables[0].unit, count, observed, float(low), float(high), p)
 
 
-def _metric(table: ItemTable, weights_RN: np.ndarray) -> np.ndarray:
+def _metric_of_resamples(table: ItemTable, weights_RN: np.ndarray) -> np.ndarray:
     """Return (R,): the metric of each resample; an item counts as often as it was drawn."""
     return FORMS[table.form](weights_RN @ table.values_NC, table.scale)
 

@@ -25,17 +25,19 @@ def interquartile_mean(scores: Scores) -> float:
 
     Where tasks have different numbers of runs, each task still counts the same.
     """
-    values, weights = _pooled(scores)
-    return float(_iqm(values[None, :], weights[None, :])[0])
+    values, weights = _pool(scores)
+    return float(_weighted_iqm(values[None, :], weights[None, :])[0])
 
 
 def interquartile_estimate(scores: Scores, resamples: int = RESAMPLES) -> Estimate:
     """Return `interquartile_mean` with its interval; `n` counts runs."""
-    drawn = _resampled(scores, resamples)
-    _, weights = _pooled(scores)
-    means = _iqm(np.concatenate(drawn, axis=1), np.broadcast_to(weights, (resamples, len(weights))))
+    drawn = _resample(scores, resamples)
+    _, weights = _pool(scores)
+    means = _weighted_iqm(
+        np.concatenate(drawn, axis=1), np.broadcast_to(weights, (resamples, len(weights)))
+    )
     return Estimate(
-        interquartile_mean(scores), sum(map(len, scores)), None, *_interval(scores, means)
+        interquartile_mean(scores), sum(map(len, scores)), None, *_percentiles(scores, means)
     )
 
 
@@ -43,8 +45,8 @@ def profile(
     scores: Scores, taus: np.ndarray, resamples: int = RESAMPLES
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the share of runs above each of the taus, mean over tasks, and its interval's ends."""
-    share = _shares([s[None, :] for s in scores], taus)[0]
-    drawn = _shares(_resampled(scores, resamples), taus)
+    share = _shares_above([s[None, :] for s in scores], taus)[0]
+    drawn = _shares_above(_resample(scores, resamples), taus)
     low, high = np.quantile(drawn, _ENDS, axis=0)
     return share, low, high
 
@@ -54,8 +56,8 @@ def improvement(first: Scores, second: Scores, resamples: int = RESAMPLES) -> Es
 
     Ties count half. `n` counts tasks.
     """
-    exact = _wins([s[None, :] for s in first], [s[None, :] for s in second])[0]
-    drawn = _wins(_resampled(first, resamples), _resampled(second, resamples, SEED + 1))
+    exact = _win_shares([s[None, :] for s in first], [s[None, :] for s in second])[0]
+    drawn = _win_shares(_resample(first, resamples), _resample(second, resamples, SEED + 1))
     low, high = np.quantile(drawn, _ENDS)
     return Estimate(float(exact), len(first), None, float(low), float(high))
 
@@ -63,13 +65,13 @@ def improvement(first: Scores, second: Scores, resamples: int = RESAMPLES) -> Es
 _ENDS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
 
-def _pooled(scores: Scores) -> tuple[np.ndarray, np.ndarray]:
+def _pool(scores: Scores) -> tuple[np.ndarray, np.ndarray]:
     """Return all runs, with weights that sum to 1 over each task."""
     weights = [np.full(len(s), 1 / len(s)) for s in scores]
     return np.concatenate(list(scores)), np.concatenate(weights)
 
 
-def _iqm(values_RN: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
+def _weighted_iqm(values_RN: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
     """Return the mean between the quartiles of weighted values. It is scipy's `trim_mean` where
     all weigh the same and their number divides by four."""
     if np.ptp(weights_RN) == 0:
@@ -86,26 +88,26 @@ def _iqm(values_RN: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
     return (values * inside).sum(1) / inside.sum(1)
 
 
-def _resampled(scores: Scores, resamples: int, seed: int = SEED) -> list[np.ndarray]:
+def _resample(scores: Scores, resamples: int, seed: int = SEED) -> list[np.ndarray]:
     """Draw runs with replacement; return (resamples, runs) for each task."""
     rng = np.random.default_rng(seed)
     return [s[rng.integers(0, len(s), (resamples, len(s)))] for s in scores]
 
 
-def _interval(scores: Scores, drawn: np.ndarray) -> tuple[float | None, float | None]:
+def _percentiles(scores: Scores, drawn: np.ndarray) -> tuple[float | None, float | None]:
     if all(len(s) < 2 for s in scores):
         return None, None  # one seed a task says nothing about spread
     low, high = np.quantile(drawn, _ENDS)
     return float(low), float(high)
 
 
-def _shares(drawn: Sequence[np.ndarray], taus: np.ndarray) -> np.ndarray:
+def _shares_above(drawn: Sequence[np.ndarray], taus: np.ndarray) -> np.ndarray:
     """Return (resamples, taus): the share of runs above each tau."""
     shares_by_task = [(d[:, :, None] > taus).mean(1) for d in drawn]
     return np.mean(shares_by_task, axis=0)
 
 
-def _wins(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> np.ndarray:
+def _win_shares(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> np.ndarray:
     """Return (resamples,): the mean over tasks of P(first > second) + P(first = second) / 2."""
     wins_by_task = [
         (np.sign(a[:, :, None] - b[:, None, :]).mean((1, 2)) + 1) / 2

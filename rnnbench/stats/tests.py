@@ -74,7 +74,7 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Difference:
         ValueError: the samples differ in length, are of one value, or are not finite.
     Source: Student (1908), Biometrika 6.
     """
-    a, b = _pairs(first, second)
+    a, b = _as_pairs(first, second)
     difference = estimate([float(d) for d in a - b])
     if not difference.deviation:
         same = difference.mean == 0
@@ -100,7 +100,7 @@ def permuted(
     a, b = finite(first), finite(second)
     if min(len(a), len(b)) < 2:
         raise ValueError("a test needs two seeds or more on either side")
-    return _permutation(a, b, "independent", method)
+    return _permutation_test(a, b, "independent", method)
 
 
 def sign_flipped(
@@ -112,10 +112,10 @@ def sign_flipped(
         ValueError: the samples differ in length, are of one value, or are not finite.
     Source: as `permuted`.
     """
-    return _permutation(*_pairs(first, second), "samples", method)
+    return _permutation_test(*_as_pairs(first, second), "samples", method)
 
 
-def _permutation(a: np.ndarray, b: np.ndarray, kind: Any, method: Method) -> Difference:
+def _permutation_test(a: np.ndarray, b: np.ndarray, kind: Any, method: Method) -> Difference:
     centre: Any = np.mean if method.centre == "mean" else np.median
     p = permutation_p(a[None, :], b[None, :], kind, method)
     return Difference(float(centre(a) - centre(b)), math.nan, math.nan, float(p[0]))
@@ -210,7 +210,7 @@ def superiority(first: Sequence[float], second: Sequence[float], higher_is_bette
     return float((signs.mean() + 1) / 2)
 
 
-def _pairs(first: Sequence[float], second: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+def _as_pairs(first: Sequence[float], second: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     a, b = finite(first), finite(second)
     if len(a) != len(b) or len(a) < 2:
         raise ValueError(f"a paired test needs two pairs or more, got {len(a)} and {len(b)} values")

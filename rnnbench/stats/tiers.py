@@ -73,12 +73,12 @@ def pairwise(samples: Sequence[Sequence[float]], method: Method = STANDARD) -> n
     table = np.ones((len(values), len(values)))
     if not len(rows):
         return table
-    raw = (_welch if method.test == "t" else _permuted)(values, rows, columns, method)
+    raw = (_welch_pairs if method.test == "t" else _permute_pairs)(values, rows, columns, method)
     table[rows, columns] = table[columns, rows] = holm([float(p) for p in raw])
     return table
 
 
-def _welch(values: list[np.ndarray], a: np.ndarray, b: np.ndarray, _: Method) -> np.ndarray:
+def _welch_pairs(values: list[np.ndarray], a: np.ndarray, b: np.ndarray, _: Method) -> np.ndarray:
     """Run `tests.welch` on many pairs at once."""
     n = np.array([len(v) for v in values], dtype=float)
     same = np.array([np.ptp(v) == 0 for v in values])  # else rounding leaves them a variance
@@ -96,7 +96,9 @@ def _welch(values: list[np.ndarray], a: np.ndarray, b: np.ndarray, _: Method) ->
     return np.where(certain, (difference == 0).astype(float), p)
 
 
-def _permuted(values: list[np.ndarray], a: np.ndarray, b: np.ndarray, method: Method) -> np.ndarray:
+def _permute_pairs(
+    values: list[np.ndarray], a: np.ndarray, b: np.ndarray, method: Method
+) -> np.ndarray:
     """Run `tests.permuted` on many pairs, those of equal sizes at once."""
     p_values = np.empty(len(a))
     sizes: dict[tuple[int, int], list[int]] = defaultdict(list)

@@ -1,32 +1,44 @@
-"""What follows when a worker is gone: its trial is run again, or has failed."""
+"""Decides whether a trial whose worker is gone is run again or is lost: see `judge`.
+
+The scheduler notices that a worker is gone, or silent for longer than its lease, and asks here.
+"""
 
 from __future__ import annotations
 
+import json
 from typing import NamedTuple
 
-from rnnbench.results.record import Status
-from rnnbench.sweep.engines.protocol import Died
+from rnnbench.results.record import Record, Status, provenance
+from rnnbench.results.store import Store
+from rnnbench.spec.run_spec import RunSpec
+from rnnbench.sweep.engines.protocol import Died, Ending
 from rnnbench.sweep.ledger.ledger import TrialRow
 
 NODE_LOSSES = 20  # starts of a trial that may be lost with their nodes
 
 
 class LostTrial(NamedTuple):
-    """How the trial failed and why; status None: it is run again, and `text` says so."""
+    """The verdict on a trial whose worker is gone.
+
+    Attributes:
+        status: how the trial failed; None: it is run again.
+        text: why it failed, or the note that it is run again.
+    """
 
     status: Status | None
     text: str
 
 
 def judge(row: TrialRow, event: Died, reason: str, retries: int) -> LostTrial:
-    """Whether a trial that lost its worker is run again.
+    """Decide whether a trial that lost its worker is run again.
 
-    A node that is lost is no fault of the trial, however often; but not without end. Memory would
-    run out again. A worker that died on a node that lives may have been killed by its trial.
+    A lost node is not the trial's fault, however often it happens; but not without end. A trial
+    that ran out of memory would run out again. A worker that died on a node that lives may have
+    been killed by its trial.
 
     Args:
-        reason: what became of the worker, such as "was killed (SIGKILL)".
-        retries: deaths of its workers that a trial may have.
+        reason: what happened to the worker, such as "was killed (SIGKILL)".
+        retries: how many of its workers a trial may kill and still be run again.
     """
     deaths = row.deaths + (not event.lost)
     if event.too_large:
@@ -41,3 +53,29 @@ def judge(row: TrialRow, event: Died, reason: str, retries: int) -> LostTrial:
         times = {1: "once", 2: "twice"}.get(deaths, f"{deaths} times")
         what = f"killed its worker {times}"
     return LostTrial(Status.CRASHED, f"{what}; the last one {reason}")
+
+
+def write_failure(store: Store, row: TrialRow, status: Status, reason: str) -> Ending:
+    """Write the record of a run that could not leave its own; return its ending."""
+    record = Record(
+        spec=RunSpec.from_dict(json.loads(row.spec)),
+        status=status,
+        reason=reason,
+        attempt=row.attempt,
+        sweep=row.sweep,
+        study=row.study,
+        provenance=provenance(),
+    )
+    store.write(record)
+    return Ending.of(record)
+
+
+def index_record(store: Store, row: TrialRow, ending: Ending) -> None:
+    """Enter the record that a worker left on disk into the database; only the driver may.
+
+    Where there is no record, since the fault lay outside of the run, one is written.
+    """
+    try:
+        store.index(row.run_id)
+    except FileNotFoundError:
+        write_failure(store, row, Status(ending.status), ending.reason or "no reason is known")

@@ -1,4 +1,4 @@
-"""From a sweep to the cells that will run: composed, checked, named. Nothing is trained here."""
+"""Plans a sweep: composes, checks and names the cells that will run. Nothing is trained here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rnnbench.errors import PluginError, SweepError
+from rnnbench.errors import PluginError, Refusal, SweepError, UserError
 from rnnbench.files.yaml_with_lines import Place
 from rnnbench.registry.registry import did_you_mean
 from rnnbench.registry.schema import FieldSchema
@@ -26,30 +26,28 @@ Places = Mapping[str, str]  # dotted name -> "file:line"
 
 @dataclass(frozen=True)
 class PluginAccess:
-    """What a sweep needs from the rest of rnnbench.
+    """The ways in which a sweep reaches the plugins, so that tests can put others in their place.
 
     Attributes:
-        fields: (kind, plugin name) -> its fields by name; PluginError where there is none.
-        compose: (cell, settings by dotted name, places, seed, test) -> the run; ValueError where
-            a setting cannot be.
-        check: raises `refusal` where the combination makes no sense; what it returns tells the
-            number of `parameters`.
-        refusal: `rnnbench.contract.Refusal` (importing it here would import torch).
-        higher_is_better: of the value by which the task selects.
-        recommended: the settings that a task recommends, by dotted name.
+        fields: (kind, plugin name) -> its fields by name; raises PluginError where there is no
+            such plugin.
+        compose: (cell, settings by dotted name, places, seed, test) -> the run; raises SpecError
+            where a setting cannot be, and Refusal where the configuration makes no sense.
+        check: tries the run without training it; raises Refusal where the combination makes no
+            sense; returns an object that has the number of `parameters`.
+        higher_is_better: run -> whether the value by which its task selects is to be large.
+        recommended: task -> the settings that it recommends, by dotted name.
     """
 
     fields: Callable[[str, str], Mapping[str, FieldSchema]]
     compose: Callable[[GridCell, Params, Places, int, bool], RunSpec]
     check: Callable[[RunSpec], object]
-    refusal: type[ValueError]
     higher_is_better: Callable[[RunSpec], bool]
     recommended: Callable[[str], Params] = lambda task: {}
 
 
-def standard_bench() -> PluginAccess:
-    """The installed plugins, composed and checked as single runs are. Imports torch."""
-    from rnnbench.contract import Refusal
+def installed_plugins() -> PluginAccess:
+    """Reach the installed plugins, composed and checked as single runs are; this imports torch."""
     from rnnbench.registry.registry import schema
     from rnnbench.spec.compose import compose
     from rnnbench.spec.instantiate import instantiate
@@ -59,7 +57,7 @@ def standard_bench() -> PluginAccess:
     def fields(kind: str, name: str) -> Mapping[str, FieldSchema]:
         return schema(kind, name).fields
 
-    def composed(
+    def compose_run(
         cell: GridCell, settings: Params, places: Places, seed: int, test: bool
     ) -> RunSpec:
         parts = cell.task, cell.architecture, cell.tricks
@@ -73,7 +71,7 @@ def standard_bench() -> PluginAccess:
     def recommended(task: str) -> Params:
         return dict(schema("tasks", task).recommended)
 
-    return PluginAccess(fields, composed, check_spec, Refusal, higher_is_better, recommended)
+    return PluginAccess(fields, compose_run, check_spec, higher_is_better, recommended)
 
 
 @dataclass(frozen=True)
@@ -81,16 +79,19 @@ class CellPlan:
     """A cell with all that its study depends on.
 
     Attributes:
-        study: names the study: the cell's name and a hash of `definition`.
-        definition: what makes its trials comparable: the run (fixed settings, budget, versions,
-            data, seed; searched settings at their lowest), the space, the sampler, the pruner. A
-            change of any makes a new study and leaves the old one as it is. Of a refused cell: what
-            the file asks for.
-        fixed: settings by dotted name.
+        study: name of the study: the cell's name and a hash of `definition`.
+        definition: all that makes its trials comparable: the run (fixed settings, budget,
+            versions, data, seed; searched settings at their lowest), the space, the sampler, the
+            pruner. A change of any makes a new study and leaves the old one as it is. For a
+            refused cell it is what the file asks for.
+        fixed: fixed settings by dotted name.
+        space: the searched settings.
+        trials: number of trials wanted; for a grid at most as many as the space has points.
+        places: where each setting stands, as "file:line" by dotted name.
+        higher_is_better: whether the value by which the task selects is to be large.
+        refused: why the combination cannot run; None: it can.
         lists: settings that are lists and have searched elements, by dotted name.
         start: the parameters of the first trials.
-        trials: to be sought; at most as many as the space has points, where it is a grid.
-        refused: why the combination cannot run; None: it can.
     """
 
     cell: GridCell
@@ -105,23 +106,28 @@ class CellPlan:
     lists: Params = dataclasses.field(default_factory=dict)
     start: tuple[Params, ...] = ()
 
-    def composed(self, bench: PluginAccess, params: Params, seed: int, *, test: bool) -> RunSpec:
-        """The run of a configuration.
+    def composed(self, plugins: PluginAccess, params: Params, seed: int, *, test: bool) -> RunSpec:
+        """Return the run of a configuration.
+
+        Args:
+            params: values of the searched settings, by dotted name.
+            test: whether the run is evaluated on test.
 
         Raises:
-            ValueError: a setting cannot be.
+            SpecError: a setting cannot be.
+            Refusal: the configuration makes no sense.
         """
         cell, settings = arrange(self.cell, self.fixed, self.lists, params)
-        return bench.compose(cell, settings, self.places, seed, test)
+        return plugins.compose(cell, settings, self.places, seed, test)
 
 
 def arrange(
     cell: GridCell, fixed: Params, lists: Params, params: Params
 ) -> tuple[GridCell, Params]:
-    """The cell and the settings of a configuration.
+    """Return the cell and all settings of a configuration.
 
-    Tricks that the search switched off are gone, with their settings, and elements of lists are
-    in their place.
+    Tricks that the search switched off are left out with their settings, and searched elements
+    are put into their lists.
     """
     off = {name for name, value in params.items() if is_switch(name) and not value}
     tricks = tuple(t for t in cell.tricks if f"tricks.{t['name']}" not in off)
@@ -139,16 +145,17 @@ def arrange(
     return dataclasses.replace(cell, tricks=tricks), settings
 
 
-def plan_cells(sweep: Sweep, bench: PluginAccess) -> list[CellPlan]:
+def plan_cells(sweep: Sweep, plugins: PluginAccess) -> list[CellPlan]:
     """Compose and check every cell.
 
     Raises:
-        SweepError: the sweep asks for something that does not exist, naming file and line.
+        SweepError: the sweep asks for something that does not exist; the message names file and
+            line.
     """
     cells = sweep.cells()
-    fields = [_fields(sweep, cell, bench) for cell in cells]
+    fields = [_fields(sweep, cell, plugins) for cell in cells]
     _check_names(sweep, cells, fields)
-    plans = [_plan(sweep, cell, f, bench) for cell, f in zip(cells, fields, strict=True)]
+    plans = [_plan(sweep, cell, f, plugins) for cell, f in zip(cells, fields, strict=True)]
     check_names(sweep, [p.space for p in plans])
     studies: dict[str, CellPlan] = {}
     for plan in plans:
@@ -161,44 +168,45 @@ def plan_cells(sweep: Sweep, bench: PluginAccess) -> list[CellPlan]:
     return plans
 
 
-def _fields(sweep: Sweep, cell: GridCell, bench: PluginAccess) -> dict[str, FieldSchema]:
-    """Every setting of a cell by its dotted name."""
-    found: dict[str, FieldSchema] = {}
+def _fields(sweep: Sweep, cell: GridCell, plugins: PluginAccess) -> dict[str, FieldSchema]:
+    """Return every setting of a cell by its dotted name."""
+    schemas: dict[str, FieldSchema] = {}
     for section, cls in (("optimizer", Optimizer), ("budget", Budget)):
         hints = typing.get_type_hints(cls)
         for f in dataclasses.fields(cls):
-            found[f"{section}.{f.name}"] = FieldSchema(
+            schemas[f"{section}.{f.name}"] = FieldSchema(
                 f.name, hints[f.name], f.default, search=f.metadata.get("search")
             )
     for section, entry, place in cell.parts():
         kind = {"task": "tasks", "architecture": "architectures"}.get(section, "tricks")
         try:
-            fields = bench.fields(kind, entry["name"])
+            fields = plugins.fields(kind, entry["name"])
         except PluginError as error:
             raise sweep.error(place, str(error)) from error
-        found |= {f"{section}.{field}": schema for field, schema in fields.items()}
-    return found
+        schemas |= {f"{section}.{field}": schema for field, schema in fields.items()}
+    return schemas
 
 
 def _check_names(
     sweep: Sweep, cells: Sequence[GridCell], fields: Sequence[Mapping[str, FieldSchema]]
 ) -> None:
-    """Refuse settings and entries of the space that no cell has."""
-    wanted: list[tuple[Place, str, str | None]] = [
+    """Raise SweepError for settings and entries of the space that no cell has."""
+    # (place in the file, dotted name, task for whose cells alone it stands)
+    mentioned: list[tuple[Place, str, str | None]] = [
         (("settings", group, name), name, None if group == "all" else group)
         for group, names in sweep.settings.items()
         for name in names
     ]
     for name, entry in sweep.search.space.items():
         place: Place = ("search", "space", name)
-        wanted.append((place, name, None))
+        mentioned.append((place, name, None))
         when = entry.get("when", {}) if isinstance(entry, dict) else {}
-        wanted += [((*place, "when", parent), parent, None) for parent in when]
-    for where, name, task in wanted:
+        mentioned += [((*place, "when", parent), parent, None) for parent in when]
+    for where, name, task in mentioned:
         known: dict[str, None] = {}
-        for cell, own in zip(cells, fields, strict=True):
+        for cell, cell_fields in zip(cells, fields, strict=True):
             if task in (None, cell.task["name"]):
-                known |= dict.fromkeys(own)
+                known |= dict.fromkeys(cell_fields)
                 known |= dict.fromkeys(f"tricks.{t['name']}" for t in cell.tricks)
         if (ELEMENT.sub(r"\1", name)) not in known:
             section = name.rpartition(".")[0]
@@ -213,7 +221,7 @@ def _check_names(
 
 
 def _plan(
-    sweep: Sweep, cell: GridCell, fields: Mapping[str, FieldSchema], bench: PluginAccess
+    sweep: Sweep, cell: GridCell, fields: Mapping[str, FieldSchema], plugins: PluginAccess
 ) -> CellPlan:
     text, search = sweep.text, sweep.search
     fixed = {n: (v, place) for n, (v, place) in sweep.fixed(cell).items() if n in fields}
@@ -230,25 +238,25 @@ def _plan(
         element = ELEMENT.fullmatch(d.name)
         places[element[1] if element else d.name] = text.at("search", "space", d.name)
     settings = {name: value for name, (value, _) in fixed.items()}
-    asked = {
+    cell_as_written = {
         "task": cell.task,
         "architecture": cell.architecture,
         "tricks": list(cell.tricks),
         "settings": settings,
     }
-    name = f"{cell.name[:80]}.{_digest(canonical_json(asked))}"  # where it is refused
-    start = first_points(sweep, cell, space, fields, lists, bench.recommended(cell.task["name"]))
-    trials = _trials(search, space)
+    name = f"{cell.name[:80]}.{_digest(canonical_json(cell_as_written))}"  # where it is refused
+    start = first_points(sweep, cell, space, fields, lists, plugins.recommended(cell.task["name"]))
+    trials = _count_trials(search, space)
     plan = CellPlan(
-        cell, name, asked, settings, space, trials, places, lists=lists, start=start
+        cell, name, cell_as_written, settings, space, trials, places, lists=lists, start=start
     )  # fmt: skip
 
     def compose(params: Params) -> RunSpec:
         try:
-            return plan.composed(bench, params, search.seed, test=False)
-        except bench.refusal:
+            return plan.composed(plugins, params, search.seed, test=False)
+        except Refusal:
             raise
-        except ValueError as error:
+        except UserError as error:
             message = str(error)
             if text.file not in message.split("\n")[0]:
                 message = f"{places['architecture']}: {cell.name}: {message}"
@@ -257,12 +265,12 @@ def _plan(
     first, *others = corners(space)
     try:
         smallest = compose(first)
-        bench.check(smallest)
-    except bench.refusal as error:
+        plugins.check(smallest)
+    except Refusal as error:
         return dataclasses.replace(plan, refused=str(error))
     for point in (*others, *start):  # every end of every range must be a value of its field
         # A single refused configuration is a failed trial, and does not refuse the cell.
-        with contextlib.suppress(bench.refusal):
+        with contextlib.suppress(Refusal):
             compose(point)
     definition: dict[str, Any] = {
         "run": smallest.as_dict(),
@@ -282,24 +290,24 @@ def _plan(
         plan,
         study=f"{cell.name[:80]}.{_digest(canonical_json(definition))}",
         definition=definition,
-        higher_is_better=bench.higher_is_better(smallest),
+        higher_is_better=plugins.higher_is_better(smallest),
     )
 
 
 def extended(plan: CellPlan, sweep: Sweep, trials: int) -> CellPlan:
-    """The cell with more trials, as far as its space has any."""
+    """Return the plan with more trials, as far as the space of the cell has any."""
     if plan.refused or not plan.space or not plan.trials:
         return plan
     search = dataclasses.replace(sweep.search, trials=trials)
-    wanted = _trials(search, plan.space)
-    return dataclasses.replace(plan, trials=max(plan.trials, wanted))
+    return dataclasses.replace(plan, trials=max(plan.trials, _count_trials(search, plan.space)))
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def _trials(search: Search, space: Sequence[Dimension]) -> int:
+def _count_trials(search: Search, space: Sequence[Dimension]) -> int:
+    """Return the number of trials wanted of a cell with this space."""
     if search.trials == 0:
         return 0
     if not space:

@@ -1,28 +1,36 @@
-"""What a sweep tells while it runs, and what came of it."""
+"""Counts, cell by cell, how a sweep goes while it runs, and what came of it."""
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 from rnnbench.sweep.cell_search import CellSearch
 from rnnbench.sweep.file.sweep import GridCell
-from rnnbench.sweep.ledger.requests import Busy
+from rnnbench.sweep.ledger.status import BusyWorker
 from rnnbench.sweep.plan import CellPlan
 from rnnbench.training.stopping import exit_code
+
+RATE_WINDOW = 50  # trials over which the rate is taken
 
 
 @dataclass(frozen=True)
 class CellTally:
-    """The trials of one cell by how they stand.
+    """The numbers of trials and final runs of one cell, by their state.
 
     Attributes:
-        trials, finals: wanted, none where the cell is refused. The other numbers count trials
-            of the search, and those whose name begins with `finals_` final runs.
-        cell: its name need not be unique, `study` is.
-        best: the best value on validation, None where no trial is done.
-        problem: why there are no final runs, where that is so.
+        cell: the cell; two cells can have the same name.
+        study: its study, which is unique.
+        trials: number of trials wanted; 0 where the cell is refused.
+        finals: number of final runs wanted; 0 where the cell is refused.
+        done, running, pruned, failed: numbers of trials of the search.
+        finals_done, finals_running, finals_failed: numbers of final runs.
+        best: the best value on validation; None where no trial is done.
+        refused: why the combination cannot run; None: it can.
+        problem: why there are no final runs; None where there are some.
     """
 
     cell: GridCell
@@ -46,7 +54,7 @@ class CellTally:
 
     @property
     def left(self) -> int:
-        """Trials and final runs that have not ended, and still can."""
+        """Return the number of trials and final runs that have not ended, and still can."""
         if self.refused:
             return 0
         left = self.trials - self.done - self.pruned - self.failed
@@ -64,62 +72,66 @@ class FailedTrial:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The whole sweep at one moment.
+    """The state of the whole sweep at one moment.
 
     Attributes:
-        per_minute: trials that this driver saw end, in the last minutes; None before the first.
-        seconds_left: an estimate from it.
+        seconds: since this driver began.
+        per_minute: trials that ended a minute, of late; None before the second one.
+        seconds_left: estimate of the seconds until the sweep is complete, from this rate.
         busy: workers with a trial.
-        paused: nothing is started.
+        paused: whether no trial is started.
     """
 
     cells: tuple[CellTally, ...]
     seconds: float = 0.0
     per_minute: float | None = None
     seconds_left: float | None = None
-    busy: tuple[Busy, ...] = ()
+    busy: tuple[BusyWorker, ...] = ()
     paused: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for the database; those of workers are kept apart."""
+        """Return plain values for the database; workers are stored apart from them."""
         cells = []
         for tally in self.cells:
             own = {f.name: getattr(tally, f.name) for f in fields(tally) if f.name != "cell"}
             cell = {n: getattr(tally.cell, n) for n in ("task", "architecture", "tricks")}
             cells.append({**own, **cell})
-        rest = {n: getattr(self, n) for n in ("seconds", "per_minute", "seconds_left")}
-        return {"cells": cells, **rest}
+        pace = {n: getattr(self, n) for n in ("seconds", "per_minute", "seconds_left")}
+        return {"cells": cells, **pace}
 
     @classmethod
-    def from_dict(cls, d: Mapping[str, Any], busy: Sequence[Busy], paused: bool) -> Snapshot:
-        """Read what `as_dict` wrote."""
+    def from_dict(cls, d: Mapping[str, Any], busy: Sequence[BusyWorker], paused: bool) -> Snapshot:
+        """Return the snapshot from which `as_dict` was taken."""
         cells = []
         for own in d["cells"]:
-            rest = {k: v for k, v in own.items() if k not in ("task", "architecture", "tricks")}
+            counts = {k: v for k, v in own.items() if k not in ("task", "architecture", "tricks")}
             cell = GridCell(own["task"], own["architecture"], tuple(own["tricks"]))
-            cells.append(CellTally(cell=cell, **rest))
-        rest = {n: d[n] for n in ("seconds", "per_minute", "seconds_left")}
-        return cls(tuple(cells), **rest, busy=tuple(busy), paused=paused)
+            cells.append(CellTally(cell=cell, **counts))
+        pace = {n: d[n] for n in ("seconds", "per_minute", "seconds_left")}
+        return cls(tuple(cells), **pace, busy=tuple(busy), paused=paused)
 
     def count(self, name: str) -> int:
-        """The sum of a number over all cells."""
+        """Return the sum of one of the cells' numbers over all cells."""
         return sum(getattr(c, name) for c in self.cells)
 
     @property
     def refused(self) -> list[CellTally]:
+        """Return the cells that cannot run."""
         return [c for c in self.cells if c.refused]
 
 
 @dataclass(frozen=True)
 class SweepOutcome:
-    """What a start of a sweep came to.
+    """The outcome of one start of a sweep.
 
     Attributes:
-        ran: jobs that this driver's workers ended.
-        taken: trials whose run was finished already, so that none was started.
-        lost_workers: workers that died with a job.
-        signal: number of the signal that stopped it, 0 where it went to its end.
-        failures: of the whole sweep, earlier starts included.
+        sweep: its name.
+        last: its state at the end.
+        ran: number of jobs that this driver's workers ended.
+        taken: number of trials whose run was finished already, so that none was started.
+        lost_workers: number of workers that died with a job.
+        signal: number of the signal that stopped it; 0 where it went to its end.
+        failures: failed trials of the whole sweep, earlier starts included.
     """
 
     sweep: str
@@ -132,7 +144,7 @@ class SweepOutcome:
 
     @property
     def refused(self) -> list[dict[str, Any]]:
-        """The combinations that cannot run, for `rnnbench.report.page.page.write_page`."""
+        """Return the combinations that cannot run, as `report.page.page.write_page` takes them."""
         return [
             {
                 "task": c.cell.task["name"],
@@ -145,29 +157,33 @@ class SweepOutcome:
 
     @property
     def complete(self) -> bool:
+        """Tell whether nothing of the sweep is left to do."""
         return self.last.count("left") == 0
 
     @property
     def exit_code(self) -> int:
-        """As `training.stopping.exit_code` where a signal stopped it; 1 where a cell lacks final
-        runs; 0 otherwise."""
+        """Return the exit code of the command.
+
+        It is `training.stopping.exit_code` where a signal stopped the sweep, 1 where a cell lacks
+        final runs, and 0 otherwise.
+        """
         if self.signal:
             return exit_code(self.signal)
         lacking = [c for c in self.last.cells if c.problem or c.finals_failed]
         return 1 if lacking or not self.complete else 0
 
     def summary(self) -> str:
-        """The last line."""
-        s, ended = self.last, "complete" if self.complete else "stopped"
+        """Return the last line that the command prints."""
+        last, ended = self.last, "complete" if self.complete else "stopped"
         parts = [
-            f"{s.count('done')} trials done",
-            f"{s.count('pruned')} pruned",
-            f"{s.count('failed')} failed",
+            f"{last.count('done')} trials done",
+            f"{last.count('pruned')} pruned",
+            f"{last.count('failed')} failed",
         ]
-        if s.count("finals"):
-            parts.append(f"{s.count('finals_done')} of {s.count('finals')} final runs done")
-        if s.refused:
-            parts.append(f"{len(s.refused)} of {len(s.cells)} cells refused")
+        if last.count("finals"):
+            parts.append(f"{last.count('finals_done')} of {last.count('finals')} final runs done")
+        if last.refused:
+            parts.append(f"{len(last.refused)} of {len(last.cells)} cells refused")
         text = f"sweep {self.sweep} {ended}: {', '.join(parts)} ({self.ran} ran now)"
         if not self.complete:
             text += "; nothing finished is lost: the same command goes on from here"
@@ -175,19 +191,19 @@ class SweepOutcome:
 
 
 class Progress(Protocol):
-    """Is told how a sweep goes. Calls are cheap, and come from the driver's thread."""
+    """Shows a user how a sweep goes. Calls are cheap, and come from the driver's thread."""
 
     def show(self, now: Snapshot) -> None:
-        """The sweep stands like this: at its start, several times a second, at its end."""
+        """Show the state of the sweep: called at its start, several times a second, at its end."""
         ...
 
     def note(self, text: str) -> None:
-        """Something worth a line: a refusal, a failure, a lost worker, a stop."""
+        """Print a line: on a refusal, a failure, a lost worker, a stop."""
         ...
 
 
-class Silent:
-    """Tells nobody."""
+class SilentProgress:
+    """Shows nothing."""
 
     def show(self, now: Snapshot) -> None:
         pass
@@ -196,26 +212,78 @@ class Silent:
         pass
 
 
-def tally(plan: CellPlan, run: CellSearch | None, seeds: Sequence[int]) -> CellTally:
-    """Count a cell; `run` is None where it is refused."""
-    if run is None:
+class Pace:
+    """The rate at which trials end, over the last `RATE_WINDOW` of them.
+
+    Attributes:
+        began: time when the driver began (`time.monotonic`).
+    """
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self._ends: deque[float] = deque(maxlen=RATE_WINDOW)
+
+    def note_end(self) -> None:
+        """Note that a trial has ended now."""
+        self._ends.append(time.monotonic())
+
+    def per_second(self, now: float) -> float | None:
+        """Return the number of trials that end a second; None before the second end."""
+        if len(self._ends) < 2:
+            return None
+        return len(self._ends) / max(now - min(self._ends[0], now), 1e-3)
+
+
+def take_snapshot(
+    plans: Sequence[CellPlan],
+    cells: Mapping[str, CellSearch],
+    seeds: Sequence[int],
+    *,
+    pace: Pace,
+    busy: Sequence[BusyWorker],
+    paused: bool,
+) -> Snapshot:
+    """Return the state of a sweep now.
+
+    Args:
+        plans: all cells, refused ones too, in the order of the file.
+        cells: those that are not refused, by study.
+        seeds: seeds of the final runs.
+    """
+    tallies = tuple(tally(plan, cells.get(plan.study), seeds) for plan in plans)
+    now = time.monotonic()
+    rate = pace.per_second(now)
+    left = sum(cell.left for cell in tallies)
+    return Snapshot(
+        tallies,
+        now - pace.began,
+        None if rate is None else rate * 60,
+        None if rate is None else left / rate,
+        tuple(busy),
+        paused,
+    )
+
+
+def tally(plan: CellPlan, search: CellSearch | None, seeds: Sequence[int]) -> CellTally:
+    """Count the trials of a cell; `search` is None where it is refused."""
+    if search is None:
         return CellTally(plan.cell, plan.study, refused=plan.refused)
-    count, best = run.counts, run.best()
+    count, best = search.counts, search.best()
     problem = None
-    if seeds and run.lacks_best:
-        statuses = [str(r.status) for r in run.counted_rows()]
+    if seeds and search.lacks_best:
+        statuses = [str(r.status) for r in search.search_rows()]
         counts = ", ".join(f"{statuses.count(s)} {s}" for s in dict.fromkeys(statuses))
         what = "keeps the constraints" if count["search", "done"] else "is done"
         problem = f"no trial {what} ({counts}), so there is no configuration to report"
     return CellTally(
         cell=plan.cell,
         study=plan.study,
-        trials=run.trials,
+        trials=search.trials,
         done=count["search", "done"],
         running=count["search", "running"],
         pruned=count["search", "pruned"],
         failed=count["search", "failed"],
-        finals=run.finals,
+        finals=search.finals,
         finals_done=count["final", "done"],
         finals_running=count["final", "running"],
         finals_failed=count["final", "failed"],
@@ -224,10 +292,10 @@ def tally(plan: CellPlan, run: CellSearch | None, seeds: Sequence[int]) -> CellT
     )
 
 
-def failures(runs: Sequence[CellSearch]) -> tuple[FailedTrial, ...]:
-    """Every failed trial and final run, in order."""
+def failures(cells: Sequence[CellSearch]) -> tuple[FailedTrial, ...]:
+    """Return every failed trial and final run, cell by cell."""
     return tuple(
         FailedTrial(r.key, str(r.status), r.reason or "no reason was recorded")
-        for run in runs
-        for r in run.failed_rows
+        for cell in cells
+        for r in cell.failed_rows
     )

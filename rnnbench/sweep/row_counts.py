@@ -8,18 +8,19 @@ from collections.abc import Iterable
 from rnnbench.sweep.ledger.ledger import TrialRow
 
 
-class Accounts:
-    """Rows by key, trials by number, and how many stand how.
+class CountedRows:
+    """The rows that a cell wants by key, its trials by number, and how many are in which state.
 
-    A trial of a search over several seeds has a row for each seed that was begun; it is done when
-    all are, and failed or pruned with the first that is.
+    A trial of a search over several seeds has a row for each seed that was begun. It is done when
+    all seeds are, and failed or pruned as soon as one seed is.
 
     Args:
-        seeds: of a trial.
+        seeds: number of seeds that each trial of the search runs on.
 
     Attributes:
-        counts: of trials and final runs, by (stage, state).
+        counts: number of trials and final runs, by (stage, state).
         waiting: rows that have not ended and that no worker of this driver runs.
+        failed: rows that failed.
     """
 
     def __init__(self, seeds: int) -> None:
@@ -31,16 +32,20 @@ class Accounts:
         self._trials: dict[int, list[TrialRow]] = {}
         self._states: dict[tuple[str, str | int], str] = {}
 
-    def enter(self, row: TrialRow) -> None:
-        """A row that is new here."""
+    def add(self, row: TrialRow) -> None:
+        """Count a row that is new here."""
         self.rows[row.key] = row
         if row.stage == "search":
             self._trials.setdefault(row.number, []).append(row)
-        self.changed(row)
+        self.update(row)
 
-    def changed(self, row: TrialRow, *, flying: bool = False) -> None:
-        """The state of a row may be another than it was."""
-        if row.ended or flying:
+    def update(self, row: TrialRow, *, in_flight: bool = False) -> None:
+        """Count a row again after its state may have changed.
+
+        Args:
+            in_flight: whether a worker of this driver runs it.
+        """
+        if row.ended or in_flight:
             self.waiting.pop(row.key, None)
         else:
             self.waiting[row.key] = row
@@ -49,11 +54,11 @@ class Accounts:
         else:
             self.failed.pop(row.key, None)
         unit = row.number if row.stage == "search" else row.key
-        state = self.state(row.number) if row.stage == "search" else row.state
+        state = self.trial_state(row.number) if row.stage == "search" else row.state
         self._count(row.stage, unit, state)
 
-    def leave(self, rows: Iterable[TrialRow]) -> None:
-        """Rows that the sweep does not ask for any more."""
+    def remove(self, rows: Iterable[TrialRow]) -> None:
+        """Forget rows that the sweep no longer asks for."""
         for row in list(rows):
             self.rows.pop(row.key)
             self.waiting.pop(row.key, None)
@@ -62,31 +67,36 @@ class Accounts:
                 self._trials.pop(row.number, None)
             self._count(row.stage, row.number if row.stage == "search" else row.key, None)
 
-    def of(self, number: int) -> list[TrialRow]:
-        """The rows of a trial, in the order of its seeds."""
+    def trial_rows(self, number: int) -> list[TrialRow]:
+        """Return the rows of a trial, in the order of its seeds."""
         return self._trials.get(number, [])
 
-    def state(self, number: int) -> str:
-        """How a trial stands: planned, running, done, pruned or failed."""
+    def trial_state(self, number: int) -> str:
+        """Return the state of a trial: planned, running, done, pruned or failed."""
         states = [r.state for r in self._trials[number]]
         for state in ("failed", "pruned", "running"):
             if state in states:
                 return state
         return "done" if states == ["done"] * self.seeds else "planned"
 
-    def numbers(self) -> list[int]:
-        """Of all trials, ascending."""
+    def trial_ended(self, number: int) -> bool:
+        """Tell whether a trial is done, pruned or failed."""
+        return self.trial_state(number) in ("done", "pruned", "failed")
+
+    def trial_numbers(self) -> list[int]:
+        """Return the numbers of all trials, ascending."""
         return sorted(self._trials)
 
-    def total(self, stage: str) -> int:
-        """Trials, or final runs, that there are."""
+    def count_all(self, stage: str) -> int:
+        """Return how many trials (stage "search") or final runs (stage "final") there are."""
         return sum(n for (s, _), n in self.counts.items() if s == stage)
 
-    def ended(self, stage: str) -> int:
-        """Trials, or final runs, that have ended."""
+    def count_ended(self, stage: str) -> int:
+        """Return how many trials (stage "search") or final runs (stage "final") have ended."""
         return sum(self.counts[stage, state] for state in ("done", "pruned", "failed"))
 
     def _count(self, stage: str, unit: str | int, state: str | None) -> None:
+        """Count a trial or final run under its new state; None where it is no longer wanted."""
         before = self._states.pop((stage, unit), None)
         if before is not None:
             self.counts[stage, before] -= 1

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rnnbench.errors import Refusal
 from rnnbench.leaderboard.grouping import FRONT
 from rnnbench.spec.run_spec import PluginSpec, RunSpec
 from rnnbench.sweep.file.search_options import Search
@@ -13,8 +14,8 @@ from rnnbench.sweep.file.sweep import Sweep
 from rnnbench.sweep.ledger.ledger import TrialRow
 from rnnbench.sweep.plan import CellPlan, PluginAccess
 from rnnbench.sweep.search.dimensions import Params
-from rnnbench.sweep.search.objectives import objective_values, violations
-from rnnbench.sweep.search.study import Known
+from rnnbench.sweep.search.objectives import complaints, objective_values, violations
+from rnnbench.sweep.search.study import KnownTrial
 
 INFEASIBLE = "infeasible"  # status of a trial that breaks a constraint before it is run
 TELLS = ("done", "pruned", INFEASIBLE)  # states of an earlier sweep's trials that teach
@@ -22,44 +23,91 @@ JUDGED = ("done", INFEASIBLE)  # states in which constraints are weighed
 
 
 def cell_of(study: str) -> str:
-    """The study of the cell, from that of one of its runs."""
+    """Return the study of the cell, from the study of one of its runs."""
     return study.partition(FRONT)[0]
 
 
 class TrialRows:
-    """Makes the rows of one cell."""
+    """Makes the rows of one cell: of proposed trials, of their further seeds, of final runs."""
 
-    def __init__(self, plan: CellPlan, sweep: Sweep, bench: PluginAccess) -> None:
-        self.plan, self.sweep, self._bench = plan, sweep, bench
+    def __init__(self, plan: CellPlan, sweep: Sweep, plugins: PluginAccess) -> None:
+        self.plan, self.sweep, self._plugins = plan, sweep, plugins
         self._seeds = sweep.search.seeds or (sweep.search.seed,)
         self._parameters: dict[tuple[PluginSpec, ...], float | None] = {}
 
-    def spec(self, params: Params, seed: int, *, test: bool) -> RunSpec:
-        return self.plan.composed(self._bench, params, seed, test=test)
-
-    def costs_beforehand(self, spec: RunSpec) -> dict[str, float]:
-        """What a configuration costs, as far as its constraints ask and a dry run tells."""
-        if all(b.cost != "parameters" for b in self.sweep.search.constraints):
-            return {}
-        plugins = (spec.task, spec.architecture, *spec.tricks)
-        if plugins not in self._parameters:  # a dry run takes half a second
-            self._parameters[plugins] = getattr(self._bench.check(spec), "parameters", None)
-        parameters = self._parameters[plugins]
-        return {} if parameters is None else {"parameters": float(parameters)}
-
-    def last(self, number: int, seed: int) -> str:
-        """The end of the key of a trial's run."""
-        return f"{number}/{seed}" if len(self._seeds) > 1 else f"{number}"
-
-    def place(self, row: TrialRow) -> int:
-        """Of the seed of a row, among those of the search."""
+    def seed_index(self, row: TrialRow) -> int:
+        """Return the index of this row's seed in `search.seeds`."""
         if row.stage != "search" or len(self._seeds) == 1:
             return 0
         return self._seeds.index(int(row.key.rpartition("/")[2]))
 
-    def row(
+    def proposed(self, number: int, params: Params, notes: Mapping[str, Any]) -> TrialRow:
+        """Return the row of a new trial on its first seed.
+
+        It has failed already where the configuration is refused, or breaks a constraint that a
+        dry run can tell.
+        """
+        key_end = self._key_end(number, self._seeds[0])
+        try:
+            spec = self._compose(params, self._seeds[0], test=False)
+            row = self._row(key_end, number, params, spec, notes=notes)
+            row.costs = self._costs_beforehand(spec)
+            if broken := complaints(self.sweep.search.constraints, row.costs):
+                row.state, row.status, row.reason = "failed", INFEASIBLE, broken
+        except Refusal as error:  # this configuration, not the cell
+            row = self._row(key_end, number, params, None, notes=notes)
+            row.state, row.status, row.reason = "failed", "refused", str(error)
+        return row
+
+    def next_seed(self, before: TrialRow, count: int) -> TrialRow:
+        """Return the row of a trial's next seed.
+
+        Args:
+            before: the row of its last seed.
+            count: number of its seeds so far.
+        """
+        seed = self._seeds[count]
+        spec = self._compose(before.params, seed, test=False)
+        key_end = self._key_end(before.number, seed)
+        return self._row(key_end, before.number, before.params, spec, notes=before.notes)
+
+    def finals(self, chosen: Sequence[TrialRow | None]) -> list[TrialRow]:
+        """Return the rows of the final runs on fresh seeds.
+
+        Args:
+            chosen: the chosen trials, the best first; None: the cell's only configuration.
+        """
+        rows = []
+        for i, best in enumerate(chosen):
+            study, params = self.plan.study, {} if best is None else best.params
+            if i and best is not None:
+                study += f"{FRONT}{best.number}"
+            for seed in self.sweep.seeds:
+                spec = self._compose(params, seed, test=True)
+                key_end = f"final/{best.number}/{seed}" if i and best else f"final/{seed}"
+                rows.append(self._row(key_end, seed, params, spec, stage="final", study=study))
+        return rows
+
+    def _compose(self, params: Params, seed: int, *, test: bool) -> RunSpec:
+        return self.plan.composed(self._plugins, params, seed, test=test)
+
+    def _costs_beforehand(self, spec: RunSpec) -> dict[str, float]:
+        """Return the constrained costs of a configuration that a dry run can tell."""
+        if all(b.cost != "parameters" for b in self.sweep.search.constraints):
+            return {}
+        specs = (spec.task, spec.architecture, *spec.tricks)
+        if specs not in self._parameters:  # a dry run takes half a second
+            self._parameters[specs] = getattr(self._plugins.check(spec), "parameters", None)
+        parameters = self._parameters[specs]
+        return {} if parameters is None else {"parameters": float(parameters)}
+
+    def _key_end(self, number: int, seed: int) -> str:
+        """Return the last part of the key of a trial's run on a seed."""
+        return f"{number}/{seed}" if len(self._seeds) > 1 else f"{number}"
+
+    def _row(
         self,
-        last: str,
+        key_end: str,
         number: int,
         params: Params,
         spec: RunSpec | None,
@@ -69,7 +117,7 @@ class TrialRows:
         notes: Mapping[str, Any] | None = None,
     ) -> TrialRow:
         return TrialRow(
-            key=f"{self.sweep.name}/{self.plan.study}/{last}",
+            key=f"{self.sweep.name}/{self.plan.study}/{key_end}",
             sweep=self.sweep.name,
             study=study or self.plan.study,
             stage=stage,
@@ -80,23 +128,13 @@ class TrialRows:
             notes=dict(notes or {}),
         )
 
-    def finals(self, chosen: Sequence[TrialRow | None]) -> list[TrialRow]:
-        """The runs on fresh seeds of the chosen trials, the best first; None: of the only
-        configuration."""
-        rows = []
-        for i, best in enumerate(chosen):
-            study, params = self.plan.study, {} if best is None else best.params
-            if i and best is not None:
-                study += f"{FRONT}{best.number}"
-            for seed in self.sweep.seeds:
-                spec = self.spec(params, seed, test=True)
-                last = f"final/{best.number}/{seed}" if i and best else f"final/{seed}"
-                rows.append(self.row(last, seed, params, spec, stage="final", study=study))
-        return rows
 
+def trial_from_rows(rows: Sequence[TrialRow], search: Search) -> KnownTrial:
+    """Return the trial whose rows these are.
 
-def known_trial(rows: Sequence[TrialRow], search: Search) -> Known:
-    """A trial from its rows, one for each seed that was begun, in the order of the seeds."""
+    Args:
+        rows: one for each seed that was begun, in the order of the seeds.
+    """
     first, count = rows[0], len(search.seeds or (search.seed,))
     states = [r.state for r in rows]
     state = next((s for s in ("failed", "pruned") if s in states), "running")
@@ -104,7 +142,7 @@ def known_trial(rows: Sequence[TrialRow], search: Search) -> Known:
         state = "done"
     if any(r.status == INFEASIBLE for r in rows):
         state = INFEASIBLE
-    costs = _means([r.costs for r in rows])
+    costs = _mean_costs([r.costs for r in rows])
     values: tuple[float, ...] = ()
     curve: list[tuple[int, float]] = list(first.curve)
     if count > 1:
@@ -113,12 +151,12 @@ def known_trial(rows: Sequence[TrialRow], search: Search) -> Known:
         value = math.fsum(r.value or 0.0 for r in rows) / len(rows)
         values = objective_values(search.objectives, value, costs)
     broken = violations(search.constraints, costs) if state in JUDGED else {}
-    return Known(
+    return KnownTrial(
         first.number, first.params, state, values, curve, rows[-1].notes, first.run_id, broken
     )
 
 
-def _means(costs: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Of each cost that all seeds know."""
+def _mean_costs(costs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of each cost that all seeds know."""
     names = set.intersection(*(set(c) for c in costs)) if costs else set()
     return {n: math.fsum(c[n] for c in costs) / len(costs) for n in sorted(names)}

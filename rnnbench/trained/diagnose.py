@@ -1,4 +1,4 @@
-"""How gradients and perturbations travel through the time steps of a trained model.
+"""Measures how gradients and perturbations travel through the time steps of a trained model.
 
 Suffixes besides the contract's: N flattened units of a cell's state, R probes.
 """
@@ -24,16 +24,17 @@ from rnnbench.training.determinism import seed_torch
 from rnnbench.training.train_step import map_cells
 
 PROBES = 8  # random directions in which a Jacobian's norm is estimated
-LOST = 0.01  # share of a perturbation that is left when it is called lost
+LOST = 0.01  # a perturbation with this share of its first length counts as lost
 LARGEST = 1024  # units of a state whose Jacobian is still made whole
 
 
 class Recording(CellWrapper):
-    """Steps a cell and keeps every state on the way, with its gradient."""
+    """A cell that keeps every state on the way, with its gradient."""
 
     def __init__(self, inner: Cell):
         super().__init__(inner)
-        self.stretches: list[list[tuple[Tensor, tuple[Tensor, ...]]]] = []  # of as many rows each
+        # Input and state at each step, in stretches of steps with equally many rows.
+        self.stretches: list[list[tuple[Tensor, tuple[Tensor, ...]]]] = []
 
     def advance(
         self, p_BG: Tensor, state: tuple[Tensor, ...], seen_BH: Tensor | None = None
@@ -57,7 +58,7 @@ class Recording(CellWrapper):
 
 
 def diagnose(trained: Trained, rows: int = 16, steps: int = 200, seed: int = 0) -> dict[str, Any]:
-    """Figures of one model on the first validation batch.
+    """Return figures of a model on the first validation batch.
 
     Args:
         rows, steps: at most so many of it.
@@ -86,11 +87,11 @@ def diagnose(trained: Trained, rows: int = 16, steps: int = 200, seed: int = 0) 
         for name, part in model.named_children():
             if isinstance(part, Backbone):
                 part.register_forward_hook(partial(_keep, outputs, name))
-    batch = _batch(trained.task, rows, steps)
+    batch = _first_batch(trained.task, rows, steps)
     result = model(batch)
     loss = _last_loss(model, trained.task, result.out, batch)
     seed_torch(seed)
-    layers = {name: _of_cell(cell, loss) for name, cell in cells.items() if cell.states}
+    layers = {name: _diagnose_cell(cell, loss) for name, cell in cells.items() if cell.states}
     for name, y_BTH in outputs.items():
         (g_BTH,) = torch.autograd.grad(loss, y_BTH, retain_graph=True)
         layers[name] = {"gradient": g_BTH.norm(dim=-1).mean(0).tolist()}
@@ -101,8 +102,8 @@ def _keep(outputs: dict[str, Tensor], name: str, _: Any, __: Any, out: Any) -> N
     outputs[name] = out[0]
 
 
-def _batch(task: Task, rows: int, steps: int) -> Batch:
-    """The beginning of the validation split's first batch.
+def _first_batch(task: Task, rows: int, steps: int) -> Batch:
+    """Return the beginning of the validation split's first batch.
 
     Where rows are of unequal length, those of the commonest, which are stepped together.
     """
@@ -123,6 +124,7 @@ def _batch(task: Task, rows: int, steps: int) -> Batch:
 
 
 def _last_loss(model: Model, task: Task, out: Tensor, batch: Batch) -> Tensor:
+    """Return the loss of each row's last target, or of the whole output after a decoder."""
     if task.kind is not Kind.ALIGNED:
         return model.loss(out, batch)
     y = model.gold(batch).clone()
@@ -133,44 +135,50 @@ def _last_loss(model: Model, task: Task, out: Tensor, batch: Batch) -> Tensor:
     return model.loss(out, batch._replace(y=y, y_len=None))
 
 
-def _of_cell(cell: Recording, loss: Tensor) -> dict[str, Any]:
+def _diagnose_cell(cell: Recording, loss: Tensor) -> dict[str, Any]:
+    """Return a layer's figures, see `diagnose`."""
     hiddens = [state[0] for state in cell.states]
-    found = torch.autograd.grad(loss, hiddens, retain_graph=True, allow_unused=True)
-    norms = [0.0 if g is None else float(g.flatten(1).norm(dim=-1).mean()) for g in found]
+    gradients = torch.autograd.grad(loss, hiddens, retain_graph=True, allow_unused=True)
+    norms = [0.0 if g is None else float(g.flatten(1).norm(dim=-1).mean()) for g in gradients]
     return {
         "gradient": norms,
-        "gain": _gains(hiddens),
-        "singular_values": _spectra(cell),
-        "gates": _gates(cell),
-        "horizon": _horizon(cell),
+        "gain": _measure_gains(hiddens),
+        "singular_values": _measure_spectra(cell),
+        "gates": _measure_gates(cell),
+        "horizon": _measure_horizon(cell),
     }
 
 
-def _gains(hiddens: Sequence[Tensor]) -> list[float]:
-    """‖∂h_T/∂h_t‖_F / √H: E ‖vᵀ J‖² over directions v of unit variance is ‖J‖_F²."""
+def _measure_gains(hiddens: Sequence[Tensor]) -> list[float]:
+    """Return ‖∂h_T/∂h_t‖_F / √H for each t.
+
+    E ‖vᵀ J‖² over directions v of unit variance is ‖J‖_F².
+    """
     last = hiddens[-1]
     total = torch.zeros(len(hiddens), dtype=torch.float64)
     for _ in range(PROBES):
         v = torch.randn_like(last)
-        found = torch.autograd.grad(last, hiddens, v, retain_graph=True, allow_unused=True)
-        squares = [0.0 if g is None else float(g.square().flatten(1).sum(1).mean()) for g in found]
+        products = torch.autograd.grad(last, hiddens, v, retain_graph=True, allow_unused=True)
+        squares = [
+            0.0 if g is None else float(g.square().flatten(1).sum(1).mean()) for g in products
+        ]
         total += torch.tensor(squares, dtype=torch.float64)
     return (total / PROBES / last[0].numel()).sqrt().tolist()
 
 
-def _flat(state: Sequence[Tensor]) -> Tensor:
-    """(N,) the floating units of one row's state."""
+def _flatten(state: Sequence[Tensor]) -> Tensor:
+    """Return (N,), the floating units of one row's state."""
     return torch.cat([s.flatten() for s in state if s.is_floating_point()])
 
 
-def _spectra(cell: Recording) -> dict[str, list[float]]:
-    """Singular values of ∂s_{t+1}/∂s_t of the first row, at the middle and near both ends."""
+def _measure_spectra(cell: Recording) -> dict[str, list[float]]:
+    """Return singular values of ∂s_{t+1}/∂s_t of the first row, in the middle and near the ends."""
     count = len(cell.states)
     spectra = {}
     for t in sorted({0, count // 2, count - 2} if count > 2 else set()):
         state = tuple(s[:1].detach() for s in cell.states[t])
         p_BG = cell.inputs[t + 1][:1].detach()
-        if len(_flat(state)) > LARGEST:
+        if len(_flatten(state)) > LARGEST:
             continue
 
         def after(flat_N: Tensor, state: Any = state, p_BG: Tensor = p_BG) -> Tensor:
@@ -181,17 +189,17 @@ def _spectra(cell: Recording) -> dict[str, list[float]]:
                     at += s.numel()
                 else:
                     parts.append(s)
-            return _flat(cell.inner.advance(p_BG, tuple(parts))[1])
+            return _flatten(cell.inner.advance(p_BG, tuple(parts))[1])
 
-        jacobian = torch.autograd.functional.jacobian(after, _flat(state))
+        jacobian = torch.autograd.functional.jacobian(after, _flatten(state))
         assert isinstance(jacobian, Tensor)
         spectra[str(t)] = torch.linalg.svdvals(jacobian).tolist()
     return spectra
 
 
 @torch.no_grad()
-def _gates(cell: Recording) -> dict[str, dict[str, float]]:
-    """How open the gates of a gated cell are, over all steps and rows."""
+def _measure_gates(cell: Recording) -> dict[str, dict[str, float]]:
+    """Return how open the gates of a gated cell are, over all steps and rows."""
     inner: nn.Module = cell.inner
     while isinstance(inner, CellWrapper):
         if isinstance(inner, GateWrapper):
@@ -210,38 +218,38 @@ def _gates(cell: Recording) -> dict[str, dict[str, float]]:
     ]
     parts = torch.stack(pre).chunk(len(names), -1)
     exponential: tuple[str, ...] = getattr(inner, "exponential", ())
-    found = {}
+    figures = {}
     for name, part in zip(names, parts, strict=True):
         if name != "candidate" and name not in exponential:
-            # The others are σ of their rows: see nn.initialisation.
+            # The others are σ of their rows: see nn.cells.gate_names.
             gate = torch.sigmoid(part)
-            found[name] = {
+            figures[name] = {
                 "mean": float(gate.mean()),
                 "closed": float((gate < 0.1).float().mean()),
                 "open": float((gate > 0.9).float().mean()),
             }
-    return found
+    return figures
 
 
 @torch.no_grad()
-def _horizon(cell: Recording) -> int | None:
-    """Steps until a perturbation of h, a thousandth of its length, has shrunk to 1%."""
+def _measure_horizon(cell: Recording) -> int | None:
+    """Return the steps until a perturbation of h, a thousandth of its length, shrank to 1%."""
     begin = len(cell.states) // 4
     state = tuple(s.detach() for s in cell.states[begin])
     noise = torch.randn_like(state[0])
     scale_B = 1e-3 * state[0].flatten(1).norm(dim=-1) / noise.flatten(1).norm(dim=-1)
     scale = scale_B.view(-1, *[1] * (noise.dim() - 1))
     other = (state[0] + scale * noise, *state[1:])
-    first = (other[0] - state[0]).flatten(1).norm(dim=-1)
+    initial_norm = (other[0] - state[0]).flatten(1).norm(dim=-1)
     for steps, p_BG in enumerate(cell.inputs[begin + 1 :], start=1):
         p_BG = p_BG.detach()
         _, state = cell.inner.advance(p_BG, state)
         _, other = cell.inner.advance(p_BG, other)
-        left = torch.stack([
+        norm = torch.stack([
             (a - b).flatten(1).norm(dim=-1)
             for a, b in zip(state, other, strict=True)
             if a.is_floating_point()
         ]).norm(dim=0)  # fmt: skip
-        if float((left / first.clamp(min=1e-30)).median()) < LOST:
+        if float((norm / initial_norm.clamp(min=1e-30)).median()) < LOST:
             return steps
     return None

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from rnnbench.contract import Batch, Prediction, Task
+from rnnbench.contract.task import AnswerReader
 from rnnbench.errors import RunError, SpecError, UserError
 from rnnbench.nn import Model
 from rnnbench.nn.models.base import Continuation
@@ -21,12 +22,12 @@ from rnnbench.results.record import Record
 from rnnbench.results.run_folder import WEIGHTS
 from rnnbench.results.store import Store
 from rnnbench.spec.instantiate import instantiate
-from rnnbench.training.evaluate import evaluating
+from rnnbench.training.modes import evaluating
 from rnnbench.training.train_step import TrickFold, assemble
 
 
 class Trained(NamedTuple):
-    """A finished run, ready to be asked."""
+    """A finished run whose model can be asked."""
 
     record: Record
     task: Task
@@ -73,8 +74,8 @@ def read_decoding(default: Literal["greedy", "sample"], chosen: Mapping[str, Any
     return Decoding(**{**chosen, "method": chosen.get("method") or default})
 
 
-def _ask(task: Task, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-    """Run `task.ask`, whose ValueErrors say what is wrong with the text.
+def _ask(task: Task, text: str) -> tuple[Batch, AnswerReader]:
+    """Return `task.ask(text)`.
 
     Raises:
         SpecError: the task cannot read the text.
@@ -83,7 +84,7 @@ def _ask(task: Task, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
         return task.ask(text)
     except UserError:
         raise
-    except ValueError as error:
+    except ValueError as error:  # by which plugins say what they expect
         raise SpecError(str(error)) from error
 
 
@@ -95,7 +96,7 @@ def predict(trained: Trained, text: str, how: Decoding, seed: int) -> dict[str, 
         where the output was decoded by a model that has them.
     """
     batch, answer = _ask(trained.task, text)
-    y, decoded = _answer(trained, batch, how, torch.Generator().manual_seed(seed))
+    y, decoded = _predict_row(trained, batch, how, torch.Generator().manual_seed(seed))
     shown: dict[str, Any] = {
         "run": trained.record.run_id, "input": text, "prediction": answer(y),
     }  # fmt: skip
@@ -106,7 +107,7 @@ def predict(trained: Trained, text: str, how: Decoding, seed: int) -> dict[str, 
     return shown
 
 
-def _answer(
+def _predict_row(
     trained: Trained, batch: Batch, how: Decoding, rng: torch.Generator
 ) -> tuple[Tensor, Decoded | None]:
     """Return the model's output for a batch of one row, and how it was decoded, if it was."""
@@ -162,6 +163,7 @@ def _continue(
     trained: Trained, how: Decoding, rng: torch.Generator, prompt: str | None, length: int,
     samples: int,
 ) -> list[dict[str, str]]:  # fmt: skip
+    """Return texts that go on from a prompt."""
     task, model = trained.task, trained.model
     if how.method != "sample" and samples > 1:
         raise RunError(f"method {how.method!r} always says the same: ask for one sample")
@@ -176,6 +178,7 @@ def _continue(
 def _from_test(
     trained: Trained, how: Decoding, rng: torch.Generator, samples: int
 ) -> list[dict[str, str]]:
+    """Return outputs for the first inputs of the test split."""
     task, model = trained.task, trained.model
     data = task.data("test", 0)
     batch = data.batch(data.order(samples, None)[0], None)

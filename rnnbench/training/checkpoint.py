@@ -1,4 +1,4 @@
-"""Checkpoints that load whatever happened: written whole, verified, the last two kept."""
+"""Writes and reads checkpoints: whole or not at all, verified, the last two kept."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def save(folder: Path, state: dict[str, Any]) -> Path:
 
 
 def load(folder: Path) -> dict[str, Any] | None:
-    """The newest checkpoint that is whole, or None where there is none."""
+    """Return the newest checkpoint that is whole, or None where there is none."""
     for name in CHECKPOINTS:
         path = folder / name
         if not path.is_file():
@@ -64,7 +64,7 @@ def load(folder: Path) -> dict[str, Any] | None:
 
 
 def clear(folder: Path) -> None:
-    """Remove what a finished run no longer needs."""
+    """Remove the checkpoints of a finished run."""
     for name in CHECKPOINTS:
         (folder / name).unlink(missing_ok=True)
         sweep_staged(folder / name)

@@ -1,4 +1,4 @@
-"""State of the whole process that a run sets: threads, determinism and random numbers."""
+"""The state of the whole process that a run sets: threads, determinism and random numbers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONG = {"steps": 1_000, "tokens": 1_000_000, "seconds": 120.0}
 
 
 def configure(trainer: Trainer) -> None:
-    """Threads, determinism and the tier of the scan in this process."""
+    """Set threads, determinism and the tier of the scan in this process."""
     torch.set_num_threads(trainer.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
@@ -31,18 +31,20 @@ def configure(trainer: Trainer) -> None:
 
 
 def is_long(budget: Budget, steps: int | None) -> bool:
-    """Whether compiling a cell for some seconds pays. It follows from the spec alone, so that a
-    resumed run takes the same tier as one that was not interrupted.
+    """Tell whether compiling a cell for some seconds pays.
+
+    It follows from the spec alone, so that a resumed run takes the same tier as one that was not
+    interrupted.
 
     Args:
         steps: optimiser steps of the budget, where it says so in steps or epochs.
     """
-    given = {"steps": steps, "tokens": budget.tokens, "seconds": budget.seconds}
-    return any(value is not None and value >= LONG[name] for name, value in given.items())
+    limits = {"steps": steps, "tokens": budget.tokens, "seconds": budget.seconds}
+    return any(value is not None and value >= LONG[name] for name, value in limits.items())
 
 
 def seed_torch(seed: int) -> None:
-    """`torch.manual_seed`, of every GPU too, and cheap where there is none.
+    """Seed torch as `torch.manual_seed` does, every GPU too; cheap where there is none.
 
     There torch keeps each seed, and a text of the whole stack, for devices that never come: a
     millisecond a call or more, and memory that grows.
@@ -54,57 +56,71 @@ def seed_torch(seed: int) -> None:
 
 
 def seed_everything(seed: int) -> None:
+    """Seed torch, numpy and Python."""
     seed_torch(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
 
 
 def random_state() -> dict[str, Any]:
-    """The state of every library's generator, as tensors, numbers and text."""
-    kind, keys, *rest = np.random.get_state()
+    """Return the state of every library's generator, as tensors, numbers and text."""
+    kind, keys, *position = np.random.get_state()
     version, words, gauss = random.getstate()
     return {
         "torch": torch.get_rng_state(),
         # Of the device at hand: others belong to other runs, and may be others at the resume.
         "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_initialized() else [],
-        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
+        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), *position],
         "python": [version, list(words), gauss],
     }
 
 
 def set_random_state(state: dict[str, Any]) -> None:
+    """Put every generator where `random_state` found it."""
     torch.set_rng_state(state["torch"])
     if state["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"][0])
-    kind, keys, *rest = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    kind, keys, *position = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *position))
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
 
 
 def to_device(state: State, device: torch.device) -> State:
+    """Return a nested state with its tensors on a device, its lists as tuples."""
     if isinstance(state, torch.Tensor):
         return state.to(device)
     if isinstance(state, (tuple, list)):
-        return tuple(to_device(s, device) for s in state)
+        make = getattr(state, "_make", tuple)  # of a NamedTuple
+        return make(to_device(s, device) for s in state)
     if isinstance(state, dict):
         return {name: to_device(s, device) for name, s in state.items()}
     return state
 
 
+def as_plain(state: State) -> State:
+    """Return a nested state with its NamedTuples as tuples, which any checkpoint can hold."""
+    if isinstance(state, (tuple, list)):
+        kind = tuple if hasattr(state, "_make") else type(state)
+        return kind(as_plain(s) for s in state)
+    if isinstance(state, dict):
+        return {name: as_plain(s) for name, s in state.items()}
+    return state
+
+
 def on_gpu(trainer: Trainer) -> bool:
-    """Whether a run of these settings trains on a GPU here."""
+    """Tell whether a run of these settings trains on a GPU here."""
     return trainer.accelerator != "cpu" and torch.cuda.is_available()
 
 
 def device_name(trainer: Trainer) -> str:
-    """What a record calls the hardware that trained."""
+    """Return what a record calls the hardware that trains."""
     return torch.cuda.get_device_name() if on_gpu(trainer) else "cpu"
 
 
 @contextlib.contextmanager
 def kernels_for(precision: str) -> Iterator[None]:
-    """Within it, kernels that this CPU has.
+    """Within it, torch uses only kernels that this CPU has.
 
     oneDNN's LSTM in bf16 needs instructions of its own, and torch asks for it without looking.
     `torch.backends.mkldnn.flags` would warn of Intel's GPUs.
@@ -122,7 +138,7 @@ def kernels_for(precision: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Without Lightning's notes on what this runner decides by itself."""
+    """Within it, Lightning is silent about what this runner decides by itself."""
     loggers = [logging.getLogger(n) for n in ("pytorch_lightning", "lightning_fabric")]
     levels = [log.level for log in loggers]
     for log in loggers:

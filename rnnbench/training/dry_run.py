@@ -6,6 +6,7 @@ batch on the CPU, if asked for.
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +15,13 @@ from typing import NamedTuple
 import torch
 
 import rnnbench
-from rnnbench.contract import Architecture, Batch, Moment, Refusal, Task, Trick
+from rnnbench.contract import Architecture, Batch, Data, Moment, Refusal, Task, Trick
+from rnnbench.contract.plugin import Plugin
 from rnnbench.spec.instantiate import instantiate
 from rnnbench.spec.run_spec import Optimizer, RunSpec
-from rnnbench.training.train_step import TrickFold, assemble, make_optimizer, training_step
+from rnnbench.training.loader import split_of
+from rnnbench.training.resolve import ResolvedRun
+from rnnbench.training.train_step import TrainStep, TrickFold, assemble, make_optimizer
 
 ACTS_ON = {
     "cell": ("a recurrent cell", "has none"),
@@ -33,7 +37,7 @@ ACTS_ON = {
 
 
 class Checked(NamedTuple):
-    """What a dry run found.
+    """A combination that passed its dry run.
 
     Attributes:
         parameters: number of trainable numbers.
@@ -51,41 +55,41 @@ def check(
     optimizer: Optimizer | None = None,
     batch: Batch | None = None,
     device: str = "meta",
+    data: Data | None = None,
 ) -> Checked:
-    """Run one training step without memory or compute.
+    """Take one training step without memory or compute.
 
     Args:
+        data: the training split, where it is at hand.
         batch: two rows or so of the task; by default the first of its training split.
         device: "cpu" computes the step, which is quicker where all is tiny.
 
     Raises:
         Refusal: the combination makes no sense; the message says why and what to do.
     """
-    folded = TrickFold(tricks)
-    batch = sample(task) if batch is None else batch
+    data = task.data("train", 0) if data is None else data
+    batch = first_rows(data) if batch is None else batch
+    optimizer = optimizer or Optimizer()
+
+    def dry_run(on: str) -> tuple[TrickFold, int]:
+        folded = TrickFold(tricks)
+        return folded, _dry_run(architecture, task, folded, optimizer, batch, data.carried, on)
+
     try:
-        parameters = _dry_run(architecture, task, folded, optimizer or Optimizer(), batch, device)
+        try:
+            folded, parameters = dry_run(device)
+        except (NotImplementedError, RuntimeError) as error:
+            if device != "meta" or "meta" not in str(error).lower():
+                raise
+            # An operator that has no meta kernel, or control flow that reads a value.
+            device = "cpu"
+            folded, parameters = dry_run(device)
     except Refusal as refusal:
         if not _lacks_names(refusal, tricks):
             raise
-        raise _placed(architecture, task, tricks, refusal) from refusal
-    except (NotImplementedError, RuntimeError) as error:
-        if device != "meta" or "meta" not in str(error).lower():
-            raise _failed(architecture, task, tricks, error) from error
-        # An operator that has no meta kernel, or control flow that reads a value.
-        folded, device = TrickFold(tricks), "cpu"
-        try:
-            parameters = _dry_run(
-                architecture, task, folded, optimizer or Optimizer(), batch, device
-            )
-        except Refusal as refusal:
-            if not _lacks_names(refusal, tricks):
-                raise
-            raise _placed(architecture, task, tricks, refusal) from refusal
-        except Exception as second:  # as below
-            raise _failed(architecture, task, tricks, second) from second
+        raise _with_names(architecture, task, tricks, refusal) from refusal
     except Exception as error:  # whatever a plugin's code raises is said to be its fault
-        raise _failed(architecture, task, tricks, error) from error
+        raise _as_fault_of_plugin(architecture, task, tricks, error) from error
     for trick, site in folded.unreached():
         what, lacks = ACTS_ON[site]
         raise Refusal(
@@ -111,60 +115,91 @@ def _refuse_idle(architecture: Architecture, task: Task, tricks: Sequence[Trick]
 
 
 def check_spec(spec: RunSpec) -> Checked:
-    """`check` on a spec, whose data are fetched where they are missing."""
-    task, architecture, tricks = instantiate(spec)
-    return check(architecture, task, tricks, spec.optimizer)
+    """Run `check` on a spec, whose data are fetched where they are missing."""
+    return check_resolved(ResolvedRun(spec, instantiate(spec)))
+
+
+def check_resolved(run: ResolvedRun) -> Checked:
+    """Run `check` on a run with its plugins; training then reads the same data, read once."""
+    task, architecture, tricks = run.plugins
+    data = split_of(task, "train", run.spec.seed)
+    return check(architecture, task, tricks, run.spec.optimizer, data=data)
 
 
 def sample(task: Task, rows: int = 2) -> Batch:
-    """The first training batch, of few rows."""
-    data = task.data("train", 0)
+    """Return the first training batch of a task, of few rows."""
+    return first_rows(task.data("train", 0), rows)
+
+
+def first_rows(data: Data, rows: int = 2) -> Batch:
+    """Return the first training batch of a split, of few rows."""
     rng = torch.Generator().manual_seed(0)
     return data.batch(data.order(rows, rng)[0], rng)
 
 
 def _dry_run(
-    architecture: Architecture,
-    task: Task,
-    tricks: TrickFold,
-    optimizer: Optimizer,
-    batch: Batch,
-    device: str,
-) -> int:
-    carried = task.data("train", 0).carried
+    architecture: Architecture, task: Task, tricks: TrickFold, optimizer: Optimizer,
+    batch: Batch, carried: bool, device: str,
+) -> int:  # fmt: skip
+    """Take a step and evaluate as a run does; return the number of trainable numbers."""
     with torch.random.fork_rng(devices=[]), torch.device(device):
         model = assemble(architecture, task, tricks)
-        step = make_optimizer(optimizer, model.parameters(), tricks)
-        at = Moment(1, 0.5)
-        training_step(model, tricks, batch.to(device), None, at, carried, optimizer=step, memory={})
-        step.step()
+        stepped = make_optimizer(optimizer, model.parameters(), tricks)
+        step = TrainStep(model, tricks, carried, stepped)
+        step.take(batch.to(device), None, Moment(1, 0.5))
+        stepped.step()
         list(tricks.evaluated_apart(model, task))
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def _lacks_names(refusal: Refusal, tricks: Sequence[Trick]) -> bool:
-    """A building block of core refused, and could not know which trick asked."""
+    """Tell whether a building block refused, which could not know which trick it was used by.
+
+    Building blocks are core's modules, and the modules of plugin packages that begin with "_".
+    """
     origin = Path(traceback.extract_tb(refusal.__traceback__)[-1].filename)
-    by_core = Path(rnnbench.__file__).parent in origin.parents or origin.name.startswith("_")
-    return by_core and bool(tricks) and not any(t.name in str(refusal) for t in tricks)
+    in_core = Path(rnnbench.__file__).parent in origin.parents
+    shared = origin.name.startswith("_") and not origin.name.startswith("__")
+    names_a_trick = any(t.name in str(refusal) for t in tricks)
+    return (in_core or shared) and bool(tricks) and not names_a_trick
 
 
-def _placed(
+def _with_names(
     architecture: Architecture, task: Task, tricks: Sequence[Trick], refusal: Refusal
 ) -> Refusal:
-    """The refusal with its combination."""
+    """Return the refusal under the names of its combination."""
     names = " + ".join(t.name for t in tricks)
     return Refusal(f"{names} on {architecture.name} / {task.name}.\n  {refusal}")
 
 
-def _failed(
+def _as_fault_of_plugin(
     architecture: Architecture, task: Task, tricks: Sequence[Trick], error: Exception
 ) -> Refusal:
+    """Return a refusal that names the plugin's line in which the error arose."""
     names = "".join(f" + {t.name}" for t in tricks)
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+    frame = find_own_frame(error, (architecture, task, *tricks))
     return Refusal(
         f"{architecture.name}{names} on {task.name} fails its dry run.\n"
         f"  {type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''} "
         f"({frame.filename}:{frame.lineno})\n"
         "  This is a fault in a plugin, not a choice of yours: report it to its author."
     )
+
+
+def find_own_frame(error: Exception, plugins: Sequence[Plugin]) -> traceback.FrameSummary:
+    """Return the innermost frame of an error in the packages of some plugins, else the last one."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [_place_of(type(plugin)) for plugin in plugins]
+    for frame in reversed(frames):
+        file = Path(frame.filename)
+        if any(place == file or place in file.parents for place in places):
+            return frame
+    return frames[-1]
+
+
+def _place_of(plugin: type[Plugin]) -> Path:
+    """Return the folder of a plugin's package, or its file where it is in none, or in core."""
+    top = sys.modules[plugin.__module__.partition(".")[0]]
+    if top.__name__ != rnnbench.__name__ and hasattr(top, "__path__") and top.__file__:
+        return Path(top.__file__).parent
+    return Path(sys.modules[plugin.__module__].__file__ or "")

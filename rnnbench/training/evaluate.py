@@ -1,28 +1,28 @@
-"""One pass through a split: the loss and the task's metrics over the whole of it."""
+"""A pass through a split: the loss and the task's metrics over the whole of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 
 from rnnbench.contract import Data, Meter, Prediction, Task
 from rnnbench.nn import Model
 from rnnbench.training.examples import drawings
+from rnnbench.training.modes import evaluating
 
 
-@contextmanager
-def evaluating(model: Model) -> Iterator[None]:
-    """Evaluation mode without gradients; training mode is put back."""
-    was = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(was)
+class Evaluation(NamedTuple):
+    """A model's figures on a split.
+
+    Attributes:
+        metrics: by name, "loss" among them: means over all target elements, never over batches.
+        examples: what the task shows of the first items, as many as were asked for.
+    """
+
+    metrics: dict[str, float]
+    examples: list[dict[str, str]]
 
 
 def evaluate(
@@ -34,8 +34,8 @@ def evaluate(
     examples: int = 0,
     look: Callable[[], None] = lambda: None,
     drawn: list[dict[str, Any]] | None = None,
-) -> tuple[dict[str, float], list[dict[str, str]]]:
-    """Metrics by name, "loss" among them: the mean over all target elements, never of batches.
+) -> Evaluation:
+    """Return the metrics of a split, and examples of it.
 
     Args:
         meter: of the task, or None for the loss alone, which needs no decoding.
@@ -59,18 +59,18 @@ def evaluate(
             look()
             if meter is None:
                 continue
-            found = model.decoded(batch) if meter.decodes else None
-            seen = Prediction(nll, mask, result.out)
-            if found is not None:
-                seen = seen._replace(
-                    decoded=found.y, attention=found.attention, decoded_out=found.out
+            prediction = Prediction(nll, mask, result.out)
+            if meter.decodes:
+                decoded = model.decoded(batch)
+                prediction = prediction._replace(
+                    decoded=decoded.y, attention=decoded.attention, decoded_out=decoded.out
                 )
-            meter.update(batch, seen)
+            meter.update(batch, prediction)
             if drawn is not None:
-                drawn += drawings(task, batch, seen)
+                drawn += drawings(task, batch, prediction)
                 drawn = None
             if len(shown) < examples:
-                shown += task.show(batch, seen)[: examples - len(shown)]
+                shown += task.show(batch, prediction)[: examples - len(shown)]
     metrics = {"loss": nll_sum / count if count else float("nan")}
     if meter is not None:
         measured, declared = meter.compute(), {m.name for m in task.metrics}
@@ -80,4 +80,4 @@ def evaluate(
                 f"{sorted(measured)}: mend the task's `metrics` or its meter"
             )
         metrics |= {name: float(value) for name, value in measured.items()}
-    return metrics, shown
+    return Evaluation(metrics, shown)

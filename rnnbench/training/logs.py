@@ -1,7 +1,7 @@
-"""What a run writes while it trains: a CSV log always, TensorBoard or Weights & Biases by option.
+"""Logs a run while it trains: to a CSV file always, to TensorBoard or Weights & Biases by option.
 
-Telemetry never harms a run: a failing service is named once on the terminal and in the record, and
-training goes on. The CSV log is part of the result and is not forgiven.
+A failing service never harms a run: it is named once on the terminal and in the record, and
+training goes on. The CSV log is part of the result: a failure to write it ends the run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COLUMNS = ("step", "epoch", "tokens", "seconds", "name", "value")
 
 
 class Telemetry:
-    """The logs of one run.
+    """The logs of a run.
 
     Attributes:
         problems: what went wrong with an optional service, for the record.
@@ -49,7 +49,7 @@ class Telemetry:
             self.service = _Wandb(spec, self.folder, sweep)
 
     def log(self, at: Position, seconds: float, values: dict[str, Any]) -> None:
-        """One line for each value."""
+        """Write one line for each value, by name."""
         fresh = not self.csv_path.exists()
         with self.csv_path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -75,21 +75,24 @@ class Telemetry:
         (self.folder / ERROR).write_text(text, encoding="utf-8")
 
     def close(self, record: Record) -> None:
-        """Leave the final figures with the service."""
+        """Send the final figures to the service, and let it go."""
         if self.service is not None:
             self._guard("closing", lambda: self.service.close(record))
 
     def guarded(self, what: str, make: Callable[[], Any], otherwise: Any) -> Any:
-        """What is made for a reader only; a failure is told, and gives `otherwise`."""
+        """Run an optional step; on failure log it and return `otherwise`.
+
+        Args:
+            what: names the step in the message.
+        """
         try:
             return make()
         except Exception as error:
-            first = redact((str(error) or type(error).__name__).splitlines()[0])
-            self.problems.append(f"{what}: {first}")
-            print(f"rnnbench: {what} failed and is left out of this run: {first}", file=sys.stderr)
+            self._report_problem(what, error)
             return otherwise
 
     def _guard(self, what: str, action: Callable[[], None]) -> None:
+        """Run an action on the service; on failure log it, and do without the service."""
         try:
             action()
         except Exception as error:
@@ -97,13 +100,16 @@ class Telemetry:
                 with contextlib.suppress(Exception):
                     self.service.abandon()
             self.service = None
-            first = redact((str(error) or type(error).__name__).splitlines()[0])
-            self.problems.append(f"{what}: {first}")
-            print(f"rnnbench: {what} failed and is left out of this run: {first}", file=sys.stderr)
+            self._report_problem(what, error)
+
+    def _report_problem(self, what: str, error: Exception) -> None:
+        first_line = redact((str(error) or type(error).__name__).splitlines()[0])
+        self.problems.append(f"{what}: {first_line}")
+        print(f"rnnbench: {what} failed and is left out of this run: {first_line}", file=sys.stderr)
 
 
 class NoTelemetry(Telemetry):
-    """Of a process whose run is logged by another one."""
+    """No logs: in a process whose run is logged by another one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.problems, self.service = folder, [], None
@@ -132,7 +138,7 @@ class _TensorBoard:
 
 
 class _Wandb:
-    """The sweep's name is the group; settings are plain values, and no environment is sent."""
+    """A run at W&B: the sweep is its group, settings are plain values, no environment is sent."""
 
     def __init__(self, spec: RunSpec, folder: Path, sweep: str | None):
         try:
@@ -158,7 +164,7 @@ class _Wandb:
 
         try:
             wandb.teardown()
-        except SystemExit as left:  # its way to say that the service failed
-            raise RuntimeError("wandb's service failed") from left
+        except SystemExit as exit:  # its way to say that the service failed
+            raise RuntimeError("wandb's service failed") from exit
         finally:
             os.environ.pop("WANDB_SERVICE", None)  # the address of the broken one

@@ -1,26 +1,38 @@
-"""The last two facts of a spec, which need plugins and data: its width and its data version."""
+"""Completes a spec with what needs plugins and data: the width and the version of the data."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
-from rnnbench.spec.instantiate import instantiate
+from rnnbench.spec.instantiate import Plugins, instantiate
 from rnnbench.spec.run_spec import RunSpec
 
 
-def resolve(spec: RunSpec) -> RunSpec:
-    """Import the plugins, let them check their settings, and fill in the data version.
+class ResolvedRun(NamedTuple):
+    """A run that is fully said, and its plugins, which check and training share."""
 
-    With a budget of parameters the architecture's width is solved for.
+    spec: RunSpec
+    plugins: Plugins
+
+
+def resolve(spec: RunSpec) -> RunSpec:
+    """Return the spec with its data version, and with the width that a budget of parameters gives.
 
     Raises:
-        SpecError, PluginError, contract.Refusal.
+        SpecError, PluginError, Refusal: the plugins do not take their settings.
     """
+    return resolve_with_plugins(spec).spec
+
+
+def resolve_with_plugins(spec: RunSpec) -> ResolvedRun:
+    """Return the spec as `resolve` does, with the plugins that were made for it."""
     from rnnbench.data import data_version
 
     if spec.budget.parameters is not None:
         from rnnbench.training.parameter_budget import fit_width
 
         spec = fit_width(spec)
-    task, _, _ = instantiate(spec)
-    return dataclasses.replace(spec, data=data_version(task.sources(), task.version))
+    plugins = instantiate(spec)
+    version = data_version(plugins.task.sources(), plugins.task.version)
+    return ResolvedRun(dataclasses.replace(spec, data=version), plugins)

@@ -1,4 +1,4 @@
-"""Stopping in order when the process is asked to."""
+"""Ends a run before its budget does, in order and for a reason that its record keeps. No torch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from rnnbench.results.record import Status
 
 PATIENCE_SECONDS = 1.0  # within which a repeated signal is the same request
 
@@ -20,14 +22,28 @@ SIGNALS = tuple(
 PREEMPTED = 75  # EX_TEMPFAIL: run the same command again
 
 
+class Ended(Exception):
+    """Training ended before its budget did, in order.
+
+    Attributes:
+        signal: the number of the signal that asked for it, 0 for none.
+    """
+
+    def __init__(self, status: Status, reason: str, signal: int = 0):
+        super().__init__(status, reason, signal)  # so that it can be pickled
+        self.status, self.reason, self.signal = status, reason, signal
+
+
 def exit_code(number: int) -> int:
-    """Of a process that a signal ended in order: 75 for pre-emption, else 128 and the number."""
+    """Return the exit code after a signal: 75 for pre-emption, else 128 and its number."""
     return 128 + number if number in (signal.SIGINT, signal.SIGTERM) else PREEMPTED
 
 
 @contextlib.contextmanager
 def signals(ask_to_stop: Callable[[int], None]) -> Iterator[None]:
-    """Signals ask to stop; the same one again, a second later or more, acts as it did before.
+    """Within it, signals call `ask_to_stop` with their number; repeated, they act as before.
+
+    A signal that comes again a second later or more ends the process as it would have without us.
 
     `timeout`, batch systems and shells send a signal to the process and to its group, so the same
     request may come twice at once. A batch system that warns first and then terminates sends two
@@ -37,16 +53,16 @@ def signals(ask_to_stop: Callable[[int], None]) -> Iterator[None]:
         yield
         return
     before = {s: signal.getsignal(s) for s in SIGNALS}
-    asked: dict[int, float] = {}
+    first_seconds: dict[int, float] = {}  # when each signal came first
 
     def ask(number: int, frame: Any) -> None:
         now = time.monotonic()
-        if now - asked.get(number, now) >= PATIENCE_SECONDS:
+        if now - first_seconds.get(number, now) >= PATIENCE_SECONDS:
             signal.signal(number, before[signal.Signals(number)])
             signal.raise_signal(number)
             return
-        asked.setdefault(number, now)
-        if number == next(iter(asked)):
+        first_seconds.setdefault(number, now)
+        if number == next(iter(first_seconds)):
             ask_to_stop(number)
 
     for s in before:

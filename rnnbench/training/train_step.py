@@ -1,6 +1,6 @@
-"""One training step: the only place where tricks meet the model.
+"""One training step, `TrainStep`: the only place where tricks meet the model.
 
-The refusal check runs the same functions on the meta device, so what passes there is what trains.
+The dry run takes the same step on the meta device, so what passes there is what trains.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from rnnbench.contract import (
     Backbone,
     Batch,
     Cell,
+    Estimator,
     EstimatorInput,
     Moment,
     Refusal,
@@ -29,15 +31,14 @@ from rnnbench.contract import (
     WrappedOptimizer,
 )
 from rnnbench.nn import Model
+from rnnbench.nn.models.base import Feed
 from rnnbench.spec.run_spec import Optimizer
+from rnnbench.training.devices.data_parallel import ONE_PROCESS, DataParallel
 from rnnbench.training.wiring import wire
-
-if TYPE_CHECKING:
-    from rnnbench.training.devices.data_parallel import OneProcess
 
 
 class TrickFold:
-    """Tricks in the order given. Folding over a site remembers who was reached."""
+    """The tricks of a run, in the order given; it remembers which of their sites were reached."""
 
     def __init__(self, tricks: Iterable[Trick] = ()):
         self.all = tuple(tricks)
@@ -51,14 +52,14 @@ class TrickFold:
             )
 
     def fold(self, site: str, value: Any, *context: Any) -> Any:
-        """Pass `value` through every trick that acts on `site`."""
+        """Return `value` after every trick that acts on `site`, one after another."""
         for trick in self.at_site[site]:
             self.reached.add((trick.name, site))
             value = getattr(trick, site)(value, *context)
         return value
 
     def evaluated_apart(self, model: Model, task: Task) -> Iterator[tuple[Trick, Model]]:
-        """Each trick that changes evaluation, with what it makes of a copy of the model."""
+        """Yield each trick that changes evaluation, with what it makes of a copy of the model."""
         for trick in self.at_site["evaluation"]:
             self.reached.add((trick.name, "evaluation"))
             replaced = trick.evaluation(copy.deepcopy(model).eval(), task)
@@ -66,7 +67,7 @@ class TrickFold:
             yield trick, replaced
 
     def unreached(self) -> list[tuple[Trick, str]]:
-        """What the steps taken so far did not reach: trick and site."""
+        """Return the tricks and their sites that the steps taken so far did not reach."""
         return [
             (trick, site)
             for site, tricks in self.at_site.items()
@@ -94,7 +95,7 @@ def assemble(architecture: Architecture, task: Task, tricks: TrickFold) -> Model
 def make_optimizer(
     settings: Optimizer, parameters: Iterable[nn.Parameter], tricks: TrickFold
 ) -> torch.optim.Optimizer:
-    """An optimiser of torch.optim by name, changed by the tricks.
+    """Return an optimiser of torch.optim by name, changed by the tricks.
 
     Raises:
         Refusal: an unknown name, or a setting that this optimiser does not have.
@@ -124,17 +125,117 @@ UNUSABLE = {"optimizer", "lbfgs", "sparseadam", "muon"}
 
 
 class StepOutcome(NamedTuple):
-    """What a training step leaves besides gradients."""
+    """The outcome of a training step, besides gradients."""
 
     loss: Tensor  # the bare loss: mean over target elements, detached
     state: State  # carried to the next batch, detached
 
 
-def backpropagate(learning: EstimatorInput) -> State:
-    """The default estimator: back-propagation through the batch (Werbos 1990)."""
+def backpropagate(learning: EstimatorInput, /) -> State:
+    """Back-propagate through the whole batch (Werbos 1990): the default estimator."""
     loss, result = learning.forward(learning.state)
     loss.backward()
     return result.state
+
+
+@dataclass(eq=False)
+class TrainStep:
+    """Takes training steps, one a batch: `take` shows the order of a trick's sites.
+
+    It leaves gradients; the caller clears them before and steps the optimiser after.
+
+    Attributes:
+        carried: whether each batch continues the last one, so that state is handed on.
+        optimizer: for schedules, and for an estimator that learns within a batch.
+        memory: what the estimator keeps from batch to batch.
+        ranks: the processes that share each batch; `take` gets the whole one in each of them.
+    """
+
+    model: Model
+    tricks: TrickFold
+    carried: bool = False
+    optimizer: torch.optim.Optimizer | None = None
+    memory: dict[str, Any] = field(default_factory=dict)
+    ranks: DataParallel = ONE_PROCESS
+
+    def take(self, batch: Batch, state: State, at: Moment) -> StepOutcome:
+        """Leave gradients in `.grad` of the model's parameters.
+
+        Args:
+            state: carried from the last batch, None at the start of a stream.
+            at: optimiser step and progress, for what is scheduled.
+        """
+        self._at = at
+        self._losses: list[tuple[Tensor, int]] = []  # bare ones, each with its target elements
+        self.ranks.begin(at.step)
+        self.schedule()
+        self._batch = self.prepare_batch(batch)
+        estimate: Estimator = self.tricks.fold("estimator", backpropagate)
+        final_state = estimate(
+            EstimatorInput(
+                self.model, self._batch, state, at, self.carried, self.forward, self.update,
+                self.memory,
+            )
+        )  # fmt: skip
+        self.fold_gradients()
+        return self._outcome(final_state)
+
+    def schedule(self) -> None:
+        """Let backbones and the optimiser set what changes over training."""
+        for part in self.model.modules():
+            if isinstance(part, Backbone):
+                part.schedule(self._at)
+        if isinstance(self.optimizer, WrappedOptimizer):
+            self.optimizer.schedule(self._at)
+
+    def prepare_batch(self, batch: Batch) -> Batch:
+        """Return the batch after the site `batch`, and of it this rank's rows."""
+        return self.ranks.share(self.model, self.tricks.fold("batch", batch, self._at))
+
+    def forward(
+        self, state: State, part: Batch | None = None, report: bool = True
+    ) -> tuple[Tensor, Result]:
+        """Return the loss to minimise, after the site `loss`, and the model's result.
+
+        Called by the estimator: see `contract.ForwardPass`. The site `feed` is reached within.
+        """
+        batch = self._batch if part is None else part
+        result = self.model(batch, state, self._feed)
+        loss = self.model.loss(result.out, batch)
+        if report:
+            self._losses.append((loss.detach(), count_targets(batch)))
+        if result.penalty is not None:
+            loss = loss + result.penalty
+        return self.tricks.fold("loss", loss, result, self._at), result
+
+    @property
+    def _feed(self) -> Feed | None:
+        """Return the function by which a decoder asks what it reads next, where a trick says so."""
+        return self._fold_feed if self.tricks.at_site["feed"] and self.model.decodes else None
+
+    def _fold_feed(self, gold: Tensor, guess: Tensor) -> Tensor:
+        return self.tricks.fold("feed", gold, guess, self._at)
+
+    def fold_gradients(self) -> None:
+        """Sum gradients over ranks, then apply the site `gradient` to them."""
+        self.ranks.sum_gradients(self.model)
+        with_gradient = [p for p in self.model.parameters() if p.grad is not None]
+        self.tricks.fold("gradient", with_gradient, self._at)
+
+    def update(self) -> None:
+        """Step the optimiser within the batch, as an estimator may ask: see `EstimatorInput`."""
+        if self.optimizer is None:
+            raise ValueError("this estimator learns within a batch, and was given no optimiser")
+        self.fold_gradients()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.ranks.own()
+
+    def _outcome(self, final_state: State) -> StepOutcome:
+        self.ranks.own()  # a carried state may hold noise that lasts for its rows
+        state = self.model.carry(final_state) if self.carried else None
+        self.ranks.common()
+        return StepOutcome(mean_loss(self._losses), state)
 
 
 def training_step(
@@ -147,77 +248,15 @@ def training_step(
     *,
     optimizer: torch.optim.Optimizer | None = None,
     memory: dict[str, Any] | None = None,
-    ranks: OneProcess | None = None,
+    ranks: DataParallel = ONE_PROCESS,
 ) -> StepOutcome:
-    """Leave gradients in `.grad` of the model's parameters.
-
-    Args:
-        state: carried from the last batch, None at the start of a stream.
-        at: optimiser step and progress, for what is scheduled.
-        carried: the next batch continues this one.
-        optimizer: for an estimator that learns within a batch, and for schedules.
-        memory: what the estimator keeps from batch to batch.
-        ranks: of a run on several devices; `batch` is the whole one, all else is the rank's own.
-    """
-    if ranks is not None:
-        ranks.begin(at.step)
-    for part in model.modules():
-        if isinstance(part, Backbone):
-            part.schedule(at)
-    if isinstance(optimizer, WrappedOptimizer):
-        optimizer.schedule(at)
-    batch = tricks.fold("batch", batch, at)
-    if ranks is not None:
-        batch = ranks.share(model, batch)
-    feed = None
-    if tricks.at_site["feed"] and model.decodes:
-
-        def feed(gold: Tensor, guess: Tensor) -> Tensor:
-            return tricks.fold("feed", gold, guess, at)
-
-    bare: list[tuple[Tensor, int]] = []
-
-    def forward(
-        state: State, part: Batch | None = None, report: bool = True
-    ) -> tuple[Tensor, Result]:
-        read = batch if part is None else part
-        result = model(read, state, feed)
-        loss = model.loss(result.out, read)
-        if report:
-            bare.append((loss.detach(), count_targets(read)))
-        if result.penalty is not None:
-            loss = loss + result.penalty
-        return tricks.fold("loss", loss, result, at), result
-
-    def fold_gradients() -> None:
-        if ranks is not None:
-            ranks.sum_gradients(list(model.parameters()))
-        tricks.fold("gradient", [p for p in model.parameters() if p.grad is not None], at)
-
-    def update() -> None:
-        if optimizer is None:
-            raise ValueError("this estimator learns within a batch, and was given no optimiser")
-        fold_gradients()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if ranks is not None:
-            ranks.own()
-
-    learning = EstimatorInput(
-        model, batch, state, at, carried, forward, update, {} if memory is None else memory
-    )
-    final = tricks.fold("estimator", backpropagate)(learning)
-    fold_gradients()
-    if ranks is None:
-        return StepOutcome(_mean(bare), model.carry(final) if carried else None)
-    ranks.own()  # a carried state has noise in it that lasts for its rows
-    left = StepOutcome(_mean(bare), model.carry(final) if carried else None)
-    ranks.common()
-    return left
+    """Take a single `TrainStep`, as tests and the laws of plugins do."""
+    step = TrainStep(model, tricks, carried, optimizer, {} if memory is None else memory, ranks)
+    return step.take(batch, state, at)
 
 
-def _mean(losses: list[tuple[Tensor, int]]) -> Tensor:
-    """The mean over target elements of the losses of parts."""
+def mean_loss(losses: list[tuple[Tensor, int]]) -> Tensor:
+    """Return the mean over target elements of the losses of parts, each with its elements."""
     if len(losses) == 1:
         return losses[0][0]
     if not losses:
@@ -227,7 +266,7 @@ def _mean(losses: list[tuple[Tensor, int]]) -> Tensor:
 
 
 def count_targets(batch: Batch) -> int:
-    """Target elements of a batch: tokens, or values (missing ones included)."""
+    """Return the target elements of a batch: tokens, or values (missing ones included)."""
     if batch.y_len is None or batch.y_len.is_meta:
         return batch.y.numel()
     return int(batch.y_len.sum()) * (batch.y[0, 0].numel() if batch.y.dim() > 2 else 1)

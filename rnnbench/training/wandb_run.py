@@ -13,12 +13,12 @@ NOT_LOGGED_IN = (
 
 
 def logged_in() -> bool:
-    """Whether W&B can be used without asking anybody."""
+    """Tell whether W&B can be used without asking anybody."""
     return bool(os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE"))
 
 
-def open_wandb(**given: Any) -> Any:
-    """`wandb.init`, which neither prints nor keeps the command line, machine or environment.
+def open_wandb(**options: Any) -> Any:
+    """Call `wandb.init` so that it neither prints nor keeps command line, machine or environment.
 
     Raises:
         RuntimeError: nobody is logged in, and it is not said to be offline.
@@ -37,5 +37,5 @@ def open_wandb(**given: Any) -> Any:
             x_disable_meta=True,
             x_disable_machine_info=True,
         ),
-        **given,
+        **options,
     )

@@ -1,4 +1,4 @@
-"""Core's four wirings: one a kind, each turning any backbone into p(y | x)."""
+"""Turns any backbone into a model of p(y | x): four wirings, one for each kind of task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rnnbench.nn.models.base import Feed
 
 
 def wire(architecture: Architecture, task: Task) -> Model:
-    """A fresh model of the architecture for the task.
+    """Return a fresh model of the architecture for the task.
 
     Raises:
         Refusal: the architecture cannot read the task's layout, or refuses it.
@@ -33,7 +33,7 @@ def wire(architecture: Architecture, task: Task) -> Model:
 
 
 def pooled(y_BTH: Tensor, batch: Batch, how: str) -> Tensor:
-    """(B, H): a row's outputs summarised over its true length."""
+    """Return (B, H), each row's outputs summarised over its true length."""
     if how == "last":
         if batch.x_len is None:
             return y_BTH[:, -1]
@@ -56,7 +56,7 @@ def pooled(y_BTH: Tensor, batch: Batch, how: str) -> Tensor:
 
 
 class SequenceToVector(Model):
-    """Embeds, runs, pools, reads out."""
+    """A model that embeds, runs, pools and reads out once."""
 
     def __init__(self, architecture: Architecture, task: Task):
         super().__init__(task.target)
@@ -71,7 +71,7 @@ class SequenceToVector(Model):
 
 
 class Aligned(Model):
-    """Embeds, runs, reads out at each step."""
+    """A model that embeds, runs and reads out at each step."""
 
     def __init__(self, architecture: Architecture, task: Task):
         super().__init__(task.target)
@@ -88,7 +88,7 @@ class Aligned(Model):
 
 
 class VectorToSequence(Decoder):
-    """A causal decoder, every input of which is conditioned on the vector x."""
+    """A causal decoder whose every input is conditioned on the vector x."""
 
     def __init__(self, architecture: Architecture, task: Task):
         super().__init__(task.target)

@@ -130,24 +130,24 @@ def test_check_prints_the_parameter_count():
 
 
 def test_list_names_every_plugin_once_and_can_be_read_by_a_machine():
-    found = json.loads(call("list", "--json"))
-    assert found["broken"] == []
-    names = [(p["kind"], p["name"]) for p in found["plugins"]]
+    content = json.loads(call("list", "--json"))
+    assert content["broken"] == []
+    names = [(p["kind"], p["name"]) for p in content["plugins"]]
     announced = [
         (p.group.removeprefix("rnnbench."), p.name)
         for p in distribution("rnnbench").entry_points
         if p.group.startswith("rnnbench.")
     ]
     assert sorted(names) == sorted(announced)
-    assert all(p["distribution"] == "rnnbench" and p["help"] for p in found["plugins"])
+    assert all(p["distribution"] == "rnnbench" and p["help"] for p in content["plugins"])
     output = call("list", "tricks", "--site", "cell")
     assert "zoneout" in output
     assert "clip" not in output
 
 
 def test_architectures_with_a_cell_are_found_by_building_them():
-    found = json.loads(call("list", "architectures", "--site", "cell", "--json"))
-    names = {p["name"] for p in found["plugins"]}
+    content = json.loads(call("list", "architectures", "--site", "cell", "--json"))
+    names = {p["name"] for p in content["plugins"]}
     assert names >= {"elman", "gru", "lstm", "clockwork", "seq2seq", "pointer-network"}
     assert not names & {"transformer", "tree-lstm", "mdlstm"}
 
@@ -189,8 +189,8 @@ def test_data_sources_are_listed_fetched_and_verified():
 
 
 def test_version_names_what_it_stands_on():
-    found = json.loads(call("version", "--json"))
-    assert {"rnnbench", "torch", "optuna", "ray"} <= set(found)
+    content = json.loads(call("version", "--json"))
+    assert {"rnnbench", "torch", "optuna", "ray"} <= set(content)
 
 
 @pytest.mark.parametrize(

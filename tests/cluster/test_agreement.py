@@ -1,4 +1,4 @@
-"""What is wrong with a cluster, told from made-up reports of its nodes."""
+"""Problems of a cluster are found in made-up reports of its nodes."""
 
 import dataclasses
 

@@ -25,9 +25,9 @@ SWEEP = "name: tiny\ntasks: [co2]\narchitectures: [elman]\nfinal: {seeds: [1]}\n
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    found = RayCluster(tmp_path_factory.mktemp("cluster"))
-    yield found
-    found.close()
+    nodes = RayCluster(tmp_path_factory.mktemp("cluster"))
+    yield nodes
+    nodes.close()
 
 
 @pytest.fixture
@@ -56,11 +56,11 @@ def test_nodes_that_are_alike_pass_and_nothing_is_left_behind(cluster, tmp_path)
 def test_the_report_is_machine_readable_and_complete(cluster, tmp_path):
     done = cluster.run("cluster", "check", "--address", cluster.address, "--json",
                        "--out", f"file://{tmp_path}")  # fmt: skip
-    found = json.loads(done.stdout)
+    report = json.loads(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert found["problems"] == []
-    assert sorted(node["cpus_ray"] for node in found["nodes"]) == [1, 2]
-    for node in found["nodes"]:
+    assert report["problems"] == []
+    assert sorted(node["cpus_ray"] for node in report["nodes"]) == [1, 2]
+    for node in report["nodes"]:
         assert set(node["versions"]) == {"python", "ray", "torch", "rnnbench"}
         assert len(node["plugins"]) > 100
         assert abs(node["clock"][0]) < 1
@@ -108,20 +108,20 @@ def test_without_the_token_nothing_is_sent(cluster, tree):
 
 
 def test_ctrl_c_detaches_and_the_job_can_be_stopped_later(cluster, tree, tmp_path):
-    said = tmp_path / "said"
-    with said.open("w") as file:
+    log = tmp_path / "said"
+    with log.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "rnnbench", "submit", tree / "sweep.yaml", "--working-dir",
              tree, "--out", "/shared/x", "--address", cluster.jobs, "--", "--slow"],
             env={**cluster.environment, "PYTHONUNBUFFERED": "1"}, stdout=file, stderr=file,
         )  # fmt: skip
         deadline = time.monotonic() + 300
-        while "plugins here" not in said.read_text() and process.poll() is None:
-            assert time.monotonic() < deadline, said.read_text()
+        while "plugins here" not in log.read_text() and process.poll() is None:
+            assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)
         os.kill(process.pid, signal.SIGINT)
-        assert process.wait(300) == 130, said.read_text()
-    text = said.read_text()
+        assert process.wait(300) == 130, log.read_text()
+    text = log.read_text()
     job = re.search(r"rnnbench cluster stop (\S+) --address", text)[1]
     assert "detached; the job goes on" in text
     stopped = cluster.run("cluster", "stop", job, "--address", cluster.jobs)

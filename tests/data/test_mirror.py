@@ -15,8 +15,7 @@ from click.testing import CliRunner
 from rnnbench.cli import main
 from rnnbench.contract import Source
 from rnnbench.data import DataError, fetch, status, verify
-from rnnbench.data.fetching import archives, download
-from rnnbench.data.fetching import cached_folders as store
+from rnnbench.data.fetching import archives, cached_folders, download
 
 TEXT = b"to be or not to be\n" * 100
 SHA = hashlib.sha256(TEXT).hexdigest()
@@ -38,7 +37,7 @@ def zipped(path, **members):
     with zipfile.ZipFile(path, "w") as z:
         for name, content in members.items():
             z.writestr(name.replace("__", "/"), content)
-    return store.sha256_of(path)
+    return cached_folders.sha256_of(path)
 
 
 def test_an_archive_in_any_folder_of_a_mirror_is_unpacked_and_not_downloaded(mirror, tmp_path):

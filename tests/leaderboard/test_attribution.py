@@ -1,63 +1,23 @@
-import csv
-import dataclasses
-import io
-import json
+"""Which trick helps which cell: differences, pairs, failures and refusals."""
+
 import math
 import random
 
 import pytest
+from leaderboard.attributions import REFUSAL, attributed, effect, runs
 from support.fake_records import fake_records, make_record, make_spec
 
-from rnnbench.cli.actions.leaderboard import leaderboard_command
-from rnnbench.cli.actions.sweep import records_of
 from rnnbench.leaderboard.boards import build
 from rnnbench.leaderboard.trick_effects import attribute
-from rnnbench.report.files.boards import attributions_as_csv, attributions_as_json
-from rnnbench.report.terminal.trick_effects import print_attributions
 from rnnbench.results.record import Status
-from rnnbench.results.store import Store
 from rnnbench.stats import holm, paired
-from rnnbench.sweep.file.sweep import parse_sweep
-from rnnbench.sweep.ledger.ledger import Ledger, TrialRow
-
-REFUSAL = {
-    "task": "char-lm",
-    "architecture": "elman",
-    "tricks": ["chrono-init"],
-    "reason": "it has no forget gate",
-}
-
-
-def runs(architecture, tricks, values, **spec):
-    """A record for each value: a figure, or a status of failure."""
-    return [
-        make_record(make_spec("char-lm", architecture, tricks, seed=k, **spec), **_end(value))
-        for k, value in enumerate(values)
-    ]
-
-
-def _end(value):
-    return {"status": value} if isinstance(value, Status) else {"value": value}
-
-
-def attributed(*groups, refused=()):
-    (board,) = build([record for group in groups for record in group])
-    return attribute(board, refused)
-
-
-def effect(found, name, architecture="lstm"):
-    (comparison,) = [c for c in found.comparisons if c.name == name]
-    return comparison.effects[found.architectures.index(architecture)]
-
-
-# --------------------------------------------------------------------------------- the difference
 
 
 def test_a_difference_is_taken_seed_by_seed_as_worked_by_hand():
-    found = attributed(
+    attribution = attributed(
         runs("lstm", (), [1.50, 1.60, 1.70]), runs("lstm", ("zoneout",), [1.40, 1.48, 1.56])
     )
-    e = effect(found, "zoneout")
+    e = effect(attribution, "zoneout")
     # Lower is better: the gains are 0.10, 0.12, 0.14, whose mean is 0.12 and deviation 0.02;
     # t(0.975, 2) = 4.302653, so that half the interval is 4.302653 * 0.02 / sqrt(3).
     assert e.difference.mean == pytest.approx(0.12)
@@ -72,10 +32,10 @@ def test_a_difference_is_taken_seed_by_seed_as_worked_by_hand():
 
 
 def test_pairs_see_what_the_spread_over_seeds_hides():
-    found = attributed(
+    attribution = attributed(
         runs("lstm", (), [1.0, 2.0, 3.0, 4.0]), runs("lstm", ("clip",), [1.1, 2.11, 3.09, 4.1])
     )
-    assert effect(found, "clip").verdict == "hurts"
+    assert effect(attribution, "clip").verdict == "hurts"
 
 
 def test_positive_helps_where_higher_is_better():
@@ -84,17 +44,17 @@ def test_positive_helps_where_higher_is_better():
         for tricks, value in (((), 0.90), (("clip",), 0.93))
         for k in range(3)
     ]
-    (found,) = [attribute(board) for board in build(records)]
-    e = effect(found, "clip", "gru")
+    (attribution,) = [attribute(board) for board in build(records)]
+    e = effect(attribution, "clip", "gru")
     assert e.difference.mean == pytest.approx(0.03)
     assert e.verdict == "helps"
 
 
 def test_noise_is_unclear():
-    found = attributed(
+    attribution = attributed(
         runs("lstm", (), [1.50, 1.52, 1.54]), runs("lstm", ("clip",), [1.54, 1.50, 1.52])
     )
-    assert effect(found, "clip").verdict == "unclear"
+    assert effect(attribution, "clip").verdict == "unclear"
 
 
 def test_one_seed_has_no_interval_and_is_unclear():
@@ -103,19 +63,19 @@ def test_one_seed_has_no_interval_and_is_unclear():
 
 
 def test_only_seeds_that_both_sides_finished_count():
-    found = attributed(
+    attribution = attributed(
         runs("lstm", (), [9.0, 1.5, 1.6, 1.7]),
         [r for r in runs("lstm", ("clip",), [0, 1.4, 1.5, 1.6, 9.0]) if r.spec.seed],
     )
-    e = effect(found, "clip")
+    e = effect(attribution, "clip")
     assert e.seeds == (1, 2, 3)
     assert e.difference.mean == pytest.approx(0.1)
     assert e.marks == ("2 of 5 seeds on one side only",)
 
 
 def test_a_figure_that_is_not_positive_has_no_percentage():
-    found = attributed(runs("lstm", (), [-1.0, 1.0]), runs("lstm", ("clip",), [-2.0, 0.5]))
-    assert effect(found, "clip").percent is None
+    attribution = attributed(runs("lstm", (), [-1.0, 1.0]), runs("lstm", ("clip",), [-2.0, 0.5]))
+    assert effect(attribution, "clip").percent is None
 
 
 def test_p_is_adjusted_over_every_comparison_of_the_board():
@@ -123,16 +83,16 @@ def test_p_is_adjusted_over_every_comparison_of_the_board():
     clip = [1.47, 1.50, 1.49, 1.50]
     drop = [1.48, 1.51, 1.47, 1.52]
     alone = effect(attributed(runs("lstm", (), base), runs("lstm", ("clip",), clip)), "clip")
-    found = attributed(
+    attribution = attributed(
         *(runs(a, (), base) for a in ("gru", "lstm")),
         *(runs(a, ("clip",), clip) for a in ("gru", "lstm")),
         runs("lstm", ("weight-drop",), drop),
     )
     raw = [paired(clip, base).p, paired(clip, base).p, paired(drop, base).p]
     assert alone.p == pytest.approx(raw[0])
-    told = [e.p for c in found.comparisons for e in c.effects if e.p is not None]
-    assert sorted(told) == pytest.approx(sorted(holm(raw)))
-    assert effect(found, "clip").p > alone.p
+    adjusted = [e.p for c in attribution.comparisons for e in c.effects if e.p is not None]
+    assert sorted(adjusted) == pytest.approx(sorted(holm(raw)))
+    assert effect(attribution, "clip").p > alone.p
 
 
 def test_paired_differences_that_do_not_vary_are_certain_or_equal():
@@ -145,81 +105,78 @@ def test_paired_differences_that_do_not_vary_are_certain_or_equal():
 def test_each_side_is_the_configuration_that_validation_chose():
     chosen = [make_record(make_spec(seed=k, lr=1e-2), 1.9 + k / 99, valid=1.0) for k in range(3)]
     better_on_test = [make_record(make_spec(seed=k), 1.2, valid=1.1) for k in range(3)]
-    found = attributed(chosen, better_on_test, runs("lstm", ("clip",), [1.8, 1.8, 1.8]))
-    assert effect(found, "clip").without_mean == pytest.approx(1.9 + 1 / 99)
-    assert "between 1 and 2 configurations" in found.notes[0]
+    attribution = attributed(chosen, better_on_test, runs("lstm", ("clip",), [1.8, 1.8, 1.8]))
+    assert effect(attribution, "clip").without_mean == pytest.approx(1.9 + 1 / 99)
+    assert "between 1 and 2 configurations" in attribution.notes[0]
 
 
-# --------------------------------------------------------------------- what is compared with what
-
-
-def names(found):
-    return [(c.name, c.without) for c in found.comparisons]
+def names(attribution):
+    return [(c.name, c.without) for c in attribution.comparisons]
 
 
 def test_each_stack_is_set_against_the_bare_cell():
-    found = attributed(
+    attribution = attributed(
         runs("lstm", (), [1.5, 1.6]), runs("gru", (), [1.5, 1.6]),
         runs("lstm", ("clip",), [1.4, 1.5]), runs("gru", ("zoneout",), [1.4, 1.5]),
         runs("elman", (), [2.0, 2.1]),
     )  # fmt: skip
-    assert found.bare == ()
-    assert found.architectures == ("gru", "lstm")
-    assert names(found) == [("clip", ()), ("zoneout", ())]
-    missing = effect(found, "clip", "gru")
+    assert attribution.bare == ()
+    assert attribution.architectures == ("gru", "lstm")
+    assert names(attribution) == [("clip", ()), ("zoneout", ())]
+    missing = effect(attribution, "clip", "gru")
     assert (missing.verdict, missing.reason) == ("missing", "not run")
-    assert "Run as the bare cell only: elman." in found.notes
+    assert "Run as the bare cell only: elman." in attribution.notes
 
 
 def test_tricks_that_every_run_has_belong_to_the_bare_cell():
-    found = attributed(
+    attribution = attributed(
         runs("lstm", ("clip",), [1.5, 1.6]),
         runs("lstm", ("clip", "zoneout"), [1.4, 1.5]),
         runs("lstm", ("layer-norm", "clip"), [1.4, 1.5]),
     )
-    assert found.bare == ("clip",)
-    assert names(found) == [("zoneout", ("clip",)), ("layer-norm", ("clip",))]
-    assert effect(found, "zoneout").difference.mean == pytest.approx(0.1)
+    assert attribution.bare == ("clip",)
+    assert names(attribution) == [("zoneout", ("clip",)), ("layer-norm", ("clip",))]
+    assert effect(attribution, "zoneout").difference.mean == pytest.approx(0.1)
 
 
 def test_tricks_alone_and_together_show_whether_they_add_up():
-    found = attributed(
+    attribution = attributed(
         runs("lstm", (), [1.5, 1.6]), runs("lstm", ("a",), [1.4, 1.5]),
         runs("lstm", ("b",), [1.3, 1.4]), runs("lstm", ("a", "b"), [1.25, 1.35]),
     )  # fmt: skip
-    gains = {c.name: c.effects[0].difference.mean for c in found.comparisons}
+    gains = {c.name: c.effects[0].difference.mean for c in attribution.comparisons}
     assert gains == pytest.approx(
         {"a": 0.1, "b": 0.2, "a + b": 0.25, "a beside b": 0.05, "b beside a": 0.15}
     )
 
 
 def test_a_full_stack_with_each_trick_left_out_once_needs_no_bare_cell():
-    found = attributed(
+    attribution = attributed(
         runs("lstm", ("a", "b", "c"), [1.0, 1.1]), runs("lstm", ("b", "c"), [1.1, 1.2]),
         runs("lstm", ("a", "c"), [1.3, 1.4]), runs("lstm", ("a", "b"), [0.9, 1.0]),
     )  # fmt: skip
-    gains = {c.name: c.effects[0].difference.mean for c in found.comparisons}
+    gains = {c.name: c.effects[0].difference.mean for c in attribution.comparisons}
     assert gains == pytest.approx(
         {"a beside b + c": 0.1, "b beside a + c": 0.3, "c beside a + b": -0.1}
     )
-    assert found.notes == ()
+    assert attribution.notes == ()
 
 
 def test_the_same_tricks_in_another_order_are_another_stack():
-    found = attributed(
+    attribution = attributed(
         runs("lstm", ("clip",), [1.5, 1.6]), runs("lstm", ("clip", "zoneout"), [1.4, 1.5]),
         runs("lstm", ("zoneout", "clip"), [1.3, 1.4]),
     )  # fmt: skip
-    assert [c.name for c in found.comparisons] == [
+    assert [c.name for c in attribution.comparisons] == [
         "zoneout (in clip + zoneout)",
         "zoneout (in zoneout + clip)",
     ]
 
 
 def test_without_a_bare_cell_nothing_is_compared_and_the_note_says_so():
-    found = attributed(runs("lstm", ("clip",), [1.5, 1.6]), runs("gru", (), [1.5, 1.6]))
-    assert found.comparisons == ()
-    assert found.notes == (
+    attribution = attributed(runs("lstm", ("clip",), [1.5, 1.6]), runs("gru", (), [1.5, 1.6]))
+    assert attribution.comparisons == ()
+    assert attribution.notes == (
         "Not compared, since there is nothing to compare with: lstm + clip. Run the same "
         "architecture without tricks too.",
     )
@@ -237,218 +194,59 @@ def test_the_order_of_the_records_makes_no_difference():
     assert [attribute(b) for b in build(records)] == expected
 
 
-# -------------------------------------------------------------------- failed, refused and missing
-
-
 def test_failures_are_told_with_their_reason():
     nan = [Status.NAN] * 3
-    found = attributed(
+    attribution = attributed(
         runs("lstm", (), [1.5, 1.6, 1.7]), runs("lstm", ("clip",), nan),
         runs("gru", (), nan), runs("gru", ("clip",), [1.5, 1.6, 1.7]),
     )  # fmt: skip
-    e = effect(found, "clip")
+    e = effect(attribution, "clip")
     assert e.verdict == "failed"
     assert e.reason == "all of 3 runs failed (3 × nan: the training loss became NaN at step 700)"
-    e = effect(found, "clip", "gru")
+    e = effect(attribution, "clip", "gru")
     assert e.verdict == "failed"
     assert e.reason.startswith("nothing to compare with: gru: all of 3 runs failed")
 
 
 def test_seeds_that_failed_stand_beside_the_difference_of_the_others():
-    found = attributed(
+    attribution = attributed(
         runs("lstm", (), [1.5, 1.6, 1.7]), runs("lstm", ("clip",), [1.4, 1.5, Status.DIVERGED])
     )
-    e = effect(found, "clip")
+    e = effect(attribution, "clip")
     assert e.seeds == (0, 1)
     assert e.marks == ("1 of 3 seeds failed with it",)
 
 
 def test_a_refused_combination_is_told_apart_from_one_that_was_not_run():
-    found = attributed(
+    attribution = attributed(
         runs("lstm", (), [1.5, 1.6]), runs("elman", (), [1.5, 1.6]),
         runs("lstm", ("chrono-init",), [1.4, 1.5]), runs("lstm", ("clip",), [1.4, 1.5]),
         refused=[REFUSAL, {**REFUSAL, "task": "adding", "tricks": ["clip"]}],
     )  # fmt: skip
-    e = effect(found, "chrono-init", "elman")
+    e = effect(attribution, "chrono-init", "elman")
     assert (e.verdict, e.reason) == ("refused", "it has no forget gate")
-    assert effect(found, "clip", "elman").verdict == "missing"
+    assert effect(attribution, "clip", "elman").verdict == "missing"
 
 
 def test_a_trick_that_every_architecture_refuses_is_not_dropped():
-    found = attributed(
+    attribution = attributed(
         runs("elman", (), [1.5, 1.6]), runs("elman", ("clip",), [1.4, 1.5]), refused=[REFUSAL]
     )
-    assert effect(found, "chrono-init", "elman").verdict == "refused"
+    assert effect(attribution, "chrono-init", "elman").verdict == "refused"
 
 
 def test_a_refusal_that_has_been_run_since_is_past():
-    found = attributed(
+    attribution = attributed(
         runs("elman", (), [1.5, 1.6]), runs("elman", ("chrono-init",), [1.4, 1.5]),
         refused=[{**REFUSAL, "tricks": "chrono-init"}],
     )  # fmt: skip
-    assert effect(found, "chrono-init", "elman").difference.mean == pytest.approx(0.1)
+    assert effect(attribution, "chrono-init", "elman").difference.mean == pytest.approx(0.1)
 
 
 def test_a_search_without_test_results_is_missing_and_says_why():
-    found = attributed(runs("lstm", (), [1.5, 1.6]), runs("lstm", ("clip",), [1.4], test=False))
-    e = effect(found, "clip")
+    attribution = attributed(
+        runs("lstm", (), [1.5, 1.6]), runs("lstm", ("clip",), [1.4], test=False)
+    )
+    e = effect(attribution, "clip")
     assert (e.verdict, e.reason) == ("missing", "not tested yet")
-    assert not found.telling
-
-
-# ------------------------------------------------- cells of a sweep that differ in settings alone
-
-
-def of_study(study, tricks, values, *, lr=1e-3, architecture="lstm", hidden=128, **settings):
-    """Final runs of a cell of a sweep, its one trick with these settings."""
-    records = []
-    for seed, value in enumerate(values, 1):
-        spec = make_spec("char-lm", architecture, tricks, seed=seed, lr=lr, hidden=hidden)
-        told = [dataclasses.replace(t, settings=tuple(settings.items())) for t in spec.tricks]
-        spec = dataclasses.replace(spec, tricks=tuple(told))
-        records.append(make_record(spec, value, study=study))
-    return records
-
-
-def test_cells_that_differ_in_written_settings_are_told_apart():
-    found = attributed(
-        of_study("bare", (), [1.5, 1.6]),
-        of_study("one", ("tbptt",), [1.9, 2.0], k1=1, k2=1),
-        of_study("ten", ("tbptt",), [1.4, 1.5], k1=10, k2=1),
-    )
-    gains = {c.name: c.effects[0].difference.mean for c in found.comparisons}
-    assert gains == pytest.approx({"tbptt (k1=1)": -0.4, "tbptt (k1=10)": 0.1})
-
-
-def test_architectures_that_differ_in_written_settings_are_columns_of_their_own():
-    found = attributed(
-        *(
-            of_study(f"{hidden}{tricks}", tricks, [1.5 - len(tricks) / 10, 1.6], hidden=hidden)
-            for hidden in (64, 128)
-            for tricks in ((), ("clip",))
-        )
-    )
-    assert found.architectures == ("lstm (hidden=128)", "lstm (hidden=64)")
-
-
-def test_searched_settings_make_one_row():
-    groups = [
-        of_study("a", ("clip",), [1.4], lr=1e-3, limit=0.5),
-        of_study("a", ("clip",), [1.5], lr=3e-3, limit=2.0),
-        of_study("b", ("clip",), [1.6], lr=1e-2, limit=1.0),  # the file was edited: a new study
-    ]
-    (board,) = build([r for g in groups for r in g])
-    (row,) = [r for r in board.rows if r.kind == "ranked"]
-    assert (row.name, row.configurations) == ("lstm + clip", 3)
-
-
-def test_a_setting_that_one_study_searches_and_two_write_down_makes_three_rows():
-    groups = [
-        of_study("a", ("clip",), [1.4], limit=0.5),
-        of_study("b", ("clip",), [1.5], limit=2.0),
-        of_study("c", ("clip",), [1.6], lr=1e-2, limit=1.0),
-        of_study("c", ("clip",), [1.6], lr=1e-3, limit=3.0),
-    ]
-    (board,) = build([r for g in groups for r in g])
-    assert {r.name for r in board.rows if r.kind == "ranked"} == {
-        "lstm + clip (limit=0.5)",
-        "lstm + clip (limit=2.0)",
-        "lstm + clip (limit searched)",
-    }
-
-
-def test_optimisers_settings_never_divide_a_row_and_hand_made_runs_join_theirs():
-    groups = [
-        of_study("a", ("clip",), [1.4, 1.5], lr=1e-3, limit=0.5),
-        of_study("b", ("clip",), [1.5, 1.6], lr=3e-3, limit=0.5),
-        of_study("c", ("clip",), [1.5, 1.6], lr=3e-3, limit=2.0),
-        of_study(None, ("clip",), [1.5, 1.6], lr=1e-2, limit=2.0),
-    ]
-    (board,) = build([r for g in groups for r in g])
-    rows = {r.name: r.configurations for r in board.rows if r.kind == "ranked"}
-    assert rows == {"lstm + clip (limit=0.5)": 2, "lstm + clip (limit=2.0)": 2}
-
-
-def test_hand_made_runs_alone_are_one_row_as_nobody_said_what_was_tried():
-    groups = [of_study(None, ("clip",), [1.4], limit=limit) for limit in (0.5, 1.0)]
-    (board,) = build([r for g in groups for r in g])
-    assert [r.name for r in board.rows if r.kind == "ranked"] == ["lstm + clip"]
-
-
-# ---------------------------------------------------------------------------------------- exports
-
-
-def test_json_and_csv_hold_every_effect():
-    found = [attribute(board) for board in build(fake_records())]
-    content = json.loads(attributions_as_json(found))
-    assert content["format"] == 1
-    assert [a["task"] for a in content["attributions"]] == ["adding", "char-lm", "digits"]
-    lines = list(csv.DictReader(io.StringIO(attributions_as_csv(found))))
-    assert len(lines) == sum(len(c.effects) for a in found for c in a.comparisons)
-    lstm = next(x for x in lines if x["task"] == "char-lm")
-    assert float(lstm["difference"]) == effect(found[1], "zoneout").difference.mean
-    assert {x["verdict"] for x in lines} <= {"helps", "hurts", "unclear", "failed", "missing"}
-
-
-def test_no_results_say_what_to_do(capsys):
-    print_attributions([])
-    assert "rnnbench sweep" in capsys.readouterr().out
-
-
-# --------------------------------------------------------------------- from a folder of results
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path)
-
-
-def test_the_command_tells_refusals_of_sweeps_and_writes_them_on_the_page(store, capsys):
-    groups = [runs("elman", (), [2.5, 2.6]), runs("elman", ("clip",), [2.4, 2.5])]
-    for record in (r for group in groups for r in group):
-        store.write(record)
-    asked = {
-        "task": {"name": "char-lm"},
-        "architecture": {"name": "elman"},
-        "tricks": [{"name": "chrono-init"}],
-    }
-    for sweep in ("first", "second"):  # both were refused the same
-        cells = [("elman+chrono-init.1", asked, "it has no forget gate")]
-        Ledger(store.engine, sweep, "me").note_cells(cells)
-
-    def printed(**chosen):
-        given = {"want_json": False, "want_csv": False, "page": None, "attribution": True}
-        leaderboard_command("char-lm", store.root, **(given | chosen))
-        return capsys.readouterr().out
-
-    assert "elman, chrono-init: refused: it has no forget gate" in printed()
-    (found,) = json.loads(printed(want_json=True))["attributions"]
-    verdicts = {c["name"]: c["effects"][0]["verdict"] for c in found["comparisons"]}
-    assert verdicts == {"chrono-init": "refused", "clip": "helps"}
-    assert printed(want_csv=True).splitlines()[1].startswith("char-lm,")
-    page = store.root / "board.html"
-    assert printed(page=page) == f"page: {page}\n"
-    text = page.read_text("utf-8")
-    assert 'class="heatmap"' in text
-    assert text.count("<td><bdi>chrono-init</bdi></td>") == 1
-
-
-def test_a_sweep_tells_its_cells_apart_though_their_runs_were_made_before_it(store):
-    sweep = parse_sweep("""
-name: both
-tasks: [char-lm]
-architectures: [lstm]
-tricks: [[{name: tbptt, k1: 1}], [{name: tbptt, k1: 10}]]
-final: {seeds: [1]}
-""")
-    ledger = Ledger(store.engine, "both", "me")
-    for k1 in (1, 10):
-        (record,) = of_study(None, ("tbptt",), [1.5], k1=k1)
-        store.write(record)
-        study = f"lstm+tbptt.{k1}"
-        key, spec = f"both/{study}/final/1", record.spec.canonical()
-        ledger.plan([TrialRow(key, "both", study, "final", 1, spec, record.run_id)])
-    assert len([r for r in build(store.records())[0].rows if r.kind == "ranked"]) == 1
-    (board,) = build(records_of(store, sweep))
-    names = {r.name for r in board.rows if r.kind == "ranked"}
-    assert names == {"lstm + tbptt (k1=1)", "lstm + tbptt (k1=10)"}
+    assert not attribution.telling

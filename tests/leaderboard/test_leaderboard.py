@@ -27,17 +27,17 @@ def board(*groups):
 
 
 def row(board, name):
-    (found,) = [r for r in board.rows if r.name == name]
-    return found
+    (match,) = [r for r in board.rows if r.name == name]
+    return match
 
 
 def test_planted_wins_and_ties_are_ranked():
-    found = board(
+    the_board = board(
         seeds("lstm", [1.50, 1.51, 1.52]),
         seeds("gru", [1.505, 1.515, 1.52]),
         seeds("elman", [2.50, 2.51, 2.52]),
     )
-    ranks = [(r.name, r.rank, r.tied) for r in found.rows if r.kind == "ranked"]
+    ranks = [(r.name, r.rank, r.tied) for r in the_board.rows if r.kind == "ranked"]
     assert ranks == [("lstm", 1, True), ("gru", 1, True), ("elman", 3, False)]
 
 
@@ -53,13 +53,13 @@ def test_higher_is_better_where_the_task_says_so():
 
 def test_the_figures_of_a_row_are_those_of_its_seeds():
     values = [1.50, 1.56, 1.53]
-    found = row(board(seeds("lstm", values)), "lstm")
-    assert found.test == estimate(values)
-    assert found.seeds == (0, 1, 2)
-    assert found.metrics["perplexity"] == estimate([2**v for v in values])
-    assert found.costs["parameters"] == 44_000
-    assert found.costs["train_seconds"] == pytest.approx(41.0)
-    assert "device_seconds" not in found.costs
+    the_row = row(board(seeds("lstm", values)), "lstm")
+    assert the_row.test == estimate(values)
+    assert the_row.seeds == (0, 1, 2)
+    assert the_row.metrics["perplexity"] == estimate([2**v for v in values])
+    assert the_row.costs["parameters"] == 44_000
+    assert the_row.costs["train_seconds"] == pytest.approx(41.0)
+    assert "device_seconds" not in the_row.costs
 
 
 def test_the_order_of_the_records_makes_no_difference():
@@ -98,9 +98,9 @@ def test_runs_that_report_another_headline_have_a_board_of_their_own_and_say_so(
 def test_a_run_that_failed_before_its_first_validation_stays_on_the_board_of_its_protocol():
     crash = make_record(make_spec("char-lm", "gru"), status=Status.CRASHED)
     crash.selection = {"metric": "bits_per_char", "higher_is_better": True, "value": None}
-    found = board(seeds("lstm", [1.5, 1.6]), [crash])
-    assert found.notes == ()
-    assert row(found, "gru").kind == "failed"
+    the_board = board(seeds("lstm", [1.5, 1.6]), [crash])
+    assert the_board.notes == ()
+    assert row(the_board, "gru").kind == "failed"
 
 
 def test_validation_chooses_the_configuration_and_test_does_not():
@@ -110,38 +110,38 @@ def test_validation_chooses_the_configuration_and_test_does_not():
     better_on_test = [
         make_record(make_spec(seed=k, lr=1e-3), 1.2 + k / 100, valid=1.1) for k in range(3)
     ]
-    found = row(board(worse_on_test, better_on_test), "lstm")
-    assert found.test.mean == pytest.approx(1.91)
-    assert found.settings["optimizer"]["lr"] == 1e-2
-    assert "1 of 2 tested configurations" in found.marks
+    the_row = row(board(worse_on_test, better_on_test), "lstm")
+    assert the_row.test.mean == pytest.approx(1.91)
+    assert the_row.settings["optimizer"]["lr"] == 1e-2
+    assert "1 of 2 tested configurations" in the_row.marks
 
 
 def test_a_configuration_of_more_seeds_goes_before_a_lucky_one():
     lucky = [make_record(make_spec(seed=0, lr=1e-2), 1.0)]
-    found = row(board(lucky, seeds("lstm", [1.5, 1.6, 1.7])), "lstm")
-    assert found.test.n == 3
+    the_row = row(board(lucky, seeds("lstm", [1.5, 1.6, 1.7])), "lstm")
+    assert the_row.test.n == 3
 
 
 def test_the_order_of_tricks_makes_two_rows():
-    found = board(
+    the_board = board(
         seeds("lstm", [1.5, 1.6], ("zoneout", "clip")),
         seeds("lstm", [1.5, 1.6], ("clip", "zoneout")),
     )
-    names = {r.name for r in found.rows if r.kind == "ranked"}
+    names = {r.name for r in the_board.rows if r.kind == "ranked"}
     assert names == {"lstm + zoneout + clip", "lstm + clip + zoneout"}
 
 
 def test_two_versions_of_a_plugin_stay_apart_and_are_named():
-    found = board(seeds("lstm", [1.5, 1.6]), seeds("lstm", [1.4, 1.5], version=2))
-    names = {r.name for r in found.rows if r.kind == "ranked"}
+    the_board = board(seeds("lstm", [1.5, 1.6]), seeds("lstm", [1.4, 1.5], version=2))
+    names = {r.name for r in the_board.rows if r.kind == "ranked"}
     assert names == {"lstm (version 1)", "lstm (version 2)"}
 
 
 def test_one_seed_is_marked_and_ties_with_its_neighbour():
-    found = board(seeds("lstm", [1.50, 1.51, 1.52]), seeds("gru", [1.0]))
-    assert row(found, "gru").marks == ("1 seed",)
-    assert row(found, "gru").test.low is None
-    assert [r.rank for r in found.rows if r.kind == "ranked"] == [1, 1]
+    the_board = board(seeds("lstm", [1.50, 1.51, 1.52]), seeds("gru", [1.0]))
+    assert row(the_board, "gru").marks == ("1 seed",)
+    assert row(the_board, "gru").test.low is None
+    assert [r.rank for r in the_board.rows if r.kind == "ranked"] == [1, 1]
 
 
 def test_failures_are_counted_among_all_runs_and_among_the_seeds():
@@ -149,53 +149,53 @@ def test_failures_are_counted_among_all_runs_and_among_the_seeds():
     oom = make_record(make_spec(seed=0, lr=0.1, test=False), status=Status.OOM, reason="too big")
     cut = make_record(make_spec(seed=8), status=Status.INTERRUPTED)
     pruned = make_record(make_spec(seed=0, lr=0.2, test=False), status=Status.PRUNED)
-    found = row(board(seeds("lstm", [1.5, 1.6]), [nan, oom, cut, pruned]), "lstm")
-    assert (found.failed, found.runs) == (2, 5)
-    assert (found.final_failed, found.final_runs) == (1, 3)
-    assert found.interrupted == 1
-    assert [(f.status, f.count) for f in found.failures] == [("nan", 1), ("oom", 1)]
-    assert found.failures[1].reasons == ("too big",)
-    assert "1 of 3 seeds failed" in found.marks
-    assert found.test.n == 2
+    the_row = row(board(seeds("lstm", [1.5, 1.6]), [nan, oom, cut, pruned]), "lstm")
+    assert (the_row.failed, the_row.runs) == (2, 5)
+    assert (the_row.final_failed, the_row.final_runs) == (1, 3)
+    assert the_row.interrupted == 1
+    assert [(f.status, f.count) for f in the_row.failures] == [("nan", 1), ("oom", 1)]
+    assert the_row.failures[1].reasons == ("too big",)
+    assert "1 of 3 seeds failed" in the_row.marks
+    assert the_row.test.n == 2
 
 
 def test_a_row_that_only_failed_stands_at_the_bottom_with_its_reason():
     crash = make_record(make_spec("char-lm", "aaa"), status=Status.CRASHED, reason="no idea")
-    found = board(seeds("lstm", [1.5, 1.6]), [crash])
-    assert found.rows[-1].name == "aaa"
-    assert found.rows[-1].kind == "failed"
-    assert found.rows[-1].rank is None
-    assert found.rows[-1].failures[0].reasons == ("no idea",)
+    the_board = board(seeds("lstm", [1.5, 1.6]), [crash])
+    assert the_board.rows[-1].name == "aaa"
+    assert the_board.rows[-1].kind == "failed"
+    assert the_board.rows[-1].rank is None
+    assert the_board.rows[-1].failures[0].reasons == ("no idea",)
 
 
 def test_a_board_of_failures_that_never_learnt_their_metrics_is_shown():
     crash = make_record(status=Status.CRASHED)
     crash = dataclasses.replace(crash, metric_info=[], selection={}, baselines={})
-    found = board([crash])
-    assert [(r.kind, r.failed) for r in found.rows] == [("failed", 1)]
+    the_board = board([crash])
+    assert [(r.kind, r.failed) for r in the_board.rows] == [("failed", 1)]
     mixed = board([crash], seeds("gru", [1.5, 1.6]))
     assert [r.kind for r in mixed.rows] == ["ranked", "baseline", "baseline", "failed"]
 
 
 def test_a_searched_row_without_test_results_is_shown_unranked():
     search = [make_record(make_spec("char-lm", "gru", lr=lr, test=False), 1.0) for lr in (1, 2)]
-    found = row(board(seeds("lstm", [1.5, 1.6]), search), "gru")
-    assert (found.kind, found.rank, found.test) == ("untested", None, None)
-    assert "no test result yet" in found.marks[0]
+    the_row = row(board(seeds("lstm", [1.5, 1.6]), search), "gru")
+    assert (the_row.kind, the_row.rank, the_row.test) == ("untested", None, None)
+    assert "no test result yet" in the_row.marks[0]
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 def test_a_figure_that_is_not_finite_never_ranks(bad):
-    found = board(seeds("lstm", [1.5, 1.6]), [make_record(make_spec("char-lm", "gru"), bad)])
-    assert row(found, "gru").kind == "failed"
+    the_board = board(seeds("lstm", [1.5, 1.6]), [make_record(make_spec("char-lm", "gru"), bad)])
+    assert row(the_board, "gru").kind == "failed"
     mixed = board(seeds("lstm", [1.5, 1.6, bad]))
     assert row(mixed, "lstm").test == estimate([1.5, 1.6])
     assert row(mixed, "lstm").final_failed == 1
 
 
 def test_baselines_stand_unranked_where_they_fall():
-    found = board(seeds("lstm", [1.5, 1.6]), seeds("elman", [3.6, 3.61]))
-    assert [(r.name, r.rank) for r in found.rows] == [
+    the_board = board(seeds("lstm", [1.5, 1.6]), seeds("elman", [3.6, 3.61]))
+    assert [(r.name, r.rank) for r in the_board.rows] == [
         ("lstm", 1),
         ("bigram", None),
         ("elman", 2),
@@ -204,14 +204,16 @@ def test_baselines_stand_unranked_where_they_fall():
 
 
 def test_a_row_that_does_not_beat_the_best_baseline_says_so():
-    found = board(seeds("lstm", [1.5, 1.6]), seeds("elman", [3.51, 3.61]), seeds("x", [1.0, 5.0]))
-    margin = row(found, "elman").margin
+    the_board = board(
+        seeds("lstm", [1.5, 1.6]), seeds("elman", [3.51, 3.61]), seeds("x", [1.0, 5.0])
+    )
+    margin = row(the_board, "elman").margin
     assert (margin.baseline, margin.verdict) == ("bigram", "does not beat")
     assert margin.gain == pytest.approx(3.41 - 3.56)
     assert margin.percent == pytest.approx(100 * (3.41 - 3.56) / 3.41)
-    assert "does not beat bigram" in row(found, "elman").marks
-    assert row(found, "x").margin.verdict == "unclear"
-    assert row(found, "lstm").margin.verdict == "beats"
+    assert "does not beat bigram" in row(the_board, "elman").marks
+    assert row(the_board, "x").margin.verdict == "unclear"
+    assert row(the_board, "lstm").margin.verdict == "beats"
 
 
 def test_a_baseline_of_zero_has_no_percentage_and_no_baseline_no_margin():
@@ -255,8 +257,8 @@ def test_a_curve_is_the_mean_over_seeds_where_all_have_a_value():
 def test_of_two_records_of_a_run_the_later_attempt_counts():
     first = make_record(make_spec(), status=Status.CRASHED, attempt=1)
     second = make_record(make_spec(), 1.5, attempt=2)
-    found = row(board([second], [first]), "lstm")
-    assert (found.runs, found.failed) == (1, 0)
+    the_row = row(board([second], [first]), "lstm")
+    assert (the_row.runs, the_row.failed) == (1, 0)
 
 
 def test_one_task_can_be_asked_for():
@@ -312,11 +314,11 @@ def test_boards_are_equal_when_a_record_is_read_back():
 
 
 def test_refusals_are_told_once_of_the_boards_tasks_and_not_of_what_has_been_run_since():
-    found = build([make_record(make_spec("char-lm", "lstm", ("clip",)), 1.5)])
+    boards = build([make_record(make_spec("char-lm", "lstm", ("clip",)), 1.5)])
 
     def refusal(task, architecture, *tricks):
         return {"task": task, "architecture": architecture, "tricks": list(tricks), "reason": "no"}
 
     kept = refusal("char-lm", "gru", "clip")
     others = [refusal("char-lm", "lstm", "clip"), refusal("digits", "gru", "clip")]
-    assert refused_now(found, [kept, *others, dict(kept)]) == [kept]
+    assert refused_now(boards, [kept, *others, dict(kept)]) == [kept]

@@ -19,24 +19,24 @@ from rnnbench.stats.item_bootstrap import ItemTable, compare_items
 
 def runs(architecture, values, trials=(), tricks=(), task="char-lm", cost=None, **spec):
     """Final runs with these headlines, and a search whose trials reached these values."""
-    found = [
+    records = [
         make_record(make_spec(task, architecture, tricks, seed=k + 1, **spec), value)
         for k, value in enumerate(values)
     ]
-    for record in found:
+    for record in records:
         record.cost |= cost or {}
     for i, value in enumerate(trials):
         search = make_spec(task, architecture, tricks, seed=0, test=False, lr=1e-4 * (i + 1))
         status = Status.NAN if value is None else Status.DONE
         record = make_record(search, value or 0.0, status, valid=value)
         record.study, record.ended = f"{architecture}.study", f"2026-01-01T00:{i:02d}:00"
-        found.append(record)
-    return found
+        records.append(record)
+    return records
 
 
 def board(*groups, **options):
-    (found,) = build([r for group in groups for r in group], **options)
-    return found
+    (only_board,) = build([r for group in groups for r in group], **options)
+    return only_board
 
 
 LSTM = [1.50, 1.52, 1.51, 1.53, 1.49]
@@ -44,55 +44,61 @@ GRU = [1.40, 1.42, 1.41, 1.43, 1.39]
 
 
 def test_a_planted_difference_is_told_in_one_sentence_with_its_number_of_trials():
-    found = board(
+    the_board = board(
         runs("lstm", LSTM, [1.50, 1.60, 1.70, 1.65]), runs("gru", GRU, [1.40, 2.50, 2.60, 2.55])
     )
-    (pair,) = judge(found)
+    (pair,) = judge(the_board)
     assert (pair.better, pair.worse, pair.verdict) == ("gru", "lstm", "loses")
     assert pair.trials_from == 4  # with fewer, a search of gru rarely finds its one good trial
     assert pair.difference.mean == pytest.approx(-0.10)
-    assert headline_claims(found)[0] == (
+    assert headline_claims(the_board)[0] == (
         "gru beats lstm by 0.10 bits/char (p < 0.001, 5 seeds), from 4 trials on (of 4)"
     )
 
 
 def test_a_planted_tie_is_called_a_tie():
-    found = board(runs("lstm", LSTM), runs("gru", [v + 0.001 for v in LSTM]))
-    (pair,) = judge(found)
+    the_board = board(runs("lstm", LSTM), runs("gru", [v + 0.001 for v in LSTM]))
+    (pair,) = judge(the_board)
     assert pair.verdict == "ties"
     assert pair.superiority == pytest.approx(superiority([v + 0.001 for v in LSTM], LSTM, False))
-    assert headline_claims(found) == ["lstm and gru tie: 5 seeds show no difference"]
+    assert headline_claims(the_board) == ["lstm and gru tie: 5 seeds show no difference"]
 
 
 def test_a_permutation_test_of_three_seeds_cannot_tell_and_says_what_to_do():
-    found = board(runs("lstm", LSTM[:3]), runs("gru", GRU[:3]), method=Method(test="permutation"))
-    assert [r.rank for r in found.ranked] == [1, 1]
-    (pair,) = judge(found)
+    the_board = board(
+        runs("lstm", LSTM[:3]), runs("gru", GRU[:3]), method=Method(test="permutation")
+    )
+    assert [r.rank for r in the_board.ranked] == [1, 1]
+    (pair,) = judge(the_board)
     assert pair.verdict == "cannot tell"
     assert pair.note == "3 seeds cannot tell by a permutation test: take 4"
-    assert any("take 4 seeds a row" in note for note in found.notes)
-    assert headline_claims(found) == ["gru and lstm cannot be told apart with 3 seeds"]
+    assert any("take 4 seeds a row" in note for note in the_board.notes)
+    assert headline_claims(the_board) == ["gru and lstm cannot be told apart with 3 seeds"]
     more = board(runs("lstm", LSTM), runs("gru", GRU), method=Method(test="permutation"))
     assert judge(more)[0].verdict == "loses"
 
 
 def test_every_row_can_be_set_against_a_row_or_a_baseline():
-    found = board(runs("lstm", LSTM), runs("gru", GRU), runs("elman", [4.0, 4.4, 4.2, 4.1, 4.3]))
-    against = {p.row: p for p in judge(found, "lstm")}
+    the_board = board(
+        runs("lstm", LSTM), runs("gru", GRU), runs("elman", [4.0, 4.4, 4.2, 4.1, 4.3])
+    )
+    against = {p.row: p for p in judge(the_board, "lstm")}
     assert {name: p.verdict for name, p in against.items()} == {"gru": "beats", "elman": "loses"}
     assert against["gru"].effect > 4
     low, high = against["gru"].difference.low, against["gru"].difference.high
     assert low < 0.10 < high
-    bigram = {p.row: p.verdict for p in judge(found, "bigram")}
+    bigram = {p.row: p.verdict for p in judge(the_board, "bigram")}
     assert bigram == {"gru": "beats", "lstm": "beats", "elman": "loses"}
     with pytest.raises(ValueError, match="no row of the board"):
-        judge(found, "lstmm")
+        judge(the_board, "lstmm")
 
 
 def test_the_pairs_against_the_best_are_adjusted_as_the_ranks_are():
-    found = board(runs("lstm", LSTM), runs("gru", GRU), runs("elman", [1.5, 1.6, 1.4, 1.7, 1.3]))
-    assert [p.p for p in judge(found)] == [r.p for r in found.ranked[1:]]
-    everyone = judge_all(found)
+    the_board = board(
+        runs("lstm", LSTM), runs("gru", GRU), runs("elman", [1.5, 1.6, 1.4, 1.7, 1.3])
+    )
+    assert [p.p for p in judge(the_board)] == [r.p for r in the_board.ranked[1:]]
+    everyone = judge_all(the_board)
     assert everyone["gru", "lstm"] == "beats"
     assert everyone["lstm", "gru"] == "loses"
 
@@ -100,34 +106,34 @@ def test_the_pairs_against_the_best_are_adjusted_as_the_ranks_are():
 def test_failed_seeds_and_single_seeds_are_told():
     diverged = make_record(make_spec("char-lm", "gru", seed=9), status=Status.DIVERGED)
     failing = [*runs("gru", GRU[:4]), diverged]
-    found = board(runs("lstm", LSTM), failing, runs("elman", [1.45]))
-    pairs = {p.row: p for p in judge(found)}
+    the_board = board(runs("lstm", LSTM), failing, runs("elman", [1.45]))
+    pairs = {p.row: p for p in judge(the_board)}
     assert pairs["lstm"].other_failed == pytest.approx(0.2)
-    assert "20% of gru's seeds failed" in claim(pairs["lstm"], found)
+    assert "20% of gru's seeds failed" in claim(pairs["lstm"], the_board)
     assert pairs["elman"].verdict == "cannot tell"
     assert "one seed of elman" in pairs["elman"].note
 
 
 def test_the_best_row_of_several_seeds_is_what_others_are_set_against():
-    found = board(runs("lstm", LSTM), runs("gru", GRU), runs("elman", [1.30]))
-    assert found.ranked[0].name == "elman"
-    assert {p.other for p in judge(found)} == {"gru"}
-    told = headline_claims(found)
-    assert told[0] == "elman and gru cannot be told apart with 1 to 5 seeds"
-    assert told[1].startswith("gru beats lstm by 0.10 bits/char")
+    the_board = board(runs("lstm", LSTM), runs("gru", GRU), runs("elman", [1.30]))
+    assert the_board.ranked[0].name == "elman"
+    assert {p.other for p in judge(the_board)} == {"gru"}
+    claims = headline_claims(the_board)
+    assert claims[0] == "elman and gru cannot be told apart with 1 to 5 seeds"
+    assert claims[1].startswith("gru beats lstm by 0.10 bits/char")
 
 
 def test_trials_of_a_search_make_best_of_n_curves():
-    found = board(
+    the_board = board(
         runs("lstm", LSTM, [2.0, 1.5, None, 1.8]), runs("gru", GRU, [1.4, 1.6]), runs("elman", LSTM)
     )
-    told = effort(found)
-    curves = {c.row: c for c in told.curves}
+    curves = effort(the_board)
+    curves = {c.row: c for c in curves.curves}
     assert set(curves) == {"gru", "lstm"}  # elman was not searched
     assert (curves["lstm"].trials, curves["lstm"].failed) == (4, 1)
     assert curves["lstm"].expected[-1] == 1.5
     assert curves["gru"].expected == pytest.approx((1.5, 1.4))
-    duels = {(d.row, d.other): d for d in told.duels}
+    duels = {(d.row, d.other): d for d in curves.duels}
     assert duels["gru", "lstm"].from_trials == 1
     assert duels["lstm", "gru"].from_trials is None
     assert len(duels["gru", "lstm"].chance) == 2
@@ -135,12 +141,12 @@ def test_trials_of_a_search_make_best_of_n_curves():
 
 
 def test_a_front_holds_whom_nobody_beats_for_the_cost():
-    found = board(
+    the_board = board(
         runs("lstm", LSTM, cost={"parameters": 10, "flops": 5.0}),
         runs("gru", GRU, cost={"parameters": 20, "flops": 1.0}),
         runs("elman", [2.0, 2.1], cost={"parameters": 30, "flops": 7.0}),
     )
-    by_cost = {f.cost: {p.row: p for p in f.points} for f in fronts(found)}
+    by_cost = {f.cost: {p.row: p for p in f.points} for f in fronts(the_board)}
     assert {n: p.on_front for n, p in by_cost["parameters"].items()} == {
         "lstm": True, "gru": True, "elman": False,
     }  # fmt: skip
@@ -159,8 +165,8 @@ def test_boards_that_are_not_ranked_together_say_why():
     assert len(second.apart) == 1
     newer = [dataclasses.replace(r, spec=dataclasses.replace(r.spec, data="new")) for r in
              runs("gru", GRU)]  # fmt: skip
-    told = {b.apart for b in build([*runs("lstm", LSTM), *newer])}
-    assert told == {
+    reasons = {b.apart for b in build([*runs("lstm", LSTM), *newer])}
+    assert reasons == {
         ("data version new there, 1f0c2a here",),
         ("data version 1f0c2a there, new here",),
     }
@@ -168,23 +174,23 @@ def test_boards_that_are_not_ranked_together_say_why():
 
 def tasks(table):
     """Runs by task and architecture: mean accuracy, three seeds around it."""
-    found = []
+    records = []
     for task, rows in table.items():
         for name, mean in rows.items():
             for k, delta in enumerate((-0.01, 0.0, 0.01)):
                 spec = make_spec(task, name, seed=k)
                 if mean is None:
-                    found.append(make_record(spec, status=Status.NAN, metrics=[ACCURACY]))
+                    records.append(make_record(spec, status=Status.NAN, metrics=[ACCURACY]))
                     continue
                 record = make_record(
                     spec, mean + delta, metrics=[ACCURACY], baselines={"chance": {"accuracy": 0.1}}
                 )
-                found.append(record)
-    return build(found)
+                records.append(record)
+    return build(records)
 
 
 def test_rows_are_ranked_over_the_tasks_that_all_were_run_on():
-    told = across(
+    comparison = across(
         tasks(
             {
                 "a": {"lstm": 0.9, "gru": 0.8, "elman": 0.3},
@@ -194,18 +200,18 @@ def test_rows_are_ranked_over_the_tasks_that_all_were_run_on():
             }
         )
     )
-    assert told.tasks == ("a", "b", "c")
-    assert told.rows == ("lstm", "gru", "elman")
-    assert told.ranks == ((1.0, 1.0, 2.0), (2.0, 2.0, 1.0), (3.0, 3.0, 3.0))
-    assert told.average_ranks == pytest.approx((4 / 3, 5 / 3, 3.0))
-    assert told.outcomes[0][2] == (3, 0, 0)  # the failure is lost
-    assert told.outcomes[2][0] == (0, 0, 3)
-    assert told.improvement[0][2].mean == 1.0
-    assert told.scores[2][2] == (0.0,)
-    assert told.scores[0][0][1] == pytest.approx(1.0)  # the best row of its task
-    assert any("d" in note and "left out" in note for note in told.notes)
-    assert told.iqm[0].mean > told.iqm[2].mean
-    assert told.profiles[0].share[0] == 1.0
+    assert comparison.tasks == ("a", "b", "c")
+    assert comparison.rows == ("lstm", "gru", "elman")
+    assert comparison.ranks == ((1.0, 1.0, 2.0), (2.0, 2.0, 1.0), (3.0, 3.0, 3.0))
+    assert comparison.average_ranks == pytest.approx((4 / 3, 5 / 3, 3.0))
+    assert comparison.outcomes[0][2] == (3, 0, 0)  # the failure is lost
+    assert comparison.outcomes[2][0] == (0, 0, 3)
+    assert comparison.improvement[0][2].mean == 1.0
+    assert comparison.scores[2][2] == (0.0,)
+    assert comparison.scores[0][0][1] == pytest.approx(1.0)  # the best row of its task
+    assert any("d" in note and "left out" in note for note in comparison.notes)
+    assert comparison.iqm[0].mean > comparison.iqm[2].mean
+    assert comparison.profiles[0].share[0] == 1.0
 
 
 def test_one_task_alone_is_no_comparison_over_tasks():
@@ -215,9 +221,9 @@ def test_one_task_alone_is_no_comparison_over_tasks():
 
 def test_a_planted_order_is_found_over_many_tasks_and_a_planted_tie_is_not():
     ordered = {f"t{i}": {"lstm": 0.8, "gru": 0.6, "elman": 0.4} for i in range(8)}
-    told = across(tasks(ordered))
-    assert told.p < 0.001
-    assert told.cliques != (("lstm", "gru", "elman"),)
+    comparison = across(tasks(ordered))
+    assert comparison.p < 0.001
+    assert comparison.cliques != (("lstm", "gru", "elman"),)
     turns = [(0.8, 0.6, 0.4), (0.4, 0.8, 0.6), (0.6, 0.4, 0.8)] * 2
     tied = across(
         tasks({f"t{i}": dict(zip(("lstm", "gru", "elman"), t, strict=True)) for i, t in
@@ -237,19 +243,19 @@ def test_items_tell_a_difference_that_holds_on_others_from_one_that_may_not():
     rng = random.Random(0)
     good = items([(rng.random() < 0.9, 1) for _ in range(400)])
     bad = items([(rng.random() < 0.6, 1) for _ in range(400)])
-    told = compare_items([good], [bad], True)
-    assert told.p < 0.01
-    assert told.low > 0
-    assert told.difference == pytest.approx(
+    test = compare_items([good], [bad], True)
+    assert test.p < 0.01
+    assert test.low > 0
+    assert test.difference == pytest.approx(
         good.values_NC[:, 0].mean() - bad.values_NC[:, 0].mean()
     )
     same = compare_items([good], [good], True)
     assert (same.difference, same.p) == (0.0, 1.0)
     assert compare_items([good], [items([(1, 1)] * 3)], True) is None
-    found = board(runs("lstm", LSTM), runs("gru", GRU))
-    told = judge(found, items=lambda run_id: good if "gru" in run_id else bad)[0]
-    assert told.items.n == 400
-    assert "resampling 400 rows: p = 0.0020" in claim(told, found)
+    the_board = board(runs("lstm", LSTM), runs("gru", GRU))
+    test = judge(the_board, items=lambda run_id: good if "gru" in run_id else bad)[0]
+    assert test.items.n == 400
+    assert "resampling 400 rows: p = 0.0020" in claim(test, the_board)
 
 
 def test_a_claim_names_the_trick_that_helps_and_the_baseline_that_is_not_beaten():

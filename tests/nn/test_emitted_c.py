@@ -56,7 +56,7 @@ def test_an_lstm_is_one_loop_after_one_product():
     [(Buffer(BufferKind.INPUT), "p"), (Buffer(BufferKind.START, 0), "os0"),
      (Buffer(BufferKind.CONST, 12), "c12")],
 )  # fmt: skip
-def test_a_buffer_is_called_by_its_kind_and_index(buffer, name):
+def test_a_buffer_is_called_by_its_kind_and_number(buffer, name):
     assert str(buffer) == name
 
 

@@ -14,9 +14,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from rnnbench.nn import scan
-from rnnbench.nn.linear import kernel_choice as linear_kernel
-from rnnbench.nn.linear.scan import linear_scan
+from rnnbench.nn import linear_scan, scan
+from rnnbench.nn.linear import kernel_choice
 
 module = importlib.import_module("rnnbench.nn.linear.scan")
 plain = module._in_blocks
@@ -28,16 +27,16 @@ needs_triton = pytest.mark.skipif(
 COMPARE = """
 import importlib, sys
 import torch
-from rnnbench.nn import linear_kernel, linear_triton
+from rnnbench.nn.linear import kernel_choice, triton_kernels
 plain = importlib.import_module("rnnbench.nn.linear.scan")._in_blocks
-linear_kernel.STEPS = 37
-linear_triton.LANES, linear_triton.LEAST, linear_triton.BLOCK = int(sys.argv[1]), 4, 2
+kernel_choice.STEPS = 37
+triton_kernels.LANES, triton_kernels.LEAST, triton_kernels.BLOCK = int(sys.argv[1]), 4, 2
 for dtype in (torch.float32, torch.complex128):
-    found = linear_kernel.difference(linear_triton.scan, plain, torch.device("cpu"), dtype)
+    found = kernel_choice.difference(triton_kernels.scan, plain, torch.device("cpu"), dtype)
     print(dtype, found or "agrees")
 a, b, start = torch.rand(2, 5, 3, 4), torch.rand(2, 5, 3, 4), torch.rand(2, 3, 4)
-torch.testing.assert_close(linear_triton.scan(a, b, start, True), plain(a, b, start, True))
-print("no rows", linear_triton.scan(a[:0], b[:0], start[:0], False).shape)
+torch.testing.assert_close(triton_kernels.scan(a, b, start, True), plain(a, b, start, True))
+print("no rows", triton_kernels.scan(a[:0], b[:0], start[:0], False).shape)
 """
 
 
@@ -75,31 +74,31 @@ def test_kernels_that_differ_or_crash_are_named_once_and_the_plain_scan_runs(
     monkeypatch.setitem(
         sys.modules, "rnnbench.nn.linear.triton_kernels", SimpleNamespace(scan=kernel)
     )
-    linear_kernel.agreed.cache_clear()
+    kernel_choice.agreed.cache_clear()
     scan.use()
     b = torch.rand(2, 5, 3)
     with pytest.warns(RuntimeWarning, match=f"do not run on cpu: {reason}"):
-        assert linear_kernel.chosen(b, plain) is None
-    assert linear_kernel.chosen(b, plain) is None
+        assert kernel_choice.chosen(b, plain) is None
+    assert kernel_choice.chosen(b, plain) is None
     (entry,) = scan.report()
     assert (entry["cell"], entry["tier"]) == ("linear scan", "eager")
     assert entry["reason"]
-    linear_kernel.agreed.cache_clear()
+    kernel_choice.agreed.cache_clear()
 
 
 def test_kernels_that_agree_are_taken_and_reported_and_the_eager_tier_has_none(monkeypatch):
     monkeypatch.setitem(
         sys.modules, "rnnbench.nn.linear.triton_kernels", SimpleNamespace(scan=plain)
     )
-    linear_kernel.agreed.cache_clear()
+    kernel_choice.agreed.cache_clear()
     try:
         for tier, expected, said in (("auto", plain, "triton"), ("eager", None, "eager")):
             scan.use(tier)
-            assert linear_kernel.chosen(torch.rand(2, 5, 3), plain) is expected
+            assert kernel_choice.chosen(torch.rand(2, 5, 3), plain) is expected
             assert [e["tier"] for e in scan.report()] == [said]
     finally:
         scan.use()
-        linear_kernel.agreed.cache_clear()
+        kernel_choice.agreed.cache_clear()
 
 
 def test_forwards_and_backwards_a_scan_on_a_gpu_goes_to_the_kernels_that_were_chosen(monkeypatch):
@@ -109,7 +108,7 @@ def test_forwards_and_backwards_a_scan_on_a_gpu_goes_to_the_kernels_that_were_ch
         gone.append(backwards)
         return plain(a, b, start, backwards)
 
-    monkeypatch.setattr(linear_kernel, "chosen", lambda b, fallback: kernel)
+    monkeypatch.setattr(kernel_choice, "chosen", lambda b, fallback: kernel)
     b = torch.rand(2, 5, 3, requires_grad=True)
     linear_scan(torch.rand(2, 5, 3), b).sum().backward()
     assert gone == [], "on the CPU the plain scan runs"

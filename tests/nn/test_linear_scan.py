@@ -8,7 +8,7 @@ import torch
 
 from rnnbench.benchmarks import linear
 from rnnbench.contract import Refusal
-from rnnbench.nn.linear.scan import linear_scan
+from rnnbench.nn import linear_scan
 from rnnbench.testing import ArchitectureLaws
 from rnnbench.testing.fixtures.toy_tasks import TOYS
 from rnnbench.training.dry_run import check

@@ -147,7 +147,7 @@ def test_all_names_of_an_old_module_can_be_taken_at_once(plugin):
 
 
 def test_an_old_module_has_no_names_that_it_never_had():
-    import rnnbench.nn.meters as meters
+    from rnnbench.nn import meters
 
     with pytest.raises(AttributeError, match="has no attribute 'Bleu'"):
         meters.Bleu  # noqa: B018

@@ -6,8 +6,7 @@ import sys
 import pytest
 
 from rnnbench.errors import PluginError
-from rnnbench.registry import import_probe as probe
-from rnnbench.registry import registry
+from rnnbench.registry import import_probe, registry
 from rnnbench.registry.registry import discover, entry, load, read_class, schema
 from rnnbench.registry.schema import KINDS
 from rnnbench.registry.schema_from_source import read_source
@@ -65,7 +64,7 @@ def test_a_third_party_trick_is_found_described_and_used(third_party):
     assert (found.help, found.sites) == ("Halve the gradient.", ("gradient",))
     assert MINE not in sys.modules, "a schema needs no import"
     assert load("tricks", "halve")(share=0.1).share == 0.1
-    assert probe.broken_plugins() == ()
+    assert import_probe.broken_plugins() == ()
 
 
 @pytest.mark.parametrize(
@@ -88,26 +87,26 @@ def test_a_plugin_that_does_not_import_is_listed_as_broken_and_harms_nothing(
     third_party, text, reason
 ):
     third_party(text, POINT)
-    (broken,) = probe.broken_plugins()
+    (broken,) = import_probe.broken_plugins()
     assert (broken.name, broken.distribution) == ("halve", "thirdparty")
     assert reason in broken.reason
     assert load("tricks", "clip").name == "clip"
 
 
 def test_a_plugin_that_hangs_on_import_is_broken(third_party, monkeypatch):
-    monkeypatch.setattr(probe, "LIMIT_SECONDS", 1)
+    monkeypatch.setattr(import_probe, "LIMIT_SECONDS", 1)
     third_party("import time; time.sleep(60)", POINT)
-    assert "takes more than 1 s" in probe.broken_plugins()[0].reason
+    assert "takes more than 1 s" in import_probe.broken_plugins()[0].reason
 
 
 def test_what_was_probed_is_remembered_until_the_file_changes(third_party, monkeypatch):
     third_party(GOOD, POINT)
-    assert probe.broken_plugins() == ()
-    monkeypatch.setattr(probe, "_probe", lambda entry: "asked again")
-    assert probe.broken_plugins() == ()
+    assert import_probe.broken_plugins() == ()
+    monkeypatch.setattr(import_probe, "_probe", lambda entry: "asked again")
+    assert import_probe.broken_plugins() == ()
     file = next(p for p in map(__import__("pathlib").Path, sys.path) if (p / f"{MINE}.py").exists())
     (file / f"{MINE}.py").write_text(GOOD + "\n# changed\n")
-    assert [b.reason for b in probe.broken_plugins()] == ["asked again"]
+    assert [b.reason for b in import_probe.broken_plugins()] == ["asked again"]
 
 
 def test_malformed_metadata_anywhere_does_not_stop_discovery(third_party):

@@ -1,9 +1,9 @@
 """The page in a real browser. Skipped only where Chromium or its driver is missing."""
 
 import pytest
+from report.hostile_boards import HOSTILE, NO_GATE, ablation, hostile_boards
 from support.browsing import browser, show
 from support.fake_records import REFUSED, fake_records
-from support.hostile_boards import HOSTILE, NO_GATE, ablation, hostile_boards
 
 from rnnbench.leaderboard.boards import build
 from rnnbench.report.page.page import write_page

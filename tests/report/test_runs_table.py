@@ -37,9 +37,9 @@ def test_all_runs_of_a_store_go_into_each_format(root, tmp_path):
         assert f"{len(records)} runs" in call("export", "--to", tmp_path / name, "--out", root)
     with open(tmp_path / "runs.csv", newline="") as file:
         lines = list(csv.DictReader(file))
-    told = json.loads((tmp_path / "runs.json").read_text())["runs"]
+    rows = json.loads((tmp_path / "runs.json").read_text())["runs"]
     assert [line["run_id"] for line in lines] == [r.run_id for r in records]
-    assert told == [row_of(r) for r in records]
+    assert rows == [row_of(r) for r in records]
 
 
 def test_parquet_keeps_numbers_as_numbers(root, tmp_path):

@@ -120,10 +120,10 @@ def test_the_command_tells_the_sections_in_words_and_as_data(records, tmp_path):
     run = CliRunner()
     done = run.invoke(main, ["leaderboard", *place, "--across", "--against", "lstm", "--json"])
     assert done.exit_code == 0, done.output
-    told = json.loads(done.output)
-    assert told["across"]["rows"] == ["lstm + zoneout", "lstm", "gru"]
-    assert len(told["against"]) == len(told["boards"])
-    assert {p["other"] for pairs in told["against"] for p in pairs} == {"lstm"}
+    content = json.loads(done.output)
+    assert content["across"]["rows"] == ["lstm + zoneout", "lstm", "gru"]
+    assert len(content["against"]) == len(content["boards"])
+    assert {p["other"] for pairs in content["against"] for p in pairs} == {"lstm"}
     done = run.invoke(main, ["leaderboard", "char-lm", *place, "--effort", "--pareto"])
     assert "expected best on validation after n trials" in done.output
     assert "rank" not in done.output.split("quality")[0]  # the sections that were asked for only

@@ -97,20 +97,20 @@ def test_provenance_knows_versions_and_machine_without_importing_torch():
         "assert 'torch' not in sys.modules; print(json.dumps(p))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    told = json.loads(out.stdout)
-    assert told["packages"]["torch"].startswith("2.")
-    assert "rnnbench" in told["distributions"]
-    assert set(told["distributions"]["rnnbench"]) == {"version", "commit", "dirty"}
-    assert told["machine"]["cores"] >= 1
-    assert told["machine"]["device"] == "cpu"
+    shown = json.loads(out.stdout)
+    assert shown["packages"]["torch"].startswith("2.")
+    assert "rnnbench" in shown["distributions"]
+    assert set(shown["distributions"]["rnnbench"]) == {"version", "commit", "dirty"}
+    assert shown["machine"]["cores"] >= 1
+    assert shown["machine"]["device"] == "cpu"
 
 
 def test_the_host_and_the_user_are_not_told(monkeypatch):
     monkeypatch.setenv("HOME", "/home/jane")
-    told = json.dumps(provenance(["/home/jane/bin/rnnbench", "run", "/home/jane/x.yaml"]))
-    assert "jane" not in told
-    assert "rnnbench run ~/x.yaml" in told
-    assert platform.node() not in told or len(platform.node()) < 4
+    shown = json.dumps(provenance(["/home/jane/bin/rnnbench", "run", "/home/jane/x.yaml"]))
+    assert "jane" not in shown
+    assert "rnnbench run ~/x.yaml" in shown
+    assert platform.node() not in shown or len(platform.node()) < 4
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,9 @@ def test_the_host_and_the_user_are_not_told(monkeypatch):
 )
 def test_no_secret_of_the_command_line_or_the_environment_reaches_a_record(arguments, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", CANARY)
-    told = provenance(["rnnbench", "run", *arguments])
+    shown = provenance(["rnnbench", "run", *arguments])
     record = make_record(
-        status=Status.CRASHED, reason=" ".join(arguments), provenance=told, metrics=None
+        status=Status.CRASHED, reason=" ".join(arguments), provenance=shown, metrics=None
     )
     text = record.as_json()
     assert CANARY not in text
@@ -173,6 +173,6 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path, monkeypatch):
 def test_a_figure_on_disk_that_is_not_finite_makes_the_record_a_failure(written):
     """However it came there, such as in a folder that was copied."""
     text = make_record(make_spec("adding", "gru"), 0.125).as_json()
-    found = Record.from_json(text.replace('"mse": 0.125', f'"mse": {written}'))
-    assert found.status is Status.NAN
-    assert found.value("test") is None
+    record_read = Record.from_json(text.replace('"mse": 0.125', f'"mse": {written}'))
+    assert record_read.status is Status.NAN
+    assert record_read.value("test") is None

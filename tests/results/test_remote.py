@@ -18,8 +18,8 @@ from rnnbench.results.record import Status
 from rnnbench.results.store import Store
 from rnnbench.spec.run_spec import Trainer
 from rnnbench.training import checkpoint
-from rnnbench.training import lightning_module as training
 from rnnbench.training.execute import execute
+from rnnbench.training.run import Training
 
 EVERY_STEP = Trainer(accelerator="cpu", checkpoint_seconds=0.0)
 
@@ -118,7 +118,7 @@ def test_a_record_removed_there_is_gone_here(machine, url):
 
 
 def one_step_that(do, at):
-    plain = training.Training._one_step
+    plain = Training._one_step
 
     def one_step(self, batch, fresh, after):
         loss = plain(self, batch, fresh, after)
@@ -136,7 +136,7 @@ def test_a_run_of_a_lost_machine_goes_on_at_another_bitwise(machine, tmp_path, m
     whole = run_in(tmp_path / "whole", spec)
     with monkeypatch.context() as patch:
         patch.setattr(
-            training.Training,
+            Training,
             "_one_step",
             one_step_that(lambda _: os.kill(os.getpid(), signal.SIGKILL), step),
         )
@@ -169,14 +169,12 @@ def test_a_machine_with_an_old_checkpoint_takes_the_newer_one_from_there(
     whole = run_in(tmp_path / "whole", spec)
     for name, stop in (("a", 25), ("b", 45)):
         with monkeypatch.context() as patch:
-            patch.setattr(
-                training.Training, "_one_step", one_step_that(lambda r: r.ask_to_stop(15), stop)
-            )
+            patch.setattr(Training, "_one_step", one_step_that(lambda r: r.ask_to_stop(15), stop))
             stopped = execute(spec, store=machine(name, url), trainer=CPU)
         assert stopped.reason == f"SIGTERM at step {stop}"
-    plain = training.resume.restore
+    plain = Training.restore
     monkeypatch.setattr(
-        training.resume, "restore", lambda r, s: taken.append(s["position"][0]) or plain(r, s)
+        Training, "restore", lambda r, s: taken.append(s["position"][0]) or plain(r, s)
     )
     again = machine("a", url)
     assert_same_run(whole, (again, execute(spec, store=again, trainer=CPU, attempt=3)))
@@ -186,9 +184,7 @@ def test_a_machine_with_an_old_checkpoint_takes_the_newer_one_from_there(
 def test_a_broken_checkpoint_there_is_not_taken(machine, url, monkeypatch):
     spec, store = small(), machine("a", url)
     with monkeypatch.context() as patch:
-        patch.setattr(
-            training.Training, "_one_step", one_step_that(lambda r: r.ask_to_stop(15), 45)
-        )
+        patch.setattr(Training, "_one_step", one_step_that(lambda r: r.ask_to_stop(15), 45))
         execute(spec, store=store, trainer=CPU)
     last = f"{store.remote._base}/runs/{spec.run_id}/last.pt"
     content = bytearray(store.remote._files.cat_file(last))

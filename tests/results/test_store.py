@@ -1,21 +1,19 @@
+"""The store: records on disk, and an index that follows them."""
+
 import dataclasses
 import errno
-import multiprocessing
 import os
 import random
 import threading
-from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, insert, select, text, update
+from sqlalchemy import select, update
 from support.fake_records import fake_records, make_record, make_spec
 
 from rnnbench.leaderboard.boards import build
-from rnnbench.results.database import create_tables, open_database, reader, schema_version
+from rnnbench.results.database import reader
 from rnnbench.results.record import Record, Status
-from rnnbench.results.store import Store, metadata, result
-from rnnbench.sweep.ledger.ledger import Ledger
-from rnnbench.sweep.ledger.tables import create_sweep_tables, trial
+from rnnbench.results.store import Store, result
 
 
 @pytest.fixture
@@ -80,13 +78,15 @@ def test_records_come_in_one_order_and_can_be_chosen(store):
     random.Random(1).shuffle(records)
     for record in records:
         store.write(record)
-    found = list(store.records())
-    assert len(found) == len(records)
-    keys = [(r.spec.task.name, r.spec.architecture.name) for r in found]
+    records_found = list(store.records())
+    assert len(records_found) == len(records)
+    keys = [(r.spec.task.name, r.spec.architecture.name) for r in records_found]
     assert keys == sorted(keys)
     digits = list(store.records(task="digits"))
-    assert digits == [r for r in found if r.spec.task.name == "digits"]
-    assert list(store.records(status=Status.NAN)) == [r for r in found if r.status is Status.NAN]
+    assert digits == [r for r in records_found if r.spec.task.name == "digits"]
+    assert list(store.records(status=Status.NAN)) == [
+        r for r in records_found if r.status is Status.NAN
+    ]
     assert list(store.records(sweep="another")) == []
     with pytest.raises(ValueError, match="finished"):
         list(store.records(status="finished"))
@@ -116,15 +116,15 @@ def test_the_index_follows_the_disk_by_itself(store, tmp_path):
 
 
 def test_asked_for_one_task_the_index_follows_the_disk_on_that_task_alone(store, tmp_path):
-    mine, other = make_record(make_spec("adding")), make_record(make_spec("digits"))
-    for record in (mine, other):
+    wanted, other = make_record(make_spec("adding")), make_record(make_spec("digits"))
+    for record in (wanted, other):
         folder = store.root / "runs" / record.run_id
         folder.mkdir()
         (folder / "record.json").write_text(record.as_json())
-    assert list(store.records(task="adding")) == [mine]
-    assert [row[0] for row in rows_of(store)] == [mine.run_id]
-    assert list(store.records()) == [mine, other]
-    (store.root / "runs" / mine.run_id / "record.json").unlink()
+    assert list(store.records(task="adding")) == [wanted]
+    assert [row[0] for row in rows_of(store)] == [wanted.run_id]
+    assert list(store.records()) == [wanted, other]
+    (store.root / "runs" / wanted.run_id / "record.json").unlink()
     assert list(store.records(task="adding")) == []
     assert [row[0] for row in rows_of(store)] == [other.run_id]
 
@@ -185,10 +185,10 @@ def test_a_database_that_cannot_grow_loses_no_result_and_says_so(store):
     with pytest.warns(RuntimeWarning, match=r"results\.db refused .*disk is full.*safe on disk"):
         assert all([store.write(record) for record in records])
     with pytest.warns(RuntimeWarning, match=r"disk is full.*: reading the disk"):
-        found = list(store.records(task="char-lm"))
+        records_found = list(store.records(task="char-lm"))
     store.engine.dispose()  # the limit was that of the connection
-    assert list(store.records()) == found
-    assert sorted(r.spec.seed for r in found) == list(range(40))
+    assert list(store.records()) == records_found
+    assert sorted(r.spec.seed for r in records_found) == list(range(40))
 
 
 def test_leftovers_of_a_killed_writer_are_swept(store):
@@ -217,91 +217,6 @@ def test_a_run_folder_that_is_a_link_out_of_the_store_is_refused(store, tmp_path
         store.run_dir("x")
 
 
-def test_a_database_of_a_newer_version_is_refused(store, tmp_path):
-    with store.engine.begin() as connection:
-        connection.execute(update(schema_version).values(version=99))
-    with pytest.raises(ValueError, match=r"version 99.*upgrade rnnbench"):
-        Store(tmp_path)
-
-
-def test_an_older_index_is_made_anew_from_the_disk(store, tmp_path):
-    record = make_record()
-    store.write(record)
-    with store.engine.begin() as connection:
-        connection.execute(text("DROP TABLE result"))
-        connection.execute(text("CREATE TABLE result (run_id TEXT, something TEXT)"))
-        connection.execute(update(schema_version).values(version=0))
-    newer = Store(tmp_path)
-    assert list(newer.records()) == [record]
-    newer.close()
-
-
-def test_older_tables_of_sweeps_are_migrated_and_keep_their_trials(tmp_path):
-    engine = open_database(tmp_path / "results.db")
-    create_sweep_tables(engine)
-    values = {
-        "key": "s/c/0", "sweep": "s", "study": "c", "stage": "search", "number": 0, "spec": "{}",
-        "run_id": "r", "params": "{}", "state": "done", "attempt": 1, "deaths": 0, "curve": "[]",
-        "costs": '{"steps": 9}', "notes": "{}",
-    }  # fmt: skip
-    with engine.begin() as connection:
-        connection.execute(insert(trial).values(**values))
-        connection.execute(text("ALTER TABLE trial DROP COLUMN costs"))
-        mine = schema_version.c.component == "sweeps"
-        connection.execute(update(schema_version).where(mine).values(version=1))
-    create_sweep_tables(engine)
-    (row,) = Ledger(engine, "s", "me").rows()
-    assert (row.key, row.state, row.costs) == ("s/c/0", "done", {})
-    with engine.begin() as connection:
-        connection.execute(update(schema_version).where(mine).values(version=0))
-    with pytest.raises(ValueError, match="no way to version"):
-        create_sweep_tables(engine)
-    engine.dispose()
-
-
-def test_other_parts_keep_their_tables_and_version_in_the_same_database(store):
-    own = MetaData()
-    table = Table("thing", own, Column("id", Integer, primary_key=True))
-    for _ in range(2):
-        create_tables(store.engine, own, "things", 7)
-    with store.engine.begin() as connection:
-        connection.execute(insert(table).values(id=1))
-    create_tables(store.engine, metadata, "results", 1)
-
-
-def test_a_path_where_a_url_belongs_is_refused():
-    with pytest.raises(ValueError, match="not a database URL"):
-        open_database("results.db")
-
-
-def test_commits_are_made_to_last(store):
-    with store.engine.begin() as connection:
-        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
-        assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
-
-
-def _write_many(root, writer):
-    store = Store(root)
-    for seed in range(4):
-        assert store.write(make_record(make_spec(seed=100 * writer + seed)))
-    store.close()
-
-
-@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-def test_sixteen_processes_write_at_once_and_none_finds_the_database_locked(tmp_path):
-    context = multiprocessing.get_context("fork")
-    writers = [context.Process(target=_write_many, args=(tmp_path, w)) for w in range(16)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-    assert [writer.exitcode for writer in writers] == [0] * 16
-    store = Store(tmp_path)
-    assert len(list(store.records())) == 64
-    assert len(rows_of(store)) == 64
-    store.close()
-
-
 def test_threads_that_write_the_same_run_leave_the_latest_attempt(store):
     records = [make_record(status=Status.CRASHED, attempt=a) for a in range(1, 17)]
     threads = [threading.Thread(target=store.write, args=(r,)) for r in records]
@@ -309,35 +224,10 @@ def test_threads_that_write_the_same_run_leave_the_latest_attempt(store):
         thread.start()
     for thread in threads:
         thread.join()
-    found = store.read(records[0].run_id)
-    assert isinstance(found, Record)
-    assert found.attempt == 16
-    assert list(store.records()) == [found]
-
-
-def test_a_forked_child_does_not_use_its_parents_connections(store):
-    store.write(make_record(make_spec(seed=1)))
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            status = 0 if store.write(make_record(make_spec(seed=2))) else 2
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
-    assert len(list(store.records())) == 2
-
-
-def test_a_shared_database_keeps_the_rows_of_other_machines(tmp_path):
-    url = f"sqlite:///{tmp_path}/shared.db"
-    here, there = Store(tmp_path / "here", url), Store(tmp_path / "there", url)
-    done = make_record(attempt=2)
-    there.write(done)
-    assert not here.write(make_record(status=Status.CRASHED, attempt=3))
-    assert list(here.records()) == [done]
-    assert not list((tmp_path / "here").glob("runs/*/record.json"))
-    here.close()
-    there.close()
+    records_found = store.read(records[0].run_id)
+    assert isinstance(records_found, Record)
+    assert records_found.attempt == 16
+    assert list(store.records()) == [records_found]
 
 
 def test_boards_from_the_store_are_those_of_the_records(store):
@@ -345,18 +235,3 @@ def test_boards_from_the_store_are_those_of_the_records(store):
     for record in records:
         store.write(record)
     assert build(store.records()) == build(records)
-
-
-@pytest.mark.parametrize(
-    ("folder", "mode"),
-    [("/home/me", "wal"), ("/shared/results", "delete"), ("/shared/disk", "wal"), ("/sh", "wal")],
-)
-def test_a_database_on_a_network_disk_has_no_log_of_one_host(folder, mode):
-    from rnnbench.results.database import journal_mode
-
-    mounts = (
-        "/dev/sda / ext4 rw 0 0\nserver:/x /shared nfs4 rw 0 0\n"
-        "/dev/sdb /shared/disk xfs rw 0 0\nserver:/y /my\\040disk cifs rw 0 0\n"
-    )
-    assert journal_mode(Path(folder) / "results.db", mounts) == mode
-    assert journal_mode(Path("/my disk/results.db"), mounts) == "delete"

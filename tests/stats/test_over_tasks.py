@@ -44,17 +44,17 @@ def test_average_ranks_are_demsars():
 
 def test_friedmans_figures_are_demsars():
     ranks = rank_methods(AUC, True)
-    found = friedman(ranks)
+    result = friedman(ranks)
     # The paper leaves out the correction for ties, that scipy makes: 9.28, and F 3.69.
     ties = sum(
         size**3 - size for column in ranks.T for size in np.unique(column, return_counts=True)[1]
     )
-    plain = found.chi2 * (1 - ties / (14 * (4**3 - 4)))
+    plain = result.chi2 * (1 - ties / (14 * (4**3 - 4)))
     assert plain == pytest.approx(9.28, abs=0.005)
     assert 13 * plain / (14 * 3 - plain) == pytest.approx(3.69, abs=0.005)
-    assert found.chi2 == pytest.approx(scipy_stats.friedmanchisquare(*AUC).statistic)
-    assert found.p == pytest.approx(scipy_stats.f.sf(found.f, 3, 39))
-    assert found.p < 0.05
+    assert result.chi2 == pytest.approx(scipy_stats.friedmanchisquare(*AUC).statistic)
+    assert result.p == pytest.approx(scipy_stats.f.sf(result.f, 3, 39))
+    assert result.p < 0.05
 
 
 def test_critical_differences_are_demsars():
@@ -62,8 +62,8 @@ def test_critical_differences_are_demsars():
     assert critical_difference(4, 14, alpha=0.10) == pytest.approx(1.12, abs=0.005)
     # Table 5(a): q at 0.05 for 2 to 10 classifiers.
     published = [1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164]
-    found = [critical_difference(k, 1) / (k * (k + 1) / 6) ** 0.5 for k in range(2, 11)]
-    assert found == pytest.approx(published, abs=1.1e-3)
+    result = [critical_difference(k, 1) / (k * (k + 1) / 6) ** 0.5 for k in range(2, 11)]
+    assert result == pytest.approx(published, abs=1.1e-3)
 
 
 def test_at_010_both_with_m_are_better_than_c45_as_the_paper_says():
@@ -85,10 +85,10 @@ def test_a_failure_ranks_last_and_tasks_that_tell_nothing_say_so():
 
 def test_equal_methods_are_said_to_differ_in_ranks_in_one_of_twenty():
     rng = np.random.default_rng(0)
-    found = sum(
+    result = sum(
         friedman(rank_methods(rng.normal(size=(4, 10)), True)).p < 0.05 for _ in range(1000)
     )
-    assert found <= 50 + 3 * (1000 * 0.05 * 0.95) ** 0.5
+    assert result <= 50 + 3 * (1000 * 0.05 * 0.95) ** 0.5
 
 
 # By rliable 1.2.0 (Agarwal et al.'s own code): `aggregate_iqm` and `probability_of_improvement`
@@ -105,8 +105,8 @@ def test_the_interquartile_mean_equals_trim_mean_and_weighs_tasks_alike():
     uneven = [np.array([1.0, 2.0, 3.0, 4.0]), np.array([5.0, 7.0])]
     even = [uneven[0], np.repeat(uneven[1], 2)]
     assert interquartile_mean(uneven) == pytest.approx(interquartile_mean(even))
-    found = interquartile_estimate(of)
-    assert found.low < found.mean < found.high
+    result = interquartile_estimate(of)
+    assert result.low < result.mean < result.high
     assert interquartile_estimate([np.array([1.0]), np.array([2.0])]).low is None
 
 
@@ -141,8 +141,8 @@ def test_the_expected_best_equals_an_enumeration_of_all_draws(higher):
         assert expected_best(TRIALS, higher)[n - 1] == pytest.approx(without)
         if n < 6:
             with_replacement = np.mean([best(c) for c in product(TRIALS, repeat=n)])
-            found = expected_best(TRIALS, higher, unbiased=False)[n - 1]
-            assert found == pytest.approx(with_replacement)
+            result = expected_best(TRIALS, higher, unbiased=False)[n - 1]
+            assert result == pytest.approx(with_replacement)
 
 
 def test_a_thousand_and_more_trials_do_not_overflow():

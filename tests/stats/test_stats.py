@@ -35,24 +35,24 @@ samples = st.lists(st.integers(-1000, 1000).map(lambda k: k / 16), min_size=2, m
 
 
 def test_welch_gives_the_figures_of_the_textbook():
-    found = welch(SLEEP_1, SLEEP_2)
-    assert found.difference == pytest.approx(0.75 - 2.33)
-    assert found.t == pytest.approx(-1.8608, abs=5e-5)
-    assert found.df == pytest.approx(17.776, abs=5e-4)
-    assert found.p == pytest.approx(0.07939, abs=5e-6)
+    result = welch(SLEEP_1, SLEEP_2)
+    assert result.difference == pytest.approx(0.75 - 2.33)
+    assert result.t == pytest.approx(-1.8608, abs=5e-5)
+    assert result.df == pytest.approx(17.776, abs=5e-4)
+    assert result.p == pytest.approx(0.07939, abs=5e-6)
 
 
 @settings(deadline=None)
 @given(samples, samples)
 def test_welch_equals_scipys_wherever_scipy_has_an_answer(a, b):
-    found = welch(a, b)
+    result = welch(a, b)
     if len(set(a)) > 1 or len(set(b)) > 1:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # it doubts samples that don't vary
             expected = scipy_stats.ttest_ind(a, b, equal_var=False)
-        assert found.t == pytest.approx(expected.statistic, rel=1e-6, abs=1e-9)
-        assert found.df == pytest.approx(expected.df, rel=1e-6)
-        assert found.p == pytest.approx(expected.pvalue, rel=1e-6, abs=1e-12)
+        assert result.t == pytest.approx(expected.statistic, rel=1e-6, abs=1e-9)
+        assert result.df == pytest.approx(expected.df, rel=1e-6)
+        assert result.p == pytest.approx(expected.pvalue, rel=1e-6, abs=1e-12)
 
 
 def test_samples_that_do_not_vary_differ_surely_or_not_at_all():
@@ -70,18 +70,18 @@ def test_a_test_needs_two_seeds_on_either_side():
 @settings(deadline=None)
 @given(samples)
 def test_the_interval_equals_scipys(sample):
-    found = estimate(sample)
+    result = estimate(sample)
     if len(set(sample)) > 1:
         low, high = scipy_stats.ttest_1samp(sample, 0.0).confidence_interval(0.95)
-        assert (found.low, found.high) == pytest.approx((low, high), rel=1e-9, abs=1e-9)
+        assert (result.low, result.high) == pytest.approx((low, high), rel=1e-9, abs=1e-9)
     else:
-        assert found.low == found.high == found.mean == sample[0]
+        assert result.low == result.high == result.mean == sample[0]
 
 
 def test_one_seed_has_no_interval():
-    found = estimate([1.5])
-    assert (found.mean, found.n) == (1.5, 1)
-    assert found.low is found.high is found.deviation is found.half_width is None
+    result = estimate([1.5])
+    assert (result.mean, result.n) == (1.5, 1)
+    assert result.low is result.high is result.deviation is result.half_width is None
 
 
 def test_seeds_that_agree_have_an_interval_without_width_and_the_mean_is_exact():
@@ -202,18 +202,18 @@ def test_three_seeds_cannot_reach_significance_by_permutation_and_it_says_how_ma
 
 def test_a_bootstrap_interval_of_the_mean_equals_scipys_bca_and_is_narrower_than_t():
     sample = SLEEP_1
-    found = estimate(sample, Method(interval="bootstrap"))
+    result = estimate(sample, Method(interval="bootstrap"))
     expected = scipy_stats.bootstrap((sample,), np.mean, method="BCa", rng=7).confidence_interval
-    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.05)
-    assert found.half_width < estimate(sample).half_width
-    assert found.mean == estimate(sample).mean
+    assert (result.low, result.high) == pytest.approx(tuple(expected), abs=0.05)
+    assert result.half_width < estimate(sample).half_width
+    assert result.mean == estimate(sample).mean
 
 
 def test_a_median_takes_a_bootstrap_and_a_permutation_test_only():
     method = Method("median", "bootstrap", "permutation")
-    found = estimate([1.0, 2.0, 9.0, 3.0], method)
-    assert found.mean == 2.5
-    assert found.low <= 2.5 <= found.high
+    result = estimate([1.0, 2.0, 9.0, 3.0], method)
+    assert result.mean == 2.5
+    assert result.low <= 2.5 <= result.high
     with pytest.raises(ValueError, match="about means"):
         Method("median")
 

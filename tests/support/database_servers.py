@@ -133,7 +133,7 @@ class MariaDB(Server):
 
 
 def open_server(kind):
-    """A running server; skips where its package is not installed, which CI never is."""
+    """Return a running server; skip where its package is not installed, but fail in CI."""
     if kind.programs() is None:
         message = f"Debian's package {kind.name} is not installed"
         if os.environ.get("CI"):

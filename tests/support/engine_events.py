@@ -1,4 +1,4 @@
-"""Jobs for an engine, and waiting for what it tells."""
+"""Makes jobs for an engine, and waits for its events."""
 
 import time
 
@@ -8,13 +8,14 @@ from support.fake_work import compose
 
 
 def make_job(architecture="plain", seed=0, attempt=1, asks=False, **task):
+    """Return a job of fake work."""
     cell = GridCell({"name": "easy", **task}, {"name": architecture}, ())
     spec = compose(cell, {}, {}, seed, False)
     return Job(f"job-{seed}", attempt, spec.as_dict(), "sweep", "study", asks)
 
 
-def wait_for(engine, kind, seconds=10.0):
-    """Events up to and including the first of a kind."""
+def wait_for(engine, kind, seconds=60.0):
+    """Return the events up to and including the first of a kind."""
     events, deadline = [], time.monotonic() + seconds
     while time.monotonic() < deadline:
         events += engine.poll(0.2)
@@ -23,7 +24,8 @@ def wait_for(engine, kind, seconds=10.0):
     raise AssertionError(f"no {kind.__name__} within {seconds} s, only {events}")
 
 
-def wait_idle(engine, count=1, seconds=10.0):
+def wait_idle(engine, count=1, seconds=60.0):
+    """Wait until so many workers are idle; return them."""
     deadline = time.monotonic() + seconds
     while len(engine.idle()) < count:
         assert time.monotonic() < deadline, "no worker got ready"

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rnnbench.errors import PluginError
+from rnnbench.errors import PluginError, Refusal, SpecError
 from rnnbench.files.atomic import replace_file
 from rnnbench.registry.schema import FieldSchema
 from rnnbench.spec.run_spec import Budget, Optimizer, PluginSpec, RunSpec
@@ -58,10 +58,6 @@ FIELDS: dict[str, dict[str, dict[str, FieldSchema]]] = {
 }
 
 
-class FakeRefusal(ValueError):
-    pass
-
-
 def fields(kind: str, name: str) -> dict[str, FieldSchema]:
     if name not in FIELDS[kind]:
         raise PluginError(f"there is no {kind[:-1]} {name!r}")
@@ -73,18 +69,18 @@ def compose(
 ) -> RunSpec:
     def plugin(kind: str, section: str, entry: dict[str, Any]) -> PluginSpec:
         own = {f.name: f.default for f in fields(kind, entry["name"]).values()}
-        given = {k: v for k, v in entry.items() if k != "name"}
-        given |= {
+        options = {k: v for k, v in entry.items() if k != "name"}
+        options |= {
             k.removeprefix(section + "."): v
             for k, v in settings.items()
             if k.rpartition(".")[0] == section
         }
-        for k, v in given.items():
+        for k, v in options.items():
             if k not in own:
-                raise ValueError(f"{places[f'{section}.{k}']}: {entry['name']} has no field {k!r}")
+                raise SpecError(f"{places[f'{section}.{k}']}: {entry['name']} has no field {k!r}")
             if isinstance(own[k], int) and not isinstance(v, int):
-                raise ValueError(f"{places.get(f'{section}.{k}')}: {k}={v!r} is no int")
-        return PluginSpec(entry["name"], 1, tuple((own | given).items()))
+                raise SpecError(f"{places.get(f'{section}.{k}')}: {k}={v!r} is no int")
+        return PluginSpec(entry["name"], 1, tuple((own | options).items()))
 
     def part(section: str) -> dict[str, Any]:
         return {
@@ -103,7 +99,7 @@ def compose(
         test=test,
     )
     if spec.architecture.name == "picky" and dict(spec.architecture.settings)["hidden"] % 2:
-        raise FakeRefusal("picky wants an even width")
+        raise Refusal("picky wants an even width")
     return spec
 
 
@@ -112,13 +108,13 @@ class Checked(NamedTuple):
 
 
 def parameters(spec: RunSpec) -> int:
-    """100 for each hidden unit."""
+    """Return the number of parameters: 100 for each hidden unit."""
     return 100 * dict(spec.architecture.settings).get("hidden", 1)
 
 
 def check(spec: RunSpec) -> Checked:
     if spec.architecture.name == "impossible":
-        raise FakeRefusal(f"impossible on {spec.task.name}: it has no cell")
+        raise Refusal(f"impossible on {spec.task.name}: it has no cell")
     return Checked(parameters(spec))
 
 
@@ -126,7 +122,7 @@ def recommended(task: str) -> dict[str, Any]:
     return {"optimizer.lr": 0.01} if task == "easy" else {}
 
 
-BENCH = PluginAccess(fields, compose, check, FakeRefusal, lambda spec: False, recommended)
+FAKE_PLUGINS = PluginAccess(fields, compose, check, lambda spec: False, recommended)
 
 
 def execute(
@@ -141,7 +137,7 @@ def execute(
     on_step: Any = None,
     quiet: bool = True,
 ) -> Any:
-    """Stand in for `rnnbench.training.execute.execute`: first leave a line in starts.log."""
+    """Stand in for `rnnbench.training.execute.execute`; leave a line in starts.log first."""
     from rnnbench.results.record import Record, Status
 
     with open(store.root / "starts.log", "a") as log:
@@ -198,7 +194,7 @@ def execute(
 
 
 def work_steadily(spec: RunSpec, store: Any, seconds: float) -> None:
-    """So many units of `seconds`; a line in units.log for each, and a checkpoint after it."""
+    """Do units of work of `seconds` each, with a line in units.log and a checkpoint after each."""
     saved = store.run_dir(spec.run_id) / "checkpoint"
     done = int(saved.read_text()) if saved.exists() else 0
     for unit in range(done, dict(spec.architecture.settings)["units"]):
@@ -209,21 +205,21 @@ def work_steadily(spec: RunSpec, store: Any, seconds: float) -> None:
 
 
 def units(root: Path) -> list[tuple[str, int]]:
-    """(run id, number) of every unit of work that was done, those that were repeated too."""
+    """Return (run id, number) of every unit of work that was done, repeated ones too."""
     path = root / "units.log"
     lines = path.read_text().splitlines() if path.exists() else []
     return [(a, int(b)) for a, b in (line.split() for line in lines)]
 
 
 def starts(root: Path) -> list[tuple[str, int, int]]:
-    """(run id, attempt, process) of every start of a run."""
+    """Return (run id, attempt, process) of every start of a run."""
     path = root / "starts.log"
     lines = path.read_text().splitlines() if path.exists() else []
     return [(a, int(b), int(c)) for a, b, c in (line.split() for line in lines)]
 
 
 def make_engine(
-    root: Path, work: str = "support.fake_work:execute", beat: float = 0.2, **given: Any
+    root: Path, work: str = "support.fake_work:execute", beat: float = 0.2, **options: Any
 ) -> Any:
     from rnnbench.sweep.engines.local import LocalEngine
 
@@ -231,10 +227,10 @@ def make_engine(
     if folder not in sys.path:
         sys.path.insert(0, folder)
     logs = root / "logs"
-    return lambda n: LocalEngine(workers=n, root=root, logs=logs, work=work, beat=beat, **given)
+    return lambda n: LocalEngine(workers=n, root=root, logs=logs, work=work, beat=beat, **options)
 
 
-def make_ray_engine(root: Path, address: str, beat: float = 0.2, **given: Any) -> Any:
+def make_ray_engine(root: Path, address: str, beat: float = 0.2, **options: Any) -> Any:
     from rnnbench.sweep.engines.ray import RayEngine
 
     return lambda n: RayEngine(
@@ -244,28 +240,28 @@ def make_ray_engine(root: Path, address: str, beat: float = 0.2, **given: Any) -
         work="support.fake_work:execute",
         beat=beat,
         address=address,
-        **given,
+        **options,
     )
 
 
 def main(file: str, root: str, step: str = "", count: str = "1") -> int:
-    """FAKE_ADDRESS in the environment: of the Ray cluster to use."""
+    """Drive a sweep; FAKE_ADDRESS in the environment is the address of a Ray cluster to use."""
     from rnnbench.sweep.file.sweep import read_sweep
     from rnnbench.sweep.run_sweep import run_sweep
 
-    seen = 0
+    times_reached = 0
 
     def at(name: str) -> None:
-        nonlocal seen
-        seen += name == step
-        if step and seen == int(count):
+        nonlocal times_reached
+        times_reached += name == step
+        if step and times_reached == int(count):
             os.kill(os.getpid(), signal.SIGKILL)
 
     address = os.environ.get("FAKE_ADDRESS")
     engine = make_ray_engine(Path(root), address) if address else make_engine(Path(root))
     outcome = run_sweep(
         read_sweep(Path(file)), root=Path(root), database=os.environ.get("RNNBENCH_DATABASE"),
-        engine_factory=engine, bench=BENCH,
+        engine_factory=engine, plugins=FAKE_PLUGINS,
         lease=2.0, beat=0.2, at=at,
     )  # fmt: skip
     print(outcome.summary())

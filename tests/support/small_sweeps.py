@@ -1,4 +1,4 @@
-"""A small sweep over fake work, and what it left behind."""
+"""Runs a small sweep over fake work, and reads what it left in the ledger."""
 
 import os
 import time
@@ -9,7 +9,7 @@ from rnnbench.sweep.file.sweep import parse_sweep
 from rnnbench.sweep.ledger.ledger import Ledger
 from rnnbench.sweep.ledger.process_identity import identity, start_time
 from rnnbench.sweep.run_sweep import run_sweep
-from support.fake_work import BENCH, make_engine, starts
+from support.fake_work import FAKE_PLUGINS, make_engine, starts
 
 SWEEP = """\
 name: sweep
@@ -27,12 +27,27 @@ workers: 2
 RUNS = 4 * (3 + 2)
 
 
-def run(text, root, **given):
-    given = {"lease": 2.0, "beat": 0.2, "engine_factory": make_engine(root), **given}
-    return run_sweep(parse_sweep(text), root=root, bench=BENCH, **given)
+class Notes:
+    """Keeps what a sweep tells."""
+
+    def __init__(self):
+        self.snapshots, self.notes = [], []
+
+    def show(self, now):
+        self.snapshots.append(now)
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def run(text, root, **options):
+    """Run a sweep to its end in processes of this machine; return its outcome."""
+    options = {"lease": 2.0, "beat": 0.2, "engine_factory": make_engine(root), **options}
+    return run_sweep(parse_sweep(text), root=root, plugins=FAKE_PLUGINS, **options)
 
 
 def rows_of(root, name="sweep"):
+    """Return all rows of a sweep in the ledger."""
     engine = open_database(Path(root) / "results.db")
     try:
         return Ledger(engine, name, identity(os.getpid())).rows()
@@ -41,11 +56,12 @@ def rows_of(root, name="sweep"):
 
 
 def params_of(root):
+    """Return the parameters of each row of the sweep, by key."""
     return {r.key: r.params for r in rows_of(root)}
 
 
 def assert_nothing_is_left_behind(root):
-    """No worker that ever ran a trial under this root is alive."""
+    """Check that no worker that ever ran a trial under this root is alive."""
     deadline = time.monotonic() + 2
     alive = {pid for _, _, pid in starts(root)}
     while alive and time.monotonic() < deadline:

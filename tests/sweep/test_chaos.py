@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from support import TESTS
 from support.fake_work import starts, units
+from support.ray_cluster import RAY_ALONE, cluster_of
 from support.small_sweeps import assert_nothing_is_left_behind, rows_of
-from support.trial_cluster import RAY_ALONE, cluster_of
 
 from rnnbench.sweep.ledger.process_identity import start_time
 
@@ -37,17 +37,17 @@ retries: 100
 
 
 class Chaos:
-    """Kills what belongs to a sweep, and counts."""
+    """Kills processes of a sweep at random, and counts the kills."""
 
     def __init__(self, root, seed):
         self.root, self.random = root, random.Random(seed)
         self.kills = Counter()
 
     def kill_worker(self):
-        mine = {pid for _, _, pid in starts(self.root)}
+        pids = {pid for _, _, pid in starts(self.root)}
         # A number may belong to a stranger by now: only what leads a group of its own and runs
         # rnnbench's worker is ours.
-        ours = [p for p in mine if b"rnnbench.sweep.engines.worker" in command_of(p)]
+        ours = [p for p in pids if b"rnnbench.sweep.engines.worker" in command_of(p)]
         if ours:
             os.kill(self.random.choice(ours), signal.SIGKILL)
             self.kills["worker"] += 1
@@ -87,8 +87,8 @@ def survive(tmp_path, trials, kills, pause, seed, cluster=None, seconds=0.02, li
         assert time.monotonic() < deadline, f"not complete after {chaos.kills}"
         if driver is None:
             command = [sys.executable, SCRIPT, sweep, root]
-            with open(tmp_path / "driver.txt", "ab") as said:
-                driver = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+            with open(tmp_path / "driver.txt", "ab") as log:
+                driver = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
             driver.wait(timeout=chaos.random.uniform(0.5, 1.5) * pause)
         except subprocess.TimeoutExpired:

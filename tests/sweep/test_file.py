@@ -2,7 +2,7 @@
 
 import pytest
 from support import ROOT
-from support.fake_work import BENCH
+from support.fake_work import FAKE_PLUGINS
 
 from rnnbench.errors import SweepError
 from rnnbench.spec.compose import compose
@@ -52,7 +52,9 @@ def test_a_number_in_exponent_notation_is_a_number():
 
 
 def test_an_entry_of_the_space_is_used_in_the_cells_that_have_its_field():
-    plans = {p.cell.name: [d.name for d in p.space] for p in plan_cells(parse_sweep(GOOD), BENCH)}
+    plans = {
+        p.cell.name: [d.name for d in p.space] for p in plan_cells(parse_sweep(GOOD), FAKE_PLUGINS)
+    }
     assert plans["easy.plain"] == [
         "optimizer.lr", "architecture.hidden", "architecture.activation",
     ]  # fmt: skip
@@ -63,15 +65,15 @@ def test_an_entry_of_the_space_is_used_in_the_cells_that_have_its_field():
 
 def test_settings_of_a_task_come_over_those_for_all():
     text = GOOD.replace("hard: {optimizer.batch: 8}", "hard: {budget.steps: 7}")
-    fixed = {p.cell.name: p.fixed for p in plan_cells(parse_sweep(text), BENCH)}
+    fixed = {p.cell.name: p.fixed for p in plan_cells(parse_sweep(text), FAKE_PLUGINS)}
     assert fixed["easy.plain"] == {"budget.steps": 100}
     assert fixed["hard.plain"] == {"budget.steps": 7}
 
 
 def test_another_architecture_only_adds_cells():
-    before = {p.study for p in plan_cells(parse_sweep(GOOD), BENCH)}
+    before = {p.study for p in plan_cells(parse_sweep(GOOD), FAKE_PLUGINS)}
     text = GOOD.replace("  - explodes\n", "  - explodes\n  - raises\n")
-    after = {p.study for p in plan_cells(parse_sweep(text), BENCH)}
+    after = {p.study for p in plan_cells(parse_sweep(text), FAKE_PLUGINS)}
     assert before < after
 
 
@@ -85,15 +87,17 @@ def test_another_architecture_only_adds_cells():
     ],
 )
 def test_a_changed_definition_makes_new_studies(old, new):
-    before = {p.study for p in plan_cells(parse_sweep(GOOD), BENCH)}
-    after = {p.study for p in plan_cells(parse_sweep(GOOD.replace(old, new)), BENCH)}
+    before = {p.study for p in plan_cells(parse_sweep(GOOD), FAKE_PLUGINS)}
+    after = {p.study for p in plan_cells(parse_sweep(GOOD.replace(old, new)), FAKE_PLUGINS)}
     assert before.isdisjoint(after)
 
 
 @pytest.mark.parametrize(("old", "new"), [("trials: 4", "trials: 9"), ("[1, 2]", "[1, 2, 3]")])
 def test_more_trials_or_seeds_go_on_with_the_same_studies(old, new):
-    before = {p.study for p in plan_cells(parse_sweep(GOOD), BENCH)}
-    assert before == {p.study for p in plan_cells(parse_sweep(GOOD.replace(old, new)), BENCH)}
+    before = {p.study for p in plan_cells(parse_sweep(GOOD), FAKE_PLUGINS)}
+    assert before == {
+        p.study for p in plan_cells(parse_sweep(GOOD.replace(old, new)), FAKE_PLUGINS)
+    }
 
 
 WRONG = [
@@ -142,7 +146,7 @@ WRONG = [
 def test_every_mistake_is_named_with_file_and_line(old, new, line, words):
     assert old in GOOD
     with pytest.raises(SweepError) as caught:
-        plan_cells(parse_sweep(GOOD.replace(old, new)), BENCH)
+        plan_cells(parse_sweep(GOOD.replace(old, new)), FAKE_PLUGINS)
     message = str(caught.value)
     assert message.startswith(f"sweep:{line}:")
     assert words in message
@@ -167,17 +171,17 @@ def test_the_same_cell_written_in_two_ways_is_refused():
     text = GOOD.replace("  - plain\n", "  - plain\n  - {name: plain, hidden: 8}\n")
     text = text.replace("    architecture.hidden: {low: 32, high: 96, step: 16}\n", "")
     with pytest.raises(SweepError, match=r"sweep:5: .* twice"):
-        plan_cells(parse_sweep(text), BENCH)
+        plan_cells(parse_sweep(text), FAKE_PLUGINS)
 
 
 def test_a_field_that_is_searched_and_written_in_an_entry_is_refused():
     text = GOOD.replace("  - plain\n", "  - {name: plain, hidden: 8}\n")
     with pytest.raises(SweepError, match=r"sweep:18: architecture.hidden is searched here"):
-        plan_cells(parse_sweep(text), BENCH)
+        plan_cells(parse_sweep(text), FAKE_PLUGINS)
 
 
 def test_refused_combinations_keep_their_reason():
-    plans = plan_cells(parse_sweep(GOOD.replace("explodes", "impossible")), BENCH)
+    plans = plan_cells(parse_sweep(GOOD.replace("explodes", "impossible")), FAKE_PLUGINS)
     refused = [p for p in plans if p.refused]
     assert len(refused) == 4
     assert refused[0].refused == "impossible on easy: it has no cell"

@@ -1,4 +1,4 @@
-"""Which searched setting mattered, by Optuna's evaluators on the ledger."""
+"""The importance of searched settings, by Optuna's evaluators on the ledger."""
 
 import json
 import random
@@ -19,7 +19,7 @@ RESET = Dimension("architecture.reset", "choice", choices=("before", "after"))
 
 
 def a_sweep(folder, trials, value):
-    """A ledger with one cell whose trials reached `value(params)`."""
+    """Fill a ledger with one cell whose trials reached `value(params)`."""
     engine = open_database(folder / "results.db")
     create_sweep_tables(engine)
     rng = random.Random(0)

@@ -17,7 +17,7 @@ ELSEWHERE = "other-host-1:17:4711"
 
 @pytest.fixture
 def dead():
-    """The identity of a process that has ended."""
+    """Return the identity of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     owner = identity(process.pid)
     assert not is_dead(owner)
@@ -42,7 +42,7 @@ def make_row(number=0, run_id="", **fields):
 
 
 def shift_clock(ledger, seconds):
-    """As if so many seconds had passed."""
+    """Make the leases end so many seconds earlier."""
     with ledger.engine.begin() as connection:
         for table in ("trial", "sweep_driver"):
             connection.exec_driver_sql(f"UPDATE {table} SET lease_until = lease_until - {seconds}")
@@ -54,19 +54,19 @@ def test_a_trial_is_planned_claimed_and_finished(ledger):
     assert ledger.claim(row, ME)
     done = {"state": "done", "status": "done", "value": 0.25, "curve": [(50, 0.25)]}
     assert ledger.finish(row, **done, notes={"completed_rung_0": 0.25})
-    (found,) = ledger.rows()
-    assert found == row
-    assert (found.params, found.value, found.attempt) == ({"lr": 0.1}, 0.25, 1)
-    assert found.curve == [(50, 0.25)]
+    (stored,) = ledger.rows()
+    assert stored == row
+    assert (stored.params, stored.value, stored.attempt) == ({"lr": 0.1}, 0.25, 1)
+    assert stored.curve == [(50, 0.25)]
 
 
 def test_of_two_claims_one_wins(ledger):
     ledger.plan([make_row()])
-    one, two = make_row(), make_row()
-    assert ledger.claim(one, ME)
-    assert not ledger.claim(two, ELSEWHERE)
-    (found,) = ledger.rows()
-    assert found.owner == ME
+    first, second = make_row(), make_row()
+    assert ledger.claim(first, ME)
+    assert not ledger.claim(second, ELSEWHERE)
+    (stored,) = ledger.rows()
+    assert stored.owner == ME
 
 
 def test_many_claims_at_once_give_each_trial_to_one(ledger):

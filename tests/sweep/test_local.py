@@ -104,10 +104,10 @@ def test_each_worker_sees_its_own_gpus(tmp_path):
     with closing(make_engine(tmp_path, gpus=["0,1", "GPU-2"])(2)) as engine:
         for seed, worker in enumerate(wait_idle(engine, 2)):
             engine.submit(worker, make_job("says-gpus", seed=seed))
-        found = []
-        while len(found) < 2:
-            found += [e.ending.reason for e in wait_for(engine, Finished)]
-        assert sorted(r.split("sees ")[1].split(" (")[0] for r in found) == ["0,1", "GPU-2"]
+        reasons = []
+        while len(reasons) < 2:
+            reasons += [e.ending.reason for e in wait_for(engine, Finished)]
+        assert sorted(r.split("sees ")[1].split(" (")[0] for r in reasons) == ["0,1", "GPU-2"]
 
 
 def test_stopping_ends_running_jobs(tmp_path):

@@ -1,4 +1,4 @@
-"""What follows when a worker is gone."""
+"""A trial whose worker is gone is run again, or fails."""
 
 from rnnbench.results.record import Status
 from rnnbench.sweep.engines.protocol import Died
@@ -7,9 +7,9 @@ from rnnbench.sweep.lost_workers import NODE_LOSSES, judge
 from rnnbench.sweep.scheduler import Scheduler
 
 
-def lost(attempt=1, deaths=0, **given):
+def lost(attempt=1, deaths=0, **event_fields):
     row = TrialRow("s/c/0", "s", "c", "search", 0, "{}", "run", attempt=attempt, deaths=deaths)
-    return judge(row, Died("s/c/0", attempt, "was killed", "node", **given), "was killed", 1)
+    return judge(row, Died("s/c/0", attempt, "was killed", "node", **event_fields), "was killed", 1)
 
 
 def test_a_first_death_is_tried_again_and_the_second_fails_the_trial():

@@ -1,4 +1,4 @@
-"""What a study remembers, the front of compromises, and the rule that ends a search."""
+"""The bounded storage of a study, the front of compromises, the rule that ends a search."""
 
 import itertools
 import random
@@ -7,14 +7,14 @@ import pytest
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from rnnbench.sweep.file.search_options import Chosen
-from rnnbench.sweep.search.bounded_storage import Memory
-from rnnbench.sweep.search.objectives import BestTrials, Gain, TrialPoint
+from rnnbench.sweep.file.search_options import ChosenMethod
+from rnnbench.sweep.search.bounded_storage import BoundedStorage
+from rnnbench.sweep.search.objectives import BestTrials, GainRule, TrialPoint
 
 
 def filled(order, values, latest=5, best=3):
-    """A memory of trials that ended in this order."""
-    memory = Memory(latest, best)
+    """Return a storage of trials that ended in this order."""
+    memory = BoundedStorage(latest, best)
     memory.create_new_study([StudyDirection.MINIMIZE])
     for _ in values:
         memory.create_new_trial(0)
@@ -49,7 +49,7 @@ def test_running_trials_are_remembered_and_failed_ones_are_not():
 
 
 def test_an_infeasible_trial_is_not_among_the_best():
-    memory = Memory(1, 1)
+    memory = BoundedStorage(1, 1)
     memory.create_new_study([StudyDirection.MINIMIZE])
     for number, (value, violation) in enumerate([(1.0, 0.5), (2.0, -0.5), (3.0, -0.5)]):
         trial = create_trial(values=[value], constraints={"size": violation})
@@ -97,13 +97,13 @@ def test_of_a_small_front_all_are_chosen_and_of_an_empty_one_none():
 
 
 def test_the_verdict_on_a_gain_does_not_depend_on_the_order_in_which_trials_end():
-    rule = Chosen("gain", (("trials", 3), ("least", 0.1), ("first", 4)))
+    rule = ChosenMethod("gain", (("trials", 3), ("least", 0.1), ("first", 4)))
     losses = [9.0, 8.0, 4.0, 3.0, 2.99, 2.98, 2.97, 1.0]
     verdicts = set()
     for seed in range(20):
         order = list(range(len(losses)))
         random.Random(seed).shuffle(order)
-        gain = Gain(rule)
+        gain = GainRule(rule)
         for number in order:
             gain.end(number, losses[number])
         verdicts.add(gain.verdict)

@@ -20,8 +20,8 @@ HOSTS = ("rnnbench1", "rnnbench2", "rnnbench3")
 NETWORK = "10.231.77"
 
 
-def sh(command, **given):
-    return subprocess.run(command, shell=True, check=True, text=True, **given)
+def sh(command, **options):
+    return subprocess.run(command, shell=True, check=True, text=True, **options)
 
 
 class Hosts:
@@ -65,7 +65,7 @@ class Hosts:
         )  # fmt: skip
 
     def run_until_joined(self, command):
-        """The command's result, once it names every host."""
+        """Run a command until its output names every host; return its result."""
         deadline = time.monotonic() + 240
         while True:
             done = self.run(HOSTS[0], command, 120)

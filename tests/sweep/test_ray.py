@@ -9,10 +9,10 @@ from contextlib import closing
 import pytest
 from support.engine_events import make_job, wait_for, wait_idle
 from support.fake_work import make_ray_engine, starts
+from support.ray_cluster import cluster_of
 from support.small_sweeps import RUNS, SWEEP, assert_nothing_is_left_behind, params_of, rows_of, run
-from support.trial_cluster import cluster_of
 
-from rnnbench.sweep.cluster.connection import Head
+from rnnbench.sweep.cluster.connection import RayConnection
 from rnnbench.sweep.engines.protocol import Died, EngineError, Finished, ValidationReport
 from rnnbench.sweep.file.resources import Resources
 
@@ -26,7 +26,7 @@ def cluster(tmp_path_factory):
 @pytest.fixture
 def make(cluster, tmp_path):
     """Makes an engine on the cluster."""
-    return lambda n, **given: make_ray_engine(tmp_path, cluster.address, **given)(n)
+    return lambda n, **options: make_ray_engine(tmp_path, cluster.address, **options)(n)
 
 
 def test_a_sweep_runs_every_trial_once_on_several_nodes(make, tmp_path):
@@ -96,8 +96,8 @@ def test_a_lost_node_is_replaced_within_30_seconds_and_blames_no_trial(cluster, 
 
 
 def test_a_node_that_only_loses_is_set_aside_and_the_others_go_on(make):
-    said = []
-    with closing(make(1, say=said.append)) as engine:
+    lines = []
+    with closing(make(1, say=lines.append)) as engine:
         nodes = []
         for seed in range(3):
             (worker,) = wait_idle(engine, seconds=30)
@@ -105,7 +105,7 @@ def test_a_node_that_only_loses_is_set_aside_and_the_others_go_on(make):
             engine.submit(worker, make_job("deadly", seed=seed))
             wait_for(engine, Died, 20)
         assert len(set(nodes)) == 1
-        assert any(line.startswith("node set aside: ") for line in said)
+        assert any(line.startswith("node set aside: ") for line in lines)
         deadline = time.monotonic() + 30
         while engine.nodes() in ([], nodes[:1]) and time.monotonic() < deadline:
             engine.poll(0.2)
@@ -115,25 +115,25 @@ def test_a_node_that_only_loses_is_set_aside_and_the_others_go_on(make):
 
 def test_what_has_no_room_is_said_and_given_up(make, monkeypatch):
     monkeypatch.setattr("rnnbench.sweep.engines.ray.COMPLAIN_SECONDS", 1.0)
-    said = []
+    lines = []
     impossible = Resources(labels={"pool": "none"})
-    engine = make(1, resources=impossible, say=said.append, patience=1.0)
+    engine = make(1, resources=impossible, say=lines.append, patience=1.0)
     with closing(engine), pytest.raises(EngineError, match="on a node with pool=none"):
         wait_idle(engine, seconds=30)
 
 
 def test_a_cluster_without_a_token_is_refused_unless_it_is_said_to_be_closed(cluster, monkeypatch):
-    from rnnbench.sweep.cluster import connection as head
+    from rnnbench.sweep.cluster import connection
 
-    head.refuse_open(cluster.address)  # it asks for a token
-    monkeypatch.setattr(head, "_ASK", "")  # answers whoever asks
+    connection.refuse_open(cluster.address)  # it asks for a token
+    monkeypatch.setattr(connection, "_ASK", "")  # answers whoever asks
     with pytest.raises(EngineError, match="is open: whoever reaches it can run code"):
-        head.refuse_open(cluster.address)
-    head.refuse_open("127.0.0.1:6379")
-    monkeypatch.setenv(head.OPEN, "1")
-    head.refuse_open(cluster.address)
+        connection.refuse_open(cluster.address)
+    connection.refuse_open("127.0.0.1:6379")
+    monkeypatch.setenv(connection.OPEN, "1")
+    connection.refuse_open(cluster.address)
 
 
 def test_an_address_where_no_cluster_is_says_what_to_do(monkeypatch):
     with pytest.raises(EngineError, match=r"no Ray cluster can be used at 127\.0\.0\.1:1"):
-        Head("127.0.0.1:1", print)
+        RayConnection("127.0.0.1:1", print)

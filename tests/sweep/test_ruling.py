@@ -1,4 +1,4 @@
-"""Ruling a sweep from another terminal, through the command line, while a real driver runs it."""
+"""Controlling a sweep from another terminal, by the command line, while a real driver runs it."""
 
 import json
 import signal
@@ -29,19 +29,19 @@ class Driver:
         self.root.mkdir(exist_ok=True)
         file = folder / "sweep.yaml"
         file.write_text(text)
-        self.said = folder / "driver.txt"
-        with open(self.said, "ab") as said:
+        self.output = folder / "driver.txt"
+        with open(self.output, "ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, SCRIPT, file, self.root], stdout=said, stderr=said
+                [sys.executable, SCRIPT, file, self.root], stdout=output, stderr=output
             )
 
     def rule(self, *words, code=0):
         return call("sweep", words[0], "sweep", *words[1:], "--out", self.root, code=code)
 
-    def wait_for(self, condition, seconds=15.0):
+    def wait_for(self, condition, seconds=60.0):
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, self.said.read_text()
+            assert time.monotonic() < deadline, self.output.read_text()
             time.sleep(0.05)
 
 
@@ -89,8 +89,8 @@ def test_stop_waits_until_the_driver_has_ended_in_order(driver):
 
 
 def test_extend_asks_a_running_sweep_for_more(driver):
-    said = driver.rule("extend", "--trials", "4", "--seed", "7")
-    assert "4 trials of each cell and final seeds 7" in said
+    output = driver.rule("extend", "--trials", "4", "--seed", "7")
+    assert "4 trials of each cell and final seeds 7" in output
     driver.wait_for(lambda: driver.process.poll() == 0, 30)
     rows = rows_of(driver.root)
     assert sum(r.stage == "search" for r in rows) == 16
@@ -110,9 +110,9 @@ def test_failed_trials_are_run_again_when_asked(tmp_path):
     run(text, tmp_path)
     (before,) = rows_of(tmp_path)
     assert (before.state, before.attempt) == ("failed", 2)
-    said = call("sweep", "retry", "sweep", "--out", tmp_path)
-    assert f"waits to be run again: {before.key}" in said
-    assert "rnnbench sweep resume sweep" in said
+    output = call("sweep", "retry", "sweep", "--out", tmp_path)
+    assert f"waits to be run again: {before.key}" in output
+    assert "rnnbench sweep resume sweep" in output
     run(text, tmp_path)
     (after,) = rows_of(tmp_path)
     assert (after.state, after.attempt) == ("failed", 4)
@@ -149,8 +149,8 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path):
         ["logs"],
         ["extend", "--trials", "3"],
     ):
-        said = call("sweep", words[0], "other", *words[1:], "--out", tmp_path, code=2)
-        assert "there is no sweep 'other' in these results; known are: sweep" in said
+        output = call("sweep", words[0], "other", *words[1:], "--out", tmp_path, code=2)
+        assert "there is no sweep 'other' in these results; known are: sweep" in output
 
 
 def test_a_driver_ended_by_usr1_asks_to_be_started_again(driver):

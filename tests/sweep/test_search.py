@@ -1,62 +1,18 @@
-"""What a search does with objectives, constraints, conditions, starts, seeds and an early end."""
-
-import os
-from pathlib import Path
+"""Searches with every sampler, with objectives, constraints and seeds, and to an early end."""
 
 import optuna
 import pytest
-from support.fake_work import BENCH, make_engine
-from support.searching import cells, search, work
+from support.fake_work import FAKE_PLUGINS, make_engine
+from support.searching import SEVERAL, cells, search, sweep_text, work
+from support.small_sweeps import params_of, rows_of
 
-from rnnbench.errors import SweepError
 from rnnbench.leaderboard.grouping import group
-from rnnbench.results.database import open_database
 from rnnbench.results.store import Store
 from rnnbench.sweep.file.sweep import parse_sweep
-from rnnbench.sweep.ledger.ledger import Ledger
-from rnnbench.sweep.ledger.process_identity import identity
-from rnnbench.sweep.plan import plan_cells
 from rnnbench.sweep.run_sweep import run_sweep
-
-TEXT = """\
-name: {name}
-tasks: [{task}]
-architectures: [{architecture}]
-tricks: [{tricks}]
-search:
-  trials: {trials}
-  sampler: {sampler}
-  space: {space}
-{more}
-"""
-LR = "optimizer.lr: {low: 1e-4, high: 1e-1, log: true}"
-BOTH = "{" + LR + ", architecture.hidden: {low: 4, high: 64}}"
-
-
-def sweep_text(more="", final="", **given):
-    defaults = {
-        "name": "sweep", "task": "easy", "architecture": "plain", "tricks": "[]", "trials": 8,
-        "sampler": "random", "space": BOTH,
-    }  # fmt: skip
-    lines = [f"  {line}" for line in more.splitlines()] + [final]
-    return TEXT.format(**defaults | given, more="\n".join(lines))
-
-
-def rows_of(root, name="sweep"):
-    engine = open_database(Path(root) / "results.db")
-    try:
-        return Ledger(engine, name, identity(os.getpid())).rows()
-    finally:
-        engine.dispose()
-
-
-def params_of(root):
-    return {r.key: r.params for r in rows_of(root)}
-
 
 # ------------------------------------------------------------------------------ samplers
 
-SEVERAL = "objectives: [validation, parameters]"
 SAMPLERS = [
     ("tpe", ""),
     pytest.param("{name: gp, startup_trials: 4}", "", marks=pytest.mark.slow),
@@ -88,58 +44,6 @@ def test_cmaes_comes_closer_from_generation_to_generation(tmp_path):
     assert sum(values[-12:]) < 0.6 * sum(values[:12])
 
 
-REFUSED = [
-    ("nsga2", "", BOTH, "seeks compromises between objectives, and this search has one"),
-    ("cmaes", SEVERAL, BOTH, "cmaes seeks one objective"),
-    ("cmaes", "", "{architecture.activation: auto, " + LR + "}", "activation is a choice"),
-    ("cmaes", "", "{" + LR + "}", "needs two numbers or more"),
-    ("cmaes", "constraints: {parameters: {at_most: 9}}", BOTH, "does not learn from constraints"),
-    ("random", f"{SEVERAL}\npruner: median", BOTH, "median compares trials by one value"),
-    ("grid", "start: [published]", BOTH, "a grid runs every point in any case"),
-    ("grid", "", BOTH, "a grid needs optimizer.lr with a step"),
-    ("qmc", "start: [{sweep: other}]", BOTH, "qmc does not learn from the trials of another"),
-    ("tpe", "pruner: wilcoxon", BOTH, "give three seeds or more"),
-    ("tpe", "pruner: median\nseeds: [0, 1]", BOTH, "has as many curves"),
-    ("tpe", f"{SEVERAL}\nstop: gain", BOTH, "a gain is defined for one objective"),
-    ("tpe", "objectives: [parameters]", BOTH, "the first objective is validation"),
-    ("tpe", "objectives: [validation, paramters]", BOTH, "did you mean 'parameters'"),
-    ("tpe", "constraints: {parameters: {at_most: -1}}", BOTH, "a number above 0"),
-    ("tpe", "constraints: {parameters: {}}", BOTH, "needs at_most, at_least, or both"),
-    ("tpe", "start: [{architecture.hidden: 65}]", BOTH, "architecture.hidden=65 (given) is not in"),
-    ("tpe", "start: [{architecture.hiden: 9}]", BOTH, "did you mean 'architecture.hidden'"),
-    ("tpe", "start: [{sweep: sweep}]", BOTH, "is this sweep itself"),
-    ("tpe", "start: [{sweep: nobody}]", BOTH, "know no sweep 'nobody'"),
-    ("tpe", "timeout: 2 fortnights", BOTH, "timeout is seconds, or such as 90s"),
-    ("tpe", "seed: 4\nseeds: [0, 1]", BOTH, "it has to be one of seeds"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("sampler", "more", "space", "words"), REFUSED)
-def test_what_a_search_cannot_do_is_refused_with_the_reason(sampler, more, space, words, tmp_path):
-    text = sweep_text(more, sampler=sampler, space=space)
-    with pytest.raises(SweepError) as caught, cells(text, tmp_path):
-        pass
-    message = str(caught.value)
-    assert words in message
-    assert message.startswith("sweep:")
-    assert not rows_of(tmp_path)
-
-
-@pytest.mark.parametrize("sampler", ["gp", "cmaes", "nsga2"])
-def test_a_sampler_that_would_draw_conditional_settings_at_random_is_refused(sampler):
-    more = SEVERAL if sampler == "nsga2" else ""
-    text = sweep_text(more, sampler=sampler, architecture="layered", space=LAYERED)
-    with pytest.raises(SweepError, match=r"would draw architecture.dropout at random"):
-        plan_cells(parse_sweep(text), BENCH)
-
-
-@pytest.mark.parametrize(
-    ("given", "seconds"), [("90", 90), ("30m", 1800), ("2h", 7200), ("1.5d", 129600)]
-)
-def test_a_timeout_is_read_in_its_unit(given, seconds):
-    assert parse_sweep(sweep_text(f"timeout: {given}")).search.timeout == seconds
-
-
 # ------------------------------------------------------------------------------ objectives
 
 
@@ -147,7 +51,7 @@ def test_final_runs_are_those_of_the_front_and_have_rows_of_their_own(tmp_path):
     final = "final: {seeds: [1, 2], front: 3}"
     text = sweep_text(SEVERAL, final, task="trade", trials=12)
     outcome = run_sweep(
-        parse_sweep(text), root=tmp_path, bench=BENCH, lease=2.0, beat=0.2,
+        parse_sweep(text), root=tmp_path, plugins=FAKE_PLUGINS, lease=2.0, beat=0.2,
         engine_factory=make_engine(tmp_path),
     )  # fmt: skip
     assert outcome.complete
@@ -175,7 +79,7 @@ def test_final_runs_are_those_of_the_front_and_have_rows_of_their_own(tmp_path):
     assert sum("searched" in g.name for g in tested) == 1  # the row of the search itself
     # Started again, nothing is left to do, and the front is the same.
     assert run_sweep(
-        parse_sweep(text), root=tmp_path, bench=BENCH, lease=2.0, beat=0.2,
+        parse_sweep(text), root=tmp_path, plugins=FAKE_PLUGINS, lease=2.0, beat=0.2,
         engine_factory=make_engine(tmp_path),
     ).ran == 0  # fmt: skip
 
@@ -222,122 +126,6 @@ def test_a_cost_that_is_known_afterwards_keeps_a_trial_from_being_best(tmp_path)
     assert [r.state for r in rows_of(tmp_path)] == ["done"] * 3  # no final run
     assert run.best() is None
     assert run.complete
-
-
-# ------------------------------------------------------------------------------ conditions
-
-LAYERED = (
-    "{architecture.layers: {low: 1, high: 3}, "
-    "architecture.dropout: {low: 0.0, high: 0.5, step: 0.25, when: {architecture.layers: [2, 3]}}}"
-)
-
-
-@pytest.mark.parametrize("sampler", ["random", "{name: tpe, startup_trials: 3}", "qmc", "grid"])
-def test_a_setting_is_searched_only_where_its_condition_holds(sampler, tmp_path):
-    text = sweep_text(sampler=sampler, architecture="layered", space=LAYERED, trials=16)
-    search(text, tmp_path)
-    rows = rows_of(tmp_path)
-    assert len(rows) == (7 if sampler == "grid" else 16)  # a grid: 1 + 2 * 3 points
-    for row in rows:
-        layers = row.params["architecture.layers"]
-        assert ("architecture.dropout" in row.params) == (layers > 1)
-    assert {r.params["architecture.layers"] for r in rows} == {1, 2, 3}
-    if sampler == "grid":
-        assert len({str(r.params) for r in rows}) == 7
-
-
-def test_a_trick_is_switched_by_the_search_with_its_settings(tmp_path):
-    space = "{" + LR + ", tricks.zoneout: {optional: true}, tricks.zoneout.rate: auto}"
-    text = sweep_text(tricks="[clip, zoneout]", space=space, trials=12)
-    search(text, tmp_path)
-    rows = rows_of(tmp_path)
-    for row in rows:
-        there = row.params["tricks.zoneout"]
-        assert ("tricks.zoneout.rate" in row.params) == there
-        assert ('"zoneout"' in row.spec) == there
-        assert '"clip"' in row.spec
-    assert {r.params["tricks.zoneout"] for r in rows} == {True, False}
-
-
-def test_an_element_of_a_list_is_a_setting(tmp_path):
-    space = "{'architecture.widths[1]': {low: 20, high: 40}, architecture.layers: auto}"
-    search(sweep_text(architecture="layered", space=space, trials=4), tmp_path)
-    for row in rows_of(tmp_path):
-        assert f'"widths":[8,{row.params["architecture.widths[1]"]}]' in row.spec
-
-
-@pytest.mark.parametrize(
-    ("space", "words"),
-    [
-        (LAYERED.replace("[2, 3]", "[4]"), "architecture.layers=4, which is never proposed"),
-        (LAYERED.replace("{architecture.layers: [", "{architecture.lay: ["), "no cell has"),
-        (LAYERED.replace("when: {architecture.layers", "when: {architecture.dropout"), "itself"),
-        ("{architecture.layers: {optional: true}}", "only a trick can be optional"),
-        ("{'architecture.widths[2]': {low: 1, high: 2}}", "has 2 elements, counted from [0]"),
-        ("{'architecture.layers[0]': {low: 1, high: 2}}", "is not a list"),
-    ],
-)
-def test_a_condition_that_cannot_be_is_refused(space, words):
-    with pytest.raises(SweepError) as caught:
-        plan_cells(parse_sweep(sweep_text(architecture="layered", space=space)), BENCH)
-    assert words in str(caught.value)
-
-
-def test_a_condition_on_a_fixed_setting_is_decided_at_once():
-    space = LAYERED.replace("architecture.layers: {low: 1, high: 3}, ", "")
-    for value, names in ((1, []), (2, ["architecture.dropout"])):
-        text = sweep_text(architecture=f"{{name: layered, layers: {value}}}", space=space)
-        (plan,) = plan_cells(parse_sweep(text), BENCH)
-        assert [d.name for d in plan.space] == names
-
-
-# ------------------------------------------------------------------------------ auto and starts
-
-
-def test_a_search_that_is_auto_seeks_every_recommended_range():
-    text = "name: a\ntasks: [hard]\narchitectures: [{name: plain, hidden: 9}]\nsearch: auto\n"
-    (plan,) = plan_cells(parse_sweep(text), BENCH)
-    assert {d.name for d in plan.space} == {
-        "optimizer.lr", "task.length", "architecture.activation",
-    }  # fmt: skip
-    assert plan.trials == 30
-
-
-def test_the_first_trials_are_those_that_are_asked_for(tmp_path):
-    text = sweep_text("start: [published, {architecture.hidden: 10}]", sampler="tpe", trials=3)
-    search(text, tmp_path)
-    first, second, _ = (r.params for r in rows_of(tmp_path))
-    assert first == {"optimizer.lr": 0.01, "architecture.hidden": 8}
-    assert second == {"optimizer.lr": 0.01, "architecture.hidden": 10}
-
-
-def test_trials_of_an_earlier_sweep_are_known_and_not_counted(tmp_path):
-    sampler = "{name: tpe, startup_trials: 5}"
-    search(sweep_text(name="earlier", sampler=sampler, task="trade", trials=30), tmp_path)
-    text = sweep_text("start: [{sweep: earlier}]", sampler=sampler, task="trade", trials=10)
-    (run,) = search(text, tmp_path)
-    assert run.counts["search", "done"] == 10
-    cold = tmp_path / "cold"
-    search(sweep_text(sampler=sampler, task="trade", trials=10), cold)
-    warm_values = [r.value for r in rows_of(tmp_path)][:5]
-    cold_values = [r.value for r in rows_of(cold)][:5]
-    assert sum(warm_values) < 0.7 * sum(cold_values)
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"space": "{" + LR + "}"}, "space: architecture.hidden is"),
-        ({"architecture": "explodes"}, "has no cell"),
-        ({"task": "hard"}, "has no cell hard.plain"),
-    ],
-)
-def test_an_earlier_sweep_whose_cell_differs_is_refused_with_the_difference(given, words, tmp_path):
-    search(sweep_text(name="earlier", trials=2), tmp_path)
-    text = sweep_text("start: [{sweep: earlier}]", sampler="tpe", **given)
-    with pytest.raises(SweepError) as caught, cells(text, tmp_path):
-        pass
-    assert words in str(caught.value)
 
 
 # ------------------------------------------------------------------------------ seeds

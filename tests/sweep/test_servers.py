@@ -11,7 +11,7 @@ import optuna
 import pytest
 from support import TESTS
 from support.database_servers import MariaDB, PostgreSQL, open_server
-from support.fake_work import BENCH, make_engine, starts
+from support.fake_work import FAKE_PLUGINS, make_engine, starts
 from support.small_sweeps import RUNS, SWEEP
 
 from rnnbench.results.database import open_database
@@ -47,9 +47,9 @@ def url(server):
     return server.fresh(f"rnnbench{server.count}")
 
 
-def run(text, root, url, **given):
-    given = {"lease": 2.0, "beat": 0.2, "engine_factory": make_engine(root), **given}
-    return run_sweep(parse_sweep(text), root=root, bench=BENCH, database=url, **given)
+def run(text, root, url, **options):
+    options = {"lease": 2.0, "beat": 0.2, "engine_factory": make_engine(root), **options}
+    return run_sweep(parse_sweep(text), root=root, plugins=FAKE_PLUGINS, database=url, **options)
 
 
 def rows_of(url):
@@ -109,22 +109,22 @@ def test_a_trial_is_claimed_by_one_of_sixteen(url):
                 f"sweep/c/{number}", "sweep", "c", "search", number, "{}", f"run-{number}"
             )
             owner.plan([row])
-            barrier, taken = threading.Barrier(16), []
+            barrier, claimed = threading.Barrier(16), []
 
-            def claim(key=row.key, barrier=barrier, taken=taken):
-                mine = next(r for r in Ledger(engine, "sweep", ME).rows() if r.key == key)
+            def claim(key=row.key, barrier=barrier, claimed=claimed):
+                row_here = next(r for r in Ledger(engine, "sweep", ME).rows() if r.key == key)
                 barrier.wait()
-                if Ledger(engine, "sweep", ME).claim(mine, ME):
-                    taken.append(mine)
+                if Ledger(engine, "sweep", ME).claim(row_here, ME):
+                    claimed.append(row_here)
 
             threads = [threading.Thread(target=claim) for _ in range(16)]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
-            assert len(taken) == 1
+            assert len(claimed) == 1
             assert not owner.finish(row, state="done", status="done", value=1.0)  # not its attempt
-            assert owner.finish(taken[0], state="done", status="done", value=1.0)
+            assert owner.finish(claimed[0], state="done", status="done", value=1.0)
     engine.dispose()
 
 

@@ -1,4 +1,4 @@
-"""Studies: proposals that a restart repeats, pruning, and what is told of failures."""
+"""Studies: proposals that a restart repeats, pruning, and failures."""
 
 import json
 import math
@@ -6,11 +6,11 @@ import math
 import optuna
 import pytest
 
-from rnnbench.sweep.file.search_options import PRUNERS, REQUIRED, SAMPLERS, Chosen
+from rnnbench.sweep.file.search_options import PRUNERS, REQUIRED, SAMPLERS, ChosenMethod
 from rnnbench.sweep.search.dimensions import dimension
-from rnnbench.sweep.search.optuna_export import Copies
+from rnnbench.sweep.search.optuna_export import StudyCopies
 from rnnbench.sweep.search.pruners import make_pruner
-from rnnbench.sweep.search.study import CellStudy, Known
+from rnnbench.sweep.search.study import CellStudy, KnownTrial
 
 SPACE = [
     dimension("lr", {"low": 1e-4, "high": 1e-1, "log": True}, float, None),
@@ -20,17 +20,17 @@ SPACE = [
 GRID = SPACE[1:]
 
 
-def chosen(menu, name, **given):
+def chosen(menu, name, **options):
     defaults = {k: o.default for k, o in menu[name].items()}
-    return Chosen(name, tuple((defaults | given).items()))
+    return ChosenMethod(name, tuple((defaults | options).items()))
 
 
-def make_study(sampler="tpe", pruner=None, space=SPACE, known=(), copies=None, **given):
+def make_study(sampler="tpe", pruner=None, space=SPACE, known=(), copies=None, **options):
     return CellStudy(
         "sweep/cell",
         space,
-        sampler=chosen(SAMPLERS, sampler, **given),
-        pruner=pruner or Chosen("none"),
+        sampler=chosen(SAMPLERS, sampler, **options),
+        pruner=pruner or ChosenMethod("none"),
         seed=0,
         higher_is_better=[False],
         known=known,
@@ -44,24 +44,24 @@ def error_of(params):
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_study_rebuilt_from_the_ledger_proposes_the_same(sampler):
-    given = {"startup_trials": 3} if sampler == "tpe" else {}
+    options = {"startup_trials": 3} if sampler == "tpe" else {}
     space = GRID if sampler == "grid" else SPACE
-    first, known, proposed = make_study(sampler, space=space, **given), [], []
+    first, known, proposed = make_study(sampler, space=space, **options), [], []
     for _ in range(10):
         number, params = first.propose()
         proposed.append(params)
-        again = make_study(sampler, space=space, known=known, **given)
+        again = make_study(sampler, space=space, known=known, **options)
         assert again.propose() == (number, params)
         value, notes = error_of(params), json.loads(json.dumps(first.notes(number)))
         first.tell(number, "done", [value], [(50, value)])
-        known.append(Known(number, params, "done", (value,), [(50, value)], notes))
+        known.append(KnownTrial(number, params, "done", (value,), [(50, value)], notes))
     assert len({str(p) for p in proposed}) > 5
 
 
 def test_another_seed_and_another_cell_propose_something_else():
     def first(name, seed):
         return CellStudy(
-            name, SPACE, sampler=chosen(SAMPLERS, "tpe"), pruner=Chosen("none"), seed=seed,
+            name, SPACE, sampler=chosen(SAMPLERS, "tpe"), pruner=ChosenMethod("none"), seed=seed,
             higher_is_better=[False],
         ).propose()[1]["lr"]  # fmt: skip
 
@@ -72,14 +72,14 @@ def test_another_seed_and_another_cell_propose_something_else():
 def test_a_trial_that_was_running_is_still_counted_after_a_restart():
     study = make_study()
     first = study.propose()
-    again = make_study(known=[Known(*first, "running")])
+    again = make_study(known=[KnownTrial(*first, "running")])
     assert again.propose() == study.propose()
     again.tell(0, "done", [1.0])
 
 
 def test_a_gap_in_the_numbers_is_an_error():
     with pytest.raises(ValueError, match="trial 0 is missing"):
-        make_study(known=[Known(1, {"lr": 1e-3, "width": 8, "activation": "tanh"}, "planned")])
+        make_study(known=[KnownTrial(1, {"lr": 1e-3, "width": 8, "activation": "tanh"}, "planned")])
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None])
@@ -122,7 +122,7 @@ def test_rungs_of_successive_halving_survive_a_restart():
         state = "pruned" if value > 1.0 else "done"
         notes = study.notes(number)
         study.tell(number, state, [value], [(50, value)])
-        known.append(Known(number, params, state, (value,), [(50, value)], notes))
+        known.append(KnownTrial(number, params, state, (value,), [(50, value)], notes))
     for again in (study, make_study(pruner=pruner, known=known)):
         number, _ = again.propose()
         assert again.report(number, 50, 2.5)
@@ -143,7 +143,7 @@ def test_every_pruner_of_the_menu_can_be_made(name):
 
 
 def test_copies_have_the_same_numbers_and_no_running_trials(tmp_path):
-    copies = Copies(tmp_path / "studies.db")
+    copies = StudyCopies(tmp_path / "studies.db")
     study = make_study(copies=copies)
     params = [study.propose()[1] for _ in range(4)]
     study.tell(1, "done", [1.0], [(50, 1.5), (100, 1.0)], "run-1")
@@ -158,12 +158,12 @@ def test_copies_have_the_same_numbers_and_no_running_trials(tmp_path):
     assert copied[1].user_attrs == {"run_id": "run-1"}
     # A driver that died before it copied catches up.
     known = [
-        Known(0, params[0], "failed"),
-        Known(1, params[1], "done", (1.0,), [(50, 1.5), (100, 1.0)]),
-        Known(2, params[2], "pruned", (), [(50, 2.0)]),
-        Known(3, params[3], "done", (3.0,)),
+        KnownTrial(0, params[0], "failed"),
+        KnownTrial(1, params[1], "done", (1.0,), [(50, 1.5), (100, 1.0)]),
+        KnownTrial(2, params[2], "pruned", (), [(50, 2.0)]),
+        KnownTrial(3, params[3], "done", (3.0,)),
     ]
-    copies = Copies(tmp_path / "studies.db")
+    copies = StudyCopies(tmp_path / "studies.db")
     make_study(known=known, copies=copies)
     copies.close()
     copied = optuna.load_study(study_name="sweep/cell", storage=url)

@@ -1,11 +1,11 @@
-"""What a sweep looks like on a terminal, and where there is none."""
+"""The view of a sweep on a terminal, and where there is none."""
 
 import io
 
 import pytest
 from rich.console import Console
 
-from rnnbench.report.terminal.sweep_progress import View, duration, line
+from rnnbench.report.terminal.sweep_progress import TerminalProgress, duration, line
 from rnnbench.sweep.file.sweep import GridCell
 from rnnbench.sweep.progress import CellTally, Snapshot, SweepOutcome
 
@@ -25,7 +25,7 @@ NOW = Snapshot((RUNNING, REFUSED, STUCK), 60.0, per_minute=3.0, seconds_left=80.
 def shown(*, terminal):
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=120, color_system=None)
-    with View(console) as view:
+    with TerminalProgress(console) as view:
         view.show(NOW)
         view.note("[bold] is kept as it is")
         view.show(NOW)

@@ -55,9 +55,9 @@ def linear(decay):
 
 @pytest.mark.parametrize("decay", [0.5, 0.9, 1.0, 1.1])
 def test_norms_of_a_linear_network_grow_or_vanish_as_powers(decay):
-    found = diagnose(linear(decay))
-    assert found["steps"] == 40
-    (f,) = found["layers"].values()
+    figures = diagnose(linear(decay))
+    assert figures["steps"] == 40
+    (f,) = figures["layers"].values()
     for t in range(40):
         power = decay ** (39 - t)
         # Random directions: exact here but for their length, which is the same for all t.
@@ -113,7 +113,7 @@ def test_gates_that_see_more_than_the_products_are_not_told():
 @pytest.mark.parametrize("name", sorted(discover()[0]["architectures"]))
 def test_every_architecture_can_be_diagnosed(name):
     plugin = tiny(load("architectures", name))
-    seen = 0
+    diagnosed = 0
     for toy in (TOYS["lm"], TOYS["classify"], TOYS["translate"], TOYS["forecast"]):
         torch.manual_seed(0)
         try:
@@ -121,12 +121,12 @@ def test_every_architecture_can_be_diagnosed(name):
         except ValueError:  # refused
             continue
         before = {k: v.clone() for k, v in model.state_dict().items()}
-        found = diagnose(Trained(None, toy, model), rows=4)
-        for f in found["layers"].values():
+        figures = diagnose(Trained(None, toy, model), rows=4)
+        for f in figures["layers"].values():
             assert all(math.isfinite(v) and v >= 0 for v in f["gradient"])
         assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
-        seen += bool(found["layers"])
-    if not seen:
+        diagnosed += bool(figures["layers"])
+    if not diagnosed:
         assert name in {"mdlstm", "mdrnn", "recursive", "tree-lstm", "pointer-network", "lstnet",
                         "pointer-generator", "temporal-attention", "da-rnn",
                         "influence-balancing", "dlinear", "segrnn", "patchtst", "seasonal-naive",
@@ -136,9 +136,9 @@ def test_every_architecture_can_be_diagnosed(name):
 def test_the_command_writes_picture_and_data(tmp_path):
     call("run", "char-lm", "lstm", *TINY, "-q", "--no-test", "--out", tmp_path)
     output = call("diagnose", "char-lm", "--untrained", "--to", tmp_path / "d", "--out", tmp_path)
-    found = json.loads((tmp_path / "d/diagnosis.json").read_text())
-    assert len(found) == 2
-    assert any("untrained" in run for run in found)
+    figures = json.loads((tmp_path / "d/diagnosis.json").read_text())
+    assert len(figures) == 2
+    assert any("untrained" in run for run in figures)
     picture = (tmp_path / "d/diagnosis.svg").read_text()
     assert picture.startswith("<?xml")
     assert "horizon" in output

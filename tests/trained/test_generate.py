@@ -38,21 +38,21 @@ def test_text_goes_on_from_the_prompt_and_is_repeatable(results):
 
 
 def test_several_samples_differ(results):
-    found = json.loads(
+    output = json.loads(
         call("generate", "char-lm", "--length", 20, "--samples", 3, "--json", "--out", results)
     )
-    texts = [s["text"] for s in found["samples"]]
-    assert found["run"].startswith("char-lm.lstm.")
+    texts = [s["text"] for s in output["samples"]]
+    assert output["run"].startswith("char-lm.lstm.")
     assert len(set(texts)) == 3
 
 
 def test_test_sentences_are_translated_with_their_alignment(results):
-    found = json.loads(
+    samples = json.loads(
         call("generate", "ui-en-de", "--method", "beam", "--beam", 3, "--samples", 2, "--json",
              "--out", results)
     )["samples"]  # fmt: skip
-    assert len(found) == 2
-    assert {"source", "target", "prediction", "alignment"} <= set(found[0])
+    assert len(samples) == 2
+    assert {"source", "target", "prediction", "alignment"} <= set(samples[0])
 
 
 def test_a_sentence_is_translated(results):
@@ -81,8 +81,8 @@ def test_a_forecast_is_what_the_model_says_of_the_same_window(results):
     batch = data.batch(data.times_W[-1:], None)
     with open(f"{statsmodels.__path__[0]}/datasets/co2/co2.csv") as f:
         header, *rows = f.read().splitlines()
-    asked, answer = task.ask("\n".join([header, *rows[: -task.horizon]]))
-    assert torch.allclose(asked.x, batch.x, atol=1e-5)
+    window, answer = task.ask("\n".join([header, *rows[: -task.horizon]]))
+    assert torch.allclose(window.x, batch.x, atol=1e-5)
     with torch.no_grad():
         said = answer(trained.model.decode(batch)[0])
     path = results / "tail.csv"
@@ -131,7 +131,7 @@ def test_a_run_without_weights_says_so(results, tmp_path):
 
 
 def test_a_task_that_continues_reads_what_it_predicts():
-    found = []
+    continuing = []
     for name in discover()[0]["tasks"]:
         cls = load("tasks", name)
         if cls.continues:
@@ -141,5 +141,5 @@ def test_a_task_that_continues_reads_what_it_predicts():
             data = task.data("valid", 0)
             batch = data.batch(data.order(4, None)[0], None)
             assert torch.equal(batch.x[:, 1:], batch.y[:, :-1]), name
-            found.append(name)
-    assert "char-lm" in found
+            continuing.append(name)
+    assert "char-lm" in continuing

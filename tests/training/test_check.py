@@ -20,9 +20,9 @@ from rnnbench_tricks.zoneout import Zoneout
 
 
 def test_the_parameter_count_is_the_real_one():
-    found = check(TinyLSTM(), TOYS["lm"])
+    checked = check(TinyLSTM(), TOYS["lm"])
     embedding, cell, readout = 7 * 6, 4 * 6 * (6 + 6 + 2), 6 * 7 + 7
-    assert found == (embedding + cell + readout, "meta")
+    assert checked == (embedding + cell + readout, "meta")
 
 
 def test_a_dry_run_moves_no_random_state():
@@ -152,8 +152,8 @@ def table(tasks, architectures, tricks, device="meta"):
                 name = f"{task_name} {architecture} {trick or 'bare'}"
                 chosen = [tiny(load("tricks", trick))] if trick else []
                 try:
-                    found = check(plugin, task, chosen, batch=batch, device=device)
-                    lines.append(f"{name:<60} {found.parameters:,} parameters")
+                    checked = check(plugin, task, chosen, batch=batch, device=device)
+                    lines.append(f"{name:<60} {checked.parameters:,} parameters")
                 except Refusal as refusal:
                     lines.append(f"{name:<60} refused: {reason_of(refusal)}")
                     if "fails its dry run" in str(refusal):
@@ -170,22 +170,22 @@ UNLIKE = (
 
 def test_every_architecture_trains_a_step_on_a_task_of_some_make():
     """On the others it may or may not: the slow matrix below visits all."""
-    left = set(discover()[0]["architectures"])
+    unvisited = set(discover()[0]["architectures"])
     for task in UNLIKE:  # the next for those that this one refuses
-        lines, crashed = table([task], sorted(left), [None])
+        lines, crashed = table([task], sorted(unvisited), [None])
         assert not crashed, "\n".join(crashed)
-        left -= {line.split()[1] for line in lines if "parameters" in line}
-    assert not left, "each is possible on some task"
+        unvisited -= {line.split()[1] for line in lines if "parameters" in line}
+    assert not unvisited, "each is possible on some task"
 
 
 def test_every_trick_trains_a_step_on_some_task_and_is_refused_elsewhere():
-    left = set(discover()[0]["tricks"])
+    unvisited = set(discover()[0]["tricks"])
     for task in ("char-lm", "ui-en-de", "digits"):  # the next for those that this one refuses
         # Made, not without memory, in which exact estimators take minutes; their laws try both.
-        lines, crashed = table([task], ["lstm"], sorted(left), device="cpu")
+        lines, crashed = table([task], ["lstm"], sorted(unvisited), device="cpu")
         assert not crashed, "\n".join(crashed)
-        left -= {line.split()[2] for line in lines if "parameters" in line}
-    assert not left, "each is possible somewhere"
+        unvisited -= {line.split()[2] for line in lines if "parameters" in line}
+    assert not unvisited, "each is possible somewhere"
 
 
 @pytest.mark.slow

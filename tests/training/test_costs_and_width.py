@@ -33,12 +33,12 @@ def test_a_run_on_test_keeps_its_costs_and_its_items_and_a_trial_does_not(tmp_pa
         spec = resolve(compose("digits", "lstm", [], settings, seed=1, test=test))
         record = execute(spec, store=store, trainer=Trainer(accelerator="cpu"))
         assert record.cost["peak_memory_bytes"] > 1e7
-        found = read_items(store.run_dir(spec.run_id) / ITEM_SCORES)
-        assert (set(record.cost) >= TESTED) == (found is not None) == test
-        if found is not None:
-            right, counted = found.values_NC.sum(0)
+        scores = read_items(store.run_dir(spec.run_id) / ITEM_SCORES)
+        assert (set(record.cost) >= TESTED) == (scores is not None) == test
+        if scores is not None:
+            right, counted = scores.values_NC.sum(0)
             assert right / counted == pytest.approx(record.metrics["test"]["accuracy"])
-            assert (found.metric, found.unit) == ("accuracy", "row")
+            assert (scores.metric, scores.unit) == ("accuracy", "row")
             assert 0 < record.cost["step_latency_seconds"] < record.cost["latency_seconds"]
             assert "flop_counter" in record.provenance["flops"]
 
@@ -52,11 +52,11 @@ def test_the_flops_of_a_step_are_those_worked_by_hand():
     # Backwards each product is needed for its weights, and, but for the data, for its input. At
     # the first step the state before is no parameter's.
     least, most = 2 * forward, 3 * forward
-    found = flops_per_target(architecture, task, [], Optimizer())
-    assert least <= found <= most
+    flops = flops_per_target(architecture, task, [], Optimizer())
+    assert least <= flops <= most
     wide = compose("digits", "elman", [], {**SMALL, "architecture.hidden": 50})
     more = flops_per_target(instantiate(wide)[1], task, [], Optimizer())
-    assert 20 < more / found < 100  # the products of a wide cell grow with its square
+    assert 20 < more / flops < 100  # the products of a wide cell grow with its square
 
 
 def test_the_items_of_a_translation_give_sacrebleus_figure_of_any_part():

@@ -42,17 +42,17 @@ def children(pid):
 
 
 def ranks_of(pid):
-    found = []
+    ranks = []
     for child in children(pid):
         try:
             if (
                 b"rnnbench.training.devices.rank_process"
                 in Path(f"/proc/{child}/cmdline").read_bytes()
             ):
-                found.append(child)
+                ranks.append(child)
         except OSError:
             continue
-    return found
+    return ranks
 
 
 def wait_until(condition, seconds=SECONDS):
@@ -74,11 +74,11 @@ def whole(tmp_path_factory):
 
 def test_a_run_on_two_devices_learns_what_one_learns(tmp_path):
     spec = small(optimizer__batch=5, test=True)
-    seen = []
-    _, two = run_in(tmp_path / "two", spec, on_step=lambda at, *_: seen.append(at.step))
+    steps = []
+    _, two = run_in(tmp_path / "two", spec, on_step=lambda at, *_: steps.append(at.step))
     _, one = run_in(tmp_path / "one", spec, Trainer(accelerator="cpu"))
     assert two.status == Status.DONE, two.reason
-    assert seen[-1] == 60
+    assert steps[-1] == 60
     for split in ("valid", "test"):
         assert two.metrics[split] == pytest.approx(one.metrics[split], rel=1e-5)
     assert [step for step, *_ in two.curve] == [20, 40, 60]
@@ -91,11 +91,11 @@ def test_a_run_on_two_devices_learns_what_one_learns(tmp_path):
 
 
 def test_a_signal_saves_on_all_ranks_and_the_run_goes_on_bitwise(tmp_path, whole):
-    spec, asked = small(tricks=TRICKS, **LONG), []
+    spec, stopped_at = small(tricks=TRICKS, **LONG), []
 
     def stop(at, *_):
-        if at.step >= 50 and not asked:
-            asked.append(at.step)
+        if at.step >= 50 and not stopped_at:
+            stopped_at.append(at.step)
             os.kill(os.getpid(), signal.SIGUSR1)
 
     _, stopped = run_in(tmp_path, spec, on_step=stop, quiet=False)
@@ -124,26 +124,26 @@ def test_a_rank_that_is_killed_ends_the_run_at_once_and_says_so(tmp_path, whole)
 
 @pytest.mark.slow
 def test_the_search_may_prune_a_run_on_several_devices(tmp_path):
-    told = []
+    validated = []
 
     def worse(step, value):
-        told.append(step)
+        validated.append(step)
         return step >= 40
 
     _, record = run_in(tmp_path, small(), on_validation=worse)
-    assert (record.status, told) == (Status.PRUNED, [20, 40])
+    assert (record.status, validated) == (Status.PRUNED, [20, 40])
 
 
 @pytest.mark.slow
 def test_a_carried_state_is_not_dealt_to_another_number_of_devices(tmp_path):
     spec = small(**LONG)
-    one = Trainer(accelerator="cpu")
+    one_device = Trainer(accelerator="cpu")
 
     def stop(at, *_):
         if at.step == 50:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    run_in(tmp_path, spec, one, on_step=stop, quiet=False)
+    run_in(tmp_path, spec, one_device, on_step=stop, quiet=False)
     with pytest.raises(Refusal, match=r"stopped on 1 devices(.|\n)*trainer.devices=1"):
         run_in(tmp_path, spec, attempt=2)
 
@@ -213,17 +213,17 @@ def test_no_rank_outlives_the_worker_of_a_sweep(tmp_path):
 
 @pytest.mark.slow
 def test_ranks_send_their_checkpoints_to_an_address(tmp_path, monkeypatch, whole):
-    spec, asked = small(tricks=TRICKS, **LONG), []
+    spec, stopped_at = small(tricks=TRICKS, **LONG), []
 
     def stop(at, *_):
-        if at.step >= 50 and not asked:
-            asked.append(at.step)
+        if at.step >= 50 and not stopped_at:
+            stopped_at.append(at.step)
             os.kill(os.getpid(), signal.SIGTERM)
 
     for attempt, disk in ((1, "lost"), (2, "other")):
         monkeypatch.setenv("RNNBENCH_SCRATCH", str(tmp_path / disk))
-        found = run_in(
+        resumed = run_in(
             f"file://{tmp_path}/shared", spec, attempt=attempt, quiet=False, on_step=stop
         )
-    assert asked
-    assert_same_run(whole, found)
+    assert stopped_at
+    assert_same_run(whole, resumed)

@@ -9,15 +9,15 @@ import pytest
 import torch
 from support.small_runs import CPU, SMALL, TRICKS, assert_same_run, run_in, small
 
-from rnnbench.cli.actions import run as launch
+from rnnbench.cli.actions.run import run_once
 from rnnbench.results.record import Status
 from rnnbench.results.store import Store
 from rnnbench.spec.compose import compose
 from rnnbench.spec.run_spec import Trainer
-from rnnbench.training import checkpoint
-from rnnbench.training import lightning_module as training
+from rnnbench.training import checkpoint, run
 from rnnbench.training.execute import execute
-from rnnbench.training.resolve import resolve
+from rnnbench.training.resolve import resolve, resolve_with_plugins
+from rnnbench.training.run import Training
 
 EVERY_STEP = Trainer(accelerator="cpu", checkpoint_seconds=0.0)
 VALIDATIONS_ONLY = Trainer(accelerator="cpu", checkpoint_seconds=None)
@@ -37,7 +37,7 @@ def digits():
 def killed_at(monkeypatch, step=None, validation=None, before_saving=None):
     """Within the patch, a run kills its process when it comes to a step or a validation."""
     one_step, validate, save = (
-        training.Training._one_step, training.Training.validate, checkpoint.save,
+        Training._one_step, Training.validate, checkpoint.save,
     )  # fmt: skip
     counts = {"validate": 0, "save": 0}
 
@@ -60,8 +60,8 @@ def killed_at(monkeypatch, step=None, validation=None, before_saving=None):
         die("save", before_saving)
         return save(*args)
 
-    monkeypatch.setattr(training.Training, "_one_step", patched_step)
-    monkeypatch.setattr(training.Training, "validate", patched_validate)
+    monkeypatch.setattr(Training, "_one_step", patched_step)
+    monkeypatch.setattr(Training, "validate", patched_validate)
     monkeypatch.setattr(checkpoint, "save", patched_save)
 
 
@@ -101,13 +101,13 @@ def test_a_run_killed_anywhere_ends_bitwise_equal(
     with monkeypatch.context() as patch:
         killed_at(patch, **where)
         run_killed(tmp_path, spec, trainer)
-    steps, plain = [], training.Training._one_step
+    steps, plain = [], Training._one_step
 
     def counted(self, batch, fresh, after):
         steps.append(after.step)
         return plain(self, batch, fresh, after)
 
-    monkeypatch.setattr(training.Training, "_one_step", counted)
+    monkeypatch.setattr(Training, "_one_step", counted)
     torch.manual_seed(99)
     assert_same_run(wholes[name], run_in(tmp_path, spec, attempt=2))
     if trainer is EVERY_STEP and "step" in where:
@@ -143,19 +143,19 @@ def test_the_time_between_checkpoints_is_bounded(tmp_path, monkeypatch, seconds,
 
 
 def test_a_long_validation_begins_with_a_checkpoint(tmp_path, monkeypatch):
-    at, plain, validate = [], checkpoint.save, training.Training.validate
+    at, plain, validate = [], checkpoint.save, Training.validate
 
     def save(folder, state):
         at.append((state["position"][0], len(state["curve"])))
         return plain(folder, state)
 
     def slow(self, *args, **kwargs):
-        found = validate(self, *args, **kwargs)
+        evaluation = validate(self, *args, **kwargs)
         self.validation_seconds = 1e7
-        return found
+        return evaluation
 
     monkeypatch.setattr(checkpoint, "save", save)
-    monkeypatch.setattr(training.Training, "validate", slow)
+    monkeypatch.setattr(Training, "validate", slow)
     execute(
         small(), store=Store(tmp_path), trainer=Trainer(accelerator="cpu", checkpoint_seconds=1e6)
     )
@@ -166,11 +166,11 @@ def test_a_long_validation_begins_with_a_checkpoint(tmp_path, monkeypatch):
 def test_a_signal_while_it_evaluates_ends_it_within_a_batch(tmp_path, monkeypatch, split):
     spec = small(tricks=TRICKS, test=True)
     whole = run_in(tmp_path / "whole", spec)
-    plain, looks = training.evaluate, []
+    plain, looks = run.evaluate, []
 
     def evaluate(model, task, data, meter, device, examples, look, drawn):
         def signalled():
-            if data is training.split_of(task, split, 0):
+            if data is run.split_of(task, split, 0):
                 looks.append(1)
                 os.kill(os.getpid(), signal.SIGTERM)
             look()
@@ -178,7 +178,7 @@ def test_a_signal_while_it_evaluates_ends_it_within_a_batch(tmp_path, monkeypatc
         return plain(model, task, data, meter, device, examples, signalled, drawn)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "evaluate", evaluate)
+        patch.setattr(run, "evaluate", evaluate)
         _, stopped = run_in(tmp_path / "cut", spec, quiet=False)
     assert stopped.status == Status.INTERRUPTED
     step = 20 if split == "valid" else 60
@@ -194,20 +194,20 @@ def test_a_signal_while_it_evaluates_ends_it_within_a_batch(tmp_path, monkeypatc
 def test_exit_code_and_last_line_say_that_it_was_stopped(
     tmp_path, monkeypatch, capsys, number, code
 ):
-    plain = training.Training._one_step
+    plain = Training._one_step
 
     def one_step(self, batch, fresh, after):
         if after.step == 30:
             os.kill(os.getpid(), number)
         return plain(self, batch, fresh, after)
 
-    monkeypatch.setattr(training.Training, "_one_step", one_step)
-    assert launch.launch(small(), CPU, tmp_path, True) == code
+    monkeypatch.setattr(Training, "_one_step", one_step)
+    assert run_once(resolve_with_plugins(small()), CPU, tmp_path, quiet=True) == code
     said = capsys.readouterr().out.splitlines()
     assert said[-1].startswith("interrupted: ")
     assert f"{signal.Signals(number).name} at step 30" in "\n".join(said)
     monkeypatch.undo()
-    assert launch.launch(small(), CPU, tmp_path, True) == 0
+    assert run_once(resolve_with_plugins(small()), CPU, tmp_path, quiet=True) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("done: ")
 
 
@@ -216,7 +216,7 @@ def test_a_signal_before_the_first_step_ends_a_run_at_once(tmp_path, monkeypatch
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(30)
 
-    monkeypatch.setattr(training, "split_of", slow)
+    monkeypatch.setattr(run, "split_of", slow)
     began = time.monotonic()
     _, record = run_in(tmp_path, small(), quiet=False)
     assert time.monotonic() - began < 10
@@ -226,15 +226,15 @@ def test_a_signal_before_the_first_step_ends_a_run_at_once(tmp_path, monkeypatch
 def test_a_warning_that_is_followed_by_another_signal_is_one_request():
     from rnnbench.training import stopping
 
-    asked, before = [], []
+    requests, before = [], []
     old = signal.signal(signal.SIGTERM, lambda number, _: before.append(number))
     try:
-        with stopping.signals(asked.append):
+        with stopping.signals(requests.append):
             os.kill(os.getpid(), signal.SIGUSR1)
             os.kill(os.getpid(), signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, old)
-    assert (asked, before) == ([signal.SIGUSR1], [])
+    assert (requests, before) == ([signal.SIGUSR1], [])
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_every_way_to_run_out_of_memory_is_one_status(tmp_path, monkeypatch, err
     def burst(*_):
         raise error
 
-    monkeypatch.setattr(training.Training, "_one_step", burst)
+    monkeypatch.setattr(Training, "_one_step", burst)
     _, record = run_in(tmp_path, small())
     assert record.status == Status.OOM
     assert record.reason.startswith(str(error).splitlines()[0][:30])
@@ -267,14 +267,14 @@ def test_every_way_to_run_out_of_memory_is_one_status(tmp_path, monkeypatch, err
     ],
 )
 def test_what_a_run_keeps(tmp_path, monkeypatch, ending, kept):
-    plain = training.Training._one_step
+    plain = Training._one_step
 
     def one_step(self, batch, fresh, after):
         if ending == "interrupted" and after.step == 50:
             self.stop_signal = signal.SIGTERM
         return plain(self, batch, fresh, after)
 
-    monkeypatch.setattr(training.Training, "_one_step", one_step)
+    monkeypatch.setattr(Training, "_one_step", one_step)
     settings = {"optimizer__lr": 1e8, "optimizer__name": "sgd"} if ending == "diverged" else {}
     spec = small(**settings)
     folder = Store(tmp_path).run_dir(spec.run_id)

@@ -8,7 +8,8 @@ from support.toys import TOYS, TinyLSTM
 from torch.nn import functional as F
 
 from rnnbench.contract import Batch
-from rnnbench.training.evaluate import evaluate, evaluating
+from rnnbench.training.evaluate import evaluate
+from rnnbench.training.modes import evaluating
 from rnnbench.training.wiring import pooled, wire
 from rnnbench_architectures.elman import Elman
 from rnnbench_architectures.gru import GRU
@@ -134,8 +135,8 @@ def test_a_missing_value_is_left_out_of_loss_and_gradient_and_input():
     loss.backward()
     assert loss.isfinite()
     assert all(p.grad.isfinite().all() for p in model.parameters())
-    seen = ~y.isnan()
-    expected = (result.out - y)[seen].square().mean()
+    measured = ~y.isnan()
+    expected = (result.out - y)[measured].square().mean()
     torch.testing.assert_close(loss, expected)
     repeated = y.clone()
     repeated[0, 1] = y[0, 0]

@@ -9,7 +9,7 @@ from rnnbench.registry.registry import load
 from rnnbench.spec.run_spec import Optimizer, PluginSpec, RunSpec
 from rnnbench.testing.fixtures.backbones import doubled
 from rnnbench.testing.fixtures.toy_tasks import TOYS
-from rnnbench.training.devices.data_parallel import OneProcess
+from rnnbench.training.devices.data_parallel import KeyedNoise
 from rnnbench.training.devices.split_check import CHECKED, DRAWN, try_split
 from rnnbench.training.train_step import TrickFold, assemble, make_optimizer, training_step
 
@@ -55,21 +55,22 @@ def learn(by, task, arch, tricks, batch, steps=3):
         state = done.state
         losses.append(done.loss)
         weights.append(by.weight)
-    told = torch.stack(losses)
-    told = by.losses(told, torch.stack(weights)) if by.world > 1 else told.tolist()
-    return told, {n: p.detach().clone() for n, p in model.named_parameters()}
+    whole_losses = by.whole_losses(torch.stack(losses), weights)
+    return whole_losses, {n: p.detach().clone() for n, p in model.named_parameters()}
 
 
 def assert_like_one(folder, task, arch, tricks, batch, world):
     dtype = torch.get_default_dtype()
     try:
-        losses, weights = learn(OneProcess(0), task, arch, tricks, batch)
+        losses, weights = learn(KeyedNoise(0), task, arch, tricks, batch)
     finally:
         torch.set_default_dtype(dtype)
-    for told, found in in_ranks(world, learn, task, arch, tricks, batch, folder=folder):
-        assert told == pytest.approx(losses, rel=1e-12)
+    for their_losses, their_weights in in_ranks(
+        world, learn, task, arch, tricks, batch, folder=folder
+    ):
+        assert their_losses == pytest.approx(losses, rel=1e-12)
         for name, value in weights.items():
-            torch.testing.assert_close(found[name], value, rtol=1e-10, atol=1e-13)
+            torch.testing.assert_close(their_weights[name], value, rtol=1e-10, atol=1e-13)
 
 
 @pytest.mark.parametrize("world", [2, 3])
@@ -85,8 +86,8 @@ def test_missing_targets_and_rests_smaller_than_the_ranks_count_rightly(tmp_path
     batch.y[1:3] = torch.nan
     assert_like_one(tmp_path, task, architecture(), [], batch, 2)
     (tmp_path / "rest").mkdir()
-    rest = Batch._make(v[:2] if isinstance(v, torch.Tensor) else v for v in batch)
-    assert_like_one(tmp_path / "rest", task, architecture(), [], rest, 3)
+    last_rows = Batch._make(v[:2] if isinstance(v, torch.Tensor) else v for v in batch)
+    assert_like_one(tmp_path / "rest", task, architecture(), [], last_rows, 3)
 
 
 @pytest.mark.parametrize(
@@ -100,9 +101,9 @@ def test_missing_targets_and_rests_smaller_than_the_ranks_count_rightly(tmp_path
     ids=lambda t: "+".join(name for name, _ in t),
 )
 def test_tricks_outside_of_the_forward_pass_act_as_on_one_device(tmp_path, tricks):
-    made = [trick(name, **settings) for name, settings in tricks]
+    plugins = [trick(name, **settings) for name, settings in tricks]
     task = TOYS["classify" if tricks[0][0] == "input-noise" else "lm"]
-    assert_like_one(tmp_path, task, architecture(), made, uneven(task), 2)
+    assert_like_one(tmp_path, task, architecture(), plugins, uneven(task), 2)
 
 
 def test_noise_in_the_forward_pass_is_each_ranks_own(tmp_path):
@@ -114,7 +115,7 @@ def test_noise_in_the_forward_pass_is_each_ranks_own(tmp_path):
         ranks.common()
         return shared, own, torch.rand(2).tolist()
 
-    (a, b), again = in_ranks(2, draw, folder=tmp_path), OneProcess(0)
+    (a, b), again = in_ranks(2, draw, folder=tmp_path), KeyedNoise(0)
     assert a[0] == b[0]
     assert a[1] != b[1]
     assert a[2] == b[2]
@@ -133,7 +134,7 @@ def attempt(ranks, task, arch, tricks):
 
 
 @pytest.mark.parametrize(
-    ("tricks", "found"),
+    ("tricks", "reason"),
     [
         ([], CHECKED),
         (["clip", "tied-weights"], CHECKED),
@@ -145,8 +146,8 @@ def attempt(ranks, task, arch, tricks):
     ],
     ids=lambda v: "+".join(v) if isinstance(v, list) else "",
 )
-def test_what_cannot_be_split_is_found_by_trying(tmp_path, tricks, found):
-    made = [trick(name) for name in tricks]
-    for told in in_ranks(2, attempt, TOYS["lm"], architecture(), made, folder=tmp_path):
-        assert found in told
-        assert "trainer.devices=1" in told or found in (CHECKED, DRAWN)
+def test_what_cannot_be_split_is_found_by_trying(tmp_path, tricks, reason):
+    plugins = [trick(name) for name in tricks]
+    for conclusion in in_ranks(2, attempt, TOYS["lm"], architecture(), plugins, folder=tmp_path):
+        assert reason in conclusion
+        assert "trainer.devices=1" in conclusion or reason in (CHECKED, DRAWN)

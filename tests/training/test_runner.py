@@ -16,10 +16,10 @@ from rnnbench.results.run_folder import CHECKPOINTS
 from rnnbench.results.store import Store
 from rnnbench.spec.compose import compose
 from rnnbench.spec.run_spec import Trainer
-from rnnbench.training import execute as runner
-from rnnbench.training import lightning_module as training
+from rnnbench.training import execute as execution
 from rnnbench.training.execute import execute
 from rnnbench.training.resolve import resolve
+from rnnbench.training.run import Training
 
 
 def test_two_runs_of_one_spec_are_bitwise_equal(tmp_path):
@@ -48,7 +48,7 @@ def test_a_run_stopped_and_taken_up_again_ends_bitwise_equal(
     width = {} if recurrent else {"architecture__hidden": 16}
     spec = small(architecture, tricks=TRICKS if recurrent else [], **width)
     whole = run_in(tmp_path / "whole", spec)
-    plain = training.Training._one_step
+    plain = Training._one_step
 
     def one_step(self, batch, fresh, after):
         loss = plain(self, batch, fresh, after)
@@ -57,7 +57,7 @@ def test_a_run_stopped_and_taken_up_again_ends_bitwise_equal(
         return loss
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Training, "_one_step", one_step)
+        patch.setattr(Training, "_one_step", one_step)
         store, stopped = run_in(tmp_path / "cut", spec)
     assert stopped.status == Status.INTERRUPTED
     assert stopped.reason == f"SIGTERM at step {step}"
@@ -71,7 +71,7 @@ def test_a_run_killed_while_it_validates_is_taken_up_from_its_last_checkpoint(
 ):
     spec = small(tricks=TRICKS)
     whole = run_in(tmp_path / "whole", spec)
-    validate, calls = training.Training.validate, []
+    validate, calls = Training.validate, []
 
     def killed(self, *args, **kwargs):
         calls.append(1)
@@ -80,7 +80,7 @@ def test_a_run_killed_while_it_validates_is_taken_up_from_its_last_checkpoint(
         return validate(self, *args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Training, "validate", killed)
+        patch.setattr(Training, "validate", killed)
         _, crashed = run_in(tmp_path / "cut", spec)
     assert (crashed.status, crashed.reason) == (Status.CRASHED, "SystemError: killed")
     assert "killed" in (tmp_path / "cut/runs" / spec.run_id / "error.txt").read_text()
@@ -98,19 +98,19 @@ def test_a_run_killed_while_it_validates_is_taken_up_from_its_last_checkpoint(
 def test_a_checkpoint_of_another_kind_of_run_is_not_needed_once_it_is_done(tmp_path):
     store, record = run_in(tmp_path, small())
     assert record.status == Status.DONE
-    left = {p.name for p in store.run_dir(record.run_id).iterdir()}
-    assert {"record.json", "metrics.csv", "weights.safetensors"} <= left
-    assert not left & set(CHECKPOINTS)
+    files = {p.name for p in store.run_dir(record.run_id).iterdir()}
+    assert {"record.json", "metrics.csv", "weights.safetensors"} <= files
+    assert not files & set(CHECKPOINTS)
 
 
 def test_the_test_split_is_touched_once_and_only_where_the_spec_says_so(tmp_path, monkeypatch):
-    splits, plain = [], training.Training.validate
+    splits, plain = [], Training.validate
 
     def validate(self, split, full, examples=0):
         splits.append(split)
         return plain(self, split, full, examples)
 
-    monkeypatch.setattr(training.Training, "validate", validate)
+    monkeypatch.setattr(Training, "validate", validate)
     _, searched = run_in(tmp_path / "a", small())
     assert "test" not in splits
     assert "test" not in searched.metrics
@@ -163,22 +163,22 @@ def test_a_run_stopped_by_its_patience_and_killed_before_its_record_trains_no_fu
 ):
     spec = small(**{"optimizer__lr": 0.0, "budget__steps": 1000, "budget__patience": 2})
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "_finish", lambda *_: 1 / 0)
+        patch.setattr(execution, "_evaluate_best", lambda *_: 1 / 0)
         run_in(tmp_path, spec)
     _, record = run_in(tmp_path, spec, attempt=2)
     assert (record.status, record.cost["steps"]) == (Status.DONE, 60)
 
 
 def test_pruning_keeps_the_curve(tmp_path):
-    told = []
+    validations = []
 
     def worse(step, value):
-        told.append((step, value))
+        validations.append((step, value))
         return step >= 40
 
     _, record = run_in(tmp_path, small(), on_validation=worse)
     assert record.status == Status.PRUNED
-    assert [step for step, _ in told] == [20, 40]
+    assert [step for step, _ in validations] == [20, 40]
     assert [step for step, *_ in record.curve] == [20, 40]
 
 
@@ -186,7 +186,7 @@ def test_out_of_memory_is_a_status_of_its_own(tmp_path, monkeypatch):
     def burst(*_):
         raise MemoryError("7 TB wanted")
 
-    monkeypatch.setattr(training.Training, "_one_step", burst)
+    monkeypatch.setattr(Training, "_one_step", burst)
     _, record = run_in(tmp_path, small())
     assert (record.status, record.reason) == (Status.OOM, "7 TB wanted")
 
@@ -259,14 +259,14 @@ def test_telemetry_that_fails_harms_no_run_and_is_named(tmp_path, monkeypatch, c
 
 
 def test_a_signal_ends_a_run_in_order(tmp_path, monkeypatch):
-    plain = training.Training._one_step
+    plain = Training._one_step
 
     def one_step(self, batch, fresh, after):
         if after.step == 30:
             os.kill(os.getpid(), signal.SIGINT)
         return plain(self, batch, fresh, after)
 
-    monkeypatch.setattr(training.Training, "_one_step", one_step)
+    monkeypatch.setattr(Training, "_one_step", one_step)
     before = signal.getsignal(signal.SIGINT)
     _, record = run_in(tmp_path, small(), quiet=False)
     assert (record.status, record.reason) == (Status.INTERRUPTED, "SIGINT at step 30")
@@ -301,13 +301,13 @@ def test_a_run_on_a_gpu_is_repeatable_and_near_the_cpu(tmp_path):
 def test_a_signal_repeated_at_once_is_one_request_and_later_acts_as_before():
     from rnnbench.training import stopping
 
-    asked, before = [], []
+    requests, before = [], []
     old = signal.signal(signal.SIGTERM, lambda number, _: before.append(number))
     try:
-        with stopping.signals(asked.append):
+        with stopping.signals(requests.append):
             os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGTERM)
-            assert (asked, before) == ([signal.SIGTERM] * 2, [])
+            assert (requests, before) == ([signal.SIGTERM] * 2, [])
             stopping.PATIENCE_SECONDS, patience = 0.0, stopping.PATIENCE_SECONDS
             try:
                 os.kill(os.getpid(), signal.SIGTERM)

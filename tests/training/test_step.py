@@ -116,14 +116,14 @@ def test_tricks_fold_in_the_order_listed():
 
 def test_the_reported_loss_is_the_bare_one_and_the_gradient_the_changed_one():
     task = TOYS["lm"]
-    found = []
+    outcomes = []
     for tricks in (TrickFold(), TrickFold([Recorder()])):
         torch.manual_seed(0)
         model = assemble(TinyLSTM(), task, tricks)
         step = training_step(model, tricks, task.example(), None, Moment(0, 0.0))
-        found.append((step.loss, model.readout.weight.grad.clone()))
-    assert torch.equal(found[0][0], found[1][0])
-    torch.testing.assert_close(found[1][1], 2 * found[0][1])
+        outcomes.append((step.loss, model.readout.weight.grad.clone()))
+    assert torch.equal(outcomes[0][0], outcomes[1][0])
+    torch.testing.assert_close(outcomes[1][1], 2 * outcomes[0][1])
 
 
 def test_state_is_carried_only_where_the_data_are():

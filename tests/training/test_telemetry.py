@@ -13,12 +13,13 @@ import pytest
 from support import TESTS
 from support.small_runs import CPU, small
 
-from rnnbench.cli.actions import run as launch
+from rnnbench.cli.actions.run import run_once
 from rnnbench.results.record import Status
 from rnnbench.results.store import Store
-from rnnbench.training import lightning_module as training
 from rnnbench.training import wandb_run
 from rnnbench.training.execute import execute
+from rnnbench.training.resolve import resolve_with_plugins
+from rnnbench.training.run import Training
 
 WANDB = dataclasses.replace(CPU, logger="wandb")
 KEY = "0123456789abcdef0123456789abcdefcanary99"
@@ -42,15 +43,15 @@ def run_in(folder, **options):
 
 def services():
     """Numbers of wandb's own processes below this one."""
-    found = []
+    pids = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             parent = int(path.with_name("stat").read_text().rpartition(")")[2].split()[1])
             if parent == os.getpid() and b"wandb-core" in path.read_bytes():
-                found.append(int(path.parent.name))
+                pids.append(int(path.parent.name))
         except OSError:
             continue
-    return found
+    return pids
 
 
 def test_a_server_that_cannot_be_reached_costs_a_bounded_time_and_no_run(tmp_path, monkeypatch):
@@ -68,7 +69,7 @@ def test_a_server_that_cannot_be_reached_costs_a_bounded_time_and_no_run(tmp_pat
 
 def run_without_service(folder):
     """A run whose service is killed, then another one in the same process."""
-    plain, killed = training.Training._one_step, []
+    plain, killed = Training._one_step, []
 
     def one_step(self, batch, fresh, after):
         if after.step == 30 and not killed:
@@ -77,7 +78,7 @@ def run_without_service(folder):
                 os.kill(pid, signal.SIGKILL)
         return plain(self, batch, fresh, after)
 
-    training.Training._one_step = one_step
+    Training._one_step = one_step
     records = [run_in(folder / name) for name in ("first", "second")]
     assert killed
     assert [r.status for r in records] == [Status.DONE] * 2
@@ -109,7 +110,7 @@ def test_no_secret_of_the_surroundings_reaches_the_disk(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     command = ["rnnbench", "--url", secrets["DATABASE_URL"], "--token=canary77"]
     monkeypatch.setattr("sys.argv", command)
-    plain = training.Training._one_step
+    plain = Training._one_step
 
     def one_step(self, batch, fresh, after):
         if after.step == 30:
@@ -117,7 +118,7 @@ def test_no_secret_of_the_surroundings_reaches_the_disk(tmp_path, monkeypatch):
         return plain(self, batch, fresh, after)
 
     assert run_in(tmp_path / "done", sweep="mysweep").status == Status.DONE
-    monkeypatch.setattr(training.Training, "_one_step", one_step)
+    monkeypatch.setattr(Training, "_one_step", one_step)
     assert run_in(tmp_path / "crashed").status == Status.CRASHED
     files = [p for p in tmp_path.rglob("*") if p.is_file()]
     assert any(p.suffix == ".wandb" for p in files)
@@ -137,6 +138,6 @@ def test_a_run_that_fails_has_an_exit_code_and_a_last_line_that_say_so(
             raise RuntimeError("a fault")
         return float("nan") * next(self.model.parameters()).sum().detach()
 
-    monkeypatch.setattr(training.Training, "_one_step", fails)
-    assert launch.launch(small(), CPU, tmp_path, True) == 1
+    monkeypatch.setattr(Training, "_one_step", fails)
+    assert run_once(resolve_with_plugins(small()), CPU, tmp_path, quiet=True) == 1
     assert capsys.readouterr().out.splitlines()[-1].startswith(f"{status}: ")

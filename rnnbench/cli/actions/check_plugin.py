@@ -72,7 +72,7 @@ def _judge(item: Entry, quiet: bool) -> dict[str, Any]:
         if not quiet:
             print("\n".join(lines(verdict)), flush=True)
     seconds = time.perf_counter() - began
-    report = _report(item, str(plugin), verdicts, seconds)
+    report = _make_report(item, str(plugin), verdicts, seconds)
     if not quiet:
         print(f"\n{summary(report)}")
     return report
@@ -82,14 +82,14 @@ def lines(verdict: Verdict) -> list[str]:
     """Return a verdict in lines of 80 columns: what is broken, its example, and how to mend it."""
     head = f"{verdict.outcome:<16}{verdict.law.name.replace('_', ' ')}"
     if verdict.outcome == "broken":
-        text_lines = [head, *_wrapped(verdict.law.statement, " " * 4)]
+        text_lines = [head, *_wrap(verdict.law.statement, " " * 4)]
         for line in verdict.example.splitlines():
-            text_lines += _wrapped(line.strip(), " " * 8)
-        return [*text_lines, *_wrapped(f"To mend: {verdict.law.mend}", " " * 4)]
-    return [head, *_wrapped(" ".join(verdict.example.split()), " " * 18)]
+            text_lines += _wrap(line.strip(), " " * 8)
+        return [*text_lines, *_wrap(f"To mend: {verdict.law.mend}", " " * 4)]
+    return [head, *_wrap(" ".join(verdict.example.split()), " " * 18)]
 
 
-def _wrapped(text: str, indent: str) -> list[str]:
+def _wrap(text: str, indent: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent,
                          break_on_hyphens=False)  # fmt: skip
 
@@ -103,7 +103,7 @@ def summary(report: dict[str, Any]) -> str:
     )
 
 
-def _report(
+def _make_report(
     item: Entry, plugin: str, verdicts: Iterable[Verdict], seconds: float
 ) -> dict[str, Any]:
     laws = [

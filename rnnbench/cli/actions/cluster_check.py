@@ -1,4 +1,4 @@
-"""`rnnbench cluster check`: a table of all nodes, and what is wrong with them."""
+"""`rnnbench cluster check`: prints a table of all nodes, and their problems."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from rnnbench.sweep.cluster.compare_nodes import compare, table
 
 
 def check_command(address: str, root: Path, as_json: bool) -> int:
-    """Ask all nodes, print what they say; return the exit code."""
+    """Ask all nodes, print their answers and problems; return the exit code."""
     from rnnbench.sweep.cluster.ask_nodes import ask_nodes
-    from rnnbench.sweep.cluster.connection import Head
+    from rnnbench.sweep.cluster.connection import RayConnection
 
     console = Console(stderr=as_json)
 
     def say(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    head = Head(address, say)
+    connection = RayConnection(address, say)
     try:
-        driver, nodes = ask_nodes(head, root)
+        driver, nodes = ask_nodes(connection, root)
     finally:
-        head.close()
+        connection.close()
     problems = compare(driver, nodes)
     if as_json:
-        shown = {
+        reports = {
             "driver": dataclasses.asdict(driver),
             "nodes": [dataclasses.asdict(node) for node in nodes],
             "problems": problems,
         }
-        print(json.dumps(shown, indent=2))
+        print(json.dumps(reports, indent=2))
     else:
         heading, *rows = table(driver, nodes)
-        shown_table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        node_table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for cell in heading:
-            shown_table.add_column(cell, overflow="fold")
+            node_table.add_column(cell, overflow="fold")
         for row in rows:
             style = "bold" if any(cell.endswith(" *") for cell in row) else None
-            shown_table.add_row(*row, style=style)
-        console.print(shown_table)
+            node_table.add_row(*row, style=style)
+        console.print(node_table)
         for problem in problems:
             say(f"problem: {problem}")
         say(f"{len(nodes)} nodes, {len(problems)} problems (* differs from the driver)")

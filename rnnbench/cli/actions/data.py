@@ -29,7 +29,7 @@ def sources_of(tasks: Sequence[str]) -> dict[str, tuple[Source, list[str]]]:
     """
     for name in tasks:
         entry("tasks", name)
-        needed = _needed(name)
+        needed = _required_settings(name)
         if needed:
             raise PluginError(
                 f"{name} reads your own data, which task.{needed[0]} names: there is nothing to "
@@ -37,14 +37,14 @@ def sources_of(tasks: Sequence[str]) -> dict[str, tuple[Source, list[str]]]:
             )
     broken = {b.name for b in broken_plugins() if b.kind == "tasks"}
     sources: dict[str, tuple[Source, list[str]]] = {}
-    every = [n for n in discover()[0]["tasks"] if n not in broken and not _needed(n)]
+    every = [n for n in discover()[0]["tasks"] if n not in broken and not _required_settings(n)]
     for name in tasks or every:
         for source in load("tasks", name)().sources():
             sources.setdefault(source.name, (source, []))[1].append(name)
     return sources
 
 
-def _needed(task: str) -> list[str]:
+def _required_settings(task: str) -> list[str]:
     """List the settings of a task that have no default."""
     return [name for name, field in schema("tasks", task).fields.items() if field.required]
 

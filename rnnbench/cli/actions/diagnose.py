@@ -57,14 +57,14 @@ def _print_table(diagnoses: dict[str, Any], console: Console) -> None:
             lost = f.get("horizon")
             horizon = "-" if "horizon" not in f else "beyond the end" if lost is None else str(lost)
             table.add_row(
-                run, layer, _number(f["gradient"][0]), _number(f["gradient"][-1]),
-                _number(f["gain"][0]) if "gain" in f else "-",
-                "-" if largest is None else _number(largest), horizon, gates or "-",
+                run, layer, _as_text(f["gradient"][0]), _as_text(f["gradient"][-1]),
+                _as_text(f["gain"][0]) if "gain" in f else "-",
+                "-" if largest is None else _as_text(largest), horizon, gates or "-",
             )  # fmt: skip
     console.print(table)
 
 
-def _number(value: float) -> str:
+def _as_text(value: float) -> str:
     return f"{value:.3g}"
 
 
@@ -82,12 +82,12 @@ def draw(diagnoses: dict[str, Any], path: Path) -> None:
         for run, diagnosis in diagnoses.items():
             for layer, f in diagnosis["layers"].items():
                 label = f"{run} {layer}"
-                (line,) = axes[0].semilogy(_positive(f["gradient"]), label=label)
+                (line,) = axes[0].semilogy(_positive_or_gap(f["gradient"]), label=label)
                 style = {"color": line.get_color(), "label": label}
                 if "gain" in f:
-                    axes[1].semilogy(_positive(f["gain"]), **style)
+                    axes[1].semilogy(_positive_or_gap(f["gain"]), **style)
                 for values in f.get("singular_values", {}).values():
-                    axes[2].semilogy(_positive(values), alpha=0.7, **style)
+                    axes[2].semilogy(_positive_or_gap(values), alpha=0.7, **style)
         titles = ("‖∂L/∂h_t‖", "‖∂h_T/∂h_t‖ / √H", "singular values of ∂s_{t+1}/∂s_t")
         for axis, title, x in zip(axes, titles, ("t", "t", "rank"), strict=True):
             axis.set_title(title)
@@ -101,6 +101,6 @@ def draw(diagnoses: dict[str, Any], path: Path) -> None:
     replace_file(path, out.getvalue())
 
 
-def _positive(values: list[float]) -> list[float]:
+def _positive_or_gap(values: list[float]) -> list[float]:
     """Return what a logarithmic axis can show; a norm of 0 leaves a gap."""
     return [v if v > 0 else float("nan") for v in values]

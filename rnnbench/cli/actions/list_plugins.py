@@ -32,7 +32,7 @@ def list_plugins(kind: str | None, site: str | None, as_json: bool) -> None:
             continue
         plugin_schema = schema(item.kind, item.name)
         if site is None or site in sites_of(item, plugin_schema):
-            rows.append(_row(item, plugin_schema))
+            rows.append(_plugin_row(item, plugin_schema))
     if as_json:
         print(json.dumps({"plugins": rows, "broken": [vars(b) for b in broken]}, indent=2))
         return
@@ -54,7 +54,7 @@ def list_plugins(kind: str | None, site: str | None, as_json: bool) -> None:
         console.print(f"broken: {what}: {b.reason}", style="red", markup=False)
 
 
-def _row(item: Entry, plugin_schema: Schema) -> dict[str, Any]:
+def _plugin_row(item: Entry, plugin_schema: Schema) -> dict[str, Any]:
     return {
         "kind": item.kind,
         "name": item.name,
@@ -113,7 +113,7 @@ def describe_plugin(name: str, as_json: bool) -> None:
         print(json.dumps([_as_dict(i, s) for i, s in described], indent=2))
         return
     for item, plugin_schema in described:
-        _describe(Console(), item, plugin_schema)
+        _print_description(Console(), item, plugin_schema)
 
 
 def _as_dict(item: Entry, plugin_schema: Schema) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def _as_dict(item: Entry, plugin_schema: Schema) -> dict[str, Any]:
         for f in plugin_schema.fields.values()
     ]
     return {
-        **_row(item, plugin_schema),
+        **_plugin_row(item, plugin_schema),
         "doc": dedented(plugin_schema.doc),
         "source": plugin_schema.source,
         "fields": fields,
@@ -156,7 +156,7 @@ def combines(item: Entry, plugin_schema: Schema) -> str:
     return "any task whose layout it reads; tricks: rnnbench list tricks"
 
 
-def _describe(console: Console, item: Entry, plugin_schema: Schema) -> None:
+def _print_description(console: Console, item: Entry, plugin_schema: Schema) -> None:
     console.print(
         f"[bold]{item.name}[/bold]  {item.kind[:-1]} of {item.distribution} {item.version}"
         f" (plugin version {plugin_schema.version})"
@@ -167,8 +167,10 @@ def _describe(console: Console, item: Entry, plugin_schema: Schema) -> None:
         for name in ("field", "type", "default", "unit", "range", "search", "help"):
             table.add_column(name, overflow="fold", no_wrap=name == "field")
         for f in plugin_schema.fields.values():
-            bounds = "" if f.low is None and f.high is None else f"{_text(f.low)}..{_text(f.high)}"
-            default = "required" if f.default is MISSING else _text(f.default, "null")
+            bounds = (
+                "" if f.low is None and f.high is None else f"{_as_text(f.low)}..{_as_text(f.high)}"
+            )
+            default = "required" if f.default is MISSING else _as_text(f.default, "null")
             search = ", ".join(map(str, f.search)) if f.search else ""
             table.add_row(f.name, f.type_name, default, f.unit or "", bounds, search, f.help)
         console.print(table)
@@ -183,5 +185,5 @@ def _describe(console: Console, item: Entry, plugin_schema: Schema) -> None:
     console.print(f"combines:   {combines(item, plugin_schema)}", soft_wrap=True, highlight=False)
 
 
-def _text(value: Any, none: str = "") -> str:
+def _as_text(value: Any, none: str = "") -> str:
     return none if value is None else str(value)

@@ -31,7 +31,7 @@ def list_recipes(root: Path | str, database: str | None) -> None:
 
 
 def reproduce_command(
-    name: str, *, report_only: bool, root: Path | str, database: str | None, **given: Any
+    name: str, *, report_only: bool, root: Path | str, database: str | None, **options: Any
 ) -> int:
     """Run a recipe's sweep and report; return 0 where its figures are exact or within tolerance."""
     recipe = find_recipe(name)
@@ -39,7 +39,7 @@ def reproduce_command(
         from rnnbench.cli.actions.sweep import run_file
 
         code = run_file(
-            recipe.sweep, trials=None, timeout=None, root=root, database=database, **given
+            recipe.sweep, trials=None, timeout=None, root=root, database=database, **options
         )
         if code:
             return code
@@ -66,7 +66,7 @@ def print_report(report: ReproductionReport, console: Console | None = None) -> 
     table = Table(box=None, pad_edge=False)
     for title in ("row", "metric", "published", "ours", "seeds", ""):
         table.add_column(title, overflow="fold")
-    for figure in report.found:
+    for figure in report.figures:
         expected = figure.expected
         published = f"{expected.bound} {expected.text}".strip()
         if not expected.bound:

@@ -1,4 +1,4 @@
-"""`rnnbench run`: check, train with a progress bar, and say what came out."""
+"""`rnnbench run`: check, execute with a progress bar, and show the figures."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ from rich.table import Table
 from rnnbench.results.record import Record, Status
 from rnnbench.results.store import Store
 from rnnbench.spec.from_command_line import describe_spec
-from rnnbench.spec.run_spec import RunSpec, Trainer
-from rnnbench.training.dry_run import check_spec
+from rnnbench.spec.run_spec import Trainer
+from rnnbench.training.dry_run import check_resolved
 from rnnbench.training.execute import execute
 from rnnbench.training.loader import Position
+from rnnbench.training.resolve import ResolvedRun
 from rnnbench.training.stopping import exit_code
 
 
-def launch(spec: RunSpec, trainer: Trainer, root: Path | str, quiet: bool) -> int:
-    """Run a spec unless it is finished; return the exit code."""
+def run_once(run: ResolvedRun, trainer: Trainer, root: Path | str, *, quiet: bool) -> int:
+    """Execute a run unless it is finished, and show its record; return the exit code."""
+    spec, plugins = run
     console, store = Console(), Store(root)
     record = store.finished(spec.run_id)
     if record is not None:
         console.print(f"finished before, not run again: {store.place(spec.run_id)}")
         show(record, console)
         return exit_code_of(record)
-    found = check_spec(spec)
-    console.print(f"{describe_spec(spec)}: {found.parameters:,} parameters")
+    checked = check_resolved(run)
+    console.print(f"{describe_spec(spec)}: {checked.parameters:,} parameters")
     previous = store.read(spec.run_id)
-    with Bar(console, quiet) as on_step:
+    with ProgressBar(console, quiet=quiet) as on_step:
         record = execute(
             spec,
             store=store,
@@ -40,6 +42,7 @@ def launch(spec: RunSpec, trainer: Trainer, root: Path | str, quiet: bool) -> in
             attempt=1 if previous is None else previous.attempt + 1,
             on_step=on_step,
             quiet=False,
+            plugins=plugins,
         )
     show(record, console)
     if record.status is Status.INTERRUPTED:
@@ -49,17 +52,20 @@ def launch(spec: RunSpec, trainer: Trainer, root: Path | str, quiet: bool) -> in
 
 
 def exit_code_of(record: Record) -> int:
-    """0: done; 75: pre-empted, to be run again; 130 and 143: Ctrl-C and SIGTERM; 1: all else."""
+    """Return a run's exit code.
+
+    0: done; 75: pre-empted, to be run again; 130 and 143: Ctrl-C and SIGTERM; 1: all else.
+    """
     name = record.provenance.get("signal")
     if record.status is Status.INTERRUPTED:
         return exit_code(signal.Signals[name] if name else signal.SIGINT)
     return 0 if record.status is Status.DONE else 1
 
 
-class Bar:
-    """A bar with loss and time left on a terminal; a line now and then elsewhere."""
+class ProgressBar:
+    """A bar with loss and time left on a terminal; elsewhere a line every ten seconds."""
 
-    def __init__(self, console: Console, quiet: bool):
+    def __init__(self, console: Console, *, quiet: bool):
         self.console, self.quiet = console, quiet
         self.bar = Progress(
             TextColumn("step {task.fields[step]}"),
@@ -73,7 +79,7 @@ class Bar:
         )
         self.last = 0.0
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> ProgressBar:
         if self.console.is_terminal and not self.quiet:
             self.bar.start()
             self.id = self.bar.add_task("train", total=1.0, step=0, loss="-")
@@ -84,6 +90,7 @@ class Bar:
             self.bar.stop()
 
     def __call__(self, at: Position, loss: float, done: float) -> None:
+        """Show a pack's mean loss and the part of the budget that is spent."""
         if self.quiet:
             return
         if self.console.is_terminal:
@@ -94,7 +101,7 @@ class Bar:
 
 
 def show(record: Record, console: Console) -> None:
-    """Metrics of both splits beside the trivial baselines, and the cost."""
+    """Print the metrics of both splits beside the trivial baselines, and the cost."""
     if record.status is not Status.DONE:
         console.print(f"{record.status}: {record.reason}", markup=False)
     if not record.metrics:
@@ -107,8 +114,8 @@ def show(record: Record, console: Console) -> None:
         table.add_column(name, justify="left" if name == "metric" else "right")
     units = {m["name"]: m["unit"] for m in record.metric_info}
     for name in record.metrics[splits[0]]:
-        cells = [number(record.metrics[s].get(name)) for s in splits]
-        cells += [number(b.get(name)) for b in baselines.values()]
+        cells = [format_figure(record.metrics[s].get(name)) for s in splits]
+        cells += [format_figure(b.get(name)) for b in baselines.values()]
         table.add_row(f"{name} {units.get(name, '')}".strip(), *cells)
     console.print(table)
     cost = record.cost
@@ -119,5 +126,6 @@ def show(record: Record, console: Console) -> None:
     )
 
 
-def number(value: float | None) -> str:
+def format_figure(value: float | None) -> str:
+    """Return a figure to four digits, "-" where there is none."""
     return "-" if value is None else f"{value:.4g}"

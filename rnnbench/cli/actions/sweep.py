@@ -1,4 +1,4 @@
-"""`rnnbench sweep`: fetch, search, re-run the best, and show the leaderboard."""
+"""`rnnbench sweep`: fetch the data, search, run the best again, and show the leaderboard."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from rnnbench.cli.actions.leaderboard import report_damage
-from rnnbench.cli.actions.sweep_control import ruled
+from rnnbench.cli.actions.sweep_control import open_sweep
 from rnnbench.leaderboard.boards import build
 from rnnbench.report.page.page import write_page
 from rnnbench.report.terminal.board import print_boards
@@ -24,12 +24,12 @@ from rnnbench.sweep.ledger.ledger import Ledger
 from rnnbench.sweep.ledger.process_identity import describe, identity
 
 
-def run_file(file: Path, *, trials: int | None, timeout: str | None, **given: Any) -> int:
+def run_file(file: Path, *, trials: int | None, timeout: str | None, **options: Any) -> int:
     """Run a sweep file to its end; return the exit code.
 
     Args:
-        trials, timeout: instead of the file's.
-        given: as `run` takes it.
+        trials, timeout: replace those of the file.
+        options: further arguments of `run`.
     """
     sweep = read_sweep(file)  # before anything slow is imported
     search = sweep.search
@@ -38,25 +38,29 @@ def run_file(file: Path, *, trials: int | None, timeout: str | None, **given: An
     if timeout is not None:
         search = dataclasses.replace(search, timeout=read_seconds(timeout))
     started = {"trials": trials, "timeout": timeout}
-    return run(dataclasses.replace(sweep, search=search), started=started, **given)
+    return run(dataclasses.replace(sweep, search=search), started=started, **options)
 
 
-def resume_sweep(name: str, *, root: Path | str, database: str | None, **given: Any) -> int:
-    """End a pause, or go on with a sweep that nobody runs."""
-    with ruled(name, root, database) as ruling:
-        order = ruling.orders.read()
-        ruling.orders.give(paused=False)
-        if holder := ruling.holder():
+def resume_sweep(name: str, *, root: Path | str, database: str | None, **options: Any) -> int:
+    """End a pause, or go on with a sweep that nobody runs; return the exit code.
+
+    Args:
+        options: further arguments of `run`.
+    """
+    with open_sweep(name, root, database) as handle:
+        request = handle.requests.read()
+        handle.requests.change(paused=False)
+        if holder := handle.holder():
             print(f"{name} goes on, run by {describe(holder)}")
             return 0
-    sweep = parse_sweep(order.text, order.file)
-    search, started = sweep.search, order.started
+    sweep = parse_sweep(request.text, request.file)
+    search, started = sweep.search, request.started
     if started.get("trials") is not None:
         search = dataclasses.replace(search, trials=started["trials"])
     if started.get("timeout") is not None:
         search = dataclasses.replace(search, timeout=read_seconds(started["timeout"]))
     sweep = dataclasses.replace(sweep, search=search)
-    return run(sweep, started=started, root=root, database=database, **given)
+    return run(sweep, started=started, root=root, database=database, **options)
 
 
 def run(
@@ -71,19 +75,24 @@ def run(
     database: str | None,
     started: dict[str, Any],
 ) -> int:
-    """Fetch, search, re-run the best, show the leaderboard; return the exit code."""
+    """Fetch data, search, run the best again, show the leaderboard; return the exit code.
+
+    Args:
+        studies: Optuna storage for copies of the studies; None: in the store.
+        started: options of this start, for `rnnbench sweep resume`.
+    """
     if workers is not None:
         sweep = dataclasses.replace(sweep, workers=workers)
     console = Console()
     _fetch(sweep, console)
-    from rnnbench.report.terminal.sweep_progress import View
-    from rnnbench.sweep.engines.choose import Choice
+    from rnnbench.report.terminal.sweep_progress import TerminalProgress
+    from rnnbench.sweep.engines.choose import EngineChoice
     from rnnbench.sweep.run_sweep import run_sweep
 
-    with View(console) as view:
+    with TerminalProgress(console) as view:
         outcome = run_sweep(
             sweep, root=root, database=database, studies=studies, started=started, progress=view,
-            engine=Choice(engine, address),  # type: ignore[arg-type]
+            engine=EngineChoice(engine, address),  # type: ignore[arg-type]
         )  # fmt: skip
     for failure in outcome.failures:
         text = f"failed: {failure.key}: {failure.status}: {failure.reason}"
@@ -104,7 +113,7 @@ def run(
 
 
 def _fetch(sweep: Sweep, console: Console) -> None:
-    """Bring the data of all tasks before the first trial, and say what is brought."""
+    """Fetch the data of all tasks before the first trial, and print what is fetched."""
     from rnnbench.registry.registry import load
 
     sources = {
@@ -124,9 +133,9 @@ def _fetch(sweep: Sweep, console: Console) -> None:
 
 
 def records_of(store: Store, sweep: Sweep) -> Iterator[Record]:
-    """The runs of this sweep, those included that an earlier one had made already.
+    """Yield the runs of this sweep, including those that an earlier sweep had made already.
 
-    All count for the study of this sweep that asked for them: so its cells are told apart.
+    Each is attributed to the study of this sweep that asked for it, which tells its cells apart.
     """
     ledger = Ledger(store.engine, sweep.name, identity(os.getpid()))
     studies = {row.run_id: row.study for row in ledger.rows() if row.run_id}

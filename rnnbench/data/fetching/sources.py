@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rnnbench.data.fetching import cached_folders as store
-from rnnbench.data.fetching import origins
+from rnnbench.data.fetching import cached_folders, origins
 from rnnbench.data.fetching.cached_folders import Say, folder, roots, writable
 from rnnbench.errors import DataError
 from rnnbench.files.atomic import stamp
@@ -53,12 +52,12 @@ class SourceStatus:
 
 
 def status(source: Source) -> SourceStatus:
-    """Where a source stands, at a glance: files are hashed only where size or time changed."""
+    """Tell where a source stands, at a glance: files are hashed only where size or time changed."""
     return _find(source, thorough=False)
 
 
 def verify(source: Source) -> SourceStatus:
-    """Where a source stands, with every file hashed again."""
+    """Tell where a source stands, with every file hashed again."""
     return _find(source, thorough=True)
 
 
@@ -73,38 +72,44 @@ def fetch(source: Source, on_progress: Say | None = None) -> Path:
         DataError: the data are not here and cannot be had: why, and what to do about it.
     """
     say = on_progress or to_stderr
-    found = status(source)
-    if found.state == "present" and found.folder is not None:
-        return found.folder
+    current = status(source)
+    if current.state == "present" and current.folder is not None:
+        return current.folder
     if source.origin.startswith("package:"):
-        raise DataError("; ".join(found.problems) + ". " + _package_advice(source))
+        raise DataError("; ".join(current.problems) + ". " + _package_advice(source))
     if source.origin.startswith("file:"):
         raise DataError(
-            f"{'; '.join(found.problems)}. The file is another now than when this run was "
+            f"{'; '.join(current.problems)}. The file is another now than when this run was "
             "described: describe it again."
         )
-    target = _target(source, found)
-    with store.locked(target, say):
-        found = status(source)  # another process may have brought it meanwhile
-        if found.state == "present" and found.folder is not None:
-            return found.folder
-        if found.state == "damaged":
-            say(f"{source.name}: damaged, fetching it again: {'; '.join(found.problems)}")
-        store.publish(target, _about(source), lambda to: origins.bring(source, to, say), say)
+    target = _choose_target(source, current)
+    with cached_folders.locked(target, say):
+        current = status(source)  # another process may have brought it meanwhile
+        if current.state == "present" and current.folder is not None:
+            return current.folder
+        if current.state == "damaged":
+            say(f"{source.name}: damaged, fetching it again: {'; '.join(current.problems)}")
+        cached_folders.publish(
+            target, _manifest_entry(source), lambda to: origins.bring(source, to, say), say
+        )
     return target
 
 
-def _target(source: Source, found: SourceStatus) -> Path:
-    """Where a source is to be put: not over a folder of its name that holds something else."""
+def _choose_target(source: Source, current: SourceStatus) -> Path:
+    """Return where to put a source: not over a folder of its name that holds something else."""
     for root in writable():
         path = root / source.name
-        if found.state == "damaged" or not path.exists() or store.read_manifest(path) is not None:
+        if (
+            current.state == "damaged"
+            or not path.exists()
+            or cached_folders.read_manifest(path) is not None
+        ):
             return path
     return folder() / source.name  # and what stands there is moved aside
 
 
 def own_file(path: str, role: str) -> Source:
-    """A user's own file as a source: it is read where it lies, and known by its content.
+    """Make a source of a user's own file, which is read where it lies and known by its content.
 
     Args:
         path: relative to the working directory, or absolute; "~" is the user's home.
@@ -112,25 +117,25 @@ def own_file(path: str, role: str) -> Source:
     Raises:
         DataError: it is not there, or it is empty.
     """
-    found = Path(path).expanduser().absolute()
-    if not found.is_file():
-        what = "a folder" if found.is_dir() else "not there"
-        raise DataError(f"{role}={path}: {found} is {what}; give the path of a file")
-    if not found.stat().st_size:
-        raise DataError(f"{role}={path}: {found} is empty")
-    return _own_file(found, role, stamp(found))
+    file = Path(path).expanduser().absolute()
+    if not file.is_file():
+        what = "a folder" if file.is_dir() else "not there"
+        raise DataError(f"{role}={path}: {file} is {what}; give the path of a file")
+    if not file.stat().st_size:
+        raise DataError(f"{role}={path}: {file} is empty")
+    return _own_file(file, role, stamp(file))
 
 
 @functools.lru_cache(maxsize=64)
 def _own_file(path: Path, role: str, stamp: str) -> Source:
     from rnnbench.contract import Source
 
-    files = {path.name: store.sha256_of(path)}
+    files = {path.name: cached_folders.sha256_of(path)}
     return Source(role, f"file:{path}", files, size=path.stat().st_size, licence="your own")
 
 
 def data_version(sources: Sequence[Source], task_version: int) -> str:
-    """A hash of all that determines a task's data: the sources' checksums, the task's version.
+    """Return a hash of all that a task's data depend on: sources' checksums, the task's version.
 
     Of a user's own file the content counts, and not where it lies.
     """
@@ -147,12 +152,12 @@ def data_version(sources: Sequence[Source], task_version: int) -> str:
 # ---------------------------------------------------------------------------------- looking
 
 
-def _about(source: Source) -> dict[str, str]:
-    """What the manifest of a fetched source says, so that another version's is not taken for it."""
+def _manifest_entry(source: Source) -> dict[str, str]:
+    """Return what the manifest of a fetched source says, by which other versions are told apart."""
     return {"origin": source.origin, "version": data_version([source], 0)}
 
 
-def _find(source: Source, thorough: bool) -> SourceStatus:
+def _find(source: Source, *, thorough: bool) -> SourceStatus:
     state: Literal["present", "damaged"]
     if source.origin.startswith("package:"):
         return _find_package(source)
@@ -164,16 +169,16 @@ def _find(source: Source, thorough: bool) -> SourceStatus:
     damaged = None
     for place, root in roots().items():
         path = root / source.name
-        about = store.read_manifest(path)
+        about = cached_folders.read_manifest(path)
         if about is None and not any((path / name).exists() for name in source.files):
             continue
-        if about == _about(source):
-            kept = store.look(path, thorough)
+        if about == _manifest_entry(source):
+            kept = cached_folders.look(path, thorough=thorough)
         elif all(source.files.values()):
             kept = origins.compare(path, source.files)  # put there by hand, or by another program
         else:
             was = "no manifest" if about is None else f"a manifest of {about['origin']}"
-            kept = store.Kept(0, (f"{path} has {was}, expected {source.origin}",))
+            kept = cached_folders.Kept(0, (f"{path} has {was}, expected {source.origin}",))
         state = "damaged" if kept.problems else "present"
         here = SourceStatus(source.name, state, path, place, kept.size, kept.problems)
         if state == "present":

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from rnnbench.data.fetching import archives
-from rnnbench.data.fetching import cached_folders as store
+from rnnbench.data.fetching import archives, cached_folders
 from rnnbench.data.fetching.cached_folders import Say, roots
 from rnnbench.errors import DataError
 
@@ -38,10 +37,10 @@ def _from_archive(source: Source, to: Path, say: Say) -> bool:
         for path in (root / name, *sorted(root.glob(f"*/{name}"))):
             if not path.is_file():
                 continue
-            found = store.sha256_of(path)
-            if found != source.sha256:
+            sha256 = cached_folders.sha256_of(path)
+            if sha256 != source.sha256:
                 say(
-                    f"{source.name}: passing over {path}: sha256 is {found[:12]}…, expected "
+                    f"{source.name}: passing over {path}: sha256 is {sha256[:12]}…, expected "
                     f"{source.sha256[:12]}…"
                 )
                 continue
@@ -54,8 +53,8 @@ def _from_archive(source: Source, to: Path, say: Say) -> bool:
 def _from_files(source: Source, to: Path, say: Say) -> bool:
     if not all(source.files.values()):
         return False
-    for folder in _folders(source.name):
-        places = {f: _place(folder, f, sha256) for f, sha256 in source.files.items()}
+    for folder in _likely_folders(source.name):
+        places = {f: _find_file(folder, f, sha256) for f, sha256 in source.files.items()}
         if not all(places.values()):
             continue
         say(f"{source.name}: taking its files from {folder}")
@@ -70,25 +69,28 @@ def _from_files(source: Source, to: Path, say: Say) -> bool:
     return False
 
 
-def _folders(name: str) -> Iterator[Path]:
-    """The folder of this name in each root, then the others, which may hold several sources."""
+def _likely_folders(name: str) -> Iterator[Path]:
+    """Yield the folder of this name in each root, then the others.
+
+    One of these may hold several sources.
+    """
     for root in roots().values():
         yield root / name
         if root.is_dir():
             yield from sorted(p for p in root.iterdir() if p.is_dir() and p.name[0] != ".")
 
 
-def _place(folder: Path, name: str, sha256: str) -> Path | None:
-    """Where a file is: as it is named, without its folders, or either one gzipped."""
+def _find_file(folder: Path, name: str, sha256: str) -> Path | None:
+    """Find a file as it is named, without its folders, or either gzipped; else None."""
     short = PurePosixPath(name).name
     for path in (folder / name, folder / short):
         try:
-            if path.is_file() and store.checksum(path, sha256) == sha256:
+            if path.is_file() and cached_folders.checksum(path, sha256) == sha256:
                 return path
             packed = path.with_name(path.name + ".gz")
-            wanted = sha256.removeprefix(store.UNZIPPED)
-            if packed.is_file() and store.checksum(packed, store.UNZIPPED) == (
-                store.UNZIPPED + wanted
+            content_sha256 = sha256.removeprefix(cached_folders.UNZIPPED)
+            if packed.is_file() and cached_folders.checksum(packed, cached_folders.UNZIPPED) == (
+                cached_folders.UNZIPPED + content_sha256
             ):
                 return packed
         except OSError as error:

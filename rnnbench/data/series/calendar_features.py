@@ -13,12 +13,12 @@ CALENDAR = ("hour", "weekday", "monthday", "yearday")
 
 
 def time_of_year(day_of_year_N: Sequence[int] | np.ndarray) -> np.ndarray:
-    """(N, 2): sine and cosine of the angle that the day stands for, with 365.25 days a turn."""
+    """Return (N, 2) sine and cosine of a day's angle, with 365.25 days a turn."""
     return _circle(np.asarray(day_of_year_N) / 365.25)
 
 
 def calendar_features(times: Sequence[datetime], features: Sequence[str]) -> np.ndarray:
-    """(N, 2 F): sine and cosine of the part of its turn that each feature has gone through.
+    """Return (N, 2 F) sine and cosine of how far each of F features is through its turn.
 
     "hour": of the day, minutes and seconds too. "weekday": of the week, from Monday.
     "monthday": of the month, 31 days. "yearday": of the year, 365.25 days.

@@ -16,7 +16,7 @@ AT_ONCE = 2**19  # values that are forecast at once
 
 
 def naive_forecasts(windows: Windows, times_B: np.ndarray) -> dict[str, torch.Tensor]:
-    """(B, horizon, V) of the forecasts that cost nothing, shifted as the windows' targets are.
+    """Return forecasts (B, horizon, V) that cost nothing, shifted as the windows' targets are.
 
     "seasonal_naive": the value one season before, or the least number of seasons that lies before
     the window; missing values are carried forward. It is left out where a window begins within
@@ -39,14 +39,14 @@ def naive_forecasts(windows: Windows, times_B: np.ndarray) -> dict[str, torch.Te
 
 
 def has_season(windows: Windows) -> bool:
-    """Whether a whole season of its series lies before every window."""
+    """Tell whether a whole season of its series lies before every window."""
     s, times_W = windows.series, windows.times_W
     first_W = s.begin_P[np.searchsorted(s.ends_P3[:, 2], times_W, side="right")]
     return bool((times_W - first_W >= s.season).all())
 
 
 def naive_scores(windows: Windows, meter: Callable[[], Meter]) -> dict[str, dict[str, float]]:
-    """What the naive forecasts reach on these very windows, by the task's own meter."""
+    """Measure the naive forecasts on these very windows, by the task's own meter."""
     meters: dict[str, Meter] = {}
     values = windows.horizon * len(windows.series.target)
     for key in windows.order(max(1, AT_ONCE // values), None):
@@ -54,6 +54,6 @@ def naive_scores(windows: Windows, meter: Callable[[], Meter]) -> dict[str, dict
         mask = ~batch.y.isnan()
         for name, guess in naive_forecasts(windows, key).items():
             error = torch.where(mask, guess - batch.y, 0.0)
-            seen = Prediction(error.square(), mask, guess, guess)
-            meters.setdefault(name, meter()).update(batch, seen)
+            prediction = Prediction(error.square(), mask, guess, guess)
+            meters.setdefault(name, meter()).update(batch, prediction)
     return {name: m.compute() for name, m in meters.items()}

@@ -43,8 +43,10 @@ class TimeStep(NamedTuple):
 
     @property
     def season(self) -> int:
-        """Steps in what repeats itself: a day for what is shorter than a day, a week of days, a
-        year of weeks or months; else 1."""
+        """Return the steps of what repeats itself, else 1.
+
+        That is a day for what is shorter than a day, a week for days, a year for weeks or months.
+        """
         if self.unit == "month":
             return max(1, round(12 / self.amount))
         if self.unit != "second":
@@ -55,7 +57,7 @@ class TimeStep(NamedTuple):
         return 1
 
     def place(self, time: datetime | float, since: datetime | float) -> float:
-        """How many steps a time lies after another."""
+        """Return how many steps a time lies after another."""
         if isinstance(time, datetime) and isinstance(since, datetime):
             if self.unit == "month":
                 return ((time.year - since.year) * 12 + time.month - since.month) / self.amount
@@ -63,7 +65,7 @@ class TimeStep(NamedTuple):
         return (float(time) - float(since)) / self.amount  # type: ignore[arg-type]
 
     def written(self, since: datetime | float, steps: int) -> str:
-        """The time some steps after another, as a CSV says it."""
+        """Return the time some steps after another, as a CSV says it."""
         time = self.after(since, steps)
         if not isinstance(time, datetime):
             return f"{time:.12g}"
@@ -71,7 +73,7 @@ class TimeStep(NamedTuple):
         return str(time.date()) if days and time == _midnight(time) else time.isoformat(" ")
 
     def after(self, since: datetime | float, steps: int) -> datetime | float:
-        """The time some steps after another."""
+        """Return the time some steps after another."""
         if not isinstance(since, datetime):
             return since + steps * self.amount
         if self.unit != "month":
@@ -104,15 +106,15 @@ class Spaced(NamedTuple):
 
 
 def find_step(table: Table, name: str, place: str = "line") -> TimeStep:
-    """The step that most rows are apart.
+    """Return the step that most rows are apart.
 
     Raises:
         DataError: two rows of a series have the same time, or no series has two rows.
     """
-    rows = _by_series(table)
+    rows = _group_by_series(table)
     _refuse_repeats(table, rows, name, place)
     if isinstance(table.times[0], datetime):
-        months = _monthly(table.times)
+        months = _whole_months(table.times)
         if months is not None:
             apart = Counter(
                 b - a
@@ -137,14 +139,16 @@ def find_step(table: Table, name: str, place: str = "line") -> TimeStep:
 
 
 def spaced(table: Table, step: TimeStep, name: str, place: str = "line") -> Spaced:
-    """One row a step for each series, in the order of their first rows; gaps are missing values.
+    """Return one row a step for each series, in the order of their first rows.
+
+    Steps that the table has no row for become rows of missing values.
 
     Raises:
         DataError: two rows of a series have the same time, a time is not a whole number of steps
             after the first, or the gaps are far larger than the data.
     """
     blocks, times, ends, gaps = [], [], [], 0
-    by_series = _by_series(table)
+    by_series = _group_by_series(table)
     if step.unit != "row":
         _refuse_repeats(table, by_series, name, place)
     for series, at in by_series.items():
@@ -159,9 +163,9 @@ def spaced(table: Table, step: TimeStep, name: str, place: str = "line") -> Spac
         for i, at_step in zip(at, places, strict=True):
             if abs(at_step - round(at_step)) > 1e-6:
                 raise DataError(
-                    f"{name}, {place} {table.lines[i]}: {_said(table.times[i])} is not a whole "
-                    f"number of steps of {step} after {_said(first)}{whose}. Resample the data, or "
-                    "set task.steps=rows to count each row as a step"
+                    f"{name}, {place} {table.lines[i]}: {_show_time(table.times[i])} is not a "
+                    f"whole number of steps of {step} after {_show_time(first)}{whose}. Resample "
+                    "the data, or set task.steps=rows to count each row as a step"
                 )
         rows = round(places[-1]) + 1
         if rows > MOST_FILLED * len(at) + 1000:
@@ -186,14 +190,16 @@ def _refuse_repeats(
         for i, j in itertools.pairwise(at):
             if table.times[i] == table.times[j]:
                 raise DataError(
-                    f"{name}, {place} {table.lines[j]}: its time, {_said(table.times[j])}, is that "
-                    f"of {place} {table.lines[i]}{whose} too. Drop one of them, or name the column "
-                    "that tells series apart (task.series_column)"
+                    f"{name}, {place} {table.lines[j]}: its time, {_show_time(table.times[j])}, is "
+                    f"that of {place} {table.lines[i]}{whose} too. Drop one of them, or name the "
+                    "column that tells series apart (task.series_column)"
                 )
 
 
 def cut_points(valid: str, test: str, time_format: str = "") -> Callable[[Spaced, str], np.ndarray]:
-    """Where each series is cut: (P, 3), the row after its training, validation and test part.
+    """Return a function that says where each series is cut.
+
+    It gives (P, 3): the row after the training, validation and test part.
 
     Args:
         valid, test: both shares of each series, such as "0.1", or both times at which the parts
@@ -202,7 +208,7 @@ def cut_points(valid: str, test: str, time_format: str = "") -> Callable[[Spaced
     Raises:
         ValueError: they are neither.
     """
-    shares = [_share(valid), _share(test)]
+    shares = [_read_share(valid), _read_share(test)]
     if None in shares:
         if shares != [None, None]:
             raise ValueError(
@@ -222,7 +228,7 @@ def cut_points(valid: str, test: str, time_format: str = "") -> Callable[[Spaced
     return cut
 
 
-def _share(text: str) -> float | None:
+def _read_share(text: str) -> float | None:
     try:
         return value if 0 < (value := float(text)) < 1 else None
     except ValueError:
@@ -239,33 +245,33 @@ def _cut_at_times(rows: Spaced, name: str, valid: str, test: str, time_format: s
             raise ValueError("validation must begin before the test")
     except ValueError as error:
         raise DataError(f"valid={valid}, test={test}: {error}") from error
-    found, begin = [], 0
+    ends, begin = [], 0
     for end in rows.ends_P.tolist():
         of_series = rows.times[begin:end]
         cuts = [begin + bisect.bisect_left(of_series, at) for at in (first, second)]
-        found.append([*cuts, end])
+        ends.append([*cuts, end])
         begin = end
-    return np.array(found)
+    return np.array(ends)
 
 
-def _by_series(table: Table) -> dict[str, list[int]]:
-    """Rows of each series, by time; rows of the same time keep their order."""
-    found: dict[str, list[int]] = {}
+def _group_by_series(table: Table) -> dict[str, list[int]]:
+    """Return the rows of each series in order of time; rows of the same time keep their order."""
+    rows_by_series: dict[str, list[int]] = {}
     for i, series in enumerate(table.series):
-        found.setdefault(series, []).append(i)
-    for rows in found.values():
+        rows_by_series.setdefault(series, []).append(i)
+    for rows in rows_by_series.values():
         rows.sort(key=lambda i: table.times[i])
-    return found
+    return rows_by_series
 
 
 def _commonest(apart: Counter) -> float:
-    """The most frequent; of equally frequent ones the least."""
+    """Return the most frequent value; of equally frequent ones the least."""
     most = max(apart.values())
     return min(value for value, count in apart.items() if count == most)
 
 
-def _monthly(times: Sequence[datetime]) -> list[int] | None:
-    """Months since year 0, where all times are the same moment of a month, or all its last day."""
+def _whole_months(times: Sequence[datetime]) -> list[int] | None:
+    """Return months since year 0 if all times are the same moment of a month, or its last day."""
     moments = {(t.day, t.time()) for t in times}
     ends = len({t.time() for t in times}) == 1 and all(
         (t + timedelta(days=1)).day == 1 for t in times
@@ -277,5 +283,5 @@ def _midnight(time: datetime) -> datetime:
     return datetime(time.year, time.month, time.day)
 
 
-def _said(time: datetime | float) -> str:
+def _show_time(time: datetime | float) -> str:
     return str(time) if isinstance(time, datetime) else f"{time:g}"

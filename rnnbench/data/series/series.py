@@ -101,20 +101,20 @@ class Series:
         filled_ND = carry_forward(self.scaled_ND, self.begin_P[of_N])
         known_NK = np.empty((len(values_ND), 0)) if known_NK is None else known_NK
         self.inputs_NI = np.concatenate([filled_ND, known_NK], 1, dtype=np.float32)
-        whole = self.target == tuple(range(values_ND.shape[1]))
-        self.target_NV = self.scaled_ND if whole else self.scaled_ND[:, self.target]
+        all_targets = self.target == tuple(range(values_ND.shape[1]))
+        self.target_NV = self.scaled_ND if all_targets else self.scaled_ND[:, self.target]
         self.naive_PV = self._naive_errors(0)
         self.naive_at_test_PV = self._naive_errors(1) if insample == "before" else self.naive_PV
 
     def _parts(self) -> list[tuple[str, int, list[int]]]:
-        """What messages call each series, its first row, and the ends of its parts."""
+        """Return what messages call each series, its first row, and the ends of its parts."""
         called = (f"series {name!r}: " if name else "" for name in self.names)
         return list(zip(called, self.begin_P.tolist(), self.ends_P3.tolist(), strict=True))
 
     def _moments(
         self, values_ND: np.ndarray, scaled: Literal["each", "together"]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation (P, D) of the observed training values."""
+        """Return mean and standard deviation (P, D) of the observed training values."""
         parts = [(name, values_ND[begin:train]) for name, begin, (train, _, _) in self._parts()]
         if scaled == "together":
             parts = [("", np.concatenate([rows for _, rows in parts]))]
@@ -138,8 +138,8 @@ class Series:
         return np.broadcast_to(means, shape), np.broadcast_to(stds, shape)
 
     def _naive_errors(self, part: int) -> np.ndarray:
-        """(P, V): errors of the seasonal naive forecast up to the end of a part."""
-        found = []
+        """Return errors (P, V) of the seasonal naive forecast up to the end of a part."""
+        errors = []
         for name, begin, ends in self._parts():
             z_RV = self.target_NV[begin : ends[part]].astype(np.float64)
             error_RV = np.abs(z_RV[self.season :] - z_RV[: -self.season])
@@ -149,12 +149,12 @@ class Series:
                     f"{name}{self.columns[self.target[int(unpaired.argmax())]]} has no two values "
                     f"a season of {self.season} apart in the training part, so MASE has no scale"
                 )
-            found.append(np.nanmean(error_RV, 0))
-        return np.stack(found)
+            errors.append(np.nanmean(error_RV, 0))
+        return np.stack(errors)
 
     @property
     def width(self) -> int:
-        """Columns that a model reads."""
+        """Return how many columns a model reads."""
         return self.inputs_NI.shape[1] + len(self.ahead)
 
     def tail(
@@ -166,8 +166,9 @@ class Series:
         horizon: int = 0,
         series: int = 0,
     ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-        """Inputs (1, T, I) of rows that a user gives, and what turns forecasts (S, V) into the
-        data's unit.
+        """Return inputs (1, T, I) of a user's rows, and what turns forecasts into the data's unit.
+
+        The forecasts that it turns are (S, V).
 
         Args:
             horizon: the last so many rows hold no more than the columns that are known ahead.
@@ -194,7 +195,7 @@ class Series:
     def windows(
         self, split: str, context: int, horizon: int, centre: Centre, stride: int = 1
     ) -> Windows:
-        """All windows whose whole target lies in a split; their context may begin before it.
+        """Return all windows whose whole target lies in a split; their context may begin before it.
 
         Args:
             stride: steps from a window of a series to its next.
@@ -224,7 +225,7 @@ class Series:
 
 
 def carry_forward(values_ND: np.ndarray, begin_N: np.ndarray) -> np.ndarray:
-    """Each missing value replaced by the last observed one of its column and series, or by 0.
+    """Replace each missing value by the last observed one of its column and series, or by 0.
 
     Args:
         begin_N: the first row of each row's series.
@@ -236,8 +237,10 @@ def carry_forward(values_ND: np.ndarray, begin_N: np.ndarray) -> np.ndarray:
 
 
 class Unit(NamedTuple):
-    """What the values of some windows mean: z = value + level, and in the data's unit
-    z * std + mean."""
+    """The meaning of values in some windows.
+
+    z = value + level, and in the data's unit z * std + mean.
+    """
 
     mean_BV: Tensor
     std_BV: Tensor
@@ -270,21 +273,21 @@ class Windows(Data):
         return len(self.times_W)
 
     def order(self, size: int, rng: torch.Generator | None) -> list[np.ndarray]:
-        """Times of up to `size` windows; every window once."""
+        """Return the times of up to `size` windows a batch; every window once."""
         n = len(self)
         index_W = np.arange(n) if rng is None else torch.randperm(n, generator=rng).numpy()
         return [self.times_W[index_W[i : i + size]] for i in range(0, n, size)]
 
     def batch(self, key: np.ndarray, rng: torch.Generator | None) -> Batch:
-        """x (B, context, I) and y (B, horizon, V), which is NaN where the target is missing."""
+        """Return x (B, context, I) and y (B, horizon, V), NaN where the target is missing."""
         s, ahead = self.series, list(self.series.ahead)
         scaled = s.scaled_ND.shape[1]
-        x_BTI = _cut(s.inputs_NI, key - self.context, self.context)
-        y_BSV = _cut(s.target_NV, key, self.horizon)
+        x_BTI = _copy_windows(s.inputs_NI, key - self.context, self.context)
+        y_BSV = _copy_windows(s.target_NV, key, self.horizon)
         last_BD = x_BTI[:, -1, :scaled].copy()
         if ahead:
             # At most `horizon` rows beyond the context are new; a window is small, so all are cut.
-            later_BTA = _cut(s.inputs_NI, key - self.context + self.horizon, self.context)
+            later_BTA = _copy_windows(s.inputs_NI, key - self.context + self.horizon, self.context)
             x_BTI = np.concatenate([x_BTI, later_BTA[:, :, ahead]], 2)
         if self.centre == "last":
             x_BTI[:, :, :scaled] -= last_BD[:, None]
@@ -295,21 +298,21 @@ class Windows(Data):
         return Batch(torch.from_numpy(x_BTI), torch.from_numpy(y_BSV), item_B=item_B)
 
     def unit(self, item_B: Tensor) -> Unit:
-        """What the values of a batch mean, by its `item_B`."""
+        """Return what the values of a batch mean, by its `item_B`."""
         s, key = self.series, item_B.cpu().numpy()
         of_B = np.searchsorted(s.ends_P3[:, 2], key, side="right")
         at = list(s.target)
         level_BV = self.level(key).astype(np.float64)
         mean_BV, std_BV = s.mean_PD[of_B][:, at], s.std_PD[of_B][:, at]
-        found = (mean_BV, std_BV, level_BV, self.naive_PV[of_B], of_B)
-        return Unit(*(torch.from_numpy(np.ascontiguousarray(a)) for a in found))
+        parts = (mean_BV, std_BV, level_BV, self.naive_PV[of_B], of_B)
+        return Unit(*(torch.from_numpy(np.ascontiguousarray(a)) for a in parts))
 
     def level(self, key: np.ndarray) -> np.ndarray:
-        """(B, V): the z-scores that stand at 0 in the windows at some times."""
+        """Return (B, V): the z-scores that stand at 0 in the windows at some times."""
         last_BV = self.series.inputs_NI[key - 1][:, list(self.series.target)]
         return last_BV if self.centre == "last" else np.zeros_like(last_BV)
 
 
-def _cut(rows_NI: np.ndarray, first_B: np.ndarray, steps: int) -> np.ndarray:
-    """(B, steps, I): a copy of `steps` rows from each first one on."""
+def _copy_windows(rows_NI: np.ndarray, first_B: np.ndarray, steps: int) -> np.ndarray:
+    """Copy `steps` rows from each first one on: (B, steps, I)."""
     return sliding_window_view(rows_NI, steps, 0)[first_B].swapaxes(1, 2).copy()

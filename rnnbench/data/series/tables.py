@@ -54,7 +54,7 @@ class TableFormat:
 
 
 class Columns(NamedTuple):
-    """What of a table is read."""
+    """The columns of a table that are read."""
 
     time: str
     series: str
@@ -93,20 +93,20 @@ def read_table(source: Path | str, how: TableFormat) -> Table:
         )
     if is_parquet(source):
         return _from_parquet(source, how)
-    return _from_csv(str(source), _decoded(source, how.encoding), how)
+    return _from_csv(str(source), _decode(source, how.encoding), how)
 
 
 def memory_bytes() -> int:
-    """The memory that this machine has."""
+    """Return the memory that this machine has."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a file is Parquet, by its name."""
+    """Tell whether a file is Parquet, by its name."""
     return path.suffix.lower() in (".parquet", ".pq")
 
 
-def _decoded(path: Path, encoding: str) -> Iterator[str]:
+def _decode(path: Path, encoding: str) -> Iterator[str]:
     try:
         name = codecs.lookup(encoding).name
     except LookupError:
@@ -152,7 +152,7 @@ def _from_csv(name: str, lines: Iterator[str], how: TableFormat) -> Table:
         header = [cell.strip() for cell in next(reader, [])]
         if not any(header):
             raise DataError(f"{name} is empty: a CSV begins with a line of column names")
-        columns = _chosen(name, header, how, delimiter)
+        columns = _choose_columns(name, header, how, delimiter)
 
         def rows() -> Iterator[tuple[int, Sequence[str]]]:
             begin = reader.line_num + 1
@@ -166,33 +166,33 @@ def _from_csv(name: str, lines: Iterator[str], how: TableFormat) -> Table:
                     yield begin, row
                 begin = reader.line_num + 1
 
-        return _collected(name, "line", header, columns, rows(), how)
+        return _collect(name, "line", header, columns, rows(), how)
     except csv.Error as e:
         raise DataError(f"{name}, line {reader.line_num}: {e}") from e
 
 
-def _chosen(name: str, header: list[str], how: TableFormat, delimiter: str = "") -> Columns:
-    """Which columns are which."""
+def _choose_columns(name: str, header: list[str], how: TableFormat, delimiter: str = "") -> Columns:
+    """Return which columns are read, and as what."""
     twice = next((c for c in header if header.count(c) > 1), None)
     if twice is not None:
         raise DataError(f"{name}, line 1: the column {twice!r} stands there twice")
     time = how.time or header[0]
-    asked = (time, *((how.series,) if how.series else ()), *how.values, *how.besides)
-    for column in asked:
+    named = (time, *((how.series,) if how.series else ()), *how.values, *how.besides)
+    for column in named:
         if column not in header:
             between = f" (between {delimiter!r})" if delimiter else ""
             raise DataError(
                 f"{name} has no column {column!r}; it has {', '.join(map(repr, header))}{between}"
             )
-        if asked.count(column) > 1:
+        if named.count(column) > 1:
             raise DataError(f"the column {column!r} is named twice: give it one part to play")
-    values = how.values or tuple(c for c in header if c not in asked)
+    values = how.values or tuple(c for c in header if c not in named)
     if not values:
-        raise DataError(f"{name} has no column of values besides {', '.join(map(repr, asked))}")
+        raise DataError(f"{name} has no column of values besides {', '.join(map(repr, named))}")
     return Columns(time, how.series, values, how.besides)
 
 
-def _collected(
+def _collect(
     name: str, place: str, header: list[str], columns: Columns,
     rows: Iterable[tuple[int, Sequence[Any]]], how: TableFormat,
 ) -> Table:  # fmt: skip
@@ -269,17 +269,17 @@ def _from_parquet(path: Path, how: TableFormat) -> Table:
     try:
         file = parquet.ParquetFile(path)
         header = list(file.schema_arrow.names)
-        columns = _chosen(str(path), header, how)
-        wanted = [columns.time, *([columns.series] if columns.series else []), *columns.numbers]
+        columns = _choose_columns(str(path), header, how)
+        names = [columns.time, *([columns.series] if columns.series else []), *columns.numbers]
 
         def rows() -> Iterator[tuple[int, Sequence[Any]]]:
             row = 0
-            for batch in file.iter_batches(2**14, columns=wanted):
-                lists = [batch.column(c).to_pylist() for c in wanted]
+            for batch in file.iter_batches(2**14, columns=names):
+                lists = [batch.column(c).to_pylist() for c in names]
                 for cells in zip(*lists, strict=True):
                     row += 1
                     yield row, cells
 
-        return _collected(str(path), "row", wanted, columns, rows(), how)
+        return _collect(str(path), "row", names, columns, rows(), how)
     except (ArrowException, OSError) as e:
         raise DataError(f"{path}: not a Parquet file that can be read ({e})") from e

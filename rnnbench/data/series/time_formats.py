@@ -20,44 +20,44 @@ class TimeReader:
 
     def __call__(self, cell: Any) -> datetime | float:
         if isinstance(cell, (int, float)) and not isinstance(cell, bool):
-            return self._checked(_plain(str(cell)))
+            return self._check_zone(_read_number(str(cell)))
         if isinstance(cell, datetime):
-            return self._checked(cell)
+            return self._check_zone(cell)
         if isinstance(cell, date):
-            return self._checked(datetime(cell.year, cell.month, cell.day))
+            return self._check_zone(datetime(cell.year, cell.month, cell.day))
         cell = "" if cell is None else str(cell).strip()
         if not cell:
             raise ValueError("no time")
         if self.time_format:
-            return self._checked(datetime.strptime(cell, self.time_format))
-        for read in (self.read,) if self.read else (_iso, _plain):
+            return self._check_zone(datetime.strptime(cell, self.time_format))
+        for read in (self.read,) if self.read else (_read_iso, _read_number):
             try:
-                found = read(cell)
+                time = read(cell)
             except ValueError:
                 continue
             self.read = read
-            return self._checked(found)
-        kind = "plain numbers as before" if self.read is _plain else "a time of ISO 8601"
+            return self._check_zone(time)
+        kind = "plain numbers as before" if self.read is _read_number else "a time of ISO 8601"
         raise ValueError(
             f"{cell!r} is not {kind}; say how times are written, such as task.time_format=%d/%m/%Y"
         )
 
-    def _checked(self, found: datetime | float) -> datetime | float:
-        aware = isinstance(found, datetime) and found.tzinfo is not None
+    def _check_zone(self, time: datetime | float) -> datetime | float:
+        aware = isinstance(time, datetime) and time.tzinfo is not None
         if self.aware is None:
             self.aware = aware
         if aware is not self.aware:
             raise ValueError("some times have a time zone and others have none")
-        return found.astimezone(UTC).replace(tzinfo=None) if aware else found  # type: ignore[union-attr]
+        return time.astimezone(UTC).replace(tzinfo=None) if aware else time  # type: ignore[union-attr]
 
 
-def _iso(cell: str) -> datetime:
+def _read_iso(cell: str) -> datetime:
     if len(cell) == 7 and cell[4] == "-":  # a month
         cell += "-01"
     return datetime.fromisoformat(cell)
 
 
-def _plain(cell: str) -> float:
+def _read_number(cell: str) -> float:
     if "_" in cell or not math.isfinite(value := float(cell)):
         raise ValueError(f"{cell!r} is no time")
     return value

@@ -67,19 +67,21 @@ class TextTranslation(TranslationTask):
     @property
     @abstractmethod
     def languages(self) -> tuple[str, str]:
-        """Codes of the source's and the target's language."""
+        """Return codes of the source's and the target's language."""
 
     @abstractmethod
     def corpus(self, *folders: Path) -> Corpus:
-        """The pairs of each split, from the folder of each source."""
+        """Return the pairs of each split, from the folder of each source."""
 
     def choice(self) -> dict[str, Any]:
-        """What `corpus` depends on beside its folders, as JSON can write it."""
+        """Return what `corpus` depends on beside its folders, as JSON can write it."""
         return {}
 
     @property
     def source(self) -> Port:
-        return Port(classes=len(self.tokeniser("source")), vocabulary=self._shared("source"))
+        return Port(
+            classes=len(self.tokeniser("source")), vocabulary=self._shares_vocabulary("source")
+        )
 
     @property
     def target(self) -> Port:
@@ -88,7 +90,7 @@ class TextTranslation(TranslationTask):
             start=Subwords.START,
             stop=STOP,
             longest=self._prepared["longest"],
-            vocabulary=self._shared("target"),
+            vocabulary=self._shares_vocabulary("target"),
         )
 
     def tokeniser(self, side: Literal["source", "target"]) -> Tokeniser:
@@ -103,42 +105,45 @@ class TextTranslation(TranslationTask):
 
     def meter(self, split: str) -> Translation:
         decode = self.tokeniser("target").decode
-        return Translation(decode, STOP, self._references(split), self.lowercase)
+        return Translation(decode, STOP, self._references(split), lowercase=self.lowercase)
 
     def texts(self, split: str) -> list[tuple[str, str]]:
-        """Source and target text of each pair, as the corpus has them."""
+        """Return source and target text of each pair, as the corpus has them."""
         x, y = (_lines(self._prepared[f"{split}_{side}_text"]) for side in ("x", "y"))
         return list(zip(x, y, strict=True))
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """A sentence of the source language."""
+        """Read a sentence of the source language."""
         return super().ask(text.lower() if self.lowercase else text)
 
     def commonest(self) -> str:
         return self._prepared["commonest"]
 
-    def _shared(self, side: str) -> str:
-        """Words are learnt on each side; all else is one vocabulary of both."""
+    def _shares_vocabulary(self, side: str) -> str:
+        """Tell whether both sides share a vocabulary; words are learnt on each side."""
         return f"{side} words" if self.tokens in ("words", "moses") else self.tokens
 
     def _references(self, split: str) -> Callable[[list[int], list[int]], str]:
-        """The text of a pair's target. Pairs of equal tokens are gone through in turn: whatever
-        is said of them is said of each, so that figures do not depend on which is which."""
+        """Return a function that gives the target text of a pair.
+
+        Pairs of equal tokens are gone through in turn: whatever is said of them is said of each, so
+        that figures do not depend on which is which.
+        """
         sides = self.data(split, 0)
         assert isinstance(sides, Pairs)
-        known: dict[tuple[bytes, bytes], list[str]] = {}
+        texts_by_pair: dict[tuple[bytes, bytes], list[str]] = {}
         x, y = (_rows(*side) for side in (sides.x, sides.y))
         for pair, (_, text) in zip(zip(x, y, strict=True), self.texts(split), strict=True):
-            known.setdefault(pair, []).append(text)
-        seen: Counter[tuple[bytes, bytes]] = Counter()
+            texts_by_pair.setdefault(pair, []).append(text)
+        times_met: Counter[tuple[bytes, bytes]] = Counter()
 
         def reference(x: list[int], y: list[int]) -> str:
             pair = (np.array(x, np.uint16).tobytes(), np.array(y, np.uint16).tobytes())
-            if pair not in known:
+            if pair not in texts_by_pair:
                 raise ValueError(f"{self.name}: a pair that is not in {split} has no reference")
-            texts = known[pair]
-            seen[pair] += 1
-            return texts[(seen[pair] - 1) % len(texts)]
+            texts = texts_by_pair[pair]
+            times_met[pair] += 1
+            return texts[(times_met[pair] - 1) % len(texts)]
 
         return reference
 
@@ -160,7 +165,8 @@ class TextTranslation(TranslationTask):
         return prepare(self.name, self.sources(), self.version, shape, self._make)
 
     def _make(self, *folders: Path) -> dict[str, Any]:
-        """Tokens of each split and side with the stop token at each end, texts, vocabularies."""
+        """Make tokens of each split and side, with the stop token at each end; texts;
+        vocabularies."""
         corpus = {split: list(pairs) for split, pairs in self.corpus(*folders).items()}
         corpus["train"] = corpus["train"][: self.train_pairs or None]
         if self.lowercase:

@@ -1,4 +1,4 @@
-"""What forecasting tasks share: windows, errors of free-running forecasts, naive rivals."""
+"""Forecasting tasks share windows, errors of free-running forecasts, and naive rivals."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ class Forecast(Task):
 
     @property
     def series(self) -> Series:
-        """The whole series with its splits, scaled by the training part."""
+        """Return the whole series with its splits, scaled by the training part."""
         raise NotImplementedError
 
     @property
     def window(self) -> tuple[int, int]:
-        """Steps that are read and steps that are forecast."""
+        """Return how many steps are read and how many are forecast."""
         return self.context, self.horizon
 
     @property
@@ -109,20 +109,27 @@ class Forecast(Task):
 
     def _meter(self, windows: Windows, as_points: bool) -> Meter:
         series = len(self.series.names)
-        return Forecasts(windows.unit, series, self._distribution, as_points)
+        return Forecasts(windows.unit, series, self._distribution, as_points=as_points)
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """The naive forecasts on the same windows; the seasonal one where a season lies before."""
+        """Score the naive forecasts on the same windows.
+
+        The seasonal one is among them where a season lies before every window.
+        """
         windows = self.data(split, 0)
         return naive_scores(windows, partial(self._meter, windows, as_points=True))
 
     def table(self, rows: Sequence[Mapping[str, str]]) -> tuple[np.ndarray, np.ndarray | None]:
-        """The columns (N, D) of a file's rows, NaN where missing, and what else is known (N, K)."""
+        """Return columns (N, D) of a file's rows, NaN where missing, and what is known ahead (N,
+        K)."""
         raise NotImplementedError
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """The tail of a CSV with the columns of the task's own file; forecasts in their unit, a
-        line a step, with a header where there is more than one column."""
+        """Read the tail of a CSV with the columns of the task's own file.
+
+        Forecasts are in their unit, a line a step, with a header where there is more than one
+        column.
+        """
         context = self.window[0]
         rows = list(csv.DictReader(io.StringIO(text)))[-context:]
         if len(rows) < context:
@@ -146,12 +153,12 @@ class Forecast(Task):
         return self.row(x), answer
 
     def row(self, x_1TI: np.ndarray) -> Batch:
-        """A batch of one window, whose target nobody knows."""
+        """Return a batch of one window, whose target nobody knows."""
         y_1SV = torch.zeros(1, self.window[1], len(self.series.target))
         return Batch(torch.from_numpy(x_1TI), y_1SV)
 
     def show(self, batch: Batch, prediction: Any) -> list[dict[str, str]]:
-        """The forecast of the first column beside the truth, in z-scores of the window."""
+        """Show the forecast of the first column beside the truth, in z-scores of the window."""
         if prediction.decoded is None:
             return []
         pairs = zip(batch.y[:, :, 0].tolist(), prediction.decoded[:, :, 0].tolist(), strict=True)

@@ -1,4 +1,4 @@
-"""What tasks share that answer a text: words, rows of similar length, the commonest answer."""
+"""Tasks that answer a text share words, rows of similar length, and the commonest answer."""
 
 from __future__ import annotations
 
@@ -103,15 +103,15 @@ class LabelledText(Task):
 
     @abstractmethod
     def corpus(self, *folders: Path) -> Mapping[str, Sequence[Item]]:
-        """The items of each split, from the folder of each source."""
+        """Return the items of each split, from the folder of each source."""
 
     @property
     @abstractmethod
     def labels(self) -> Sequence[str]:
-        """The names of the classes; () where values are asked for."""
+        """Return the names of the classes; () where values are asked for."""
 
     def choice(self) -> dict[str, Any]:
-        """The settings that `corpus` depends on, as JSON can write them."""
+        """Return the settings that `corpus` depends on, as JSON can write them."""
         return {}
 
     @property
@@ -124,33 +124,33 @@ class LabelledText(Task):
 
     @cached_property
     def vocabulary(self) -> Symbols:
-        """The words of all splits, the commonest first, after four special tokens."""
+        """Return the words of all splits, the commonest first, after four special tokens."""
         return Symbols(self._prepared["words"], str.split, " ".join)
 
     def words(self, side: Literal["source", "target"]) -> Sequence[str] | None:
-        """The words of the text; those of the labels are none."""
+        """Return the words of the text; those of the labels are none."""
         return self.vocabulary.words if side == "source" else None
 
     def data(self, split: str, seed: int) -> Data:
-        made = self._prepared
-        x = (made[f"{split}_x"], made[f"{split}_x_at"])
-        return Answered(x, self.answers(split), made.get(f"{split}_parents"))
+        prepared = self._prepared
+        x = (prepared[f"{split}_x"], prepared[f"{split}_x_at"])
+        return Answered(x, self.answers(split), prepared.get(f"{split}_parents"))
 
     def answers(self, split: str) -> Tensor:
-        """(N,) classes, or (N, 1) values."""
+        """Return (N,) classes, or (N, 1) values."""
         return torch.from_numpy(np.array(self._prepared[f"{split}_answer"]))
 
     def meter(self, split: str) -> Meter:
         return Accuracy()
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """Always the commonest class of the training part."""
+        """Score the answer that is always the commonest class of the training part."""
         majority = torch.bincount(self.answers("train"), minlength=len(self.labels)).argmax()
         share = float((self.answers(split) == majority).double().mean())
         return {"majority class": {"accuracy": share}}
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """A text whose words stand between blanks."""
+        """Read a text whose words stand between blanks."""
         tokens = self.encode(text.split())
         if not tokens:
             raise ValueError(f"{self.name} reads a text of at least one word; got {text!r}")
@@ -159,20 +159,20 @@ class LabelledText(Task):
         ), lambda y: self.labels[int(y)]
 
     def encode(self, words: Sequence[str | None]) -> list[int]:
-        """Tokens of some words; what has no word is token 2, which no text has."""
-        known = " ".join(w if w is not None else "" for w in words if w)
-        found = iter(self.vocabulary.encode(known.lower() if self.lowercase else known))
-        return [Subwords.START if w is None else next(found) for w in words]
+        """Return tokens of some words; what has no word is token 2, which no text has."""
+        text = " ".join(w if w is not None else "" for w in words if w)
+        tokens = iter(self.vocabulary.encode(text.lower() if self.lowercase else text))
+        return [Subwords.START if w is None else next(tokens) for w in words]
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
-        """The first eight texts with what is said of them."""
+        """Show the first eight texts with what is said of them."""
         return [
-            {"source": self.vocabulary.decode(x), "target": self._said(y),
-             "prediction": self._said(o)}
+            {"source": self.vocabulary.decode(x), "target": self._show_answer(y),
+             "prediction": self._show_answer(o)}
             for x, y, o in zip(batch.x[:8].tolist(), batch.y, prediction.out, strict=False)
         ]  # fmt: skip
 
-    def _said(self, answer: Tensor) -> str:
+    def _show_answer(self, answer: Tensor) -> str:
         if not self.labels:
             return f"{float(answer):.2f}"
         return self.labels[int(answer.argmax() if answer.dim() else answer)]
@@ -192,12 +192,12 @@ class LabelledText(Task):
         every = (item for items in corpus.values() for item in items)
         texts = ([w for w in item.words if w is not None] for item in every)
         symbols = commonest(texts, min_count=self.min_count)
-        known = {w: i for i, w in enumerate(symbols, start=len(Symbols((), list, "".join)))}
+        token_of = {w: i for i, w in enumerate(symbols, start=len(Symbols((), list, "".join)))}
         content: dict[str, Any] = {"words": symbols}
         for split, items in corpus.items():
             tokens = (
                 [
-                    Subwords.START if w is None else known.get(w, Subwords.UNKNOWN)
+                    Subwords.START if w is None else token_of.get(w, Subwords.UNKNOWN)
                     for w in item.words
                 ]
                 for item in items
@@ -214,6 +214,6 @@ class LabelledText(Task):
 
 
 def tenth_of(words: Sequence[str]) -> int:
-    """0 to 9, by a hash of a text: equal texts are dealt to the same part."""
+    """Return 0 to 9, by a hash of a text: equal texts are dealt to the same part."""
     digest = hashlib.sha256(" ".join(words).encode()).digest()
     return int.from_bytes(digest[:4], "big") % 10

@@ -58,7 +58,7 @@ class LanguageModel(Task):
             )
 
     def recipe(self) -> TokenRecipe:
-        """How its text becomes tokens."""
+        """Return how the text becomes tokens."""
         raise NotImplementedError
 
     @property
@@ -70,44 +70,47 @@ class LanguageModel(Task):
         return self._port
 
     def words(self, side: Literal["source", "target"]) -> Sequence[str]:
-        """The symbols as they are written; the end of a line and the unknown are none."""
+        """Return the symbols as they are written; the end of a line and the unknown are none."""
         if isinstance(self._symbols, Subwords):
             return self._symbols.words
         at = self._symbols.unknown
         return tuple("" if i == at or s == END else s for i, s in enumerate(self._symbols.symbols))
 
     def data(self, split: str, seed: int) -> Data:
-        return Stream(self._made[split], self.length, self.test_rows if split == "test" else None)
+        return Stream(self._corpus[split], self.length, self.test_rows if split == "test" else None)
 
     def meter(self, split: str) -> Meter:
-        share = len(self._made[split]) / self._made["characters"][split]
+        share = len(self._corpus[split]) / self._corpus["characters"][split]
         return LanguageModelling([m.name for m in self.metrics], tokens_per_character=share)
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """What counting the training text gives; of words Kneser-Ney's 5-grams as well."""
-        train, text, classes = self._made["train"], self._made[split], len(self._symbols)
+        """Score models that count the training text; of words Kneser-Ney's 5-grams as well."""
+        train, text, classes = self._corpus["train"], self._corpus[split], len(self._symbols)
         nats = {"uniform": math.log(classes)}
         for name, value in add_one_nats(train, text, classes).items():
             nats[f"{name}, add-one"] = value
         if self.recipe().unit == "word" and ORDER < len(train) <= COUNTED:
             nats["5-gram, Kneser-Ney"] = self._kneser_ney[split]
-        share = len(text) / self._made["characters"][split]
+        share = len(text) / self._corpus["characters"][split]
         every = {
             name: {"perplexity": _exp(n), "bits_per_char": n * share / math.log(2)}
             for name, n in nats.items()
         }
         declared = [m.name for m in self.metrics]
-        return {name: {k: found[k] for k in declared} for name, found in every.items()}
+        return {name: {k: scores[k] for k in declared} for name, scores in every.items()}
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """A prompt in the units of the text; what the vocabulary lacks is the unknown symbol."""
+        """Read a prompt in the units of the text.
+
+        What the vocabulary lacks is the unknown symbol.
+        """
         if isinstance(self._symbols, Subwords):
             tokens = self._symbols.encode(text)
         elif self._symbols.unit == "byte":
             tokens = list(text.encode())
         else:
             if self._symbols.unit == "word":
-                text = " ".join(self._known(word) for word in text.split())
+                text = " ".join(self._in_vocabulary(word) for word in text.split())
             try:
                 tokens = self._symbols.encode(text).tolist()
             except ValueError as error:
@@ -117,8 +120,8 @@ class LanguageModel(Task):
         x = torch.tensor([tokens])
         return Batch(x, x), lambda y: self._symbols.decode(y.tolist())
 
-    def _known(self, word: str) -> str:
-        """The word, or what stands for it where a corpus writes <unk> itself."""
+    def _in_vocabulary(self, word: str) -> str:
+        """Return the word, or what stands for it where a corpus writes <unk> itself."""
         assert isinstance(self._symbols, Vocabulary)
         symbols = self._symbols.symbols
         return word if word in symbols or UNKNOWN not in symbols else UNKNOWN
@@ -130,23 +133,23 @@ class LanguageModel(Task):
 
     @cached_property
     def _symbols(self) -> Vocabulary | Subwords:
-        if "model" in self._made:
-            return Subwords(self._made["model"].tobytes())
-        return Vocabulary(self.recipe().unit, self._made["symbols"], self._made["unknown"])
+        if "model" in self._corpus:
+            return Subwords(self._corpus["model"].tobytes())
+        return Vocabulary(self.recipe().unit, self._corpus["symbols"], self._corpus["unknown"])
 
     @cached_property
-    def _made(self) -> dict[str, Any]:
+    def _corpus(self) -> dict[str, Any]:
         recipe = self.recipe()
-        made = partial(make_corpus, recipe)
-        return prepare(self.name, self.sources(), self.version, asdict(recipe), made)
+        make = partial(make_corpus, recipe)
+        return prepare(self.name, self.sources(), self.version, asdict(recipe), make)
 
     @cached_property
     def _kneser_ney(self) -> dict[str, float]:
-        """Mean nats by split, kept on the disk: counting takes seconds."""
+        """Return mean nats by split, which are kept on the disk: counting takes seconds."""
 
         def count(*folders: object) -> dict[str, Any]:
-            model = KneserNey(self._made["train"], len(self._symbols), ORDER)
-            return {split: float(model.nats(self._made[split])[1:].mean()) for split in SPLITS}
+            model = KneserNey(self._corpus["train"], len(self._symbols), ORDER)
+            return {split: float(model.nats(self._corpus[split])[1:].mean()) for split in SPLITS}
 
         settings = {"kneser-ney": ORDER, **asdict(self.recipe())}
         return prepare(f"{self.name}: n-grams", self.sources(), self.version, settings, count)

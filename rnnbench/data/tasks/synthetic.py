@@ -45,7 +45,7 @@ class Synthetic(Task):
     test_items: int = setting(2000, "items of the test split", unit="items", low=1)
 
     def draw(self, rows: int, rng: torch.Generator, split: str = "train") -> Batch:
-        """Some items of a split, drawn from `rng` only."""
+        """Draw some items of a split, from `rng` only."""
         raise NotImplementedError
 
     def data(self, split: str, seed: int) -> Data:
@@ -62,7 +62,7 @@ class Synthetic(Task):
 
 
 def score(task: Task, split: str, answer: Callable[[Batch], Tensor]) -> dict[str, float]:
-    """What a rule reaches on a split, by the task's own meter.
+    """Measure what a rule reaches on a split, by the task's own meter.
 
     Args:
         answer: batch -> outputs as those of a model (`Result.out`): log-probabilities or values.
@@ -77,7 +77,7 @@ def score(task: Task, split: str, answer: Callable[[Batch], Tensor]) -> dict[str
 
 
 def pad(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
-    """(B, T) tokens, filled up with 0, and the (B,) lengths."""
+    """Return tokens (B, T), filled up with 0, and their lengths (B,)."""
     lengths = torch.tensor([len(row) for row in rows])
     tensors = [torch.tensor(row) for row in rows]
     return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True), lengths
@@ -96,7 +96,7 @@ class Classification(Synthetic):
         return Accuracy()
 
     def baselines(self, split: str) -> Figures:
-        """The class that is commonest in the split, as measured there; and one in all classes."""
+        """Score the commonest class of the split, as measured there, and of all classes."""
         data = self.data(split, 0)
         keys = data.order(len(data), None)
         y_N = torch.cat([data.batch(key, None).y for key in keys])
@@ -142,11 +142,11 @@ class MarkedNumbers(Synthetic):
         return Port(width=1)
 
     def answer(self, marked_B2: Tensor) -> Tensor:
-        """(B, 1): what is asked for of the two marked values."""
+        """Return (B, 1): what is asked for of the two marked values."""
         raise NotImplementedError
 
     def draw(self, rows: int, rng: torch.Generator, split: str = "train") -> Batch:
-        """Some items: x (rows, length, 2) of value and marker, y (rows, 1)."""
+        """Draw some items: x (rows, length, 2) of value and marker, y (rows, 1)."""
         half = self.length // 2
         value_BT = torch.rand(rows, self.length, generator=rng)
         first_B = torch.randint(0, half, (rows,), generator=rng)
@@ -160,7 +160,7 @@ class MarkedNumbers(Synthetic):
         return MeanSquaredError()
 
     def baselines(self, split: str) -> Figures:
-        """Answering the mean of the distribution, as measured on the split and in theory."""
+        """Score answering the mean of the distribution, as measured on the split and in theory."""
         theory = {"mean, in theory": {"mse": self.variance}}
         if split == "train":  # drawn afresh: there is no fixed split to measure
             return theory

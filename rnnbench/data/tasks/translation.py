@@ -1,4 +1,4 @@
-"""What tasks share that turn one text into another: BLEU, baselines and examples."""
+"""Tasks that turn one text into another share BLEU, baselines and examples."""
 
 from __future__ import annotations
 
@@ -48,21 +48,21 @@ class TranslationTask(Task):
 
     @abstractmethod
     def tokeniser(self, side: Literal["source", "target"]) -> Tokeniser:
-        """How a side's text becomes tokens."""
+        """Return what turns a side's text into tokens."""
 
     @abstractmethod
     def commonest(self) -> str:
-        """The commonest target text of training."""
+        """Return the commonest target text of training."""
 
     def words(self, side: Literal["source", "target"]) -> Sequence[str]:
-        """The words; of subwords without the mark of a beginning: "▁Licht" is "Licht"."""
+        """Return the words; of subwords without the mark of a beginning: "▁Licht" is "Licht"."""
         return self.tokeniser(side).words
 
     def meter(self, split: str) -> Translation:
         return Translation(self.tokeniser("target").decode, STOP)
 
     def texts(self, split: str) -> list[tuple[str, str]]:
-        """Source and target text of each pair, as its tokens tell them."""
+        """Return source and target text of each pair, as its tokens tell them."""
         data, meter = self.data(split, 0), self.meter(split)
         source = self.tokeniser("source").decode
         batches = (data.batch(key, None) for key in data.order(1024, None))
@@ -73,7 +73,7 @@ class TranslationTask(Task):
         ]
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """The source as its own translation, and the commonest training target for all."""
+        """Score the source as its own translation, and the commonest training target for all."""
         copy, commonest, target = self.meter(split), self.meter(split), self.commonest()
         for x, y in self.texts(split):
             copy.add(x, y)
@@ -81,14 +81,14 @@ class TranslationTask(Task):
         return {"copy the source": copy.compute(), "commonest target": commonest.compute()}
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """A sentence of the source language."""
+        """Read a sentence of the source language."""
         tokens = [*self.tokeniser("source").encode(" ".join(text.split())), STOP]
         x = torch.tensor([tokens])
         text_of = Translation(self.tokeniser("target").decode, STOP).text
         return Batch(x, torch.zeros_like(x)), lambda y: text_of(y.tolist())
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
-        """The first eight pairs with their translations, and where each token looked most.
+        """Show the first eight pairs with their translations, and where each token looked most.
 
         Alignments are pairs of token positions "source-target" from 0.
         """

@@ -39,7 +39,7 @@ class Vocabulary:
 
     @property
     def dtype(self) -> type[np.integer]:
-        """The smallest integers that hold its tokens."""
+        """Return the smallest integers that hold its tokens."""
         n = len(self)
         return np.uint8 if n <= 2**8 else np.uint16 if n <= 2**16 else np.int32
 
@@ -49,13 +49,13 @@ class Vocabulary:
 
     @cached_property
     def _by_code(self) -> np.ndarray:
-        """Token by code point; -1 outside."""
+        """Return the token of each code point; -1 outside."""
         table = np.full(0x110000, -1 if self.unknown is None else self.unknown, np.int32)
         table[[ord(s) for s in self.symbols]] = np.arange(len(self))
         return table
 
     def encode(self, text: str) -> np.ndarray:
-        """Tokens of a text; of words each "\\n" is an END.
+        """Return tokens of a text; of words each line feed is an END.
 
         Raises:
             ValueError: a symbol is outside it, and there is none for the unknown.
@@ -81,7 +81,7 @@ class Vocabulary:
 
 
 def make_corpus(recipe: TokenRecipe, *folders: Path) -> dict[str, Any]:
-    """Tokens of each split, the vocabulary, and how many characters each split has.
+    """Make the tokens of each split, the vocabulary, and how many characters each split has.
 
     Args:
         folders: that of each of the recipe's files, or one for all.
@@ -104,13 +104,13 @@ def make_corpus(recipe: TokenRecipe, *folders: Path) -> dict[str, Any]:
             raise DataError(f"{text.path} is empty: there is no {split} text in it")
     if recipe.unit == "subword":
         model = _learn(by_split["train"], recipe)
-        made = {s: _subword_tokens(t, Subwords(model)) for s, t in by_split.items()}
+        tokens = {s: _subword_tokens(t, Subwords(model)) for s, t in by_split.items()}
         extra: dict[str, Any] = {"model": np.frombuffer(model, np.uint8)}
     else:
         vocabulary = _vocabulary(by_split["train"], recipe)
-        made = {s: _tokens(t, vocabulary) for s, t in by_split.items()}
+        tokens = {s: _tokens(t, vocabulary) for s, t in by_split.items()}
         extra = {"symbols": list(vocabulary.symbols), "unknown": vocabulary.unknown}
-    return {"characters": characters, **extra, **made}
+    return {"characters": characters, **extra, **tokens}
 
 
 def _codes(text: str) -> np.ndarray:
@@ -118,7 +118,7 @@ def _codes(text: str) -> np.ndarray:
 
 
 def _vocabulary(text: Text, recipe: TokenRecipe) -> Vocabulary:
-    """Words, the commonest first, or characters, by their code points."""
+    """Choose the symbols: words, the commonest first, or characters, by their code points."""
     if recipe.unit == "byte":
         return Vocabulary("byte", [chr(i) for i in range(256)], None)
     counts: Counter[str] = Counter()
@@ -148,19 +148,19 @@ def _tokens(text: Text, vocabulary: Vocabulary) -> Streamed:
 
 def _learn(text: Text, recipe: TokenRecipe) -> bytes:
     def lines() -> Iterator[str]:
-        seen = 0
+        length = 0
         for block in text.blocks():
             for line in block.split("\n"):
-                yield from _pieces(line)
-            seen += len(block)
-            if seen >= LEARNT_ON:
+                yield from _split_long(line)
+            length += len(block)
+            if length >= LEARNT_ON:
                 return
 
     return Subwords.train(lines(), recipe.size, recipe.algorithm).model
 
 
-def _pieces(line: str) -> Iterator[str]:
-    """A line in pieces that sentencepiece learns on: it passes over lines above 4,192 bytes."""
+def _split_long(line: str) -> Iterator[str]:
+    """Yield a line in pieces that sentencepiece takes: it passes over lines above 4,192 bytes."""
     words = line.split()
     while words:
         piece, words = words[:100], words[100:]

@@ -60,31 +60,31 @@ class Text:
     end: int | None = None
 
     def blocks(self) -> Iterator[str]:
-        """Its text, in blocks that end after a blank where the unit is not a character."""
+        """Yield the text in blocks that end after a blank where the unit is not a character."""
         at, kept, lines = 0, "", 1
-        for block in _decoded(self.path, self.recipe):
+        for block in _decode(self.path, self.recipe):
             first, last = self.start - at, (len(block) if self.end is None else self.end - at)
             at += len(block)
             if last <= 0:
                 break
             text = kept + block[max(0, first) : last]
-            whole = len(text)
+            end = len(text)
             if self.recipe.unit == "subword" or self.recipe.strip:
-                whole = text.rfind("\n") + 1
+                end = text.rfind("\n") + 1
             elif self.recipe.unit == "word":
-                whole = max(text.rfind("\n"), text.rfind(" ")) + 1
-            kept = text[whole:]
+                end = max(text.rfind("\n"), text.rfind(" ")) + 1
+            kept = text[end:]
             if len(kept) > LONGEST:
-                line = lines + text.count("\n", 0, whole)
+                line = lines + text.count("\n", 0, end)
                 raise DataError(
                     f"{self.path}, line {line} of this stretch has more than {LONGEST:,} characters"
                     f" without a place to cut it by {self.recipe.unit}. Break the line, or choose "
                     "task.unit=character or byte."
                 )
-            if whole:
-                self._check(text[:whole], lines)
-                lines += text.count("\n", 0, whole)
-                yield self._stripped(text[:whole])
+            if end:
+                self._check(text[:end], lines)
+                lines += text.count("\n", 0, end)
+                yield self._stripped(text[:end])
         line_ends = self.recipe.unit in ("word", "subword") or self.recipe.strip
         if kept:  # a last line that nothing ends is a line too
             self._check(kept, lines)
@@ -104,8 +104,8 @@ class Text:
         return "".join(line.strip() + "\n" for line in text[:-1].split("\n"))
 
 
-def _decoded(path: Path, recipe: TokenRecipe) -> Iterator[str]:
-    """The characters of a file; bytes as latin-1 has them."""
+def _decode(path: Path, recipe: TokenRecipe) -> Iterator[str]:
+    """Yield the characters of a file; bytes as latin-1 has them."""
     encoding = "latin-1" if recipe.unit == "byte" else recipe.encoding
     try:
         name = codecs.lookup(encoding).name
@@ -128,9 +128,9 @@ def _decoded(path: Path, recipe: TokenRecipe) -> Iterator[str]:
     except UnicodeDecodeError as e:
         # The decoder holds back a "\r", whose line is counted with the bytes before the error.
         line = lines + bytes(e.object[: e.start]).replace(b"\r\n", b"\n").count(b"\n")
-        found = bytes(e.object[e.start : e.start + 1]).hex()
+        byte = bytes(e.object[e.start : e.start + 1]).hex()
         raise DataError(
-            f"{path}, line {line}: the byte 0x{found} is not {encoding} ({e.reason}). Give the "
+            f"{path}, line {line}: the byte 0x{byte} is not {encoding} ({e.reason}). Give the "
             "encoding that the file has, such as task.encoding=latin-1, or mend the line."
         ) from e
     except (gzip.BadGzipFile, EOFError, OSError) as e:
@@ -138,14 +138,14 @@ def _decoded(path: Path, recipe: TokenRecipe) -> Iterator[str]:
 
 
 def cut(text: Text) -> list[Text]:
-    """One text as three, one after the other."""
-    total = sum(map(len, _decoded(text.path, text.recipe)))
+    """Cut one text into three, one after the other."""
+    total = sum(map(len, _decode(text.path, text.recipe)))
     valid, test = text.recipe.shares
     places = [int(total * share + 1e-6) for share in (1 - valid - test, 1 - test)]
     ends = {"word": (" ", "\n"), "subword": ("\n",)}.get(text.recipe.unit, ())
     if text.recipe.strip:
         ends = ("\n",)
-    a, b = (_after(text, place, ends) if ends else place for place in places)
+    a, b = (_end_after(text, place, ends) if ends else place for place in places)
     pieces = ((0, a), (a, b), (b, total))
     for split, (start, end) in zip(SPLITS, pieces, strict=True):
         if end <= start:
@@ -156,12 +156,12 @@ def cut(text: Text) -> list[Text]:
     return [Text(text.path, text.recipe, start, end) for start, end in pieces]
 
 
-def _after(text: Text, place: int, ends: tuple[str, ...]) -> int:
-    """The place behind the first of some characters at or after another."""
+def _end_after(text: Text, place: int, ends: tuple[str, ...]) -> int:
+    """Return the place behind the first of some characters at or after another."""
     at = 0
-    for block in _decoded(text.path, text.recipe):
-        found = [block.find(end, max(0, place - at)) for end in ends]
-        if max(found) >= 0:
-            return at + min(f for f in found if f >= 0) + 1
+    for block in _decode(text.path, text.recipe):
+        places = [block.find(end, max(0, place - at)) for end in ends]
+        if max(places) >= 0:
+            return at + min(f for f in places if f >= 0) + 1
         at += len(block)
     return at

@@ -15,7 +15,7 @@ BLOCK = 1 << 22  # tokens of a training text that are counted at a time
 
 
 def add_one_nats(train_N: np.ndarray, text_M: np.ndarray, classes: int) -> dict[str, float]:
-    """Mean nats of the M - 1 predictions of a text under two counted models of `train_N`.
+    """Return mean nats of the M - 1 predictions of a text under two counted models of `train_N`.
 
     "unigram": p(c) = (n(c) + 1) / (N + V); "bigram": p(c | b) = (n(b, c) + 1) / (n(b) + V),
     with n(b) counted as a first element of a pair. Only pairs that the text has are counted, and
@@ -40,7 +40,7 @@ def add_one_nats(train_N: np.ndarray, text_M: np.ndarray, classes: int) -> dict[
 
 
 def _blocks(tokens_N: np.ndarray) -> Iterator[np.ndarray]:
-    """Stretches that overlap by one token, so that each pair of neighbours is in one of them."""
+    """Yield stretches that overlap by one token, so that each pair of neighbours is in one."""
     if len(tokens_N) < 2:
         yield tokens_N
         return
@@ -87,28 +87,31 @@ class KneserNey:
         self.orders = _count(np.asarray(train_N), classes, order)
 
     def nats(self, text_M: np.ndarray) -> np.ndarray:
-        """(M,) nats of each token of a text after those before it; the first has no context."""
+        """Return (M,) nats of each token of a text after those before it.
+
+        The first token has no context.
+        """
         w_M = np.asarray(text_M).astype(np.int64)
         p_M = np.full(len(w_M), 1.0 / self.classes)
         context_M = np.zeros(len(w_M), np.int64)  # number of the context of each token, or -1
-        for one in self.orders:
+        for counted in self.orders:
             known_M = context_M >= 0
             c_M = np.where(known_M, context_M, 0)
             key_M = c_M * self.classes + w_M
-            at_M = np.minimum(np.searchsorted(one.key_K, key_M), len(one.key_K) - 1)
-            found_M = known_M & (one.key_K[at_M] == key_M)
+            at_M = np.minimum(np.searchsorted(counted.key_K, key_M), len(counted.key_K) - 1)
+            found_M = known_M & (counted.key_K[at_M] == key_M)
             # Of the training text's very last tokens nothing follows: that is no context either.
-            total_M = one.total_C[c_M]
+            total_M = counted.total_C[c_M]
             known_M &= total_M > 0
-            kept_M = np.where(found_M, one.count_K[at_M] - one.discount_K[at_M], 0.0)
+            kept_M = np.where(found_M, counted.count_K[at_M] - counted.discount_K[at_M], 0.0)
             total_M = np.where(known_M, total_M, 1.0)
-            p_M = np.where(known_M, kept_M / total_M + one.given_away_C[c_M] * p_M, p_M)
+            p_M = np.where(known_M, kept_M / total_M + counted.given_away_C[c_M] * p_M, p_M)
             number_M = np.where(found_M, at_M, -1)
             context_M = np.concatenate([[-1], number_M[:-1]])
         return -np.log(p_M)
 
     def distribution(self, context_ND: np.ndarray) -> np.ndarray:
-        """(N, V) probabilities of what follows each context of D tokens, the oldest first.
+        """Return (N, V) probabilities of what follows each context of D tokens, the oldest first.
 
         Only what training has after a context is looked up; the rest of a row is the unigrams'
         distribution times what the longer contexts gave away. Memory: 8 N V bytes.
@@ -116,48 +119,50 @@ class KneserNey:
         Args:
             context_ND: at least order - 1 tokens; -1 stands before a text's first token.
         """
-        known: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # rows, tokens, probabilities
+        levels: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # rows, tokens, probabilities
         left_N = np.ones(len(context_ND))  # what all longer contexts gave away
         for length in range(len(self.orders) - 1, 0, -1):
-            one = self.orders[length]
+            counted = self.orders[length]
             context_N = self._number(context_ND[:, context_ND.shape[1] - length :], length)
             # Of the training text's very last tokens nothing follows: that is no context either.
-            row_R = np.flatnonzero((context_N >= 0) & (one.total_C[context_N] > 0))
+            row_R = np.flatnonzero((context_N >= 0) & (counted.total_C[context_N] > 0))
             c_R = context_N[row_R]
-            first_R, end_R = np.searchsorted(one.key_K, np.stack((c_R, c_R + 1)) * self.classes)
+            first_R, end_R = np.searchsorted(counted.key_K, np.stack((c_R, c_R + 1)) * self.classes)
             many_R = end_R - first_R
             which_F = np.repeat(np.arange(len(row_R)), many_R)  # of each follower: its row
             at_F = np.arange(len(which_F)) + np.repeat(first_R - many_R.cumsum() + many_R, many_R)
-            kept_F = (one.count_K[at_F] - one.discount_K[at_F]) / one.total_C[c_R[which_F]]
+            kept_F = (counted.count_K[at_F] - counted.discount_K[at_F]) / counted.total_C[
+                c_R[which_F]
+            ]
             row_F = row_R[which_F]
-            known.append((row_F, one.key_K[at_F] % self.classes, left_N[row_F] * kept_F))
-            left_N[row_R] *= one.given_away_C[c_R]
+            levels.append((row_F, counted.key_K[at_F] % self.classes, left_N[row_F] * kept_F))
+            left_N[row_R] *= counted.given_away_C[c_R]
         p_NV = left_N[:, None] * self._unigrams()
-        for row_F, token_F, p_F in known:
+        for row_F, token_F, p_F in levels:
             p_NV[row_F, token_F] += p_F
         return p_NV
 
     def _unigrams(self) -> np.ndarray:
-        """(V,) probabilities without context."""
-        one = self.orders[0]
-        p_V = np.full(self.classes, one.given_away_C[0] / self.classes)
-        p_V[one.key_K] += (one.count_K - one.discount_K) / one.total_C[0]
+        """Return (V,) probabilities without context."""
+        counted = self.orders[0]
+        p_V = np.full(self.classes, counted.given_away_C[0] / self.classes)
+        p_V[counted.key_K] += (counted.count_K - counted.discount_K) / counted.total_C[0]
         return p_V
 
     def _number(self, gram_NL: np.ndarray, length: int) -> np.ndarray:
-        """The number of each n-gram among those of its length, -1 where training lacks it."""
+        """Return each n-gram's number among those of its length, -1 where training lacks it."""
         number_N = np.zeros(len(gram_NL), np.int64)
-        for place, one in enumerate(self.orders[:length]):
+        for place, counted in enumerate(self.orders[:length]):
             token_N = gram_NL[:, place].astype(np.int64)
             key_N = number_N * self.classes + token_N
-            at_N = np.minimum(np.searchsorted(one.key_K, key_N), len(one.key_K) - 1)
-            found_N = (number_N >= 0) & (token_N >= 0) & (one.key_K[at_N] == key_N)
+            at_N = np.minimum(np.searchsorted(counted.key_K, key_N), len(counted.key_K) - 1)
+            found_N = (number_N >= 0) & (token_N >= 0) & (counted.key_K[at_N] == key_N)
             number_N = np.where(found_N, at_N, -1)
         return number_N
 
 
 def _count(train_N: np.ndarray, classes: int, order: int) -> list[_Order]:
-    """The n-grams of lengths 1 to `order`."""
+    """Count the n-grams of lengths 1 to `order`."""
     w_N = train_N.astype(np.int64)
     context_N = np.zeros(len(w_N), np.int64)  # number of the n-gram that ends before each token
     contexts = 1
@@ -177,18 +182,18 @@ def _count(train_N: np.ndarray, classes: int, order: int) -> list[_Order]:
         contexts, start = len(key_K), start + 1
     for n in range(order - 1):  # how many n-grams one longer end in each
         counts[n] = np.bincount(suffixes[n + 1], minlength=len(keys[n]))
-    found = []
+    levels = []
     for key_K, count_K, (owner_K, size) in zip(keys, counts, owners, strict=True):
         discount_K = _discounts(count_K)[np.minimum(count_K, 3)]
         total_C = np.bincount(owner_K, count_K, minlength=size)
         given_C = np.bincount(owner_K, discount_K, minlength=size)
         given_C = np.divide(given_C, total_C, out=np.ones(size), where=total_C > 0)
-        found.append(_Order(key_K, count_K, discount_K, total_C, given_C))
-    return found
+        levels.append(_Order(key_K, count_K, discount_K, total_C, given_C))
+    return levels
 
 
 def _discounts(count_K: np.ndarray) -> np.ndarray:
-    """What is taken from counts of 0, 1, 2 and more.
+    """Return what is taken from counts of 0, 1, 2 and more.
 
     D_i = i - (i + 1) Y n_{i+1} / n_i with Y = n_1 / (n_1 + 2 n_2), where n_i n-grams have the
     count i. Where a text is so small that one of n_1 to n_4 is 0, and where that leaves (0, i],
@@ -196,9 +201,9 @@ def _discounts(count_K: np.ndarray) -> np.ndarray:
     """
     n1, n2, n3, n4 = (int((count_K == i).sum()) for i in (1, 2, 3, 4))
     y = n1 / (n1 + 2 * n2) if n1 else 0.0
-    found = np.array([0.0, 0.5, 1.0, 1.5])
+    discounts = np.array([0.0, 0.5, 1.0, 1.5])
     for i, (lower, upper) in enumerate(((n1, n2), (n2, n3), (n3, n4)), start=1):
         if lower and upper:
             d = i - (i + 1) * y * upper / lower
-            found[i] = d if 0 < d <= i else found[i]
-    return found
+            discounts[i] = d if 0 < d <= i else discounts[i]
+    return discounts

@@ -16,7 +16,7 @@ _MEMORY_OF_A_BYTE = 20  # bytes that a byte of text takes while it is prepared, 
 
 
 def aligned_pairs(source: Path, target: Path, encoding: str) -> list[tuple[str, str]]:
-    """Line i of one file with line i of the other, without outer white space.
+    """Pair line i of one file with line i of the other, without outer white space.
 
     Raises:
         DataError: a file has more lines than the other, or cannot be read.
@@ -35,7 +35,9 @@ def aligned_pairs(source: Path, target: Path, encoding: str) -> list[tuple[str, 
 def column_pairs(
     path: Path, columns: tuple[int, int], header: bool, encoding: str
 ) -> list[tuple[str, str]]:
-    """Two columns, counted from 1, of a file whose columns are parted by tabs, without quoting.
+    """Read two columns of a file whose columns are parted by tabs, without quoting.
+
+    Columns are counted from 1.
 
     Raises:
         DataError: a line has another number of columns than the first, or the file cannot be read.
@@ -52,10 +54,10 @@ def column_pairs(
                     f"column {max(columns)} is asked for: {line[:60]!r}"
                 )
         if len(fields) != expected:
-            said = "it is blank" if not line.strip() else repr(line[:60])
+            shown = "it is blank" if not line.strip() else repr(line[:60])
             raise DataError(
                 f"{path}, line {number:,}: {len(fields)} columns between tabs, and line 1 has "
-                f"{expected}: {said}"
+                f"{expected}: {shown}"
             )
         if number > 1 or not header:
             pairs.append((fields[columns[0] - 1].strip(), fields[columns[1] - 1].strip()))
@@ -63,7 +65,7 @@ def column_pairs(
 
 
 def _lines(path: Path, encoding: str) -> Iterator[str]:
-    """The lines of a file, packed where its name ends in .gz; only a line feed ends a line."""
+    """Yield the lines of a file, which may be gzipped; only a line feed ends a line."""
     # A mark of the byte order at the file's beginning is no text.
     codec = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
     number = 0

@@ -54,20 +54,20 @@ class Symbols:
         return [self._token.get(symbol, Subwords.UNKNOWN) for symbol in self.split(text)]
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The text of some tokens; padding, start and stop are passed over."""
-        known = (int(t) for t in tokens if t >= FIRST or t == Subwords.UNKNOWN)
-        return self.join([self.symbols[t - FIRST] if t >= FIRST else UNKNOWN for t in known])
+        """Return the text of some tokens; padding, start and stop are passed over."""
+        kept = (int(t) for t in tokens if t >= FIRST or t == Subwords.UNKNOWN)
+        return self.join([self.symbols[t - FIRST] if t >= FIRST else UNKNOWN for t in kept])
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The symbols; "" for padding, unknown, start and stop."""
+        """Return the symbols; "" for padding, unknown, start and stop."""
         return ("",) * FIRST + self.symbols
 
 
 def commonest(
     symbols: Iterable[Sequence[str]], size: int | None = None, min_count: int = 1
 ) -> list[str]:
-    """The commonest symbols of some texts, most frequent first and then in alphabetical order.
+    """Return the commonest symbols of some texts, equally common ones in alphabetical order.
 
     Args:
         size: how many at most; None for no limit.
@@ -79,7 +79,7 @@ def commonest(
 
 
 def moses(language: str) -> tuple[Callable[[str], list[str]], Callable[[list[str]], str]]:
-    """The Moses tokeniser of a language and its inverse, as sacremoses rewrites them.
+    """Return the Moses tokeniser of a language and its inverse, as sacremoses rewrites them.
 
     Raises:
         DataError: it has no list of this language's abbreviations, without which sacremoses would
@@ -89,11 +89,11 @@ def moses(language: str) -> tuple[Callable[[str], list[str]], Callable[[list[str
     from sacremoses import MosesDetokenizer, MosesTokenizer  # 0.2 s, and few tasks need it
     from sacremoses.corpus import NonbreakingPrefixes
 
-    known = sorted(set(NonbreakingPrefixes().available_langs.values()))
-    if language not in known:
+    languages = sorted(set(NonbreakingPrefixes().available_langs.values()))
+    if language not in languages:
         raise DataError(
-            f"Moses has no rules for the language {language!r}; it has them for {', '.join(known)}."
-            "\n  Choose one of these, or other tokens than moses."
+            f"Moses has no rules for the language {language!r}; it has them for "
+            f"{', '.join(languages)}.\n  Choose one of these, or other tokens than moses."
         )
     there, back = MosesTokenizer(lang=language), MosesDetokenizer(lang=language)
     return (lambda text: there.tokenize(text, escape=False)), back.detokenize
@@ -106,7 +106,7 @@ def learn(
     size: int,
     min_count: int,
 ) -> list[Any]:
-    """What `read` makes each side's tokeniser from: bytes of a subword model, or symbols.
+    """Learn what `read` makes each side's tokeniser from: bytes of a subword model, or symbols.
 
     Args:
         sides: training texts of each side. Subwords and characters are learnt on all sides
@@ -122,15 +122,15 @@ def learn(
         return [Subwords.train(together, size, tokens).model] * len(sides)
     if tokens == "characters":
         return [sorted({c for texts in sides for text in texts for c in text})] * len(sides)
-    found = []
+    vocabularies = []
     for texts, language in zip(sides, languages, strict=True):
         split = moses(language)[0] if tokens == "moses" else str.split
-        found.append(commonest(map(split, texts), size - FIRST, min_count))
-    return found
+        vocabularies.append(commonest(map(split, texts), size - FIRST, min_count))
+    return vocabularies
 
 
 def read(tokens: TextTokens, learnt: Any, language: str) -> Tokeniser:
-    """The tokeniser of a side from what `learn` made of it."""
+    """Make the tokeniser of a side from what `learn` returned."""
     if tokens in ("bpe", "unigram"):
         return Subwords(learnt)
     if tokens == "characters":

@@ -29,20 +29,20 @@ class Characters:
 
     @classmethod
     def of(cls, text: str) -> Characters:
-        """The characters of a (training) text, in order of their code points."""
+        """Take the characters of a (training) text, in order of their code points."""
         return cls(sorted(set(text)))
 
     def __len__(self) -> int:
-        """V, with the unknown symbol."""
+        """Return V, with the unknown symbol."""
         return len(self.symbols) + 1
 
     def encode(self, text: str) -> np.ndarray:
-        """(N,) tokens, uint8 or uint16."""
+        """Return (N,) tokens, uint8 or uint16."""
         dtype = np.uint8 if len(self) <= 256 else np.uint16
         return np.fromiter((self._token.get(c, 0) for c in text), dtype, len(text))
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The text of some tokens, with U+FFFD for the unknown symbol."""
+        """Return the text of some tokens, with U+FFFD for the unknown symbol."""
         return "".join(self.symbols[t - 1] if t else "\ufffd" for t in tokens)
 
 
@@ -105,12 +105,12 @@ class Subwords:
         return list(self._processor.encode(text))
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The text of some tokens; padding, start and stop are passed over."""
+        """Return the text of some tokens; padding, start and stop are passed over."""
         return str(self._processor.decode([int(t) for t in tokens if t not in self._silent]))
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Each token without "▁", the mark of a word's beginning.
+        """Return each token without "▁", the mark of a word's beginning.
 
         "" for what is no word: padding, unknown, start, stop, bytes, and the mark alone.
         """
@@ -129,7 +129,10 @@ class Subwords:
 def ragged(
     sequences: Iterable[Sequence[int]], dtype: type = np.uint16
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sequences of any lengths as (flat, offsets): sequence i is flat[offsets[i]:offsets[i+1]]."""
+    """Join sequences of any lengths as (flat, offsets).
+
+    Sequence i is `flat[offsets[i] : offsets[i + 1]]`.
+    """
     sequences = list(sequences)
     offsets = np.zeros(len(sequences) + 1, np.int64)
     np.cumsum([len(s) for s in sequences], out=offsets[1:])

@@ -26,7 +26,7 @@ _BLOCK = 1 << 20  # bytes read at a time
 
 
 def sha256_of(path: Path) -> str:
-    """The sha256 of a file as it lies on the disk, packed or not.
+    """Return the sha256 of a file as it lies on the disk, packed or not.
 
     Raises:
         DataError: there is no such file.
@@ -40,7 +40,7 @@ def sha256_of(path: Path) -> str:
 def read_vectors(
     path: Path, format: Format, words: Collection[str]
 ) -> tuple[int, dict[str, np.ndarray]]:
-    """The width D of a file's vectors, and the float32 vectors (D,) of those words that it has.
+    """Return the width D of a file's vectors, and float32 vectors (D,) of those words that it has.
 
     Of a word that occurs twice the first vector counts. A file whose name ends in ".gz" is
     unpacked as it is read.
@@ -56,17 +56,17 @@ def read_vectors(
     """
     if not path.is_file():
         raise DataError(f"there is no file {path}")
-    wanted = {word.encode(): word for word in words}
+    word_by_bytes = {word.encode(): word for word in words}
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as f:
             read = _binary if format == "word2vec-binary" else _text
-            width, found = read(cast(BinaryIO, f), wanted, format)
+            width, vectors = read(cast(BinaryIO, f), word_by_bytes, format)
     except (DataError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DataError(f"{path} cannot be read as {format}: {error}") from error
-    for word, vector in found.items():
+    for word, vector in vectors.items():
         if not np.isfinite(vector).all():
             raise DataError(f"{path}: the vector of {word!r} has values that are not finite")
-    return width, found
+    return width, vectors
 
 
 def _header(f: BinaryIO) -> tuple[int, int]:
@@ -81,12 +81,12 @@ def _header(f: BinaryIO) -> tuple[int, int]:
 
 
 def _text(
-    f: BinaryIO, wanted: dict[bytes, str], format: Format
+    f: BinaryIO, word_by_bytes: dict[bytes, str], format: Format
 ) -> tuple[int, dict[str, np.ndarray]]:
     count, width = (None, 0) if format == "glove" else _header(f)
     # A word may contain blanks, so a line is known by its first part and then cut from its end.
-    heads = {word.split(b" ", 1)[0] for word in wanted}
-    found: dict[str, np.ndarray] = {}
+    heads = {word.split(b" ", 1)[0] for word in word_by_bytes}
+    vectors: dict[str, np.ndarray] = {}
     lines = 0
     for line in f:
         if not line.strip():
@@ -102,42 +102,47 @@ def _text(
         if line[: line.find(b" ")] not in heads:
             continue
         word, *values = line.rstrip().rsplit(b" ", width)
-        if word not in wanted or wanted[word] in found:
+        if word not in word_by_bytes or word_by_bytes[word] in vectors:
             continue
         try:
             vector = np.array([float(v) for v in values], np.float32)
         except ValueError:
             raise DataError(
-                f"the entry of {wanted[word]!r} holds a value that is no number"
+                f"the entry of {word_by_bytes[word]!r} holds a value that is no number"
             ) from None
         if len(vector) != width:
-            raise DataError(f"the entry of {wanted[word]!r} has {len(vector)} values, not {width}")
-        found[wanted[word]] = vector
+            raise DataError(
+                f"the entry of {word_by_bytes[word]!r} has {len(vector)} values, not {width}"
+            )
+        vectors[word_by_bytes[word]] = vector
     if not width:
         raise DataError("it is empty")
     if count is not None and lines != count:
         raise DataError(f"its first line promises {count} words, and {lines} follow")
-    return width, found
+    return width, vectors
 
 
 def _binary(
-    f: BinaryIO, wanted: dict[bytes, str], format: Format
+    f: BinaryIO, word_by_bytes: dict[bytes, str], format: Format
 ) -> tuple[int, dict[str, np.ndarray]]:
     count, width = _header(f)
-    found: dict[str, np.ndarray] = {}
+    vectors: dict[str, np.ndarray] = {}
     for number, (word, raw) in enumerate(_entries(f, count, 4 * width), start=1):
         if not word:
             raise DataError(
                 f"word {number} is empty: either this is no binary file, or a word in it begins "
                 "with a blank, which this format cannot hold"
             )
-        if word in wanted and wanted[word] not in found:
-            found[wanted[word]] = np.frombuffer(raw, "<f4").astype(np.float32)
-    return width, found
+        if word in word_by_bytes and word_by_bytes[word] not in vectors:
+            vectors[word_by_bytes[word]] = np.frombuffer(raw, "<f4").astype(np.float32)
+    return width, vectors
 
 
 def _entries(f: BinaryIO, count: int, size: int) -> Iterator[tuple[bytes, bytes]]:
-    """Word and raw vector of each entry; word2vec ends each with a line feed, gensim does not."""
+    """Yield word and raw vector of each entry.
+
+    word2vec ends each entry with a line feed, gensim does not.
+    """
     buffer, at = b"", 0
     for number in range(count):
         while (blank := buffer.find(b" ", at)) < 0 or len(buffer) <= blank + size:
@@ -161,7 +166,7 @@ def learn_vectors(
     algorithm: Literal["cbow", "skip-gram"],
     seed: int,
 ) -> dict[str, np.ndarray]:
-    """Vectors (width,) of all words of a text by gensim's word2vec: float32, the same every time.
+    """Learn float32 vectors (width,) of all words of a text by word2vec, the same every time.
 
     Five negative samples, no least count, and gensim's defaults otherwise: learning rate 0.025
     falling to 0.0001, words of a share above 0.001 subsampled.

@@ -14,7 +14,7 @@ DECIDED = ("hidden", "layers", "dropout", "embedding")
 
 
 def named_backbone(text: str, d_in: int, hidden: int, owner: str) -> Backbone:
-    """One causal layer of the architecture that a setting names.
+    """Build one causal layer of the architecture that a setting names.
 
     Args:
         text: "gru" or "lstm:peepholes=true".
@@ -27,21 +27,21 @@ def named_backbone(text: str, d_in: int, hidden: int, owner: str) -> Backbone:
             owner decides, or it refuses to be causal.
         SpecError, PluginError: there is no such architecture or setting.
     """
-    spec, given = named("architectures", text)
+    spec, settings_given = named("architectures", text)
     cls = load("architectures", spec.name)
     fields = {f.name for f in dataclasses.fields(cls)}
-    taken = [k for k in DECIDED if k in given]
-    if taken:
+    decided = [k for k in DECIDED if k in settings_given]
+    if decided:
         raise Refusal(
-            f"{owner}: cell={text} sets {taken[0]}, which {owner} decides.\n"
-            f"  Set architecture.{taken[0]} instead."
+            f"{owner}: cell={text} sets {decided[0]}, which {owner} decides.\n"
+            f"  Set architecture.{decided[0]} instead."
         )
     if "hidden" not in fields:
         raise Refusal(
             f"{owner}: {spec.name} has no field `hidden`, so it cannot serve as a cell.\n"
             "  Choose another: rnnbench list architectures --site cell"
         )
-    settings = {k: v for k, v in spec.settings if k in given}
+    settings = {k: v for k, v in spec.settings if k in settings_given}
     backbone = cls(**settings, hidden=hidden).build(d_in, causal=True)
     if isinstance(backbone, Stack) and len(backbone.layers) == 1:
         layer = backbone.layers[0]
@@ -51,7 +51,7 @@ def named_backbone(text: str, d_in: int, hidden: int, owner: str) -> Backbone:
 
 
 def named_cell(text: str, d_in: int, hidden: int, owner: str) -> Cell:
-    """The same, where what is needed is stepped: see `named_backbone`.
+    """Build one cell of the architecture that a setting names; see `named_backbone`.
 
     Raises:
         Refusal: also where the named architecture is not one cell (a transformer, a hierarchy).

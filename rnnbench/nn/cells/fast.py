@@ -18,13 +18,13 @@ class FastCell(Cell):
     """
 
     def draw_noise(self, steps: int, state: State) -> Any:
-        """Random numbers of all steps, drawn before the first: a nested tuple of (T, B, ...)."""
+        """Draw the random numbers of all steps before the first: a nested tuple of (T, B, ...)."""
         return ()
 
     def tick(
         self, p_BG: Tensor, state: State, noise: Any, seen_BH: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """`advance` on random numbers that were drawn before."""
+        """Take one step as `advance` does, on random numbers that were drawn before."""
         return self.advance(p_BG, state, seen_BH)
 
     def forward(

@@ -26,7 +26,7 @@ class GateWrapper(CellWrapper):
     def gates(
         self, p_BG: Tensor, q_BG: Tensor, state: State, drawn: tuple[Tensor, ...]
     ) -> tuple[Tensor, Tensor]:
-        """What the update reads in place of W_x x + b_x and W_h h + b_h.
+        """Return what the update reads in place of W_x x + b_x and W_h h + b_h.
 
         Args:
             state: before the step.
@@ -35,12 +35,12 @@ class GateWrapper(CellWrapper):
         return p_BG, q_BG
 
     def settle(self, p_BG: Tensor, q_BG: Tensor, state: State, noise: Any) -> tuple[Tensor, State]:
-        """The output and the next state from both products; `noise` is (own, of those inside)."""
+        """Return output and next state from both products; `noise` is (own, of cells inside)."""
         drawn, below = noise
         return self.inside(*self.gates(p_BG, q_BG, state, drawn), state, below)
 
     def inside(self, p_BG: Tensor, q_BG: Tensor, state: State, below: Any) -> tuple[Tensor, State]:
-        """The same of what is wrapped."""
+        """Run the wrapped cell's `settle`."""
         inner = self.inner
         if isinstance(inner, GateWrapper):
             return inner.settle(p_BG, q_BG, state, below)
@@ -49,7 +49,7 @@ class GateWrapper(CellWrapper):
 
     @property
     def gated(self) -> GatedCell:
-        """The cell itself."""
+        """Return the gated cell inside all wrappers."""
         return gated_of(self.inner)
 
     def _mixed(
@@ -60,7 +60,7 @@ class GateWrapper(CellWrapper):
 
 
 def gated_of(cell: Cell) -> GatedCell:
-    """The gated cell in wrappers of gates."""
+    """Return the gated cell inside wrappers of gates."""
     while isinstance(cell, GateWrapper):
         cell = cell.inner
     assert isinstance(cell, GatedCell)
@@ -68,7 +68,7 @@ def gated_of(cell: Cell) -> GatedCell:
 
 
 class StatefulGateWrapper(GateWrapper):
-    """One that appends one tensor to the state, which is no unit."""
+    """A gate wrapper that appends one tensor to the state, which is no unit."""
 
     def __init__(self, inner: Cell):
         super().__init__(inner)
@@ -77,17 +77,17 @@ class StatefulGateWrapper(GateWrapper):
         self.apart = (*inner.apart, before)
 
     def remembered(self, x_BD: Tensor) -> Tensor:
-        """The tensor before the first step, batch first."""
+        """Return the tensor before the first step, batch first."""
         raise NotImplementedError
 
     def remember(self, old: Tensor, state: State) -> Tensor:
-        """The tensor after a step; `state` is that of what is wrapped, before the step."""
+        """Return the tensor after a step; `state` is the wrapped cell's before the step."""
         raise NotImplementedError
 
     def recall(
         self, p_BG: Tensor, q_BG: Tensor, state: State, kept: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """As `gates`, from the tensor too."""
+        """Return what the update reads, as `gates` does, from the remembered tensor too."""
         raise NotImplementedError
 
     def initial(self, x_BD: Tensor) -> tuple[Tensor, ...]:
@@ -137,11 +137,11 @@ def wrap_gates(
             f"updates; {type(bare).__name__} has another step.\n"
             f"  Drop {trick}, or choose another cell, such as lstm, gru (reset=after) or elman."
         )
-    made = wrap(inner)
+    wrapped = wrap(inner)
     if not outside:
-        return made
-    outside[-1].inner = made
-    if made.apart != inner.apart:
+        return wrapped
+    outside[-1].inner = wrapped
+    if wrapped.apart != inner.apart:
         for wrapper in outside:
-            wrapper.apart = made.apart
+            wrapper.apart = wrapped.apart
     return cell

@@ -95,7 +95,7 @@ class GatedCell(FastCell):
     def settle(
         self, p_BG: Tensor, q_BG: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """What `advance` does once both products are made: update, and project."""
+        """Finish a step once both products are made: update, and project."""
         if self.projection is None:
             state = self.update(p_BG, q_BG, state)
             return state[0], state
@@ -104,7 +104,7 @@ class GatedCell(FastCell):
         return r_BP, self.projected(r_BP, new)
 
     def projected(self, r_BP: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The state of a cell with projection, from r and what `update` gives."""
+        """Return the state of a cell with projection, from r and what `update` gives."""
         return (r_BP, *(state if self.reads_hidden else state[1:]))
 
     def step(self, x_BD: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -12,7 +12,7 @@ from rnnbench.contract import Backbone, Layout, State
 
 
 class Stack(Backbone):
-    """Backbones one above the other; the state is the tuple of theirs.
+    """A backbone of layers one above the other; its state is the tuple of theirs.
 
     Args:
         layers: bottom first; each one's input width is the one below's output width.

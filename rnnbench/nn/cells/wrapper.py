@@ -30,7 +30,7 @@ class CellWrapper(FastCell):
         self.inner, self.width, self.apart = inner, inner.width, inner.apart
 
     def noise(self, steps: int, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Random numbers of all steps, each (T, B, ...): bool, or of the state's precision.
+        """Draw the random numbers of all steps, (T, B, ...): bool, or of the state's precision.
 
         Args:
             state: the part of it that changes.
@@ -43,11 +43,11 @@ class CellWrapper(FastCell):
         new: tuple[Tensor, ...],
         noise: tuple[Tensor, ...],
     ) -> tuple[Tensor, ...]:
-        """The next state from the old one, the inner cell's, and this step's random numbers."""
+        """Return the next state from the old one, the inner cell's, and this step's noise."""
         return new
 
     def read(self, h_BH: Tensor, own: tuple[Tensor, ...]) -> Tensor:
-        """What the recurrent product reads in place of the hidden state.
+        """Return what the recurrent product reads in place of the hidden state.
 
         Args:
             own: the fixed tensors of this wrapper.
@@ -85,16 +85,16 @@ class CellWrapper(FastCell):
 
     @property
     def still(self) -> int:
-        """How many tensors at the end of the state stay fixed: its own and those below."""
+        """Return how many tensors at the end of the state stay fixed: its own and those below."""
         return self.fixed + getattr(self.inner, "still", 0)
 
     @property
     def _advances(self) -> bool:
-        """A subclass has an `advance` of its own, which must be called."""
+        """Tell whether a subclass has an `advance` of its own, which must be called."""
         return type(self).advance is not CellWrapper.advance
 
     def _parts(self, state: tuple[Tensor, ...]) -> tuple[Any, tuple[Tensor, ...]]:
-        """The inner cell's state, and the tensors that are this wrapper's own."""
+        """Return the inner cell's state, and the tensors that are this wrapper's own."""
         if not self.fixed:  # the state may be of any form
             return state, ()
         return state[: -self.fixed], state[-self.fixed :]

@@ -1,1 +1,1 @@
-"""What estimators of the gradient share: observing cells, one differentiable step, forward mode."""
+"""Parts of estimators of the gradient: observing cells, one differentiable step, forward mode."""

@@ -6,7 +6,7 @@ With state s_t and loss L_t of step t, all of them use
     F_s = ∂s_t/∂s_{t-1},   F_θ = ∂s_t/∂θ with s_{t-1} fixed,
 
 and differ in how they keep the influence J = ds/dθ, or something in its place. The first term of
-the gradient is called direct; `Step` gives each of the parts.
+the gradient is called direct; `DifferentiableStep` gives each of the parts.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ class Online(Trick):
     )
 
     def follow(self, step: DifferentiableStep, memory: dict[str, Any]) -> Gradients:
-        """The gradient of this step's loss; `memory` goes from s_{t-1} to s_t.
+        """Return the gradient of this step's loss; `memory` goes from s_{t-1} to s_t.
 
         What is put into `memory` replaces what was there and is never changed in place.
         """
         raise NotImplementedError
 
     def watching(self, model: nn.Module) -> AbstractContextManager[Any]:
-        """What it yields is `Step.seen`: for what a step leaves besides its results."""
+        """Observe steps while the context lasts; it yields `DifferentiableStep.seen`."""
         return contextlib.nullcontext()
 
     def model(self, model: nn.Module, task: Task) -> nn.Module:
@@ -104,7 +104,7 @@ def learn_online(trick: Online, learning: EstimatorInput) -> State:
         )
     batch, state, total = learning.batch, learning.state, length_of(learning.batch)
     sums: dict[int, Tensor] = {}
-    seen = 0
+    targets = 0
     with stepwise(learning.model), trick.watching(learning.model) as watched:
         for t in range(total):
             part = cut(batch, t, t + 1)
@@ -113,11 +113,11 @@ def learn_online(trick: Online, learning: EstimatorInput) -> State:
             for k, g in enumerate(trick.follow(step, learning.memory)):
                 if g is not None:
                     sums[k] = g * count + sums[k] if k in sums else g * count
-            seen += count
+            targets += count
             if t + 1 == total or (trick.every is not None and (t + 1) % trick.every == 0):
                 for k, g in sums.items():
-                    step.parameters[k].grad = g / max(seen, 1)
-                sums, seen = {}, 0
+                    step.parameters[k].grad = g / max(targets, 1)
+                sums, targets = {}, 0
                 if t + 1 < total:
                     learning.update()
         if total == 1 and batch.x.is_meta:  # would the state keep its size?

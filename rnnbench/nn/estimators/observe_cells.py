@@ -20,7 +20,7 @@ LINEAR = {"weight_x", "weight_h", "bias_x", "bias_h"}
 
 
 class CellObservation(NamedTuple):
-    """What a cell read at this step, and the pre-activations that its input gave."""
+    """The input of a cell at this step, and the pre-activations that it gave."""
 
     x_BD: Tensor
     state: tuple[Tensor, ...]  # before the step
@@ -28,7 +28,7 @@ class CellObservation(NamedTuple):
 
 
 class EmbeddingObservation(NamedTuple):
-    """What an embedding read at this step, with its output, which is part of the graph."""
+    """The input of an embedding at this step, with its output, which is part of the graph."""
 
     x_BV: Tensor  # one-hot tokens, or values
     out_B1D: Tensor
@@ -36,7 +36,9 @@ class EmbeddingObservation(NamedTuple):
 
 @contextlib.contextmanager
 def watched(name: str, model: nn.Module) -> Iterator[dict[nn.Module, Any]]:
-    """A dict that a step fills: cell -> Glimpse, embedding -> Reading. Empty it after each step.
+    """Yield a dict that a step fills: cell -> CellObservation, embedding -> EmbeddingObservation.
+
+    Empty it after each step.
 
     Raises:
         Refusal: within it, where one of them is run twice in a step.
@@ -79,7 +81,7 @@ def watched(name: str, model: nn.Module) -> Iterator[dict[nn.Module, Any]]:
 
 
 def gated_cells(name: str, model: nn.Module, why: str) -> list[GatedCell]:
-    """The cells of a model whose recurrent parameters are all those of plain gated cells.
+    """Return the cells of a model whose recurrent parameters are all those of plain gated cells.
 
     Plain: W_x x + b_x and W_h h + b_h, then an elementwise update; no projection, no wrapper.
 
@@ -94,16 +96,16 @@ def gated_cells(name: str, model: nn.Module, why: str) -> list[GatedCell]:
         if c.projection is not None or not plainly_gated(c)
     ]  # fmt: skip
     if not cells or odd:
-        found = type(odd[0]).__name__ if odd else "none"
+        odd_name = type(odd[0]).__name__ if odd else "none"
         raise Refusal(
-            f"{name} needs gated cells without projection or wrapper, {why}; here is {found}.\n"
+            f"{name} needs gated cells without projection or wrapper, {why}; here is {odd_name}.\n"
             "  Choose elman or lstm without tricks that change the cell."
         )
     return cells
 
 
 def plainly_gated(cell: GatedCell) -> bool:
-    """Whether `advance` is two products of the same gates and `update`, found by trying numbers."""
+    """Tell whether `advance` is two products of the same gates and `update`, by trying numbers."""
     if (
         cell.weight_x.shape[0] != cell.weight_h.shape[0]
         or type(cell).update is GatedCell.update  # it has a step of its own and no update
@@ -127,12 +129,12 @@ def _drawn(size: int, random: torch.Generator) -> Tensor:
 
 
 def has_own_weights(cell: GatedCell) -> bool:
-    """Whether it has parameters besides its linear maps, such as peepholes."""
+    """Tell whether a cell has parameters besides its linear maps, such as peepholes."""
     return {n for n, _ in cell.named_parameters()} != LINEAR
 
 
 def sums_its_products(cell: GatedCell) -> bool:
-    """Whether `update` depends on the sum of both products alone, found by trying numbers."""
+    """Tell whether `update` depends on the sum of both products alone, by trying numbers."""
     random = torch.Generator().manual_seed(11)
     p, q, moved = (_drawn(cell.weight_h.shape[0], random) for _ in range(3))
     state = tuple(_drawn(cell.hidden, random) for _ in range(cell.states))

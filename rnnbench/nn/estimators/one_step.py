@@ -20,7 +20,7 @@ Gradients = list[Tensor | None]  # of each parameter, in its shape; None where t
 
 
 def cut(batch: Batch, begin: int, end: int) -> Batch:
-    """Steps `begin` to `end` of a batch; rows that have ended have no targets in it."""
+    """Return steps `begin` to `end` of a batch; rows that have ended have no targets in it."""
     part = batch._replace(x=batch.x[:, begin:end], y=batch.y[:, begin:end], x_len=None)
     if batch.y_len is not None:
         part = part._replace(y_len=(batch.y_len - begin).clamp(0, end - begin))
@@ -28,14 +28,14 @@ def cut(batch: Batch, begin: int, end: int) -> Batch:
 
 
 def length_of(batch: Batch) -> int:
-    """Steps until the last target of the longest row."""
+    """Return the number of steps until the last target of the longest row."""
     if batch.y_len is None or batch.y_len.is_meta:
         return batch.y.shape[1]
     return int(batch.y_len.max())
 
 
 def targets_of(batch: Batch) -> int:
-    """Targets that the mean loss of a batch is over: neither padding nor missing."""
+    """Count the targets that the mean loss of a batch is over: neither padding nor missing."""
     y = batch.y
     if y.is_meta:
         return y.numel()
@@ -48,7 +48,7 @@ def targets_of(batch: Batch) -> int:
 
 @contextlib.contextmanager
 def stepwise(model: nn.Module) -> Iterator[None]:
-    """Cells run by their own steps, since fused kernels have no second or batched derivative."""
+    """Run cells by their own steps, since fused kernels have no second or batched derivative."""
     fused = [(cell, cell.kernel) for cell in model.modules() if isinstance(cell, FusedCell)]
     try:
         for cell, _ in fused:
@@ -60,7 +60,7 @@ def stepwise(model: nn.Module) -> Iterator[None]:
 
 
 class DifferentiableStep(NamedTuple):
-    """One step of the model as autograd sees it.
+    """A step of the model as autograd sees it.
 
     Attributes:
         loss: the mean over this step's targets.
@@ -79,52 +79,52 @@ class DifferentiableStep(NamedTuple):
     seen: Any
 
     def direct(self) -> tuple[Gradients, Tensor | None]:
-        """∂L_t/∂θ with s_{t-1} fixed, and ∂L_t/∂s_{t-1} (B, S) where there is an s_{t-1}."""
+        """Return ∂L_t/∂θ with s_{t-1} fixed, and ∂L_t/∂s_{t-1} (B, S) where there is an s_{t-1}."""
         wanted = [*self.parameters, *([] if self.old_BS is None else [self.old_BS])]
-        found: Gradients = list(
+        gradients: Gradients = list(
             torch.autograd.grad(self.loss, wanted, retain_graph=True, allow_unused=True)
         )
         if self.old_BS is None:
-            return found, None
-        last = found.pop()
-        return found, torch.zeros_like(self.old_BS) if last is None else last
+            return gradients, None
+        last = gradients.pop()
+        return gradients, torch.zeros_like(self.old_BS) if last is None else last
 
     def reached(self) -> list[int]:
-        """The parameters that s_t depends on directly, by their index."""
+        """Return the indices of the parameters that s_t depends on directly."""
         ones_BS = torch.ones_like(self.new_BS)
-        found = torch.autograd.grad(
+        gradients = torch.autograd.grad(
             self.new_BS, self.parameters, ones_BS, retain_graph=True, allow_unused=True
         )
-        return [k for k, g in enumerate(found) if g is not None]
+        return [k for k, g in enumerate(gradients) if g is not None]
 
     def transition(self) -> Tensor | None:
-        """F_s (B, S, S); rows are independent, so S products give it for all of them."""
+        """Return F_s (B, S, S); rows are independent, so S products give it for all of them."""
         if self.old_BS is None:
             return None
         rows, size = self.new_BS.shape
         eye_SBS = torch.eye(size, dtype=self.new_BS.dtype, device=self.new_BS.device)
-        (found_SBS,) = self._pulled(eye_SBS[:, None].expand(-1, rows, -1), [self.old_BS])
-        if found_SBS is None:
+        (transition_SBS,) = self._pulled(eye_SBS[:, None].expand(-1, rows, -1), [self.old_BS])
+        if transition_SBS is None:
             return self.new_BS.new_zeros(rows, size, self.old_BS.shape[1])
-        return found_SBS.transpose(0, 1)
+        return transition_SBS.transpose(0, 1)
 
     def influence(self) -> dict[int, Tensor]:
-        """F_θ (B, S, N) of each parameter, by its index, that this step's state depends on."""
+        """Return F_θ (B, S, N) of each parameter that this step's state depends on, by index."""
         rows, size = self.new_BS.shape
         eye = torch.eye(rows * size, dtype=self.new_BS.dtype, device=self.new_BS.device)
-        found = self._pulled(eye.view(-1, rows, size), self.parameters)
-        return {k: g.reshape(rows, size, -1) for k, g in enumerate(found) if g is not None}
+        influences = self._pulled(eye.view(-1, rows, size), self.parameters)
+        return {k: g.reshape(rows, size, -1) for k, g in enumerate(influences) if g is not None}
 
     def pulled_back(self, cotangents_CBS: Tensor) -> dict[int, Tensor]:
-        """cᵀF_θ (C, B, N) of each row by itself, for C cotangents, by the parameter's index."""
+        """Return cᵀF_θ (C, B, N) of each row by itself, for C cotangents, by parameter index."""
         many, rows, size = cotangents_CBS.shape
         apart = torch.eye(rows, dtype=cotangents_CBS.dtype, device=cotangents_CBS.device)
         each = cotangents_CBS[:, None] * apart[None, :, :, None]  # (C, B, B, S)
-        found = self._pulled(each.reshape(-1, rows, size), self.parameters)
-        return {k: g.reshape(many, rows, -1) for k, g in enumerate(found) if g is not None}
+        products = self._pulled(each.reshape(-1, rows, size), self.parameters)
+        return {k: g.reshape(many, rows, -1) for k, g in enumerate(products) if g is not None}
 
     def pushed_forward(self, v_BS: Tensor) -> Tensor:
-        """F_s v (B, S), by differentiating the product from the left (Pearlmutter's trick)."""
+        """Return F_s v (B, S), by differentiating the left product (Pearlmutter's trick)."""
         assert self.old_BS is not None
         left_BS = torch.zeros_like(self.new_BS, requires_grad=True)
         (product,) = torch.autograd.grad(
@@ -132,17 +132,17 @@ class DifferentiableStep(NamedTuple):
         )
         if product is None:
             return torch.zeros_like(v_BS)
-        (found,) = torch.autograd.grad(product, left_BS, v_BS, retain_graph=True)
-        return found
+        (pushed,) = torch.autograd.grad(product, left_BS, v_BS, retain_graph=True)
+        return pushed
 
     def slope(self, activation: Tensor) -> Tensor:
-        """∂s_t/∂a (B, S, A) of an activation (B, 1, A) within this step."""
+        """Return ∂s_t/∂a (B, S, A) of an activation (B, 1, A) within this step."""
         rows, size = self.new_BS.shape
         eye_SBS = torch.eye(size, dtype=self.new_BS.dtype, device=self.new_BS.device)
-        (found,) = self._pulled(eye_SBS[:, None].expand(-1, rows, -1), [activation])
-        if found is None:
+        (slopes,) = self._pulled(eye_SBS[:, None].expand(-1, rows, -1), [activation])
+        if slopes is None:
             return self.new_BS.new_zeros(rows, size, activation.shape[-1])
-        return found[:, :, 0].transpose(0, 1)
+        return slopes[:, :, 0].transpose(0, 1)
 
     def _pulled(self, cotangents: Tensor, inputs: list[Any]) -> tuple[Tensor | None, ...]:
         return torch.autograd.grad(
@@ -152,7 +152,7 @@ class DifferentiableStep(NamedTuple):
 
 
 def _number(leaf: Any) -> bool:
-    """Whether a leaf of a state has a derivative; a clock has none."""
+    """Tell whether a leaf of a state has a derivative; a clock has none."""
     return isinstance(leaf, Tensor) and leaf.is_floating_point()
 
 
@@ -168,7 +168,7 @@ def take_step(
     report: bool = True,
     seen: Any = None,
 ) -> tuple[DifferentiableStep, State]:
-    """One step from a state, and the state after it, cut off from the graph.
+    """Take one step from a state; return it and the state after it, cut off from the graph.
 
     Raises:
         Refusal: the model carries no state, or one whose size changes.
@@ -179,11 +179,11 @@ def take_step(
         numbers = _numbers(state)
         old_BS = torch.cat([leaf.detach().flatten(1) for leaf in numbers], 1).requires_grad_()
         pieces = iter(old_BS.split([leaf[0].numel() for leaf in numbers], 1))
-        given = [
+        leaves_in_graph = [
             next(pieces).view(leaf.shape).to(leaf.dtype) if _number(leaf) else leaf
             for leaf in leaves
         ]
-        state = pytree.tree_unflatten(given, form)
+        state = pytree.tree_unflatten(leaves_in_graph, form)
     loss, result = learning.forward(state, part, report)
     numbers = _numbers(result.state)
     if not numbers:

@@ -22,7 +22,7 @@ from rnnbench.nn.whole_input import WholeInputBackbone
 
 
 class Diagonals(NamedTuple):
-    """In what order a grid is read.
+    """The order in which a grid is read.
 
     Direction r reads axis d backwards where bit d of r is set, the last axis being the lowest.
 
@@ -42,7 +42,7 @@ class Diagonals(NamedTuple):
 
 @functools.lru_cache(maxsize=64)
 def diagonals(grid: tuple[int, ...], every_direction: bool) -> Diagonals:
-    """The order in which cells of row-major `grid` are read."""
+    """Return the order in which cells of a row-major `grid` are read."""
     cell_TN = np.stack(np.unravel_index(np.arange(math.prod(grid)), grid), 1)
     sum_T = cell_TN.sum(1)
     forwards_T = np.argsort(sum_T, kind="stable")
@@ -70,7 +70,7 @@ def diagonals(grid: tuple[int, ...], every_direction: bool) -> Diagonals:
 
 
 def corners(y_BTH: Tensor, grid: tuple[int, ...]) -> Tensor:
-    """(B, H): each direction's last output, where H is split among all directions of a grid."""
+    """Return each direction's last output (B, H), where H is split among all directions."""
     last_R = diagonals(grid, True).order_RT[:, -1].tolist()
     parts = y_BTH.chunk(len(last_R), -1)
     return torch.cat([part[:, at] for part, at in zip(parts, last_R, strict=True)], -1)
@@ -121,7 +121,7 @@ class GridLayer(WholeInputBackbone):
             nn.init.uniform_(p, -1 / math.sqrt(hidden), 1 / math.sqrt(hidden))
 
     def update(self, a_RKBG: Tensor, near: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-        """The states (R, K, B, H) of an anti-diagonal's cells.
+        """Return the states (R, K, B, H) of an anti-diagonal's cells.
 
         Args:
             a_RKBG: pre-activations, the products of the neighbours' hidden states included.
@@ -161,7 +161,7 @@ class GridLayer(WholeInputBackbone):
         return y_RTBH.permute(2, 1, 0, 3).flatten(2), None
 
     def grid_of(self, x_BTD: Tensor, layout: Layout | None) -> tuple[int, ...]:
-        """The grid that is to be read.
+        """Return the grid that is to be read.
 
         Raises:
             Refusal: there is none, or it has another number of dimensions.
@@ -186,7 +186,7 @@ class GridLayer(WholeInputBackbone):
 
 
 def grid_pool(directions: str, combine: str) -> str:
-    """`Architecture.pool` of a grid's network: where its directions end.
+    """Return `Architecture.pool` of a grid's network: where its directions end.
 
     Summed outputs can no longer be told apart, so their mean over the grid is taken.
     """

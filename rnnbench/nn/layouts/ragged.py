@@ -10,7 +10,7 @@ from rnnbench.nn.models.decoding import select_rows
 
 
 def reversed_rows(x_BTD: Tensor, len_B: Tensor | None) -> Tensor:
-    """Each row's first `len_B` steps in reverse order, and its padding after them as it was.
+    """Return each row's first `len_B` steps in reverse order, and its padding after them.
 
     Args:
         x_BTD: (B, T) or (B, T, D).
@@ -59,7 +59,7 @@ def run_rows(backbone: Backbone, x_BTD: Tensor, len_B: Tensor | None) -> tuple[T
 
 
 def joined(states: list[State]) -> State:
-    """Nested states of some rows each, as one state of all of them."""
+    """Join nested states of some rows each to one state of all of them."""
     first = states[0]
     if isinstance(first, Tensor):
         return torch.cat(states)

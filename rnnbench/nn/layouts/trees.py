@@ -114,7 +114,7 @@ def forest(parent_BT: Tensor, len_B: Tensor | None) -> Forest:
 
 
 def _places(parent_N: Tensor) -> Tensor:
-    """How many siblings stand before each node, which are numbered in their order."""
+    """Return how many siblings stand before each node, which are numbered in their order."""
     sorted_N, index_N = parent_N.sort(stable=True)
     first_N = torch.searchsorted(sorted_N, sorted_N)
     place_N = torch.empty_like(parent_N)
@@ -139,11 +139,11 @@ class TreeLayer(WholeInputBackbone):
         self.width, self.states, self.arity = hidden, states, arity
 
     def project(self, x_ND: Tensor) -> Tensor:
-        """What can be computed of the inputs alone, for all nodes at once: (N, G)."""
+        """Compute what depends on the inputs alone, for all nodes at once: (N, G)."""
         raise NotImplementedError
 
     def compose(self, p_MG: Tensor, inner: int, children: Children) -> tuple[Tensor, ...]:
-        """The states (M, H) of a level's nodes, the first `inner` of which have children."""
+        """Return the states (M, H) of a level's nodes, the first `inner` of which have children."""
         raise NotImplementedError
 
     def forward(
@@ -185,13 +185,13 @@ class TreeLayer(WholeInputBackbone):
 
 
 def summed(values_CH: Tensor, parent_C: Tensor, inner: int) -> Tensor:
-    """(I, H): over the children of each node."""
+    """Sum over the children of each node: (I, H)."""
     zero_IH = values_CH.new_zeros(inner, values_CH.shape[-1])
     return zero_IH.index_add(0, parent_C, values_CH)
 
 
 def side_by_side(values_CH: Tensor, children: Children, inner: int, arity: int) -> Tensor:
-    """(I, K * H): the children of each node in their places, 0 where there is none."""
+    """Put the children of each node in their places: (I, K * H), 0 where there is none."""
     width = values_CH.shape[-1]
     zero = values_CH.new_zeros(inner * arity, width)
     places_C = children.parent_C * arity + children.place_C
@@ -199,7 +199,7 @@ def side_by_side(values_CH: Tensor, children: Children, inner: int, arity: int) 
 
 
 def with_leaves(values_IG: Tensor, nodes: int) -> Tensor:
-    """(M, G): the same, and 0 for the leaves of the level, which come after."""
+    """Append 0 for the leaves of the level, which come after the other nodes: (M, G)."""
     return F.pad(values_IG, (0, 0, 0, nodes - len(values_IG)))
 
 

@@ -13,7 +13,7 @@ from rnnbench.nn.linear.scan import linear_scan
 
 
 class LinearCell(Cell):
-    """h_t = a_t ⊙ h_{t-1} + b_t, where a_t and b_t depend on the input alone.
+    """A cell h_t = a_t ⊙ h_{t-1} + b_t, where a_t and b_t depend on the input alone.
 
     Write `project` (of the input, for all steps at once), `factors`, and `read` where the output is
     not h. The state is (h,); another shape of it than (B, H) is given by `shape`.
@@ -28,11 +28,11 @@ class LinearCell(Cell):
         self.width, self.shape = width, (width,) if shape is None else shape
 
     def factors(self, p: Tensor) -> tuple[Tensor, Tensor]:
-        """a and b from what `project` gives, (..., G) -> (..., *shape); a may be smaller."""
+        """Return a and b from what `project` gives, (..., G) -> (..., *shape); a may be smaller."""
         raise NotImplementedError
 
     def read(self, h: Tensor, p: Tensor) -> Tensor:
-        """The output (..., H) from the state after a step and what was projected."""
+        """Return the output (..., H) from the state after a step and what was projected."""
         return h
 
     def initial(self, x_BD: Tensor) -> tuple[Tensor, ...]:
@@ -60,7 +60,7 @@ class LinearCell(Cell):
 
 
 class ComplexCell(LinearCell):
-    """The same for complex h; the state is its (real, imaginary) parts, (B, ..., 2).
+    """A linear cell of complex h; the state is its (real, imaginary) parts, (B, ..., 2).
 
     So the state is of the model's precision, travels as other states do, and tricks that act on
     units act on either part. `factors` and `read` see complex numbers.
@@ -88,7 +88,7 @@ class ComplexCell(LinearCell):
 
 
 def complexed(x: Tensor) -> Tensor:
-    """(..., 2N) -> complex (..., N): the first half real, the second imaginary."""
+    """Return (..., 2N) as complex (..., N): the first half real, the second imaginary."""
     if x.dtype in (torch.float16, torch.bfloat16):  # of which there are no complex numbers
         x = x.float()
     return torch.complex(*(half.contiguous() for half in x.chunk(2, -1)))

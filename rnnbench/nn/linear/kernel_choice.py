@@ -1,4 +1,4 @@
-"""Whether kernels run the scan of linear recurrences on a GPU: where Triton is, and they agree."""
+"""The choice whether kernels run the linear scan on a GPU: where Triton is, and they agree."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STEPS = 150  # of the comparison: several chunks and an uneven last one
 
 
 def chosen(b: Tensor, plain: Scan) -> Scan | None:
-    """The kernels for tensors like b, or None where `plain` has to do it; either is reported."""
+    """Return the kernel for tensors like b, or None where `plain` has to run; report which."""
     if chosen_tier() == "eager":
         note_named(NAME, "eager")
         return None
@@ -30,7 +30,7 @@ def chosen(b: Tensor, plain: Scan) -> Scan | None:
 
 @functools.cache
 def agreed(device: torch.device, dtype: torch.dtype, plain: Scan) -> tuple[Scan | None, str]:
-    """The kernels if they give on random values what `plain` gives, else why there are none."""
+    """Return the kernel if it agrees with `plain` on random values, else why there is none."""
     try:
         from rnnbench.nn.linear.triton_kernels import scan
     except ImportError:
@@ -50,7 +50,7 @@ def agreed(device: torch.device, dtype: torch.dtype, plain: Scan) -> tuple[Scan 
 
 
 def difference(kernel: Scan, plain: Scan, device: torch.device, dtype: torch.dtype) -> str:
-    """Where two scans differ on random values, or ""."""
+    """Return how two scans differ on random values, or ""."""
     random = torch.Generator(device).manual_seed(7)
 
     def normal(*shape: int) -> Tensor:
@@ -60,9 +60,9 @@ def difference(kernel: Scan, plain: Scan, device: torch.device, dtype: torch.dty
     factors = normal(2, STEPS, 3) / 2
     for what, a in (("", factors), (" of factors in common", factors[:, :, :1].expand_as(b))):
         for backwards in (False, True):
-            expected, found = (f(a, b, start, backwards) for f in (plain, kernel))
+            expected, computed = (f(a, b, start, backwards) for f in (plain, kernel))
             real = expected.real.dtype if dtype.is_complex else dtype
-            worst = float((expected - found).abs().max())
+            worst = float((expected - computed).abs().max())
             scale = float(expected.abs().max())
             if not worst <= TOLERANCE[real] * scale:  # also where it is NaN
                 way = "backwards" if backwards else "forwards"

@@ -10,7 +10,7 @@ into C blocks of L steps, of which C·L is T or a little less:
 so that L + C calls on large tensors do what T calls on small ones would. There is no division and
 no logarithm: it is as exact as the loop, for complex numbers, and for factors of 0. Time and
 memory are linear in T. The same on any device, though on a GPU kernels run it where they agree
-(`linear_kernel`); the derivative is the same scan backwards,
+(`kernel_choice`); the derivative is the same scan backwards,
 
     g_t = ∂L/∂h_t + conj(a_{t+1}) ⊙ g_{t+1},   ∂L/∂b_t = g_t,   ∂L/∂a_t = g_t ⊙ conj(h_{t-1}),
 
@@ -28,14 +28,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnbench.nn.linear import kernel_choice as linear_kernel
+from rnnbench.nn.linear import kernel_choice
 
 WIDE = 8192  # numbers a step from which a call's overhead on the CPU no longer counts
 SHORT = 32  # steps below which there is nothing to gain from blocks
 
 
 def linear_scan(a_BTN: Tensor, b_BTN: Tensor, start_BN: Tensor | None = None) -> Tensor:
-    """All states of h_t = a_t ⊙ h_{t-1} + b_t.
+    """Return all states of h_t = a_t ⊙ h_{t-1} + b_t.
 
     Args:
         a_BTN: factors, real or complex, of a shape that expands to that of b.
@@ -48,8 +48,8 @@ def linear_scan(a_BTN: Tensor, b_BTN: Tensor, start_BN: Tensor | None = None) ->
     """
     if b_BTN.dim() < 2 or not b_BTN.shape[1]:
         raise ValueError(f"b of shape {tuple(b_BTN.shape)} has no time steps in dimension 1")
-    given = torch.result_type(a_BTN, b_BTN)
-    exact = torch.float32 if given in (torch.float16, torch.bfloat16) else given
+    dtype = torch.result_type(a_BTN, b_BTN)
+    exact = torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
     b_BTN = b_BTN.to(exact)
     try:
         a_BTN = a_BTN.to(exact).expand_as(b_BTN)
@@ -57,7 +57,7 @@ def linear_scan(a_BTN: Tensor, b_BTN: Tensor, start_BN: Tensor | None = None) ->
         shapes = f"{tuple(a_BTN.shape)} and {tuple(b_BTN.shape)}"
         raise ValueError(f"a and b have the shapes {shapes}; a's does not expand to b's") from error
     start_BN = b_BTN.new_zeros(b_BTN[:, 0].shape) if start_BN is None else start_BN.to(exact)
-    return _LinearScan.apply(a_BTN, b_BTN, start_BN, False).to(given)
+    return _LinearScan.apply(a_BTN, b_BTN, start_BN, False).to(dtype)
 
 
 class _LinearScan(torch.autograd.Function):
@@ -76,12 +76,12 @@ class _LinearScan(torch.autograd.Function):
         first = start[:, None]
         # Each state's gradient comes from its own output and from the state that was made of it.
         if ctx.backwards:
-            rest = _apply(a[:, :-1].conj(), dy[:, 1:], dy[:, 0], False)
-            g = torch.cat([dy[:, :1], rest], 1)
+            later = _apply(a[:, :-1].conj(), dy[:, 1:], dy[:, 0], False)
+            g = torch.cat([dy[:, :1], later], 1)
             before, entry = torch.cat([h[:, 1:], first], 1), -1
         else:
-            rest = _apply(a[:, 1:].conj(), dy[:, :-1], dy[:, -1], True)
-            g = torch.cat([rest, dy[:, -1:]], 1)
+            later = _apply(a[:, 1:].conj(), dy[:, :-1], dy[:, -1], True)
+            g = torch.cat([later, dy[:, -1:]], 1)
             before, entry = torch.cat([first, h[:, :-1]], 1), 0
         da = g * before.conj() if ctx.needs_input_grad[0] else None
         dstart = a[:, entry].conj() * g[:, entry] if ctx.needs_input_grad[2] else None
@@ -93,7 +93,7 @@ def _apply(a: Tensor, b: Tensor, start: Tensor, backwards: bool) -> Tensor:
 
 
 def _scan(a: Tensor, b: Tensor, start: Tensor, backwards: bool) -> Tensor:
-    kernel = linear_kernel.chosen(b, _in_blocks) if _on_gpu(b) else None
+    kernel = kernel_choice.chosen(b, _in_blocks) if _on_gpu(b) else None
     return (kernel or _in_blocks)(a, b, start, backwards)
 
 

@@ -22,7 +22,7 @@ LEAST = 32  # steps of a chunk
 
 @triton.jit
 def _at(index, COMPLEX: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Where a number begins: a complex one is two."""
+    """Return where a number begins: a complex one is two."""
     return 2 * index if COMPLEX else index
 
 
@@ -41,7 +41,7 @@ def _ends(  # type: ignore[no-untyped-def]
     a, b, p_end, h_end, steps, width, chunks, length, a_row, a_step, a_unit,
     BACKWARDS: tl.constexpr, COMPLEX: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Of each chunk: the product of its factors, and its last state from a start of 0."""
+    """Store each chunk's product of factors, and its last state from a start of 0."""
     row, chunk, unit, first, count = _place(steps, chunks, length, BLOCK)
     inside = unit < width
     h = tl.zeros([BLOCK], dtype=b.dtype.element_ty)
@@ -74,7 +74,7 @@ def _fill(  # type: ignore[no-untyped-def]
     a, b, start, out, steps, width, chunks, length, a_row, a_step, a_unit,
     BACKWARDS: tl.constexpr, COMPLEX: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """All states of each chunk, from the state before it."""
+    """Store all states of each chunk, from the state before it."""
     row, chunk, unit, first, count = _place(steps, chunks, length, BLOCK)
     inside = unit < width
     begin = start + _at((row * chunks + chunk) * width + unit, COMPLEX)
@@ -99,7 +99,7 @@ def _fill(  # type: ignore[no-untyped-def]
 
 
 def scan(a: Tensor, b: Tensor, start: Tensor, backwards: bool) -> Tensor:
-    """h_t = a_t ⊙ h_{t-1} + b_t, or of h_{t+1} if `backwards`, for all t.
+    """Return h_t = a_t ⊙ h_{t-1} + b_t for all t, or of h_{t+1} if `backwards`.
 
     Args:
         a, b: (B, T, ...), of one shape and type: float32, float64, complex64 or complex128.

@@ -1,4 +1,4 @@
-"""What every model offers: a loss per target element, and for decoders one stepping interface."""
+"""Models of one task: a loss per target element, and for decoders one stepping interface."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Feed = Callable[[Tensor, Tensor], Tensor]  # (gold, guess) -> what the decoder r
 
 
 class Embed(nn.Module):
-    """Tokens through a table, values through a linear map: (B, T) or (B, T, W) -> (B, T, D)."""
+    """A map of tokens (a table) or values (linear): (B, T) or (B, T, W) -> (B, T, D)."""
 
     def __init__(self, port: Port, width: int):
         super().__init__()
@@ -31,7 +31,7 @@ class Embed(nn.Module):
 
 
 class Model(nn.Module):
-    """p(y | x) for one task. Subclasses write `forward(batch, state, feed)`.
+    """A model p(y | x) for one task. Subclasses write `forward(batch, state, feed)`.
 
     Attributes:
         target: what it predicts.
@@ -51,7 +51,7 @@ class Model(nn.Module):
         return nn.Linear(width, self.target.outputs)
 
     def gold(self, batch: Batch) -> Tensor:
-        """The target with padding marked as ignored (classes) or missing (values)."""
+        """Return the target with padding marked as ignored (classes) or missing (values)."""
         if batch.y_len is None:
             return batch.y
         mask = valid(batch.y_len, batch.y, batch.y.shape[1])
@@ -60,8 +60,10 @@ class Model(nn.Module):
         return batch.y.masked_fill(~mask[..., None], torch.nan)
 
     def loss(self, out: Tensor, batch: Batch) -> Tensor:
-        """Mean over the counted target elements: nats for classes and distributions, squared error
-        for values without one."""
+        """Return the mean over the counted target elements.
+
+        It is in nats for classes and distributions, and the squared error for values without one.
+        """
         y = self.gold(batch)
         if self.target.classes:
             return F.cross_entropy(out.flatten(0, -2), y.flatten(), ignore_index=IGNORED)
@@ -69,7 +71,7 @@ class Model(nn.Module):
         return nll.sum() / mask.sum().clamp(min=1)
 
     def nll(self, out: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The same per element, 0 where not counted, and the mask of what is counted."""
+        """Return the loss of each element, 0 where not counted, and the mask of what is counted."""
         y = self.gold(batch)
         if self.target.classes:
             flat = F.cross_entropy(
@@ -87,17 +89,17 @@ class Model(nn.Module):
         return torch.where(mask, nll, 0.0), mask
 
     def carry(self, state: State) -> State:
-        """What of the final state the next batch of a stream starts from."""
+        """Return the part of the final state that the next batch of a stream starts from."""
         return detach(state)
 
     def decode(self, batch: Batch) -> Tensor:
-        """y as the model produces it without seeing it: see `Decoder`."""
+        """Produce y without seeing it: see `Decoder`."""
         raise NotImplementedError(f"{type(self).__name__} does not decode")
 
     def decoded(
         self, batch: Batch, how: Decoding = GREEDY, rng: torch.Generator | None = None
     ) -> Decoded:
-        """The same with its score and what it looked at, chosen in another way where wanted.
+        """Produce y with its score and what was looked at, chosen in another way where wanted.
 
         Raises:
             Refusal: the model produces y in one piece, and another way than "greedy" is asked for.
@@ -132,7 +134,7 @@ class Decoder(Model):
         raise NotImplementedError
 
     def first(self, batch: Batch) -> Tensor:
-        """What the decoder reads before its first output: the start token, or zeros."""
+        """Return what the decoder reads before its first output: the start token, or zeros."""
         rows = batch.x.shape[0]
         if self.target.classes:
             start = self.target.start or 0
@@ -141,7 +143,7 @@ class Decoder(Model):
         return torch.zeros(rows, 1, self.target.width, dtype=dtype, device=batch.x.device)
 
     def shifted(self, batch: Batch) -> Tensor:
-        """The gold inputs: `first`, then y without its last step; a missing value repeats."""
+        """Return the gold inputs: `first`, then y but its last step; missing values repeat."""
         y = torch.cat([self.first(batch), batch.y[:, :-1]], 1)
         if self.target.classes:
             return y
@@ -163,15 +165,15 @@ class Decoder(Model):
         return Result(torch.cat(outs, 1), torch.cat(hiddens, 1), state)
 
     def guess(self, out: Tensor) -> Tensor:
-        """The most probable next input: (B, 1) tokens or (B, 1, V) values."""
+        """Return the most probable next input: (B, 1) tokens or (B, 1, V) values."""
         return self.target.choose(out)
 
     def attention(self, state: State) -> Tensor | None:
-        """(B, T): how much the latest output looked at each source position; None: it doesn't."""
+        """Return how much the latest output looked at each source position (B, T), or None."""
         return None
 
     def decode(self, batch: Batch) -> Tensor:
-        """The most probable output at each step, without seeing y: see `decoding.decode`."""
+        """Produce the most probable output at each step without seeing y: see `decode`."""
         return self.decoded(batch).y
 
     def decoded(

@@ -15,7 +15,7 @@ from rnnbench.errors import SpecError
 
 
 class Steps(Protocol):
-    """What can be decoded: it reads its own output, one step at a time. See `nn.Decoder`."""
+    """A model that can be decoded: it reads its own output step by step. See `nn.Decoder`."""
 
     target: Port
 
@@ -30,7 +30,7 @@ class Steps(Protocol):
 
 @dataclass(frozen=True)
 class Decoding:
-    """How the next output is chosen.
+    """A way to choose the next output.
 
     Attributes:
         method: "greedy" takes the most probable; "sample" draws; "beam" keeps the best `beam`
@@ -44,6 +44,9 @@ class Decoding:
     Source: top-k: Fan et al. (2018), arXiv:1805.04833, section 5.1; nucleus: Holtzman et al.
     (2020), arXiv:1904.09751, eqs. 2-3; length penalty: Wu et al. (2016), arXiv:1609.08144, eq. 14
     (without its coverage term).
+
+    Raises:
+        SpecError: a value is out of range, or acts on another method.
     """
 
     method: Literal["greedy", "sample", "beam"] = "greedy"
@@ -65,11 +68,12 @@ class Decoding:
         if self.beam < 1:
             raise SpecError(f"beam = {self.beam}: at least one prefix must be kept")
         for name in ("temperature", "top_k", "top_p"):
-            self._used_by("sample", name)
+            self._refuse_unused("sample", name)
         for name in ("beam", "length_penalty"):
-            self._used_by("beam", name)
+            self._refuse_unused("beam", name)
 
-    def _used_by(self, method: str, name: str) -> None:
+    def _refuse_unused(self, method: str, name: str) -> None:
+        """Refuse a setting that acts on another method than the chosen one."""
         default = type(self).__dataclass_fields__[name].default
         if self.method != method and getattr(self, name) != default:
             raise SpecError(
@@ -81,7 +85,7 @@ GREEDY = Decoding()
 
 
 class Decoded(NamedTuple):
-    """What was produced without seeing y."""
+    """The output that was produced without seeing y."""
 
     y: Tensor  # (B, S') tokens or (B, S, V) values
     attention: Tensor | None = None  # (B, S', T): what each step looked at, where it looks
@@ -112,7 +116,7 @@ def decode(
     """
     steps = steps or model.target.longest or batch.y.shape[1]
     if model.target.distinct:
-        model = _Once(model)
+        model = EachPositionOnce(model)
     if how.method != "greedy" and not model.target.classes:
         raise Refusal(f"method {how.method!r} chooses among tokens; this model puts out values")
     if how.method == "beam":
@@ -141,11 +145,11 @@ def decode(
             if done.all():
                 break
     said = torch.cat(outs, 1) if outs else None
-    return Decoded(torch.cat(outputs, 1), _stacked(looks), score, said)
+    return Decoded(torch.cat(outputs, 1), _stack_looks(looks), score, said)
 
 
-class _Once:
-    """Positions that a model names, none of them twice, and the end after the last.
+class EachPositionOnce:
+    """A model that names positions, none of them twice, and the end after the last.
 
     Its state is the model's, and (B, V) the positions that are left, the end among them once the
     others are gone.
@@ -172,11 +176,12 @@ class _Once:
         return out.masked_fill(~left_BV[:, None], -torch.inf), features, (inner, left_BV)
 
     def attention(self, state: State) -> Tensor | None:
-        return self.model.attention(state[0])
+        inner, _ = state
+        return self.model.attention(inner)
 
 
 class _Draw:
-    """Draws a class from what top-k and the nucleus leave."""
+    """A draw of a class from what top-k and the nucleus leave."""
 
     def __init__(self, how: Decoding, rng: torch.Generator | None):
         self.how, self.rng = how, rng
@@ -187,7 +192,7 @@ class _Draw:
 
 
 def narrowed(logits_BV: Tensor, top_k: int | None, top_p: float) -> Tensor:
-    """(B, V) probabilities after top-k, then nucleus; the most probable class always stays."""
+    """Return probabilities (B, V) after top-k, then nucleus; the most probable class stays."""
     order_BV = logits_BV.argsort(dim=-1, descending=True, stable=True)
     p_BV = logits_BV.gather(1, order_BV).softmax(-1)
     if top_k is not None:
@@ -202,7 +207,7 @@ def narrowed(logits_BV: Tensor, top_k: int | None, top_p: float) -> Tensor:
 
 
 def _beam(model: Steps, batch: Batch, how: Decoding, steps: int) -> Decoded:
-    """The best of what `how.beam` prefixes a row lead to.
+    """Return the best of what `how.beam` prefixes a row lead to.
 
     A prefix that produces the stop token leaves the beam for the row's finished list, which keeps
     one; a row is done when none of its prefixes can still be better than that one.
@@ -232,8 +237,8 @@ def _beam(model: Steps, batch: Batch, how: Decoding, steps: int) -> Decoded:
         looks_BNST: Tensor | None = None
         if look is not None:
             now_BN1T = look.view(rows, width, -1)[row_BK, from_BN][:, :, None]
-            seen = None if looks_BKST is None else looks_BKST[row_BK, from_BN]
-            looks_BNST = now_BN1T if seen is None else torch.cat([seen, now_BN1T], 2)
+            looked = None if looks_BKST is None else looks_BKST[row_BK, from_BN]
+            looks_BNST = now_BN1T if looked is None else torch.cat([looked, now_BN1T], 2)
         ended_BN = token_BN == stop if stop is not None else torch.zeros_like(token_BN).bool()
         # A stop counts where it is among the best `wide`, so that a beam of one is greedy.
         final_BN = torch.ones_like(ended_BN) if s == steps else ended_BN
@@ -263,12 +268,12 @@ def _beam(model: Steps, batch: Batch, how: Decoding, steps: int) -> Decoded:
 
 
 def penalty(length: int, alpha: float) -> float:
-    """((5 + length) / 6)^α."""
+    """Return ((5 + length) / 6)^α."""
     return ((5 + length) / 6) ** alpha
 
 
 def select_rows(state: State, rows: Tensor) -> Any:
-    """The nested state of some rows, in the order given; a row may occur more than once."""
+    """Return the nested state of some rows, in the order given; a row may occur twice."""
     if isinstance(state, Tensor):
         return state.index_select(0, rows)
     if isinstance(state, (tuple, list)):
@@ -277,6 +282,6 @@ def select_rows(state: State, rows: Tensor) -> Any:
     return state
 
 
-def _stacked(looks: list[Tensor | None]) -> Tensor | None:
-    found = [look for look in looks if look is not None]
-    return torch.stack(found, 1) if found else None
+def _stack_looks(looks: list[Tensor | None]) -> Tensor | None:
+    present = [look for look in looks if look is not None]
+    return torch.stack(present, 1) if present else None

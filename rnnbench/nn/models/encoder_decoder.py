@@ -24,7 +24,7 @@ AttentionKind = Literal["none", "additive", "position", "dot", "general", "conca
 
 @dataclass(frozen=True)
 class EncoderDecoderChoices:
-    """What an architecture of this wiring chooses.
+    """The choices of an architecture with this wiring.
 
     Attributes:
         owner: the architecture, for messages.
@@ -58,7 +58,7 @@ class EncoderDecoderChoices:
 
 
 class Encoder(nn.Module):
-    """Layers of one cell, in one direction or both."""
+    """An encoder of layers of one cell, in one direction or both."""
 
     def __init__(self, plan: EncoderDecoderChoices, d_in: int):
         super().__init__()
@@ -73,7 +73,7 @@ class Encoder(nn.Module):
         self.width = d_in
 
     def forward(self, x: Tensor, len_B: Tensor | None) -> tuple[Tensor, Tensor, list[State]]:
-        """The memory (B, T, E), the last outputs (B, E), and the forward layers' final states."""
+        """Return memory (B, T, E), last outputs (B, E), and the forward layers' final states."""
         finals: list[State] = []
         for i, ahead in enumerate(self.forwards):
             if i and self.dropout:
@@ -106,7 +106,7 @@ class Seen(NamedTuple):
 
 
 class EncoderDecoder(Decoder):
-    """p(y | x) by an encoder and a decoder of one cell, with a choice of attention.
+    """A model p(y | x) of an encoder and a decoder of one cell, with a choice of attention.
 
     "additive" looks with the previous state before it steps, so that what is seen joins the
     input, and reads out through a maxout layer (Bahdanau et al. 2015, appendix A.2.2, with s_t in
@@ -171,7 +171,7 @@ class EncoderDecoder(Decoder):
                     zero_BT[:, :0], step_B1)  # fmt: skip
 
     def begin_cell(self, i: int, context_BE: Tensor, final: State) -> State:
-        """A layer's state before its first step.
+        """Return a layer's state before its first step.
 
         Only the cell's own state comes from the encoder: what a trick keeps beside it, such as
         dropout masks, is begun afresh.
@@ -200,7 +200,7 @@ class EncoderDecoder(Decoder):
         return self.readout(hidden_BSH), hidden_BSH, state
 
     def _run(self, e_BSD: Tensor, state: Seen) -> tuple[Tensor, Seen]:
-        """All steps at once, where no step reads what an earlier one looked at."""
+        """Run all steps at once, where no step reads what an earlier one looked at."""
         x = e_BSD
         if self.plan.every:
             x = torch.cat([x, state.context_BE[:, None].expand(-1, x.shape[1], -1)], -1)
@@ -214,11 +214,11 @@ class EncoderDecoder(Decoder):
         if self.mix is None:
             return x, state
         a_BST = self.look(x, state)
-        seen = torch.cat([a_BST @ state.memory_BTE, x], -1)
-        return torch.tanh(self.mix(seen)), state._replace(looked_BT=a_BST[:, -1])
+        context_and_output = torch.cat([a_BST @ state.memory_BTE, x], -1)
+        return torch.tanh(self.mix(context_and_output)), state._replace(looked_BT=a_BST[:, -1])
 
     def _step(self, e_BD: Tensor, state: Seen) -> tuple[Tensor, Seen]:
-        """One step, which reads what the last one left."""
+        """Take one step, which reads what the last one left."""
         parts = [e_BD]
         if self.plan.every:
             parts.append(state.context_BE)
@@ -244,7 +244,7 @@ class EncoderDecoder(Decoder):
         return hidden, state._replace(fed_BH=hidden)
 
     def look(self, h_BSH: Tensor, state: Seen) -> Tensor:
-        """Weights (B, S, T) over the memory."""
+        """Return weights (B, S, T) over the memory."""
         assert self.score is not None
         covered = state.covered_BT if self.plan.coverage else None
         keys_BTK = state.keys_BTK
@@ -259,7 +259,7 @@ class EncoderDecoder(Decoder):
         return weights(scores_BST, state.mask_BT[:, None])
 
     def _attend(self, h_BH: Tensor, state: Seen) -> tuple[Tensor, Seen]:
-        """What one step sees, and the state that remembers where it looked."""
+        """Return what one step sees, and the state that remembers where it looked."""
         a_BT = self.look(h_BH[:, None], state)[:, 0]
         c_BE = (a_BT[:, None] @ state.memory_BTE)[:, 0]
         if self.plan.coverage:
@@ -275,7 +275,7 @@ class EncoderDecoder(Decoder):
 
 
 class Covering(EncoderDecoder):
-    """The same, with what looking twice costs: weight * mean_t Σ_s min(a_ts, c_ts).
+    """An encoder and decoder with a cost of looking twice: weight * mean_t Σ_s min(a_ts, c_ts).
 
     Source: See, Liu & Manning (2017), arXiv:1704.04368, eqs. 12-13.
     """
@@ -294,12 +294,12 @@ class Covering(EncoderDecoder):
         return result._replace(penalty=self.weight * mean)
 
     def overlap(self, state: State) -> Tensor:
-        """(B, S): what each step saw again."""
+        """Return how much of what each step saw was seen before: (B, S)."""
         return state.overlap_BS
 
 
 def _last(y_BTH: Tensor, len_B: Tensor | None) -> Tensor:
-    """(B, H): the output at each row's last step."""
+    """Return the output at each row's last step: (B, H)."""
     if len_B is None:
         return y_BTH[:, -1]
     at_B1H = (len_B - 1)[:, None, None].expand(-1, 1, y_BTH.shape[-1])
@@ -309,7 +309,7 @@ def _last(y_BTH: Tensor, len_B: Tensor | None) -> Tensor:
 def _scores(
     plan: EncoderDecoderChoices, query: int, memory: int
 ) -> tuple[Dot | None, Window | None]:
-    """How the memory is scored, and the window over it."""
+    """Return how the memory is scored, and the window over it."""
     if plan.attention == "none":
         return None, None
     if plan.attention == "position":

@@ -19,7 +19,7 @@ Tier = Literal["auto", "eager", "inductor", "c"]
 
 @dataclass
 class ScanChoice:
-    """How this process scans.
+    """The way in which this process scans.
 
     Attributes:
         tier: what `use` was given.

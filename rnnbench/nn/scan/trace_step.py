@@ -41,7 +41,7 @@ class ConstantProduct:
 
 @dataclass(frozen=True)
 class TracedStep:
-    """One step of a cell as a graph.
+    """A step of a cell as a graph.
 
     Attributes:
         graph: placeholders p, states, noise and consts, in this order; outputs y and new states.

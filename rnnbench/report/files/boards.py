@@ -40,7 +40,7 @@ def as_csv(boards: Sequence[Board]) -> str:
 
     Text that a spreadsheet would take for a formula is preceded by an apostrophe.
     """
-    return csv_of([_line(board, row) for board in boards for row in board.rows])
+    return csv_of([_row_line(board, row) for board in boards for row in board.rows])
 
 
 def attributions_as_json(attributions: Sequence[Attribution]) -> str:
@@ -53,11 +53,13 @@ def attributions_as_json(attributions: Sequence[Attribution]) -> str:
 def attributions_as_csv(attributions: Sequence[Attribution]) -> str:
     """Return one line for each comparison of an architecture, as `as_csv` writes rows."""
     return csv_of(
-        [_effect(a, c, e) for a in attributions for c in a.comparisons for e in c.effects]
+        [_effect_line(a, c, e) for a in attributions for c in a.comparisons for e in c.effects]
     )
 
 
-def _effect(attribution: Attribution, comparison: Comparison, effect: Effect) -> dict[str, Any]:
+def _effect_line(
+    attribution: Attribution, comparison: Comparison, effect: Effect
+) -> dict[str, Any]:
     difference = effect.difference
     return {
         "task": attribution.task,
@@ -90,11 +92,11 @@ def csv_of(lines: Sequence[dict[str, Any]]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, [*fixed, *others], restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in line.items()} for line in lines)
+    writer.writerows({name: _safe_cell(value) for name, value in line.items()} for line in lines)
     return out.getvalue()
 
 
-def _line(board: Board, row: Row) -> dict[str, Any]:
+def _row_line(board: Board, row: Row) -> dict[str, Any]:
     test, valid, margin = row.test, row.valid, row.margin
     return {
         "task": board.task,
@@ -133,7 +135,7 @@ def _line(board: Board, row: Row) -> dict[str, Any]:
     }
 
 
-def _cell(value: Any) -> Any:
+def _safe_cell(value: Any) -> Any:
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return "'" + value
     return value

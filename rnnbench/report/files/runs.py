@@ -37,7 +37,7 @@ def write_table(records: Sequence[Record], path: Path) -> None:
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
         replace_file(path, text + "\n")
     elif path.suffix == ".parquet":
-        replace_file(path, _parquet(rows))
+        replace_file(path, _as_parquet(rows))
     else:
         raise TableError(f"{path}: a table ends in {', '.join(TABLES)}")
 
@@ -53,7 +53,7 @@ def row_of(record: Record) -> dict[str, Any]:
         ("task", spec.task), ("architecture", spec.architecture),
         *((f"tricks.{t.name}", t) for t in spec.tricks),
     ):  # fmt: skip
-        settings |= {f"{section}.{name}": _scalar(value) for name, value in plugin.settings}
+        settings |= {f"{section}.{name}": _as_scalar(value) for name, value in plugin.settings}
     spec_dict = spec.as_dict()
     for section in ("optimizer", "budget"):
         settings |= {f"{section}.{name}": value for name, value in spec_dict[section].items()}
@@ -86,12 +86,12 @@ def row_of(record: Record) -> dict[str, Any]:
     }
 
 
-def _scalar(value: Any) -> Any:
+def _as_scalar(value: Any) -> Any:
     plain = value is None or isinstance(value, (str, int, float, bool))
     return value if plain else json.dumps(value)
 
 
-def _parquet(rows: Sequence[dict[str, Any]]) -> bytes:
+def _as_parquet(rows: Sequence[dict[str, Any]]) -> bytes:
     try:
         import pyarrow
         import pyarrow.parquet as parquet

@@ -2,6 +2,9 @@
 
 Names of plugins and reasons of failures are others' text: the template escapes them, and the
 page's content security policy runs its own script and style only, by their hashes.
+
+Nothing is computed here: a row's mean and interval come from `leaderboard.row.make_row`, which asks
+`stats.intervals.estimate`; `wording.interval` writes them.
 """
 
 from __future__ import annotations

@@ -136,7 +136,9 @@ def line_chart(
     x = Axis((x for p in shown.values() for x, _ in p), LEFT, WIDTH - RIGHT, 6, whole=whole)
     y = Axis([*values, *reach], HEIGHT - BOTTOM, TOP, 5, log=log)
     drawn = tuple(
-        ChartLine(name, tuple(_split_at_gaps(points, x, y)), _band(around.get(name, ()), x, y))
+        ChartLine(
+            name, tuple(_split_at_gaps(points, x, y)), _band_points(around.get(name, ()), x, y)
+        )
         for name, points in shown.items()
     )
     return Chart(
@@ -163,7 +165,7 @@ def _split_at_gaps(points: Sequence[tuple[float, float | None]], x: Axis, y: Axi
     return [" ".join(s) for s in stretches if s]
 
 
-def _band(band: Sequence[tuple[float, float, float]], x: Axis, y: Axis) -> str:
+def _band_points(band: Sequence[tuple[float, float, float]], x: Axis, y: Axis) -> str:
     above = [f"{x.at(at)},{y.at(high)}" for at, _, high in band]
     below = [f"{x.at(at)},{y.at(low)}" for at, low, _ in reversed(band)]
     return " ".join(above + below)

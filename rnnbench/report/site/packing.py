@@ -77,7 +77,7 @@ def _pack_run(record: Record, chunk: int, shared: Shared) -> list[Any]:
             shared.place([shared.place([what, name]), *map(shared.place, values)])
             for what, name, values in settings(record)
         ],
-        [shared.place(" ".join(words)) for _, words in groupby(command(spec), key=_section)],
+        [shared.place(" ".join(words)) for _, words in groupby(command(spec), key=_section_of)],
         shared.place([record.metric_info, names, splits]),
         [[_round(record.metrics[s].get(n)) for n in names] for s in splits],
         shared.place(record.baselines),
@@ -85,7 +85,7 @@ def _pack_run(record: Record, chunk: int, shared: Shared) -> list[Any]:
         shared.place([selection.get("metric"), selection.get("higher_is_better")]),
         [_round(selection.get("value")), selection.get("step")],
         shared.place([record.sweep, record.sweep and sweep_page(record.sweep), record.study]),
-        shared.place(_environment(record)),
+        shared.place(_environment_pairs(record)),
         shared.place("" if record.sweep else redact(str(record.provenance.get("command") or ""))),
     ]
 
@@ -97,7 +97,7 @@ def _shorten_times(started: str, ended: str) -> tuple[str, str]:
     return first, second.removeprefix(day) if day else second
 
 
-def _section(word: str) -> str:
+def _section_of(word: str) -> str:
     """Return which part of a command a word is of; what a search varies most stands alone."""
     name, assigned, _ = word.lstrip("'").partition("=")
     return "" if not assigned else name if name == "optimizer.lr" else name.partition(".")[0]
@@ -110,18 +110,18 @@ def settings(record: Record) -> list[list[Any]]:
     parts += [("Trick", trick) for trick in spec["tricks"]]
     lines = [
         [what, f"{p['name']}, version {p['version']}",
-         [[k, _text(v)] for k, v in p.items() if k not in ("name", "version")]]
+         [[k, _as_text(v)] for k, v in p.items() if k not in ("name", "version")]]
         for what, p in parts
     ]  # fmt: skip
-    lines.append(["Optimiser", "", [[k, _text(v)] for k, v in spec["optimizer"].items()]])
-    limits = [[k, _text(v)] for k, v in spec["budget"].items() if v is not None]
+    lines.append(["Optimiser", "", [[k, _as_text(v)] for k, v in spec["optimizer"].items()]])
+    limits = [[k, _as_text(v)] for k, v in spec["budget"].items() if v is not None]
     lines.append(["Budget", "", limits])
     lines.append(["Data", "", [["version", spec["data"] or "made by the task itself"]]])
     lines.append(["Test split", "", [["touched", "once, at the end" if spec["test"] else "no"]]])
     return lines
 
 
-def _environment(record: Record) -> list[list[str]]:
+def _environment_pairs(record: Record) -> list[list[str]]:
     """List the known parts of provenance as (label, text), whatever else a record has in it."""
     provenance = record.provenance
     pairs = [
@@ -135,24 +135,24 @@ def _environment(record: Record) -> list[list[str]]:
         ("Telemetry", "telemetry"), ("Storage", "storage"), ("Signal", "signal"),
     ):  # fmt: skip
         if provenance.get(key):
-            pairs.append([label, _text(provenance[key])])
+            pairs.append([label, _as_text(provenance[key])])
     if isinstance(scan := provenance.get("scan"), Mapping):
         cells = [c for c in scan.get("cells") or [] if isinstance(c, Mapping)]
         tiers = [f"{c.get('cell')}: {c.get('tier')}" for c in cells]
-        pairs.append(["Recurrent scan", ", ".join([_text(scan.get("setting")), *tiers])])
+        pairs.append(["Recurrent scan", ", ".join([_as_text(scan.get("setting")), *tiers])])
     return [[label, redact(visible(text))] for label, text in pairs]
 
 
-def _text(value: Any) -> str:
+def _as_text(value: Any) -> str:
     """Return a value as a reader should see it."""
     if value is None:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return ", ".join(f"{k} {_text(v)}" for k, v in value.items() if v not in (None, [], {}))
+        return ", ".join(f"{k} {_as_text(v)}" for k, v in value.items() if v not in (None, [], {}))
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(_text, value))
+        return ", ".join(map(_as_text, value))
     return visible(f"{value:g}" if isinstance(value, float) else str(value))
 
 

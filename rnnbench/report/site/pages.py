@@ -68,7 +68,7 @@ class Site:
         command: str = "",
         made: datetime | None = None,
     ) -> None:
-        self.found, self.live = gathered, live
+        self.gathered, self.live = gathered, live
         self._command = redact(command)
         self._made = (made or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
         self._files = {names.file_name(task): task for task in gathered.tasks}
@@ -79,8 +79,8 @@ class Site:
     def paths(self) -> list[str]:
         """Paths of every file of the site, relative to its folder."""
         paths = ["index.html", "run.html", *self._pages, *self._sweeps]
-        for task in self.found.tasks:
-            count = len(self.found.records_of(task))
+        for task in self.gathered.tasks:
+            count = len(self.gathered.records_of(task))
             paths.append(packing.runs_file(task))
             paths += [
                 packing.plots_file(task, chunk) for chunk in range(-(-count // packing.CHUNK))
@@ -94,22 +94,22 @@ class Site:
             KeyError: the site has no such file.
         """
         if path == "index.html":
-            return self._index()
+            return self._index_page()
         if path == "run.html":
-            return self._run()
+            return self._run_page()
         if path in self._pages:
-            return self._task(self._pages[path])
+            return self._task_page(self._pages[path])
         if path in self._sweeps:
-            return self._sweep(self._sweeps[path])
-        return self._data(path)
+            return self._sweep_page(self._sweeps[path])
+        return self._data_file(path)
 
     # ------------------------------------------------------------------------------- the pages
 
-    def _page(self, template: str, path: str, title: str, /, **told: Any) -> str:
-        style = _style()
-        scripts = [_script("page.js")] + ([_script("site/live.js")] if self.live else [])
+    def _render_page(self, template: str, path: str, title: str, /, **values: Any) -> str:
+        style = _style_text()
+        scripts = [_script_text("page.js")] + ([_script_text("site/live.js")] if self.live else [])
         script = "\n".join(scripts)
-        run = _script("site/run.js") if path == "run.html" else ""
+        run = _script_text("site/run.js") if path == "run.html" else ""
         allowed = [content_hash(script)] + ([content_hash(run)] if run else [])
         sources = " ".join(f"'{h}'" for h in allowed) + (" 'strict-dynamic'" if run else "")
         policy = [
@@ -125,46 +125,45 @@ class Site:
             made=self._made, command=self._command, policy="; ".join(policy),
             style=Markup(style), script=Markup(script), run_script=Markup(run),
             names=names, plots=plots, statistics=statistics, states=STATES, signs=SIGNS,
-            **told,
+            **values,
         )  # fmt: skip
 
-    def _index(self) -> str:
-        gathered = self.found
+    def _index_page(self) -> str:
+        gathered = self.gathered
         counts = {
             "runs": len(gathered.records),
             "done": sum(r.status is Status.DONE for r in gathered.records),
             "failed": sum(r.status in FAILED for r in gathered.records),
             "pruned": sum(r.status is Status.PRUNED for r in gathered.records),
         }
-        lines = [_line(board, gathered.boards_of(board.task)) for board in gathered.boards]
+        lines = [_overview_line(board, gathered.boards_of(board.task)) for board in gathered.boards]
         each = 2 if len(gathered.boards) <= FEW_BOARDS else 1
         sayings = [
             (b.task, claim) for b in gathered.boards for claim in statistics.claims(b)[:each]
         ]
-        return self._page(
+        return self._render_page(
             "index.html.j2", "index.html", "Leaderboards", tasks=gathered.tasks, counts=counts,
             lines=lines, sayings=sayings, across=across(gathered.boards),
             sweeps=gathered.sweeps, damaged=gathered.damaged,
         )  # fmt: skip
 
-    def _task(self, task: str) -> str:
-        boards, refused = self.found.boards_of(task), self.found.refused_of(task)
-        listed = self.found.literature.get(task, ())
-        runs = by_configuration(self.found.records_of(task))
-        return self._page(
+    def _task_page(self, task: str) -> str:
+        boards, refused = self.gathered.boards_of(task), self.gathered.refused_of(task)
+        listed = self.gathered.literature.get(task, ())
+        results = () if isinstance(listed, str) else listed
+        runs = by_configuration(self.gathered.records_of(task))
+        return self._render_page(
             "task.html.j2", names.task_page(task), task, task=task, boards=boards,
-            about=self.found.about.get(task, ""),
+            about=self.gathered.about.get(task, ""),
             differs=[differs(board, boards) for board in boards],
             attributions=[attribute(board, refused) for board in boards],
-            extras=[
-                self._extra(b, runs, () if isinstance(listed, str) else listed) for b in boards
-            ],
+            extras=[self._beside_board(board, runs, results) for board in boards],
             refused=[{**r, "tricks": _join_tricks(r["tricks"])} for r in refused],
-            published=() if isinstance(listed, str) else listed,
+            published=results,
             wrong=listed if isinstance(listed, str) else "",
         )  # fmt: skip
 
-    def _extra(
+    def _beside_board(
         self, board: Board, runs: Mapping[str, Sequence[Record]], listed: Sequence[Published]
     ) -> Extra:
         ranked = [row for row in board.rows if row.kind == "ranked"]
@@ -188,7 +187,7 @@ class Site:
             first = next(
                 (r for r in runs_by_config[row.config_id] if r.status is Status.DONE), None
             )
-            kept = self.found.examples(first.run_id) if first else ()
+            kept = self.gathered.examples(first.run_id) if first else ()
             if kept:
                 drawn[row.name] = kept
         return Extra(
@@ -204,55 +203,55 @@ class Site:
 
     def _settings_of(self, board: Board) -> Mapping[str, Any]:
         """Return the task's settings, which a board holds equal."""
-        of_task = self.found.records_of(board.task)
+        of_task = self.gathered.records_of(board.task)
         spec = next((r.spec for r in of_task if r.spec.protocol_id == board.protocol_id), None)
         return {} if spec is None else dict(spec.task.settings)
 
-    def _run(self) -> str:
+    def _run_page(self) -> str:
         files = {name: [task, names.task_page(task)] for name, task in self._files.items()}
-        return self._page("run.html.j2", "run.html", "Runs", files=packing.as_json(files))
+        return self._render_page("run.html.j2", "run.html", "Runs", files=packing.as_json(files))
 
-    def _sweep(self, view: SweepView) -> str:
+    def _sweep_page(self, view: SweepView) -> str:
         failed = [t for cell in view.cells for t in cell.trials if t.state == "failed"]
-        mattered = [cell for cell in self.found.mattered(view.name) if cell.shares]
-        return self._page(
+        mattered = [cell for cell in self.gathered.mattered(view.name) if cell.shares]
+        return self._render_page(
             "sweep.html.j2", names.sweep_page(view.name), f"Sweep {view.name}", sweep=view,
-            known=set(self.found.tasks), limit=MOST_CHIPS, failed=failed, mattered=mattered,
+            known=set(self.gathered.tasks), limit=MOST_CHIPS, failed=failed, mattered=mattered,
             settings=names.unique(name for cell in mattered for name, _ in cell.shares),
-            runs={r.run_id for r in self.found.records},
+            runs={r.run_id for r in self.gathered.records},
         )  # fmt: skip
 
     # -------------------------------------------------------------------------------- the data
 
-    def _data(self, path: str) -> str:
-        for task in self.found.tasks:
-            records = self.found.records_of(task)
+    def _data_file(self, path: str) -> str:
+        for task in self.gathered.tasks:
+            records = self.gathered.records_of(task)
             if path == packing.runs_file(task):
                 return packing.pack_runs(task, records)
             for chunk in range(-(-len(records) // packing.CHUNK)):
                 if path == packing.plots_file(task, chunk):
                     in_chunk = records[chunk * packing.CHUNK : (chunk + 1) * packing.CHUNK]
-                    return packing.as_script({r.run_id: self._figures(r) for r in in_chunk})
+                    return packing.as_script({r.run_id: self._figures_of(r) for r in in_chunk})
         raise KeyError(path)
 
-    def _figures(self, record: Record) -> str:
+    def _figures_of(self, record: Record) -> str:
         """Return what is drawn of a run, as HTML."""
         template = environment().get_template("site/run_figures.html.j2")
         return template.render(
             charts=plots.run_curves(record.curve, [m["name"] for m in record.metric_info]),
             examples=record.examples,
-            drawn=self.found.examples(record.run_id) if record.spec.test else (),
+            drawn=self.gathered.examples(record.run_id) if record.spec.test else (),
             plots=plots,
         )  # fmt: skip
 
 
-def _line(board: Board, of_task: Sequence[Board]) -> dict[str, Any]:
+def _overview_line(board: Board, of_task: Sequence[Board]) -> dict[str, Any]:
     """Return a board's line in the overview."""
     first: list[Row] = [row for row in board.rows if row.rank == 1]
     rows = [row for row in board.rows if row.kind != "baseline"]
     return {
         "board": board,
-        "told": differs(board, of_task) if len(of_task) > 1 else "",
+        "differs": differs(board, of_task) if len(of_task) > 1 else "",
         "metric": board.headline.get("name", ""),
         "first": first,
         "rows": len(rows),
@@ -273,13 +272,13 @@ def _join_tricks(tricks: Any) -> str:
 
 
 @functools.cache
-def _style() -> str:
+def _style_text() -> str:
     text = asset("page.css") + asset("site/site.css")
     return "\n".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 @functools.cache
-def _script(name: str) -> str:
+def _script_text(name: str) -> str:
     """Return a script without indentation and comments, which every page would carry."""
     lines = (line.strip() for line in asset(name).splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("//"))

@@ -56,7 +56,7 @@ def run_curves(curve: Sequence[Sequence[Any]], metrics: Sequence[str]) -> list[C
 
 def series_chart(drawing: Mapping[str, Any]) -> Chart | None:
     """Draw a forecast against the truth, after the past."""
-    past, truth, forecast = (_numbers(drawing.get(k)) for k in ("past", "truth", "forecast"))
+    past, truth, forecast = (_as_numbers(drawing.get(k)) for k in ("past", "truth", "forecast"))
     lines = {
         "past": [(t - len(past), v) for t, v in enumerate(past)],
         "truth": [(t, v) for t, v in enumerate(truth)],
@@ -67,7 +67,7 @@ def series_chart(drawing: Mapping[str, Any]) -> Chart | None:
     return line_chart(kept, "steps ahead", "value", rules=rules)
 
 
-def _numbers(values: Any) -> list[float | None]:
+def _as_numbers(values: Any) -> list[float | None]:
     if not isinstance(values, list):
         return []
     return [float(v) if isinstance(v, (int, float)) else None for v in values]
@@ -126,12 +126,12 @@ def front_chart(front: Any, quality: str, higher_is_better: bool) -> Chart | Non
         return None
     costs = [p.cost for p in points]
     x = Axis(costs, LEFT, WIDTH - RIGHT, 5, log=max(costs) > WIDE * min(costs))
-    reach = [v for p in points for v in (_low(p.quality), _high(p.quality))]
+    reach = [v for p in points for v in (_low_end(p.quality), _high_end(p.quality))]
     y = Axis(reach, HEIGHT - BOTTOM, TOP, 5)
     marks = tuple(
         Mark(
-            p.row, x.at(p.cost), y.at(p.quality.mean), y.at(_low(p.quality)),
-            y.at(_high(p.quality)), "front" if p.on_front else "behind",
+            p.row, x.at(p.cost), y.at(p.quality.mean), y.at(_low_end(p.quality)),
+            y.at(_high_end(p.quality)), "front" if p.on_front else "behind",
             x.at(p.cost) > WIDTH * 0.62,
         )
         for p in points
@@ -163,23 +163,23 @@ def _separate_labels(marks: Sequence[Mark]) -> tuple[Mark, ...]:
     return tuple(sorted(moved, key=lambda m: m.x))
 
 
-def _low(estimate: Any) -> float:
+def _low_end(estimate: Any) -> float:
     return estimate.mean if estimate.low is None else estimate.low
 
 
-def _high(estimate: Any) -> float:
+def _high_end(estimate: Any) -> float:
     return estimate.mean if estimate.high is None else estimate.high
 
 
 def effort_chart(effort: Any, keep: Callable[[str], bool] = lambda row: True) -> Chart | None:
     """Draw the expected best of n trials of each row (`leaderboard.best_of_n.Effort`)."""
     chosen = [c for c in effort.curves if keep(c.row) and len(c.expected) > 1]
-    lines = {c.row: list(enumerate(map(_known, c.expected), 1)) for c in chosen}
+    lines = {c.row: list(enumerate(map(_finite_or_none, c.expected), 1)) for c in chosen}
     bands = {
         c.row: [
             (float(n), low, high)
             for n, (low, high) in enumerate(zip(c.low, c.high, strict=False), 1)
-            if _known(low) is not None and _known(high) is not None
+            if _finite_or_none(low) is not None and _finite_or_none(high) is not None
         ]
         for c in chosen
     }
@@ -187,7 +187,7 @@ def effort_chart(effort: Any, keep: Callable[[str], bool] = lambda row: True) ->
     return line_chart(lines, "trials of the search", name, bands=bands, whole=True)
 
 
-def _known(value: Any) -> float | None:
+def _finite_or_none(value: Any) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 

@@ -25,11 +25,11 @@ def command(spec: RunSpec) -> list[str]:
     for trick in spec.tricks:
         words += ["--trick", trick.name]
     words += ["--seed", str(spec.seed), *([] if spec.test else ["--no-test"])]
-    words += [f"{name}={_value(value)}" for name, value in _settings(spec)]
+    words += [f"{name}={_as_yaml(value)}" for name, value in _named_values(spec)]
     return [redact(shlex.quote(word)) for word in words]
 
 
-def _settings(spec: RunSpec) -> Iterator[tuple[str, Any]]:
+def _named_values(spec: RunSpec) -> Iterator[tuple[str, Any]]:
     for name, value in spec.task.settings:
         yield f"task.{name}", value
     for name, value in spec.architecture.settings:
@@ -44,7 +44,7 @@ def _settings(spec: RunSpec) -> Iterator[tuple[str, Any]]:
             yield f"budget.{name}", value
 
 
-def _value(value: Any) -> str:
+def _as_yaml(value: Any) -> str:
     """Return a value as YAML 1.2 reads it back."""
     if isinstance(value, str) and WORD.fullmatch(value) and value.lower() not in NOT_WORDS:
         return value

@@ -28,14 +28,14 @@ class PairVerdict:
     Attributes:
         kind: a class of the style sheet: better, worse, tie, cannot-tell, none.
         figure: the difference with its interval, turned so that positive is better.
-        told: the same as a sentence.
+        sentence: the same in words.
     """
 
     kind: str
     symbol: str
     word: str
     figure: str
-    told: str
+    sentence: str
 
 
 NOT_RUN = PairVerdict("none", "", "", "not run", "")
@@ -80,14 +80,14 @@ def duels(board: Board) -> Duels | None:
         for stack in stacks:
             first, second = by_stack[stack].get(a), by_stack[stack].get(b)
             judged = pairs_by_names.get((first.name, second.name)) if first and second else None
-            cells.append(_verdict(judged, board) if judged is not None else NOT_RUN)
+            cells.append(_pair_verdict(judged, board) if judged is not None else NOT_RUN)
         if any(cell is not NOT_RUN for cell in cells):
             rows.append((f"{a} against {b}", tuple(cells)))
     names = tuple(" + ".join(stack) or "no tricks" for stack in stacks)
     return Duels(names, tuple(rows), max(0, len(pairs) - MOST_PAIRS)) if rows else None
 
 
-def _verdict(pair: Any, board: Board) -> PairVerdict:
+def _pair_verdict(pair: Any, board: Board) -> PairVerdict:
     symbol, word = VERDICTS[pair.verdict]
     kind = word.replace(" ", "-")
     sign = "" if pair.difference.mean <= 0 else "+"

@@ -136,17 +136,17 @@ def read_sweeps(engine: sa.Engine) -> list[SweepView]:
                 )
             )
     return [
-        _view(name, ordered.get(name), of_sweep[name], trials, name in alive)
+        _make_view(name, ordered.get(name), of_sweep[name], trials, name in alive)
         for name in sorted({*ordered, *of_sweep})
     ]
 
 
-def _view(
+def _make_view(
     name: str, order: Any, cells: list[Any], trials: Mapping[tuple[str, str], Any], alive: bool
 ) -> SweepView:
     pace = {} if order is None else json.loads(order["pace"])
     wanted = {c["study"]: c["trials"] + c["finals"] for c in pace.get("cells", ())}
-    views = tuple(_cell(name, cell, trials, wanted) for cell in cells)
+    views = tuple(_make_cell(name, cell, trials, wanted) for cell in cells)
     unfinished = any(t.state in ("planned", "running") for cell in views for t in cell.trials)
     if alive and order is not None:
         state = "stopping" if order["stopping"] else "paused" if order["paused"] else "running"
@@ -156,7 +156,7 @@ def _view(
     return SweepView(name, state, file.rpartition("/")[2], text, views)
 
 
-def _cell(
+def _make_cell(
     sweep: str, cell: Any, trials: Mapping[tuple[str, str], Any], wanted: Mapping[str, int]
 ) -> SweepCell:
     definition = json.loads(cell["definition"])

@@ -42,7 +42,7 @@ def write_site(gathered: Gathered, folder: Path, *, command: str = "") -> list[P
     for path in site.paths:
         target = folder / path
         target.parent.mkdir(exist_ok=True)
-        _write(target, site.render(path))
+        _write_if_changed(target, site.render(path))
     for path in sorted(old - set(site.paths)):
         target = (folder / path).resolve()
         if target.is_relative_to(folder.resolve()):
@@ -51,7 +51,7 @@ def write_site(gathered: Gathered, folder: Path, *, command: str = "") -> list[P
     return [folder / path for path in site.paths]
 
 
-def _write(path: Path, content: str) -> None:
+def _write_if_changed(path: Path, content: str) -> None:
     """Write a file only where it has changed, so that copying a site again copies little."""
     data = content.encode("utf-8", "replace")
     if not path.is_file() or path.read_bytes() != data:

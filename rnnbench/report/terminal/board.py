@@ -38,10 +38,10 @@ COLUMNS = (
     Column("seeds", 3, lambda row: str(row.test.n) if row.test and row.test.n else ""),
     Column("failed", 5, lambda row: wording.failures(row) if row.runs else ""),
     Column("over baseline", 4, lambda row: wording.margin(row.margin) if row.margin else ""),
-    Column("parameters", 7, lambda row: _cost(row, "parameters", wording.count)),
-    Column("train time", 9, lambda row: _cost(row, "train_seconds", wording.duration)),
+    Column("parameters", 7, lambda row: _say_cost(row, "parameters", wording.count)),
+    Column("train time", 9, lambda row: _say_cost(row, "train_seconds", wording.duration)),
     Column("validation", 6, lambda row: wording.interval(row.valid) if row.valid else ""),
-    Column("tokens", 8, lambda row: _cost(row, "tokens", wording.count)),
+    Column("tokens", 8, lambda row: _say_cost(row, "tokens", wording.count)),
 )
 NAME_PLACE = 1
 
@@ -82,7 +82,7 @@ def _print_board(board: Board, console: Console, items: ReadItems | None) -> Non
             print_note(console, f"{label}: {text}")
     for text in headline_claims(board, items):
         console.print(Padding(Text(visible(f"→ {text}."), overflow="fold"), (0, 0, 0, 1)))
-    console.print(_table(board, console.width))
+    console.print(_make_table(board, console.width))
     for row in board.rows:
         for mark in row.marks:
             print_note(console, f"{row.name}: {mark}.")
@@ -103,8 +103,8 @@ def print_note(console: Console, text: str) -> None:
     console.print(Padding(Text(visible(text), style=style, overflow="fold"), (0, 0, 0, 1)))
 
 
-def _table(board: Board, width: int) -> Table:
-    names = [_name(row) for row in board.rows]
+def _make_table(board: Board, width: int) -> Table:
+    names = [_shown_name(row) for row in board.rows]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     shown = _choose_columns(board.rows, names, width)
     for column in shown:
@@ -134,10 +134,10 @@ def _choose_columns(rows: Sequence[Row], names: list[str], width: int) -> list[C
     return [column for _, column in sorted([*by_place, (NAME_PLACE, None)], key=lambda p: p[0])]
 
 
-def _name(row: Row) -> str:
+def _shown_name(row: Row) -> str:
     suffix = {"baseline": " (baseline)", "untested": " (no test yet)", "failed": " (failed)"}
     return visible(row.name) + suffix.get(row.kind, "")
 
 
-def _cost(row: Row, name: str, say: Callable[[float | None], str]) -> str:
+def _say_cost(row: Row, name: str, say: Callable[[float | None], str]) -> str:
     return say(row.costs[name]) if name in row.costs else ""

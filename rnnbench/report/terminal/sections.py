@@ -26,7 +26,7 @@ SYMBOLS = {"beats": "▲", "loses": "▼", "ties": "=", "cannot tell": "?"}
 
 def print_pairs(board: Board, pairs: Sequence[Pair], against: str, console: Console) -> None:
     """Print every row against one: by how much, how surely, from which effort on."""
-    _title(console, f"{board.task}: against {against}")
+    _print_title(console, f"{board.task}: against {against}")
     if not pairs:
         print_note(console, "There is no other row with test results.")
         return
@@ -34,8 +34,8 @@ def print_pairs(board: Board, pairs: Sequence[Pair], against: str, console: Cons
         "row": [pair.row for pair in pairs],
         "better by": [f"{SYMBOLS[p.verdict]} {wording.interval(p.difference)}" for p in pairs],
         "p": [wording.probability(pair.p) for pair in pairs],
-        "trials": [_trials(pair) for pair in pairs],
-        "effect": [_signed(pair.effect) for pair in pairs],
+        "trials": [_say_trials(pair) for pair in pairs],
+        "effect": [_say_effect(pair.effect) for pair in pairs],
         "p over items": [wording.probability(p.items.p) if p.items else wording.NOTHING
                          for p in pairs],
         "failed": [f"{pair.failed:.0%}" for pair in pairs],
@@ -58,14 +58,14 @@ def print_pairs(board: Board, pairs: Sequence[Pair], against: str, console: Cons
 
 def print_effort(board: Board, effort: Effort | None, console: Console) -> None:
     """Print the expected best on validation after n trials, and from where on who is ahead."""
-    _title(console, f"{board.task}: expected best on validation after n trials")
+    _print_title(console, f"{board.task}: expected best on validation after n trials")
     if effort is None:
         print_note(console, "No row has two trials of a search: sweep it with trials: 8 or so.")
         return
     longest = max(curve.trials for curve in effort.curves)
     shown = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256) if n < longest] + [longest]
     direction = "higher" if effort.higher_is_better else "lower"
-    table = _table(["row", *(f"n = {n}" for n in shown)])
+    table = _make_table(["row", *(f"n = {n}" for n in shown)])
     for curve in effort.curves:
         values = [
             wording.number(curve.expected[n - 1]) if n <= curve.trials else wording.NOTHING
@@ -84,7 +84,9 @@ def print_effort(board: Board, effort: Effort | None, console: Console) -> None:
             text = f"{first} is not ahead of {duel.other} after {n} trials"
         else:
             clear = "" if duel.clear_from is None else f", clearly from {duel.clear_from}"
-            text = f"{first} is ahead of {duel.other} from {_count(duel.from_trials)} on{clear}"
+            text = (
+                f"{first} is ahead of {duel.other} from {_count_trials(duel.from_trials)} on{clear}"
+            )
         print_note(console, f"{text}; {chance}.")
     for note in effort.notes:
         print_note(console, f"Note: {note}")
@@ -92,12 +94,12 @@ def print_effort(board: Board, effort: Effort | None, console: Console) -> None:
 
 def print_fronts(board: Board, fronts: Sequence[ParetoFront], console: Console) -> None:
     """Print quality against each cost, and whom nobody beats for it."""
-    _title(console, f"{board.task}: quality against cost")
+    _print_title(console, f"{board.task}: quality against cost")
     if not fronts:
         print_note(console, "No two rows differ in a cost that is known of both.")
         return
     for front in fronts:
-        table = _table([front.label, "row", str(board.headline.get("name", "")), ""])
+        table = _make_table([front.label, "row", str(board.headline.get("name", "")), ""])
         for point in front.points:
             note = "on the front" if point.on_front else f"beaten by {point.dominated_by}"
             note += " (a tie on test)" if point.tied else ""
@@ -115,16 +117,16 @@ def print_fronts(board: Board, fronts: Sequence[ParetoFront], console: Console) 
 
 def print_across(across: Across | None, console: Console) -> None:
     """Print rows over tasks: ranks, scores, and wins."""
-    _title(console, "Over all tasks")
+    _print_title(console, "Over all tasks")
     if across is None:
         print_note(console, "No two rows have test results on two tasks.")
         return
     print_note(console, f"Tasks: {', '.join(across.tasks)}.")
     header = ["row", "average rank", "IQM", *(f"> {t:g}" for t in TAUS)]
-    table = _table([*header, "w/t/l"])
+    table = _make_table([*header, "w/t/l"])
     for i, name in enumerate(across.rows):
         profile = across.profiles[i]
-        shares = [f"{_share(profile, t):.0%}" for t in TAUS]
+        shares = [f"{_share_above(profile, t):.0%}" for t in TAUS]
         total = [sum(o[k] for o in across.outcomes[i] if o is not None) for k in range(3)]
         table.add_row(
             Text(visible(name)),
@@ -163,11 +165,11 @@ def print_across(across: Across | None, console: Console) -> None:
 
 def print_importances(importances: Sequence[CellImportance], console: Console) -> None:
     """Print which searched setting mattered in which cell."""
-    _title(console, "Which searched setting mattered")
+    _print_title(console, "Which searched setting mattered")
     if not importances:
         print_note(console, "No sweep is known here: settings of runs made by hand are no search.")
         return
-    table = _table(["cell", "trials", "share of what validation said"])
+    table = _make_table(["cell", "trials", "share of what validation said"])
     for cell in importances:
         name = " + ".join((cell.architecture, *cell.tricks))
         shares = ", ".join(f"{setting} {share:.0%}" for setting, share in cell.shares)
@@ -197,7 +199,7 @@ def interval_between(mean: float, low: float | None, high: float | None) -> str:
     return text.replace("-", "−")
 
 
-def _signed(effect: float | None) -> str:
+def _say_effect(effect: float | None) -> str:
     return wording.NOTHING if effect is None else f"{effect:+.1f}".replace("-", "−")
 
 
@@ -211,34 +213,34 @@ def _print_columns(columns: dict[str, list[str]], console: Console) -> None:
         if room < 0 and i > 1:
             break
         table_columns.append(name)
-    table = _table(table_columns)
+    table = _make_table(table_columns)
     for line in zip(*(columns[name] for name in table_columns), strict=True):
         table.add_row(*(Text(visible(c)) for c in line))
     console.print(table)
 
 
-def _share(profile: Profile, tau: float) -> float:
+def _share_above(profile: Profile, tau: float) -> float:
     """Return the share of runs above the profile's point next to tau."""
     nearest = min(range(len(profile.taus)), key=lambda k: abs(profile.taus[k] - tau))
     return profile.share[nearest]
 
 
-def _trials(pair: Pair) -> str:
+def _say_trials(pair: Pair) -> str:
     if not pair.trials:
         return wording.NOTHING
     return "not yet" if pair.trials_from is None else f"{pair.trials_from}"
 
 
-def _count(trials: int) -> str:
+def _count_trials(trials: int) -> str:
     return "1 trial" if trials == 1 else f"{trials} trials"
 
 
-def _title(console: Console, text: str) -> None:
+def _print_title(console: Console, text: str) -> None:
     console.print()
     console.print(Text(visible(text), style="bold"))
 
 
-def _table(header: Sequence[str]) -> Table:
+def _make_table(header: Sequence[str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     for i, name in enumerate(header):
         words = name in ("row", "cell", "", "share of what validation said")

@@ -1,4 +1,4 @@
-"""A sweep on the terminal: a live table, or plain lines where the output is no terminal."""
+"""Shows a sweep on the terminal: a live table, or plain lines where there is no terminal."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ LINE_SECONDS = 10.0  # between plain lines
 ROWS = 24  # of the live table; cells where something happens come first
 
 
-class View(Progress):
-    """Shows progress between `with` and its end."""
+class TerminalProgress(Progress):
+    """Shows the progress of a sweep within `with`."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=True)
-        self._line = -LINE_SECONDS
-        self._said = ""
+        self._last_line_at = -LINE_SECONDS
+        self._last_line = ""
 
-    def __enter__(self) -> View:
+    def __enter__(self) -> TerminalProgress:
         if self._console.is_terminal:
             self._live.start()
         return self
@@ -46,11 +46,11 @@ class View(Progress):
             self._live.update(Group(*parts, Text(line(now))), refresh=True)
             return
         ended = not now.count("left")
-        if ended or time.monotonic() - self._line >= LINE_SECONDS:
-            self._line = time.monotonic()
+        if ended or time.monotonic() - self._last_line_at >= LINE_SECONDS:
+            self._last_line_at = time.monotonic()
             text = line(now)
-            if text != self._said:
-                self._said = text
+            if text != self._last_line:
+                self._last_line = text
                 self._print(text)
 
     def note(self, text: str) -> None:
@@ -61,7 +61,7 @@ class View(Progress):
 
 
 def line(now: Snapshot) -> str:
-    """The whole sweep in one line."""
+    """Return the state of the whole sweep in one line."""
     ended = sum(now.count(n) for n in ("done", "pruned", "failed"))
     finals = now.count("finals_done") + now.count("finals_failed")
     running = now.count("running") + now.count("finals_running")
@@ -88,43 +88,48 @@ def line(now: Snapshot) -> str:
 
 
 def table(now: Snapshot, limit: int | None = None) -> Table:
-    """The cells, one a line; with a limit those that run, then those that wait."""
-    shown = Table(box=None, pad_edge=False, header_style="bold")
+    """Return a table with a line for each cell.
+
+    Args:
+        limit: number of cells to show: running ones first, then waiting ones; None: all.
+    """
+    cell_table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("cell", "trials", "pruned", "failed", "final runs", "best on validation"):
-        shown.add_column(name, justify="left" if name == "cell" else "right")
+        cell_table.add_column(name, justify="left" if name == "cell" else "right")
     cells = list(now.cells)
     if limit is not None and len(cells) > limit:
         cells.sort(key=lambda c: (not (c.running or c.finals_running), not c.left))
     for c in cells[:limit]:
-        shown.add_row(*_row(c), style="dim" if c.refused else None)
+        cell_table.add_row(*_cell_row(c), style="dim" if c.refused else None)
     if len(cells) > len(cells[:limit]):
-        shown.add_row(f"... and {len(cells) - len(cells[:limit])} more cells")
-    return shown
+        cell_table.add_row(f"... and {len(cells) - len(cells[:limit])} more cells")
+    return cell_table
 
 
 def workers(now: Snapshot, limit: int = 16) -> Table:
-    """Who is at work: trial, node, memory, GPU."""
-    shown = Table(box=None, pad_edge=False, header_style="bold")
+    """Return a table of the busy workers: trial, node, memory, GPU."""
+    worker_table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("trial", "node", "memory", "GPU"):
-        shown.add_column(name, justify="left" if name in ("trial", "node") else "right")
+        worker_table.add_column(name, justify="left" if name in ("trial", "node") else "right")
     for b in now.busy[:limit]:
         gpus = ", ".join(
             f"{share:.0%}, {used / 1e9:.1f} of {size / 1e9:.0f} GB"
             for share, used, size in b.gpus.values()
         )
         memory = f"{b.memory / 1e9:.2f} GB" if b.memory else "-"
-        shown.add_row(Text(b.trial), Text(b.node[:24]), Text(memory), Text(gpus or "-"))
+        worker_table.add_row(Text(b.trial), Text(b.node[:24]), Text(memory), Text(gpus or "-"))
     if len(now.busy) > limit:
-        shown.add_row(f"... and {len(now.busy) - limit} more")
-    return shown
+        worker_table.add_row(f"... and {len(now.busy) - limit} more")
+    return worker_table
 
 
 def gpus_of(now: Snapshot) -> dict[str, Sequence[float]]:
-    """Each GPU that a busy worker sees, once."""
+    """Return the figures of each GPU that a busy worker sees, by id."""
     return {name: figures for b in now.busy for name, figures in b.gpus.items()}
 
 
-def _row(c: CellTally) -> list[Text]:
+def _cell_row(c: CellTally) -> list[Text]:
+    """Return the line of a cell in the table."""
     if c.refused:
         why = c.refused.splitlines()[0]
         return [Text(c.name), Text("refused"), Text(), Text(), Text(), Text(why, "dim")]
@@ -145,7 +150,7 @@ def _row(c: CellTally) -> list[Text]:
 
 
 def duration(seconds: float) -> str:
-    """Such as "40 s", "12 min", "3 h 20 min"."""
+    """Return a duration in words, such as "40 s", "12 min", "3 h 20 min"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

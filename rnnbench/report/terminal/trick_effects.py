@@ -60,7 +60,7 @@ def _print_attribution(attribution: Attribution, console: Console) -> None:
     else:
         print_note(console, wording.attributed(attribution))
         for part in _split_columns(attribution, console.width):
-            console.print(_table(attribution, part))
+            console.print(_make_table(attribution, part))
         if seeds := _say_seeds(attribution):
             print_note(console, seeds)
     for remark in wording.remarks(attribution):
@@ -82,7 +82,7 @@ def _split_columns(attribution: Attribution, width: int) -> list[range]:
     parts: list[range] = []
     room = 0
     for place, architecture in enumerate(attribution.architectures):
-        cells = [len(_cell(c.effects[place])) for c in attribution.comparisons]
+        cells = [len(_cell_text(c.effects[place])) for c in attribution.comparisons]
         needed = GAP + max(len(visible(architecture)), *cells)
         if parts and needed <= room:
             parts[-1] = range(parts[-1].start, place + 1)
@@ -93,7 +93,7 @@ def _split_columns(attribution: Attribution, width: int) -> list[range]:
     return parts
 
 
-def _table(attribution: Attribution, part: range) -> Table:
+def _make_table(attribution: Attribution, part: range) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     table.add_column("trick", overflow="fold", max_width=LONGEST_NAME)
     for place in part:
@@ -101,16 +101,16 @@ def _table(attribution: Attribution, part: range) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for comparison in attribution.comparisons:
         effects = [comparison.effects[place] for place in part]
-        cells = [Text(_cell(e), style=_style(e)) for e in effects]
+        cells = [Text(_cell_text(e), style=_cell_style(e)) for e in effects]
         table.add_row(Text(visible(comparison.name)), *cells)
     return table
 
 
-def _cell(effect: Effect) -> str:
+def _cell_text(effect: Effect) -> str:
     symbol = wording.SYMBOLS.get(effect.verdict)
     text = wording.difference(effect)
     return f"{symbol} {text}" if symbol else text
 
 
-def _style(effect: Effect) -> str:
+def _cell_style(effect: Effect) -> str:
     return "bold" if effect.verdict in ("helps", "hurts") else "dim"

@@ -98,7 +98,9 @@ def unpack(path: Path, to: Path) -> tuple[str, dict[str, Record]]:
                     folder = to / match[1]
                     folder.mkdir(exist_ok=True)
                     with archive.open(info) as source:
-                        _copy(source, folder / match[2], announced, f"{path}: {info.filename}")
+                        _copy_checked(
+                            source, folder / match[2], announced, f"{path}: {info.filename}"
+                        )
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError) as error:
         raise BundleError(f"{path} is no bundle: {error}") from error
     except RuntimeError as error:  # zipfile says so of encrypted files
@@ -177,7 +179,7 @@ def _check_entry(info: zipfile.ZipInfo, path: Path) -> None:
         raise BundleError(f"{path}: {name} unpacks to {RATIO} times its size: a bomb")
 
 
-def _copy(source: IO[bytes], to: Path, announced: Any, what: str) -> None:
+def _copy_checked(source: IO[bytes], to: Path, announced: Any, what: str) -> None:
     """Copy no more than was announced, and compare the checksum."""
     if not isinstance(announced, dict) or not isinstance(announced.get("bytes"), int):
         raise BundleError(f"{what}: {MANIFEST} does not say its size")
@@ -208,7 +210,7 @@ def _read_record(folder: Path, path: Path) -> Record:
     for name in (spec.task.name, spec.architecture.name, *(t.name for t in spec.tricks)):
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise BundleError(f"{what}: {name!r} is no name of a plugin")
-    for where, text in _texts(content, "record"):
+    for where, text in _all_texts(content, "record"):
         if len(text) > TEXT:
             raise BundleError(f"{what}: the text at {where} has {len(text):,} characters")
         if where.startswith("record.spec") and "${" in text:
@@ -224,7 +226,7 @@ def _read_record(folder: Path, path: Path) -> Record:
     return record
 
 
-def _texts(value: Any, where: str) -> Iterator[tuple[str, str]]:
+def _all_texts(value: Any, where: str) -> Iterator[tuple[str, str]]:
     """List every text in a JSON value, keys among them, with its place."""
     stack = [(where, value)]
     while stack:

@@ -1,7 +1,7 @@
-"""What `rnnbench submit` sends: the working tree and plugins, as one archive.
+"""Packs the archive that `rnnbench submit` sends: the working tree and plugins.
 
-Made here and not by Ray, so that it is known before anything is sent: it holds what git would
-hold, its size is told, it is refused where it holds a secret of this environment, and the same
+It is made here and not by Ray, so that it is known before anything is sent: it holds what git would
+hold, its size is printed, it is refused where it holds a secret of this environment, and the same
 tree gives the same bytes.
 """
 
@@ -19,12 +19,12 @@ from pathlib import Path
 
 from rnnbench.errors import UserError
 
-LEFT_OUT = {  # folders, whatever .gitignore says: results and what is made anew
+LEFT_OUT = {  # folders that are never sent, whatever .gitignore says
     "rnnbench-results", ".git", "__pycache__", ".venv", ".mypy_cache", ".ruff_cache",
     ".pytest_cache", "wandb", "lightning_logs",
 }  # fmt: skip
 SECRET_NAME = re.compile(r"(?i)(token|secret|passw|api_?key|access_?key|private_?key|credential)")
-SECRET_LENGTH = 12  # shorter values of such variables are words that stand anywhere
+SECRET_LENGTH = 12  # shorter values of such variables are words that may stand anywhere
 KEYS = re.compile(
     rb"-----BEGIN [A-Z ]*PRIVATE KEY-----|(?<![A-Z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])"
 )
@@ -32,7 +32,7 @@ KEY_FILES = {".env", ".netrc", ".pgpass", "id_rsa", "id_ed25519", "auth_token", 
 
 
 class PackageError(UserError, ValueError):
-    """What was to be sent cannot be sent; the message says why, and what to do."""
+    """The working tree or a plugin cannot be sent; the message says why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Package:
     """An archive that is ready to be sent.
 
     Attributes:
-        files: names in it.
-        requirements: that plugins state, rnnbench left out: nodes must have them.
+        files: names of the files in it.
+        requirements: requirements of the plugins without rnnbench; nodes must have them.
     """
 
     path: Path
@@ -50,7 +50,7 @@ class Package:
 
     @property
     def size(self) -> int:
-        """In bytes, compressed."""
+        """Return its size in bytes, compressed."""
         return self.path.stat().st_size
 
 
@@ -62,8 +62,8 @@ def pack(
     Args:
         plugins: folders or wheels; each is built and lies in the archive's root, importable with
             its entry points.
-        to: folder for it.
-        secrets: values that must not be in it, by what a person calls them.
+        to: folder for the archive.
+        secrets: values that must not be in it, by the names that a person knows.
         limit: bytes that it may have.
 
     Raises:
@@ -102,7 +102,7 @@ def pack(
 
 
 def tree_files(tree: Path) -> list[str]:
-    """Files of a tree that git would hold: tracked or new, and not ignored.
+    """Return the files of a tree that git would hold: tracked or new, and not ignored.
 
     A tree outside of any repository is read by the same rules.
     """
@@ -124,8 +124,8 @@ def tree_files(tree: Path) -> list[str]:
 
 
 def secrets_here(token_file: Path | None) -> dict[str, str]:
-    """Values of this environment that nobody else may see, by what a person calls them."""
-    found = {
+    """Return the secrets of this environment, by the names that a person knows."""
+    secrets = {
         name: value
         for name, value in os.environ.items()
         if SECRET_NAME.search(name)
@@ -135,8 +135,8 @@ def secrets_here(token_file: Path | None) -> dict[str, str]:
     if token_file is not None and token_file.is_file():
         token = token_file.read_text("utf-8").strip()
         if len(token) >= SECRET_LENGTH:
-            found[str(token_file)] = token
-    return found
+            secrets[str(token_file)] = token
+    return secrets
 
 
 def refuse_secret_text(text: str, what: str, secrets: Mapping[str, str]) -> None:
@@ -161,7 +161,7 @@ def _git(where: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def _build(plugin: Path, to: Path) -> list[str]:
-    """Install one distribution into a folder, without what it depends on; return that.
+    """Install one distribution into a folder, and return its requirements.
 
     Its build backend is the one installed here where there is one, so that nothing is fetched.
     """
@@ -190,6 +190,7 @@ def _build(plugin: Path, to: Path) -> list[str]:
 
 
 def _backend_is_here(plugin: Path) -> bool:
+    """Tell whether the build backend of a distribution is installed here."""
     import importlib.util
     import tomllib
 
@@ -202,15 +203,16 @@ def _backend_is_here(plugin: Path) -> bool:
 
 
 def _refuse_secret(name: str, file: Path, secrets: Mapping[str, str]) -> None:
+    """Raise PackageError where a file holds a secret."""
     content = file.read_bytes()
     what = ""
     if Path(name).name in KEY_FILES:
         what = "is a file of secrets by its name"
     elif KEYS.search(content):
         what = "holds a key"
-    for called, value in secrets.items():
+    for secret_name, value in secrets.items():
         if value.encode() in content:
-            what = f"holds the value of {called}"
+            what = f"holds the value of {secret_name}"
     if what:
         raise PackageError(
             f"{name} {what}, and all who use the cluster could read it: keep it out of the "
@@ -220,10 +222,10 @@ def _refuse_secret(name: str, file: Path, secrets: Mapping[str, str]) -> None:
 
 
 def _write(path: Path, members: Mapping[str, Path]) -> None:
-    """A zip without times and owners."""
+    """Write a zip without times and owners."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(members):
-            about = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             mode = 0o755 if os.access(members[name], os.X_OK) else 0o644
-            about.external_attr, about.compress_type = mode << 16, zipfile.ZIP_DEFLATED
-            archive.writestr(about, members[name].read_bytes())
+            entry.external_attr, entry.compress_type = mode << 16, zipfile.ZIP_DEFLATED
+            archive.writestr(entry, members[name].read_bytes())

@@ -1,7 +1,7 @@
-"""Asks every node of a Ray cluster what it is (`compare_nodes` compares the answers).
+"""Asks every node of a Ray cluster for a report (`compare_nodes` compares them).
 
-One small actor a node, which takes no CPU from trials. Each writes a file to the folder of results
-that all others must read; nothing of it stays.
+Each node gets one small actor, which takes no CPU from trials. It writes a file to the folder of
+results that all others must be able to read; the files are removed at the end.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import rnnbench
 from rnnbench.sweep.cluster.compare_nodes import NodeReport, compare
-from rnnbench.sweep.cluster.connection import Head
+from rnnbench.sweep.cluster.connection import RayConnection
 
 ANSWER_SECONDS = 90.0  # for all nodes: a first import may come from a slow disk
 SEEN_SECONDS = 10.0  # for a file to appear on another node: NFS keeps listings for a while
@@ -33,28 +33,35 @@ REMOVALS = 20  # attempts to remove the folder, while other nodes remove the sam
 TICKS = 5  # readings of a clock, of which the quickest counts
 
 
-def check_cluster(head: Head, root: str | Path, say: Callable[[str], None] = print) -> list[str]:
+def check_cluster(
+    connection: RayConnection, root: str | Path, say: Callable[[str], None] = print
+) -> list[str]:
     """Compare all nodes before the first trial; return a line for each problem.
 
     Args:
-        root: of the results: a folder, or a URL that fsspec knows.
-        say: is told how many nodes were asked.
+        root: the results: a folder, or a URL that fsspec knows.
+        say: prints a line with the number of nodes and of problems.
     """
-    driver, nodes = ask_nodes(head, root)
+    driver, nodes = ask_nodes(connection, root)
     problems = compare(driver, nodes)
     say(f"cluster check: {len(nodes)} nodes, {len(problems)} problems")
     return problems
 
 
 def ask_nodes(
-    head: Head, root: str | Path, patience: float = ANSWER_SECONDS
+    connection: RayConnection, root: str | Path, patience: float = ANSWER_SECONDS
 ) -> tuple[NodeReport, list[NodeReport]]:
-    """The report of this process, and one of each node in the order of their names."""
+    """Return the report of this process, and those of all nodes in the order of their names.
+
+    Args:
+        root: the results: a folder, or a URL that fsspec knows.
+        patience: seconds for all nodes to answer.
+    """
     place = f"{str(root).rstrip('/')}/.cluster-check-{secrets.token_hex(6)}"
     if "://" not in place:
         place = str(Path(place).absolute())
-    resources = head.nodes()
-    names = {node: head.name(node) for node in sorted(resources, key=head.name)}
+    resources = connection.nodes()
+    names = {node: connection.name(node) for node in sorted(resources, key=connection.name)}
     actors: dict[str, Any] = {
         node: ray.remote(NodeProbe)
         .options(
@@ -65,27 +72,27 @@ def ask_nodes(
         .remote()
         for node in names
     }
-    mine = NodeProbe()
+    own_probe = NodeProbe()
     failed: dict[str, str] = {}
     deadline = time.monotonic() + patience
     try:
         reports = _ask(actors, failed, deadline, "report")
-        clocks = _clocks({node: actors[node] for node in reports}, failed)
+        clocks = _read_clocks({node: actors[node] for node in reports}, failed)
         wrote = _ask(actors, failed, deadline, "write", place)
         writers = [node for node, fault in wrote.items() if not fault]
-        seen = _ask(actors, failed, deadline, "unseen", place, writers)
-        here = mine.unseen(place, writers)
+        unseen = _ask(actors, failed, deadline, "unseen", place, writers)
+        unseen_here = own_probe.unseen(place, writers)
     finally:
         _ask(actors, {}, time.monotonic() + SEEN_SECONDS, "clean", place)
-        mine.clean(place)
+        own_probe.clean(place)
         for actor in actors.values():
             ray.kill(actor)
-    found = []
+    node_reports = []
     for node, name in names.items():
         if node in failed:
-            found.append(NodeReport(name, error=failed[node]))
+            node_reports.append(NodeReport(name, error=failed[node]))
             continue
-        found.append(
+        node_reports.append(
             dataclasses.replace(
                 reports[node],
                 name=name,
@@ -93,34 +100,39 @@ def ask_nodes(
                 gpus_ray=resources[node].get("GPU", 0.0),
                 clock=clocks[node],
                 storage=wrote[node],
-                unseen=tuple(names[other] for other in seen[node]),
+                unseen=tuple(names[other] for other in unseen[node]),
             )
         )
-    local = mine.report()
-    return dataclasses.replace(local, unseen=tuple(names[other] for other in here)), found
+    unseen_names = tuple(names[other] for other in unseen_here)
+    return dataclasses.replace(own_probe.report(), unseen=unseen_names), node_reports
 
 
 def _ask(
     actors: dict[str, Any], failed: dict[str, str], deadline: float, method: str, *arguments: Any
 ) -> dict[str, Any]:
-    """The answer of each node that has not failed; those that fail now are noted."""
-    asked = {
+    """Call a method of each probe that has not failed; return the answers by node.
+
+    Args:
+        failed: why a node failed, by node; nodes that fail now are added.
+    """
+    references = {
         node: getattr(actor, method).remote(*arguments)
         for node, actor in actors.items()
         if node not in failed
     }
     answers = {}
-    for node, reference in asked.items():
+    for node, reference in references.items():
         try:
             answers[node] = ray.get(reference, timeout=max(0.1, deadline - time.monotonic()))
         except GetTimeoutError:
             failed[node] = "does not answer: look at `ray status` and at the node, or remove it"
         except RayError as error:
-            failed[node] = _why(error)
+            failed[node] = _explain(error)
     return answers
 
 
-def _why(error: RayError) -> str:
+def _explain(error: RayError) -> str:
+    """Return a line for the user that says why a node cannot be asked."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if any("No module named 'rnnbench'" in line for line in lines):
         return (
@@ -130,48 +142,51 @@ def _why(error: RayError) -> str:
     return f"cannot be asked: {lines[-1] if lines else type(error).__name__}"
 
 
-def _clocks(actors: dict[str, Any], failed: dict[str, str]) -> dict[str, tuple[float, float]]:
-    found = {}
+def _read_clocks(actors: dict[str, Any], failed: dict[str, str]) -> dict[str, tuple[float, float]]:
+    """Read the clock of each node, see `_read_clock`; nodes that fail are added to `failed`."""
+    clocks = {}
     for node, actor in actors.items():
         try:
-            found[node] = _clock(actor)
+            clocks[node] = _read_clock(actor)
         except (RayError, GetTimeoutError) as error:
-            failed[node] = _why(error)
-    return found
+            failed[node] = _explain(error)
+    return clocks
 
 
-def _clock(actor: Any) -> tuple[float, float]:
-    """Seconds that the actor's clock is ahead of this one, and how far off that may be.
+def _read_clock(actor: Any) -> tuple[float, float]:
+    """Return the seconds that the actor's clock is ahead of this one, and the error of that.
 
     The answer was given somewhere between question and arrival; the shortest such time counts.
     """
     best = (0.0, float("inf"))
     for _ in range(TICKS):
-        asked = time.time()
-        there = ray.get(actor.now.remote(), timeout=ANSWER_SECONDS)
-        unsure = (time.time() - asked) / 2
+        asked_at = time.time()
+        their_time = ray.get(actor.now.remote(), timeout=ANSWER_SECONDS)
+        unsure = (time.time() - asked_at) / 2
         if unsure < best[1]:
-            best = (there - asked - unsure, unsure)
+            best = (their_time - asked_at - unsure, unsure)
     return best
 
 
 class NodeProbe:
-    """Lives on a node, and says what is there."""
+    """An actor on a node that reports its software, its machine and its view of the results."""
 
     def __init__(self) -> None:
-        self._made = ""  # the folder of results, where it was not there before
+        self._made_root = ""  # the folder of results, where it was not there before
 
     def now(self) -> float:
+        """Return the time by this node's clock."""
         return time.time()
 
     def report(self) -> NodeReport:
-        gpus, driver, cuda = _gpus()
-        disk = shutil.disk_usage(_temporary())
+        """Return the report of this node, as far as it can tell by itself."""
+        gpus, driver, cuda = _find_gpus()
+        disk = shutil.disk_usage(_temporary_folder())
         return NodeReport(
             name="driver",
             versions={"python": platform.python_version(), **_versions()},
             code=_tree_hash(Path(rnnbench.__file__).parent),
-            plugins=_plugins(),
+            plugins=_hash_plugins(),
             gpus=gpus,
             driver=driver,
             cuda=cuda,
@@ -182,12 +197,12 @@ class NodeProbe:
         )
 
     def write(self, place: str) -> str:
-        """Write this node's file; return what is wrong, or nothing."""
+        """Write this node's file; return what is wrong, or ""."""
         try:
             files, folder = _storage(place)
             root = folder.rpartition("/")[0]
             if not files.exists(root):
-                self._made = root
+                self._made_root = root
             files.makedirs(folder, exist_ok=True)
             node = ray.get_runtime_context().get_node_id()
             with files.open(f"{folder}/{node}", "w") as file:
@@ -197,7 +212,7 @@ class NodeProbe:
         return ""
 
     def unseen(self, place: str, nodes: list[str]) -> list[str]:
-        """Nodes whose file is not here, after waiting for it a while."""
+        """Return the nodes whose file is not here, after waiting for it a while."""
         deadline = time.monotonic() + SEEN_SECONDS
         while True:
             missing = [node for node in nodes if not self._sees(place, node)]
@@ -215,7 +230,7 @@ class NodeProbe:
             return False
 
     def clean(self, place: str) -> None:
-        """Remove what this node sees of the folder; others may be doing the same."""
+        """Remove the folder as far as this node sees it; others may be doing the same."""
         with contextlib.suppress(OSError, ValueError, ImportError):
             files, folder = _storage(place)
             for _ in range(REMOVALS):
@@ -223,12 +238,12 @@ class NodeProbe:
                     break
                 with contextlib.suppress(FileNotFoundError):  # another node was there first
                     files.rm(folder, recursive=True)
-            if self._made:
-                files.rmdir(self._made)  # which fails where something was put there meanwhile
+            if self._made_root:
+                files.rmdir(self._made_root)  # which fails where something was put there meanwhile
 
 
 def _storage(place: str) -> tuple[Any, str]:
-    """The file system of a folder or URL, and the path in it."""
+    """Return the file system of a folder or URL, and the path in it."""
     import fsspec
 
     files, folder = fsspec.core.url_to_fs(place)
@@ -236,17 +251,17 @@ def _storage(place: str) -> tuple[Any, str]:
 
 
 def _versions() -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
+    versions: dict[str, str | None] = {}
     for package in ("ray", "torch", "rnnbench"):
         try:
-            found[package] = importlib.metadata.version(package)
+            versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+            versions[package] = None
+    return versions
 
 
 def _tree_hash(folder: Path) -> str:
-    """sha256 of all Python source below a folder, names included."""
+    """Return the sha256 of all Python source below a folder, names included."""
     total = hashlib.sha256()
     for file in sorted(folder.rglob("*.py")):
         total.update(f"{file.relative_to(folder).as_posix()}\0".encode())
@@ -254,21 +269,22 @@ def _tree_hash(folder: Path) -> str:
     return total.hexdigest()
 
 
-def _plugins() -> dict[str, str]:
+def _hash_plugins() -> dict[str, str]:
+    """Return "distribution version sha256" of each plugin, by "kind/name"."""
     from rnnbench.registry.registry import discover
     from rnnbench.registry.schema_from_source import file_of
 
-    found = {}
+    code_by_name = {}
     for kind, plugins in discover()[0].items():
         for name, item in plugins.items():
             file = file_of(item)
             code = hashlib.sha256(file.read_bytes()).hexdigest() if file else "no source"
-            found[f"{kind}/{name}"] = f"{item.distribution} {item.version} {code}"
-    return found
+            code_by_name[f"{kind}/{name}"] = f"{item.distribution} {item.version} {code}"
+    return code_by_name
 
 
-def _gpus() -> tuple[tuple[str, ...], str | None, str | None]:
-    """Names of this machine's GPUs, and the versions of their driver and its CUDA."""
+def _find_gpus() -> tuple[tuple[str, ...], str | None, str | None]:
+    """Return the names of this machine's GPUs, and the versions of their driver and its CUDA."""
     import pynvml
 
     try:
@@ -285,8 +301,8 @@ def _gpus() -> tuple[tuple[str, ...], str | None, str | None]:
         pynvml.nvmlShutdown()
 
 
-def _temporary() -> str:
-    """Ray's temporary folder, or the system's."""
+def _temporary_folder() -> str:
+    """Return Ray's temporary folder, or the system's."""
     import tempfile
 
     from ray._private.worker import global_worker

@@ -1,4 +1,4 @@
-"""What the nodes of a cluster must have in common before a sweep spends anything. Pure.
+"""Compares the nodes of a cluster before a sweep starts; pure functions of their reports.
 
 A trial may run on any node, and its result counts the same wherever it ran. So all nodes need the
 code that the driver has, see its folder of results under one name, and have room.
@@ -6,9 +6,8 @@ code that the driver has, see its folder of results under one name, and have roo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 VERSIONS = ("python", "ray", "torch", "rnnbench")
 CLOCK_SECONDS = 2.0  # more than that between two clocks is a fault
@@ -18,21 +17,22 @@ SHOWN = 5  # plugins that one line names
 
 @dataclass(frozen=True)
 class NodeReport:
-    """What a node says of itself, or the driver's process of its own.
+    """A node's report of its software and its machine; the driver makes one of its own.
 
     Attributes:
-        versions: by package; None: it is not there.
+        versions: version of each package; None: it is not installed.
         code: sha256 of the source of rnnbench.
         plugins: "kind/name" -> "distribution version sha256".
-        gpus: names of the GPUs that the driver (CUDA's) finds.
-        driver, cuda: versions of the GPU driver and of CUDA that it brings; None: no GPU.
-        cpus_ray, gpus_ray: that Ray gives to trials.
-        disk_free, disk_total: of Ray's temporary folder, in bytes.
+        gpus: names of the GPUs that CUDA's driver finds.
+        driver, cuda: versions of the GPU driver and of its CUDA; None: there is no GPU.
+        cpus: number of CPUs of the machine.
+        cpus_ray, gpus_ray: numbers of CPUs and GPUs that Ray gives to trials.
+        disk_free, disk_total: bytes of the disk of Ray's temporary folder.
         threads: OMP_NUM_THREADS as a process on this node finds it.
-        clock: seconds that this clock is ahead of the driver's, and how far off that may be.
+        clock: seconds that this clock is ahead of the driver's, and the error of that.
         unseen: nodes whose file in the folder of results this one does not see.
-        storage: what is wrong with the folder of results here.
-        error: why there is no report.
+        storage: what is wrong with the folder of results here; "": nothing.
+        error: why there is no report; "": there is one.
     """
 
     name: str
@@ -55,16 +55,16 @@ class NodeReport:
 
 
 def compare(driver: NodeReport, nodes: Sequence[NodeReport]) -> list[str]:
-    """One line for each problem, with what to do; none where a sweep can start."""
+    """Return a line for each problem, with what to do; [] where a sweep can start."""
     problems: list[str] = []
     for node in nodes:
         if node.error:
             problems.append(f"{node.name}: {node.error}")
             continue
-        problems += [f"{node.name}: {line}" for line in _code(driver, node)]
-        problems += [f"{node.name}: {line}" for line in _machine(node)]
-        problems += [f"{node.name}: {line}" for line in _storage(node)]
-    problems += [f"the driver: {line}" for line in _storage(driver)]
+        problems += [f"{node.name}: {line}" for line in _compare_code(driver, node)]
+        problems += [f"{node.name}: {line}" for line in _check_machine(node)]
+        problems += [f"{node.name}: {line}" for line in _check_storage(node)]
+    problems += [f"the driver: {line}" for line in _check_storage(driver)]
     answered = [node for node in nodes if not node.error]
     if len({node.threads for node in answered}) > 1:
         problems.append(
@@ -75,14 +75,14 @@ def compare(driver: NodeReport, nodes: Sequence[NodeReport]) -> list[str]:
     return problems
 
 
-def _code(driver: NodeReport, node: NodeReport) -> list[str]:
+def _compare_code(driver: NodeReport, node: NodeReport) -> list[str]:
     problems = []
     for name in VERSIONS:
-        mine, theirs = driver.versions.get(name), node.versions.get(name)
-        if mine != theirs:
-            what = f"has {name} {theirs}" if theirs else f"has no {name}"
+        expected, actual = driver.versions.get(name), node.versions.get(name)
+        if expected != actual:
+            what = f"has {name} {actual}" if actual else f"has no {name}"
             problems.append(
-                f"{what}, the driver {mine or 'none'}: install the same there "
+                f"{what}, the driver {expected or 'none'}: install the same there "
                 "(pip install -c cluster/constraints.txt), or use one image for all nodes"
             )
     same_version = driver.versions.get("rnnbench") == node.versions.get("rnnbench")
@@ -106,7 +106,7 @@ def _code(driver: NodeReport, node: NodeReport) -> list[str]:
     return problems
 
 
-def _machine(node: NodeReport) -> list[str]:
+def _check_machine(node: NodeReport) -> list[str]:
     problems = []
     if node.gpus_ray > len(node.gpus):
         problems.append(
@@ -129,7 +129,7 @@ def _machine(node: NodeReport) -> list[str]:
     return problems
 
 
-def _storage(node: NodeReport) -> list[str]:
+def _check_storage(node: NodeReport) -> list[str]:
     if node.storage:
         return [f"{node.storage}: mount the same storage on every node under one name (--out)"]
     if node.unseen:
@@ -141,22 +141,25 @@ def _storage(node: NodeReport) -> list[str]:
 
 
 def table(driver: NodeReport, nodes: Sequence[NodeReport]) -> list[list[str]]:
-    """Rows of text, the heading first; a cell that differs from the driver's ends with " *"."""
+    """Return rows of text, the heading first.
+
+    A cell that differs from the driver's ends with " *".
+    """
     rows = [["", "driver", *(node.name for node in nodes)]]
 
-    def row(name: str, cell: Any, compared: bool = True) -> None:
-        mine = cell(driver)
+    def row(name: str, text_of: Callable[[NodeReport], str], *, compared: bool = True) -> None:
+        expected = text_of(driver)
         cells = []
         for node in nodes:
-            theirs = "?" if node.error else cell(node)
-            cells.append(f"{theirs} *" if compared and theirs != mine else theirs)
-        rows.append([name, mine, *cells])
+            actual = "?" if node.error else text_of(node)
+            cells.append(f"{actual} *" if compared and actual != expected else actual)
+        rows.append([name, expected, *cells])
 
     for package in VERSIONS:
-        row(package, lambda r, p=package: r.versions.get(p) or "-")
+        row(package, lambda r, p=package: r.versions.get(p) or "-")  # type: ignore[misc]
     row("code", lambda r: r.code[:8] or "-")
     row("plugins", lambda r: f"{len(r.plugins)} ({_digest(r.plugins)})")
-    row("GPUs", lambda r: _counted(r.gpus), compared=False)
+    row("GPUs", lambda r: _count_names(r.gpus), compared=False)
     row("GPU driver", lambda r: r.driver or "-", compared=False)
     row("CUDA", lambda r: r.cuda or "-", compared=False)
     row("CPUs", lambda r: str(r.cpus), compared=False)
@@ -169,10 +172,12 @@ def table(driver: NodeReport, nodes: Sequence[NodeReport]) -> list[list[str]]:
 
 
 def _digest(plugins: dict[str, str]) -> str:
+    """Return a short text that differs where the plugins do."""
     import hashlib
 
     return hashlib.sha256(repr(sorted(plugins.items())).encode()).hexdigest()[:6]
 
 
-def _counted(names: Sequence[str]) -> str:
+def _count_names(names: Sequence[str]) -> str:
+    """Return how often each name occurs, such as "2 H100"."""
     return ", ".join(f"{names.count(n)} {n}" for n in sorted(set(names))) or "-"

@@ -1,4 +1,4 @@
-"""The Ray cluster that a sweep runs on: found, or started on this machine for its time.
+"""Connects to the Ray cluster that a sweep runs on, or starts one on this machine for its time.
 
 A Ray cluster runs any code that its clients send, and `ray start` opens it to whoever reaches the
 port. So one that is started here asks for a token, and one that answers without a token is used
@@ -40,14 +40,14 @@ except Exception as error:
 """
 
 
-class Head:
-    """A connection to a cluster, one a process.
+class RayConnection:
+    """The connection of this process to a cluster; there is one a process.
 
     Args:
         address: as `ray.init` takes it; "auto": RAY_ADDRESS or the cluster of this machine, and
             where there is none a new one on this machine.
-        cpus: of a new one; None: as many as this machine has.
-        say: is told which it is.
+        say: prints a line that tells which cluster it is.
+        cpus: CPUs of a new cluster; None: as many as this machine has.
 
     Raises:
         EngineError: no cluster answers at the address, or it is open to strangers.
@@ -73,27 +73,30 @@ class Head:
 
     @property
     def address(self) -> str:
+        """Return the address of the cluster."""
         return str(ray.get_runtime_context().gcs_address)
 
     def nodes(self) -> dict[str, dict[str, float]]:
-        """Resources of each node that is alive, by its id."""
+        """Return the resources of each node that is alive, by its id."""
         return {n["NodeID"]: n["Resources"] for n in ray.nodes() if n["Alive"]}
 
     def name(self, node: str) -> str:
-        """A node as a person knows it."""
-        found = next((n for n in ray.nodes() if n["NodeID"] == node), None)
-        return node[:8] if found is None else f"{found['NodeManagerHostname']} ({node[:8]})"
+        """Return the name by which a person knows a node: its host and the start of its id."""
+        entry = next((n for n in ray.nodes() if n["NodeID"] == node), None)
+        return node[:8] if entry is None else f"{entry['NodeManagerHostname']} ({node[:8]})"
 
     def machines(self) -> int:
-        """How many there are; a machine may have several nodes, as in tests."""
+        """Return the number of machines; one may have several nodes, as in tests."""
         return len({n["NodeManagerHostname"] for n in ray.nodes() if n["Alive"]})
 
     def described(self) -> str:
+        """Return the size of the cluster in words."""
         nodes = self.nodes().values()
         cpus, gpus = (sum(n.get(r, 0.0) for n in nodes) for r in ("CPU", "GPU"))
         return f"{len(nodes)} nodes, {cpus:g} CPUs, {gpus:g} GPUs"
 
     def close(self) -> None:
+        """Leave the cluster; end it where it was started here."""
         with signals_kept():
             ray.shutdown()
         if not self._folder:
@@ -107,9 +110,10 @@ class Head:
         read_environment_again()
 
     def _attach(self, address: str) -> None:
+        """Connect to a cluster that is there."""
         refuse_open(address)
         try:
-            _reach(address)  # Ray itself tries for minutes
+            _check_reachable(address)  # Ray itself tries for minutes
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RayError, RuntimeError, ValueError) as error:
             first = str(error).strip().splitlines()[0]
@@ -120,6 +124,7 @@ class Head:
             ) from error
 
     def _start(self, cpus: int | None) -> None:
+        """Start a cluster on this machine that asks for a token."""
         self._folder = tempfile.mkdtemp(prefix="rnnbench-ray-")
         token = Path(self._folder) / "token"
         token.touch(mode=0o600)
@@ -143,7 +148,7 @@ class Head:
             raise EngineError(f"Ray cannot be started on this machine: {error}") from error
 
 
-def _reach(address: str) -> None:
+def _check_reachable(address: str) -> None:
     """Raise OSError where nobody listens at host:port."""
     host, _, port = address.rpartition(":")
     if "://" not in address and port.isdigit():
@@ -165,20 +170,20 @@ def refuse_open(address: str) -> None:
         return
     host = address.rpartition(":")[0]
     try:
-        where = ipaddress.ip_address(socket.gethostbyname(host))
+        ip = ipaddress.ip_address(socket.gethostbyname(host))
     except (OSError, ValueError):
         return  # `ray.init` says what is wrong with it
-    if where.is_loopback:
+    if ip.is_loopback:
         return
     try:
-        asked = subprocess.run(
+        answer = subprocess.run(
             [sys.executable, "-c", _ASK, address],
             env={**os.environ, "RAY_AUTH_MODE": "disabled"},
             capture_output=True, text=True, timeout=ASK_SECONDS, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return  # it does not answer; `ray.init` says so
-    if asked.returncode == 0:
+    if answer.returncode == 0:
         raise EngineError(
             f"the Ray cluster at {address} is open: whoever reaches it can run code on it.\n"
             "  Start it with RAY_AUTH_MODE=token and a token file of mode 0600 (see "
@@ -188,7 +193,7 @@ def refuse_open(address: str) -> None:
 
 @contextlib.contextmanager
 def signals_kept() -> Iterator[None]:
-    """Ray puts handlers of its own on signals; the driver's stay in force."""
+    """Keep the driver's signal handlers, which Ray replaces by its own, within `with`."""
     names = (signal.SIGINT, signal.SIGTERM)
     before = {s: signal.getsignal(s) for s in names}
     try:

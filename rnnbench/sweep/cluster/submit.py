@@ -9,24 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import os
 import shlex
-import socket
-import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import ray
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from rnnbench.errors import UserError
 from rnnbench.sweep.cluster.archive import (
     Package,
     PackageError,
@@ -34,11 +29,10 @@ from rnnbench.sweep.cluster.archive import (
     refuse_secret_text,
     secrets_here,
 )
-from rnnbench.sweep.cluster.connection import OPEN
+from rnnbench.sweep.cluster.job_server_safety import SubmitError, refuse_unsafe, token_file
 from rnnbench.sweep.file.sweep import read_sweep
 
 ENDED = {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED}
-ASK_SECONDS = 15.0
 START_SECONDS = 240.0  # for a cluster that has just been started, or is very busy, to take jobs
 NOT_YET = "No available agent"  # its answer until then
 LOOK_SECONDS = 1.0  # between looks at a job whose log has ended
@@ -47,15 +41,9 @@ LOGGERS = ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk
 OVERRIDES = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")  # they win over an address that is given
 
 
-class SubmitError(UserError, RuntimeError):
-    """The cluster cannot be used, or not safely; the message says why, and what to do."""
-
-    exit_code = 1
-
-
 @dataclass(frozen=True)
 class Submission:
-    """A job that is to be sent.
+    """A job that is ready to be sent.
 
     Attributes:
         sweep: name of the sweep.
@@ -82,11 +70,15 @@ def prepare(
 
     Args:
         out: folder that all nodes share, or URL, for results.
+        tree: the working tree to send.
         to: temporary folder for the archive.
-        options: more of `rnnbench sweep`.
+        plugins: folders or wheels of plugins to send along.
+        options: further options of `rnnbench sweep`.
+        limit: bytes that the archive may have; None: as many as Ray takes.
 
     Raises:
-        ValueError: the file, the options or the tree cannot be sent as they are.
+        SweepError: the sweep file cannot be as it is.
+        SubmitError, PackageError: the options or the tree cannot be sent as they are.
     """
     sweep = read_sweep(file)
     if "://" not in out and not out.startswith("/"):
@@ -115,81 +107,21 @@ def prepare(
 
 
 def upload_limit() -> int:
-    """Bytes that Ray's job server takes at once, and its store of packages."""
+    """Return the bytes that Ray's job server, and its store of packages, take at once."""
     from ray._private.ray_constants import DASHBOARD_CLIENT_MAX_SIZE
     from ray._private.runtime_env.packaging import GCS_STORAGE_MAX_SIZE
 
     return int(min(DASHBOARD_CLIENT_MAX_SIZE, GCS_STORAGE_MAX_SIZE))
 
 
-def token_file() -> Path | None:
-    """The file that Ray would read the token from, None where it does not use one."""
-    if os.environ.get("RAY_AUTH_TOKEN"):
-        return None
-    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
-
-
-def refuse_unsafe(address: str, say: Callable[[str], None]) -> None:
-    """Raise SubmitError where a stranger could read the token, or run code on the cluster."""
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SubmitError(
-            f"{address!r} is no address of a job server; it looks like http://127.0.0.1:8265"
-        )
-    if parts.username or parts.password:
-        raise SubmitError(
-            "the address holds a login: a command line can be seen by all users of this machine. "
-            "Put the token into a file, and name it in RAY_AUTH_TOKEN_PATH"
-        )
-    local = _is_loopback(parts.hostname)
-    if parts.scheme == "http" and not local and os.environ.get(OPEN) != "1":
-        raise SubmitError(
-            f"{address} is plain http to another machine: whoever listens on the way reads the "
-            "token, and can then run code on the cluster.\n"
-            f"  Tunnel it: ssh -N -L 8265:127.0.0.1:8265 {parts.hostname}, or `ray dashboard "
-            "cluster.yaml`, and give --address http://127.0.0.1:8265.\n"
-            f"  Where a network keeps strangers out, set {OPEN}=1."
-        )
-    if _answers_to_anyone(address):
-        if not local and os.environ.get(OPEN) != "1":
-            raise SubmitError(
-                f"{address} takes jobs without a token: whoever reaches it can run code on it.\n"
-                "  Start the cluster with RAY_AUTH_MODE=token (cluster/README.md)."
-            )
-        say(
-            f"warning: {address} takes jobs without a token, from every user of that machine; "
-            "start the cluster with RAY_AUTH_MODE=token (cluster/README.md)"
-        )
-    file = token_file() if os.environ.get("RAY_AUTH_MODE") == "token" else None
-    if file is not None and file.is_file() and stat.S_IMODE(file.stat().st_mode) & 0o077:
-        raise SubmitError(
-            f"the token in {file} can be read by other users of this machine: chmod 600 {file}"
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        found = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
-    except OSError:
-        return False
-    return bool(found) and all(ipaddress.ip_address(a.split("%")[0]).is_loopback for a in found)
-
-
-def _answers_to_anyone(address: str) -> bool:
-    import requests
-
-    try:
-        answer = requests.get(f"{address.rstrip('/')}/api/jobs/", timeout=ASK_SECONDS)
-    except requests.RequestException:
-        return False  # what is wrong with it is said when it is asked in earnest
-    return answer.status_code == 200
-
-
 class Jobs:
     """The job server of a cluster.
 
+    Args:
+        say: prints a line for the user.
+
     Raises:
-        SubmitError: it is not safe to use, or does not answer, or wants another token.
+        SubmitError: it is not safe to use, does not answer, or wants another token.
     """
 
     def __init__(self, address: str, say: Callable[[str], None] = print) -> None:
@@ -197,7 +129,7 @@ class Jobs:
         refuse_unsafe(self.address, say)
         for name in LOGGERS:  # they tell what is told here in other words
             logging.getLogger(name).setLevel(logging.ERROR)
-        with _without(OVERRIDES), self._explained():
+        with _without_variables(OVERRIDES), self._errors_explained():
             self._client = JobSubmissionClient(self.address)
         self._say = say
 
@@ -205,16 +137,16 @@ class Jobs:
         """Upload the package and start the job; return its id."""
         job = f"rnnbench-{submission.sweep}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
         deadline = time.monotonic() + START_SECONDS
-        told = False
+        user_knows = False
         while True:
             try:
-                with self._explained():
+                with self._errors_explained():
                     return self._submit(job, submission)
             except SubmitError as error:
                 if NOT_YET not in str(error) or time.monotonic() > deadline:
                     raise
-                if not told:
-                    told = True
+                if not user_knows:
+                    user_knows = True
                     self._say(f"the cluster takes no jobs yet; trying for {START_SECONDS:g} s")
                 time.sleep(LOOK_SECONDS)
 
@@ -249,39 +181,42 @@ class Jobs:
             time.sleep(LOOK_SECONDS)
 
     def exit_code(self, job: str, write: Callable[[str], None]) -> int:
-        """Of a job that has ended; what Ray says of it is passed on where it failed."""
-        found = self._ask(self._client.get_job_info, job)
-        if found.status == JobStatus.SUCCEEDED:
+        """Return the exit code of a job that has ended; write Ray's message where it failed."""
+        info = self._ask(self._client.get_job_info, job)
+        if info.status == JobStatus.SUCCEEDED:
             return 0
-        said = (found.message or "").partition(", last available logs")[0].strip()
-        write(f"job {job}: {found.status.value}: {said}\n")
-        code = found.driver_exit_code
+        message = (info.message or "").partition(", last available logs")[0].strip()
+        write(f"job {job}: {info.status.value}: {message}\n")
+        code = info.driver_exit_code
         return 1 if not code else code if code > 0 else 128 - code
 
     def logs(self, job: str) -> str:
+        """Return all that a job has printed."""
         return str(self._ask(self._client.get_job_logs, job))
 
     def stop(self, job: str) -> bool:
-        """Ask the job to end in order; False: it had ended."""
+        """Ask a job to end in order; return False where it had ended."""
         return bool(self._ask(self._client.stop_job, job))
 
     def list(self) -> list[Any]:
-        """Jobs that were submitted, the newest first."""
+        """Return the jobs that were submitted, the newest first."""
         jobs = [j for j in self._ask(self._client.list_jobs) if j.submission_id]
         return sorted(jobs, key=lambda j: -(j.start_time or 0))
 
     async def _tail(self, job: str, pass_on: Callable[[str, int], None]) -> None:
+        """Pass on what a job prints from its beginning, with the number of characters before."""
         since = 0
         async for text in self._client.tail_job_logs(job):
             pass_on(text, since)
             since += len(text)
 
     def _ask(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        with self._explained():
+        with self._errors_explained():
             return call(*arguments)
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _errors_explained(self) -> Iterator[None]:
+        """Raise SubmitError, with what to do, in the place of Ray's errors."""
         try:
             yield
         except ray.exceptions.AuthenticationError as error:
@@ -300,25 +235,29 @@ class Jobs:
 
 
 @contextlib.contextmanager
-def _without(names: Sequence[str]) -> Iterator[None]:
-    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+def _without_variables(names: Sequence[str]) -> Iterator[None]:
+    """Remove variables from the environment within `with`."""
+    removed = {name: os.environ.pop(name) for name in names if name in os.environ}
     try:
         yield
     finally:
-        os.environ.update(kept)
+        os.environ.update(removed)
 
 
 def submit_sweep(
     file: Path, address: str, *, wait: bool, say: Callable[[str], None],
-    write: Callable[[str], None], **chosen: Any,
+    write: Callable[[str], None], **arguments: Any,
 ) -> int:  # fmt: skip
     """Send a sweep and, where asked, follow it to its end; return the exit code.
 
     Args:
-        chosen: what `prepare` takes.
+        wait: whether to follow the job to its end.
+        say: prints a line for the user.
+        write: prints what the job prints.
+        arguments: further arguments of `prepare`.
     """
     with tempfile.TemporaryDirectory(prefix="rnnbench-submit-") as folder:
-        submission = prepare(file, to=Path(folder), **chosen)
+        submission = prepare(file, to=Path(folder), **arguments)
         package = submission.package
         for needed in package.requirements:
             say(f"note: a plugin needs {needed}, which the nodes must have already")

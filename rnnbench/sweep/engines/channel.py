@@ -1,4 +1,4 @@
-"""Messages between two processes over a socket pair.
+"""Carries messages between two processes over a socket pair.
 
 The receiving side never blocks on half a message: a worker that is frozen or killed while it
 sends must not freeze the driver with it.
@@ -16,25 +16,34 @@ _HEADER = struct.Struct("!Q")  # length of the pickle that follows
 
 
 class Channel:
-    """One end of a socket pair. `send` may be called from several threads, `receive` from one."""
+    """One end of a socket pair. `send` may be called from several threads, `receive` from one.
+
+    Attributes:
+        closed: whether the other end is gone; what it sent before can still be received.
+    """
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
         self._sending = threading.Lock()
         self._buffer = bytearray()
-        self.closed = False  # the other end is gone; what it sent before can still be received
+        self.closed = False
 
     def fileno(self) -> int:
+        """Return the number of the socket, so that `select` can wait for it."""
         return self._socket.fileno()
 
     def send(self, message: Any) -> None:
-        """Raises OSError where the other end is gone."""
+        """Send a message.
+
+        Raises:
+            OSError: the other end is gone.
+        """
         content = pickle.dumps(message)
         with self._sending:
             self._socket.sendall(_HEADER.pack(len(content)) + content)
 
     def receive(self, *, wait: bool = False) -> list[Any]:
-        """The whole messages that have arrived.
+        """Return the messages that have arrived whole.
 
         Args:
             wait: block until there is something new, or the other end is gone.
@@ -51,18 +60,20 @@ class Channel:
             pass  # nothing more for now
         except ConnectionError:
             self.closed = True
-        return self._messages()
+        return self._take_messages()
 
-    def _messages(self) -> list[Any]:
-        found = []
+    def _take_messages(self) -> list[Any]:
+        """Take all whole messages out of the buffer."""
+        messages = []
         while len(self._buffer) >= _HEADER.size:
             (length,) = _HEADER.unpack_from(self._buffer)
             end = _HEADER.size + length
             if len(self._buffer) < end:
                 break
-            found.append(pickle.loads(self._buffer[_HEADER.size : end]))
+            messages.append(pickle.loads(self._buffer[_HEADER.size : end]))
             del self._buffer[:end]
-        return found
+        return messages
 
     def close(self) -> None:
+        """Close this end."""
         self._socket.close()

@@ -34,7 +34,13 @@ HERE = "this machine"  # the only node of this engine
 
 @dataclass
 class _Slot:
-    """A place for one worker, and who is in it."""
+    """A place for one worker, with the process that is in it.
+
+    Attributes:
+        ready: whether the worker has imported everything.
+        job: the job that it runs; None: it is idle.
+        too_large: why it ended itself for want of memory; "": it did not.
+    """
 
     number: int
     process: WorkerProcess
@@ -47,12 +53,12 @@ class LocalEngine:
     """Runs each job in one of `workers` processes of this machine.
 
     Args:
-        root: of the store that the workers write to.
-        logs: folder for what the workers print outside of trials.
-        work: "module:function" that runs a job, called as `rnnbench.training.execute.execute` is.
+        root: folder or URL of the store that the workers write to.
+        logs: folder for the output of workers outside of trials.
+        work: "module:function" that runs a job, called like `rnnbench.training.execute.execute`.
         beat: seconds between signs of life of a busy worker.
         gpus: for each worker the GPUs that it may use, as CUDA_VISIBLE_DEVICES names them; None:
-            those that this process sees.
+            all that this process sees.
         memory: bytes that a worker may hold; None: no limit.
     """
 
@@ -77,7 +83,7 @@ class LocalEngine:
         self._false_starts = 0
         self._slots: list[_Slot] = []
         for number in range(workers):
-            self._slots.append(_Slot(number, self._start(number, keep=False)))
+            self._slots.append(_Slot(number, self._start(number, keep_log=False)))
 
     def idle(self) -> Sequence[str]:
         return [
@@ -100,12 +106,12 @@ class LocalEngine:
         slot.process.send(job)
 
     def reply(self, key: str, prune: bool) -> None:
-        slot = self._busy(key)
+        slot = self._slot_of(key)
         if slot is not None:
             slot.process.send(prune)
 
     def kill(self, key: str) -> None:
-        slot = self._busy(key)
+        slot = self._slot_of(key)
         if slot is not None:
             slot.process.kill()
 
@@ -114,17 +120,17 @@ class LocalEngine:
         events: list[Event] = []
         idle = len(self.idle())
         while True:
-            rest = max(0.0, deadline - time.monotonic())
+            seconds_left = max(0.0, deadline - time.monotonic())
             channels = [s.process.channel for s in self._slots if not s.process.channel.closed]
             if channels:
-                select.select(channels, [], [], min(rest, LOOK_SECONDS))
+                select.select(channels, [], [], min(seconds_left, LOOK_SECONDS))
             else:
-                time.sleep(min(rest, LOOK_SECONDS))
+                time.sleep(min(seconds_left, LOOK_SECONDS))
             for slot in list(self._slots):
                 dead = slot.process.has_ended() or slot.process.channel.closed
                 events += self._receive(slot)  # after the look: all that a dead one has sent
                 if dead:
-                    events += self._bury(slot)
+                    events += self._replace(slot)
             # A worker that has become ready is worth returning for, too.
             if events or len(self.idle()) > idle or time.monotonic() >= deadline:
                 return events
@@ -136,7 +142,7 @@ class LocalEngine:
                 slot.process.ask_to_stop()
 
     def interrupt(self, key: str) -> None:
-        slot = self._busy(key)
+        slot = self._slot_of(key)
         if slot is not None:
             slot.process.ask_to_stop()
 
@@ -146,15 +152,18 @@ class LocalEngine:
             slot.process.bury()
         self._slots.clear()
 
-    def _start(self, number: int, keep: bool) -> WorkerProcess:
+    def _start(self, number: int, *, keep_log: bool) -> WorkerProcess:
+        """Start the worker of a slot; its log begins anew, or is appended to."""
         visible = {} if self._gpus is None else {"CUDA_VISIBLE_DEVICES": self._gpus[number]}
         log = self._logs / f"worker-{number}.log"
-        return WorkerProcess(self._setup, log, keep=keep, environment=visible)
+        return WorkerProcess(self._setup, log, keep_log=keep_log, environment=visible)
 
-    def _busy(self, key: str) -> _Slot | None:
+    def _slot_of(self, key: str) -> _Slot | None:
+        """Return the slot that runs a job; None where none does."""
         return next((s for s in self._slots if s.job is not None and s.job.key == key), None)
 
     def _receive(self, slot: _Slot) -> list[Event]:
+        """Return the events that a worker has sent, and note what it says of itself."""
         events: list[Event] = []
         for message in slot.process.channel.receive():
             if isinstance(message, CannotStart):
@@ -172,8 +181,8 @@ class LocalEngine:
                     slot.job = None
         return events
 
-    def _bury(self, slot: _Slot) -> list[Event]:
-        """Clear away a dead worker, and start another in its place."""
+    def _replace(self, slot: _Slot) -> list[Event]:
+        """Clear away a dead worker, start another in its place, and return what follows."""
         reason = slot.process.bury()
         job = slot.job
         if not slot.ready:
@@ -186,9 +195,9 @@ class LocalEngine:
         if self._stopping:
             self._slots.remove(slot)
         else:
-            successor = _Slot(slot.number, self._start(slot.number, keep=True))
+            successor = _Slot(slot.number, self._start(slot.number, keep_log=True))
             self._slots[self._slots.index(slot)] = successor
         if job is None:
             return []
-        large = slot.too_large
-        return [Died(job.key, job.attempt, large or reason, HERE, too_large=bool(large))]
+        reason = slot.too_large or reason
+        return [Died(job.key, job.attempt, reason, HERE, too_large=bool(slot.too_large))]

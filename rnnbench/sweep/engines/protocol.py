@@ -1,7 +1,8 @@
-"""What the driver of a sweep asks of whatever runs its trials: this machine, or a cluster.
+"""The protocol between the driver of a sweep and the engine that runs its trials.
 
 An engine places jobs on warm workers and carries messages. It knows nothing of studies, of the
-ledger, or of what is good. `rnnbench.sweep.engines.local` is the engine of one machine.
+ledger, or of which results are good. `rnnbench.sweep.engines.local` is the engine of one machine,
+`rnnbench.sweep.engines.ray` that of a cluster.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Job:
 
     Attributes:
         spec: the run, as `RunSpec.as_dict` (plain values travel between versions and machines).
-        asks: whether the worker is to ask, at each validation, if it should go on.
+        asks: whether the worker asks at each validation if it should go on.
     """
 
     key: str
@@ -42,9 +43,12 @@ class Job:
 
 
 class Usage(NamedTuple):
-    """What a busy worker holds: bytes of memory, and of its GPUs (share in use, bytes, of bytes).
+    """The memory and the GPUs that a busy worker uses.
 
-    The figures of a GPU are the whole device's, whoever uses it; `gpus` is by the device's id.
+    Attributes:
+        memory: bytes that its process holds.
+        gpus: (share of the time in use, bytes held, bytes there are) by the id of the device; the
+            figures are those of the whole device, whoever uses it.
     """
 
     memory: int = 0
@@ -53,13 +57,13 @@ class Usage(NamedTuple):
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended: the part of its record that the search needs.
+    """The end of a run: the part of its record that the search needs.
 
     Attributes:
-        status: of the record ("done", "pruned", "nan", ...), or "refused".
-        value: best on validation, by the task's selection; None unless finite.
+        status: status of the record ("done", "pruned", "nan", ...), or "refused".
+        value: best value on validation, by the task's selection; None unless finite.
         curve: (optimiser step, value on validation), finite values only.
-        costs: of `rnnbench.results.record.COSTS`, finite values only.
+        costs: costs by their names in `rnnbench.results.record.COSTS`, finite values only.
     """
 
     status: str
@@ -70,7 +74,7 @@ class Ending:
 
     @classmethod
     def of(cls, record: Record) -> Ending:
-        """The ending that a record tells."""
+        """Return the ending of the run that left this record."""
         metric = record.selection.get("metric")
         curve = [(int(step), values.get(metric)) for step, _, values in record.curve]
         return cls(
@@ -87,7 +91,7 @@ def _finite(value: Any) -> float | None:
 
 
 class Alive(NamedTuple):
-    """The worker of this job gave a sign of life, and says what it uses."""
+    """The worker of this job gave a sign of life, and told what it uses."""
 
     key: str
     attempt: int
@@ -95,7 +99,12 @@ class Alive(NamedTuple):
 
 
 class ValidationReport(NamedTuple):
-    """A validation; the worker waits for `reply`."""
+    """The job was validated, and its worker waits for `Engine.reply`.
+
+    Attributes:
+        step: optimiser steps so far.
+        value: on validation, by the task's selection.
+    """
 
     key: str
     attempt: int
@@ -115,9 +124,10 @@ class Died(NamedTuple):
     """The worker is gone, and the job with it; another worker takes its place.
 
     Attributes:
-        node: where it was, see `Engine.nodes`.
-        too_large: it held more memory than a trial may, and would again.
-        lost: it went with its node, and through no fault of the job.
+        reason: what happened to the worker, such as "was killed (SIGKILL)".
+        node: the node that it was on, see `Engine.nodes`.
+        too_large: whether it held more memory than a trial may, and would again.
+        lost: whether it went with its node, through no fault of the job.
     """
 
     key: str
@@ -135,15 +145,15 @@ class Engine(Protocol):
     """Runs jobs on workers. All calls come from one thread."""
 
     def idle(self) -> Sequence[str]:
-        """Identities (`sweep.ledger.process_identity`) of the workers that wait for a job."""
+        """Return the identities (`ledger.process_identity`) of the workers that wait for a job."""
         ...
 
     def node(self, worker: str) -> str:
-        """The node that an idle worker is on."""
+        """Return the node that an idle worker is on."""
         ...
 
     def nodes(self) -> Sequence[str]:
-        """The nodes that have workers, bad ones that were set aside left out."""
+        """Return the nodes that have workers, without bad nodes that were set aside."""
         ...
 
     def submit(self, worker: str, job: Job) -> None:
@@ -151,7 +161,7 @@ class Engine(Protocol):
         ...
 
     def poll(self, timeout: float) -> list[Event]:
-        """What happened, waiting up to `timeout` seconds for an event or an idle worker.
+        """Return the events, after waiting up to `timeout` seconds for one or an idle worker.
 
         Raises:
             EngineError: workers cannot be started, or the cluster is out of reach.
@@ -159,7 +169,7 @@ class Engine(Protocol):
         ...
 
     def reply(self, key: str, prune: bool) -> None:
-        """Answer the last `Report` of a job."""
+        """Answer the last `ValidationReport` of a job: whether it is to stop."""
         ...
 
     def kill(self, key: str) -> None:
@@ -176,4 +186,12 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """End every worker, and whatever they started."""
+        ...
+
+
+class EngineFactory(Protocol):
+    """Starts an engine."""
+
+    def __call__(self, workers: int, /) -> Engine:
+        """Return an engine with so many workers."""
         ...

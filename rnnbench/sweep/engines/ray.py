@@ -1,7 +1,7 @@
-"""The engine of a cluster: Ray places seats (`ray_actor`) on its nodes, one a worker.
+"""The engine of a cluster: Ray places a seat (`ray_actor`) for each worker on its nodes.
 
-Ray does the distributing and the accounting of resources, and asks for more nodes where it can. It
-decides nothing about trials: an actor that is lost is replaced, and its job reported as died.
+Ray distributes seats, keeps account of resources, and asks for more nodes where it can. It decides
+nothing about trials: a seat that is lost is replaced, and its job is reported as died.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError
 from rnnbench.results.store import whole
 from rnnbench.spec.run_spec import Trainer
 from rnnbench.sweep.cluster.ask_nodes import check_cluster
-from rnnbench.sweep.cluster.connection import Head
+from rnnbench.sweep.cluster.connection import RayConnection
+from rnnbench.sweep.engines.node_faults import FAULTS, NodeFaults
 from rnnbench.sweep.engines.protocol import (
     Alive,
     Died,
@@ -38,10 +38,8 @@ from rnnbench.sweep.file.resources import Resources
 LISTEN_SECONDS = 5.0  # a seat that has nothing to say says so
 KILL_SECONDS = 5.0  # for a worker to be gone when it is killed, before its seat is
 END_SECONDS = 5.0  # for all seats to end
-FAULTS = 3  # workers lost in a row on a node, none of which ended a job, before it is set aside
-FALSE_STARTS = 3  # the same on the only node: nothing will start
+FALSE_STARTS = 3  # workers a seat that die in a row before any gets ready: nothing will start
 UNCHECKED = "RNNBENCH_UNCHECKED_CLUSTER"
-NODE_ID = "ray.io/node-id"
 COMPLAIN_SECONDS = 30.0  # between lines on what is waited for
 
 
@@ -49,45 +47,47 @@ COMPLAIN_SECONDS = 30.0  # between lines on what is waited for
 _SEAT: Any = ray.remote(concurrency_groups={"listening": 1, "telling": 1})(Seat)  # type: ignore[call-overload]
 
 
-def _ask(actor: Any, method: str, *arguments: Any) -> Any:
-    """Call a seat without waiting: a reference to what it will return."""
+def _call(actor: Any, method: str, *arguments: Any) -> Any:
+    """Call a seat without waiting; return a reference to its answer."""
     group = "listening" if method == "listen" else "telling"
     return getattr(actor, method).options(concurrency_group=group).remote(*arguments)
 
 
 @dataclass
-class _Seat:
-    """A seat as the driver sees it."""
+class _PlacedSeat:
+    """A seat as the driver knows it.
+
+    Attributes:
+        listening: reference to the answer of `Seat.listen`.
+        placed: reference to the id of its node; None once it is known.
+        node: id of its node; "": not known yet.
+        identity: identity of its worker; "": it is not ready.
+        job: the job that the worker runs; None: it is idle.
+        too_large: why the worker ended for want of memory; "": it did not.
+        kill_by: time when the seat itself is killed, since its worker should be dead by then.
+    """
 
     number: int
     actor: Any
-    listening: Any  # reference to what `listen` will return
-    placed: Any  # reference to the id of its node, then None
+    listening: Any
+    placed: Any
     node: str = ""
-    identity: str = ""  # of the worker, once it is ready
+    identity: str = ""
     job: Job | None = None
     too_large: str = ""
-    kill_by: float | None = None  # when the seat itself is killed
-
-
-@dataclass
-class _Faults:
-    """What went wrong on nodes since they last ended a job."""
-
-    lost: Counter[str] = field(default_factory=Counter)
-    aside: dict[str, str] = field(default_factory=dict)  # node -> why
+    kill_by: float | None = None
 
 
 class RayEngine:
     """Runs each job in a worker process on some node of a Ray cluster.
 
     Args:
-        workers: seats that are asked for; there are as many as the cluster has room for.
-        root: of the store: a folder that every node sees under this name.
-        address: of the cluster, as `ray.init` takes it; "auto": the one that RAY_ADDRESS or this
-            machine has, otherwise one is started here for the time of the sweep.
-        resources: that each seat takes.
-        say: is told what the user should know, such as a node that is set aside.
+        workers: number of seats wanted; there are as many as the cluster has room for.
+        root: the store: a URL, or a folder that every node sees under this name.
+        address: address of the cluster, as `ray.init` takes it; "auto": the one that RAY_ADDRESS
+            or this machine has, otherwise one is started here for the time of the sweep.
+        resources: the resources that each seat takes.
+        say: prints a line for the user, such as about a node that is set aside.
         patience: seconds to wait for the first worker.
 
     Raises:
@@ -115,79 +115,79 @@ class RayEngine:
         self._began = time.monotonic()
         self._stopping, self._arrived = False, False
         self._false_starts = 0
-        self._faults = _Faults()
-        self._head = Head(address, say)
-        if self._head.machines() > 1:
+        self._faults = NodeFaults()
+        self._connection = RayConnection(address, say)
+        if self._connection.machines() > 1:
             self._refuse_unequal(root)
         self._seats = [self._place(number) for number in range(workers)]
 
     def _refuse_unequal(self, root: Path | str) -> None:
-        """Several machines must have the same software, and see the same results."""
-        problems = check_cluster(self._head, root, self._say)
+        """Raise EngineError where machines have other software, or see other results."""
+        problems = check_cluster(self._connection, root, self._say)
         if problems and os.environ.get(UNCHECKED) != "1":
-            self._head.close()
-            told = "\n  ".join(problems)
+            self._connection.close()
+            listed = "\n  ".join(problems)
             raise EngineError(
-                f"the machines of the cluster do not agree:\n  {told}\n"
+                f"the machines of the cluster do not agree:\n  {listed}\n"
                 f"  `rnnbench cluster check` shows it. To run all the same, set {UNCHECKED}=1."
             )
 
-    # ----------------------------------------------------------------------- what the loop asks
+    # ------------------------------------------------------------------ called by the scheduler
 
     def idle(self) -> Sequence[str]:
         return [s.identity for s in self._seats if s.identity and s.job is None]
 
     def node(self, worker: str) -> str:
-        return self._of(worker).node
+        return self._seat_of(worker).node
 
     def nodes(self) -> Sequence[str]:
         return sorted({s.node for s in self._seats if s.identity})
 
     def submit(self, worker: str, job: Job) -> None:
-        seat = self._of(worker)
+        seat = self._seat_of(worker)
         if seat.job is not None:
             raise ValueError(f"worker {worker} is not idle")
         seat.job = job
-        _ask(seat.actor, "tell", job)
+        _call(seat.actor, "tell", job)
 
     def reply(self, key: str, prune: bool) -> None:
-        seat = self._busy(key)
+        seat = self._seat_running(key)
         if seat is not None:
-            _ask(seat.actor, "tell", prune)
+            _call(seat.actor, "tell", prune)
 
     def interrupt(self, key: str) -> None:
-        seat = self._busy(key)
+        seat = self._seat_running(key)
         if seat is not None:
-            _ask(seat.actor, "interrupt")
+            _call(seat.actor, "interrupt")
 
     def kill(self, key: str) -> None:
-        seat = self._busy(key)
+        seat = self._seat_running(key)
         if seat is not None and seat.kill_by is None:
-            _ask(seat.actor, "kill")
+            _call(seat.actor, "kill")
             seat.kill_by = time.monotonic() + KILL_SECONDS
 
     def stop(self) -> None:
         self._stopping = True
         for seat in self._seats:
             if seat.job is not None:
-                _ask(seat.actor, "interrupt")
+                _call(seat.actor, "interrupt")
 
     def poll(self, timeout: float) -> list[Event]:
         deadline = time.monotonic() + timeout
         events: list[Event] = []
         idle = len(self.idle())
         while True:
-            rest = max(0.0, deadline - time.monotonic())
+            seconds_left = max(0.0, deadline - time.monotonic())
             waiting = {s.listening: s for s in self._seats}
             if waiting:
                 ready, _ = ray.wait(
                     list(waiting), num_returns=len(waiting), timeout=0, fetch_local=True
                 )
                 if not ready:
-                    ready, _ = ray.wait(list(waiting), num_returns=1, timeout=rest)
+                    ready, _ = ray.wait(list(waiting), num_returns=1, timeout=seconds_left)
             else:
                 ready = []
-                time.sleep(rest)
+                time.sleep(seconds_left)
             for reference in ready:
                 events += self._hear(waiting[reference])
             events += self._kill_overdue()
@@ -197,17 +197,18 @@ class RayEngine:
 
     def close(self) -> None:
         self._stopping = True
-        ends = [_ask(s.actor, "end") for s in self._seats]
+        ends = [_call(s.actor, "end") for s in self._seats]
         with contextlib.suppress(RayError, GetTimeoutError):
             ray.wait(ends, num_returns=len(ends), timeout=END_SECONDS) if ends else None
         for seat in self._seats:
             ray.kill(seat.actor)
         self._seats.clear()
-        self._head.close()
+        self._connection.close()
 
     # ------------------------------------------------------------------------- what seats say
 
-    def _hear(self, seat: _Seat) -> list[Event]:
+    def _hear(self, seat: _PlacedSeat) -> list[Event]:
+        """Return the events that a seat tells of, and ask it to listen again."""
         try:
             messages = ray.get(seat.listening)
             if seat.placed is not None:
@@ -227,37 +228,43 @@ class RayEngine:
             elif isinstance(message, TooLarge):
                 seat.too_large = message.reason
             elif isinstance(message, Gone):
-                events += self._died(seat, message.reason)
+                events += self._end_worker(seat, message.reason)
                 if not message.was_ready:
-                    self._false_start(message.reason)
+                    self._count_false_start(message.reason)
             elif isinstance(message, (Alive, ValidationReport, Finished)):
                 events.append(message)
                 if isinstance(message, Finished):
-                    self._finished(seat, message)
+                    self._note_finished(seat, message)
         if seat in self._seats:  # and was not replaced
-            seat.listening = _ask(seat.actor, "listen", LISTEN_SECONDS)
+            seat.listening = _call(seat.actor, "listen", LISTEN_SECONDS)
         return events
 
-    def _finished(self, seat: _Seat, message: Finished) -> None:
+    def _note_finished(self, seat: _PlacedSeat, message: Finished) -> None:
+        """Note that a seat is idle; a crashed run counts against its node."""
         seat.job = None
         if message.ending.status == "crashed":
-            self._fault(seat.node, message.ending.reason or "a run crashed")
+            self._note_fault(seat.node, message.ending.reason or "a run crashed")
         else:
-            self._faults.lost[seat.node] = 0
+            self._faults.clear(seat.node)
 
-    def _died(self, seat: _Seat, reason: str, lost: bool = False) -> list[Event]:
-        """The worker of a seat is dead; the seat starts another one."""
-        job, large, node = seat.job, seat.too_large, seat.node
+    def _end_worker(self, seat: _PlacedSeat, reason: str, *, lost: bool = False) -> list[Event]:
+        """Note that the worker of a seat is dead; the seat starts another one.
+
+        Args:
+            lost: whether it went with its node.
+        """
+        job, too_large, node = seat.job, seat.too_large, seat.node
         seat.job, seat.identity, seat.too_large, seat.kill_by = None, "", "", None
         if job is None:
             return []
-        if not large and not lost:
-            self._fault(node, reason)
-        return [Died(job.key, job.attempt, large or reason, node, bool(large), lost)]
+        if not too_large and not lost:
+            self._note_fault(node, reason)
+        reason = too_large or reason
+        return [Died(job.key, job.attempt, reason, node, too_large=bool(too_large), lost=lost)]
 
-    def _lose(self, seat: _Seat, reason: str) -> list[Event]:
-        """A seat is gone, with its node perhaps: place another one where there is room."""
-        events = self._died(seat, f"was lost with its node: {reason}", lost=True)
+    def _lose(self, seat: _PlacedSeat, reason: str) -> list[Event]:
+        """Replace a seat that is gone, perhaps with its node, by one where there is room."""
+        events = self._end_worker(seat, f"was lost with its node: {reason}", lost=True)
         ray.kill(seat.actor)
         if not self._stopping:
             self._seats[self._seats.index(seat)] = self._place(seat.number)
@@ -266,27 +273,26 @@ class RayEngine:
         return events
 
     def _kill_overdue(self) -> list[Event]:
-        """Seats that did not kill their worker when they were asked to, their node being away."""
+        """Replace seats that did not kill their worker in time: their node does not answer."""
         now, events = time.monotonic(), []
         for seat in [s for s in self._seats if s.kill_by is not None and s.kill_by < now]:
             events += self._lose(seat, "its node does not answer")
         return events
 
-    def _fault(self, node: str, reason: str) -> None:
-        """Count against a node; set it aside where it only loses, and there are others."""
-        self._faults.lost[node] += 1
-        others = set(self._head.nodes()) - set(self._faults.aside) - {node}
-        if self._faults.lost[node] < FAULTS or not others or node in self._faults.aside:
+    def _note_fault(self, node: str, reason: str) -> None:
+        """Count a fault of a node; set the node aside where it only loses and there are others."""
+        if not self._faults.add(node, self._connection.nodes()):
             return
-        self._faults.aside[node] = reason
+        name = self._connection.name(node)
         self._say(
-            f"node set aside: {self._head.name(node)} lost {FAULTS} trials in a row and ended none "
+            f"node set aside: {name} lost {FAULTS} trials in a row and ended none "
             f"between them; the last one: {reason}"
         )
         for seat in [s for s in self._seats if s.node == node and s.job is None]:
             self._lose(seat, "its node was set aside")
 
-    def _false_start(self, reason: str) -> None:
+    def _count_false_start(self, reason: str) -> None:
+        """Count a worker that died before it was ready; raise EngineError where all do."""
         self._false_starts += 1
         if self._false_starts >= FALSE_STARTS * len(self._seats) and not self._stopping:
             raise EngineError(
@@ -295,7 +301,7 @@ class RayEngine:
             )
 
     def _complain(self) -> None:
-        """Say so where trials wait for room that is not there."""
+        """Tell the user that no worker is ready yet; raise EngineError at the end of patience."""
         now = time.monotonic()
         if self._arrived or now - self._said < COMPLAIN_SECONDS:
             return
@@ -303,41 +309,41 @@ class RayEngine:
         if now - self._began > self._patience:
             raise EngineError(
                 f"no worker was ready within {self._patience:.0f} s; the cluster has "
-                f"{self._head.described()}, and a trial takes {self._asked()}"
+                f"{self._connection.described()}, and a trial takes {self._describe_trial()}"
             )
         self._say(
-            f"waiting for room: the cluster has {self._head.described()}, and a trial takes "
-            f"{self._asked()}"
+            f"waiting for room: the cluster has {self._connection.described()}, and a trial takes "
+            f"{self._describe_trial()}"
         )
 
-    def _asked(self) -> str:
-        asked = self._resources.as_ray(self._devices())
+    def _describe_trial(self) -> str:
+        """Return in words the resources that a trial takes."""
+        options = self._resources.as_ray(self._devices())
         labels = "".join(f", on a node with {k}={v}" for k, v in self._resources.labels.items())
-        return f"{asked['num_cpus']:g} CPUs and {asked['num_gpus']:g} GPUs{labels}"
+        return f"{options['num_cpus']:g} CPUs and {options['num_gpus']:g} GPUs{labels}"
 
     def _devices(self) -> int:
-        """GPUs of a trial where the sweep file does not say."""
+        """Return the number of GPUs of a trial where the sweep file does not say."""
         trainer = self._setup.trainer
-        here = any(node.get("GPU") for node in self._head.nodes().values())
-        return trainer.devices if here and trainer.accelerator != "cpu" else 0
+        has_gpus = any(node.get("GPU") for node in self._connection.nodes().values())
+        return trainer.devices if has_gpus and trainer.accelerator != "cpu" else 0
 
     # ------------------------------------------------------------------------------- its seats
 
-    def _place(self, number: int) -> _Seat:
-        aside = ",".join(sorted(self._faults.aside))
-        labels = dict(self._resources.labels)
-        if aside:
-            labels[NODE_ID] = f"!in({aside})"
+    def _place(self, number: int) -> _PlacedSeat:
+        """Ask Ray for a seat, on no node that was set aside."""
+        labels = {**self._resources.labels, **self._faults.label_selector()}
         actor = _SEAT.options(
             **self._resources.as_ray(self._devices()),
             label_selector=labels or None,
             max_restarts=0,
         ).remote(self._setup, self._logs, f"worker-{number}")
-        listening = _ask(actor, "listen", LISTEN_SECONDS)
-        return _Seat(number, actor, listening, _ask(actor, "where"))
+        listening = _call(actor, "listen", LISTEN_SECONDS)
+        return _PlacedSeat(number, actor, listening, _call(actor, "where"))
 
-    def _of(self, worker: str) -> _Seat:
+    def _seat_of(self, worker: str) -> _PlacedSeat:
         return next(s for s in self._seats if s.identity == worker)
 
-    def _busy(self, key: str) -> _Seat | None:
+    def _seat_running(self, key: str) -> _PlacedSeat | None:
+        """Return the seat that runs a job; None where none does."""
         return next((s for s in self._seats if s.job is not None and s.job.key == key), None)

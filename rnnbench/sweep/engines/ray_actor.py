@@ -1,8 +1,8 @@
-"""A seat: what the Ray engine puts on a node of the cluster to hold one worker process.
+"""A seat: the actor that the Ray engine puts on a node to hold one worker process.
 
-The worker is the very process that the local engine starts, in a process group of its own: it can
-be killed with all that it started, lives on its seat alone, and ends when the seat is gone. The
-seat imports no torch, so that it is there in a second and small.
+The worker is the same process that the local engine starts, in a process group of its own: it can
+be killed with all that it started, and ends when its seat is gone. The seat imports no torch, so
+that it is small and starts within a second.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rnnbench.sweep.engines.worker_process import WorkerProcess
 
 
 class Arrived(NamedTuple):
-    """The worker is ready; its identity (`rnnbench.sweep.ledger.process_identity`)."""
+    """The worker is ready; `identity` is as in `rnnbench.sweep.ledger.process_identity`."""
 
     identity: str
 
@@ -32,12 +32,12 @@ class Gone(NamedTuple):
 
 
 class Seat:
-    """Called by two threads: one that listens, and one that tells.
+    """Holds a worker, called by two threads: one listens to it, the other one tells it things.
 
     Args:
-        setup: of the worker; the process to live on is this one.
-        logs: folder for what workers print outside of trials.
-        name: of the seat, unique within a sweep.
+        setup: the setup of the worker, which lives as long as this process.
+        logs: folder for the output of workers outside of trials.
+        name: name of the seat, unique within a sweep.
     """
 
     def __init__(self, setup: WorkerSetup, logs: str, name: str) -> None:
@@ -45,23 +45,23 @@ class Seat:
         Path(logs).mkdir(parents=True, exist_ok=True)
         self._log = Path(logs) / f"{name}.log"
         self._ready = self._ending = False
-        self._wake, self._bell = socket.socketpair()
+        self._wake_end, self._bell_end = socket.socketpair()  # `end` wakes `listen` by it
         self._process = WorkerProcess(self._setup, self._log)
 
     def where(self) -> str:
-        """The id of the node that this seat is on."""
+        """Return the id of the node that this seat is on."""
         import ray
 
         return str(ray.get_runtime_context().get_node_id())
 
     def listen(self, timeout: float) -> list[Any]:
-        """What the worker said, waiting for it up to `timeout` seconds."""
+        """Return the worker's messages, after waiting up to `timeout` seconds for one."""
         process = self._process
         if not process.channel.closed and not process.has_ended():
-            watched: list[Any] = [process.channel, self._wake]
+            watched: list[Any] = [process.channel, self._wake_end]
             select.select(watched, [], [], timeout)
         dead = process.channel.closed or process.has_ended()
-        found: list[Any] = []
+        messages: list[Any] = []
         for message in process.channel.receive():
             if isinstance(message, Ready):
                 self._ready = True
@@ -70,12 +70,12 @@ class Seat:
                 message = CannotStart(
                     f"{message.reason.rstrip()}\n(the log is {self._log} on its node)"
                 )
-            found.append(message)
+            messages.append(message)
         if dead and not self._ending:
-            found.append(Gone(process.bury(), self._ready))
+            messages.append(Gone(process.bury(), self._ready))
             self._ready = False
-            self._process = WorkerProcess(self._setup, self._log, keep=True)
-        return found
+            self._process = WorkerProcess(self._setup, self._log, keep_log=True)
+        return messages
 
     def tell(self, message: Any) -> None:
         """Pass a message on to the worker."""
@@ -93,4 +93,4 @@ class Seat:
         """End the worker for good, and whatever it started."""
         self._ending = True
         self._process.bury()
-        self._bell.send(b".")
+        self._bell_end.send(b".")

@@ -1,4 +1,4 @@
-"""What a worker uses of its machine: memory of the process, and its GPUs as NVML tells them."""
+"""Measures what a worker uses: memory of its process, and GPUs as NVML reports them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Gpu = tuple[float, int, int]  # share of the time in use, bytes held, bytes ther
 
 
 def memory_held() -> int:
-    """Bytes of memory that this process holds, shared libraries included; 0 where unknown."""
+    """Return the bytes of memory that this process holds, libraries included; 0: unknown."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:  # not Linux
@@ -21,41 +21,46 @@ def memory_held() -> int:
 
 
 def gpus_in_use() -> dict[str, Gpu]:
-    """The GPUs that this process may use, by id; {} where there is none, or no driver."""
+    """Return the use of each GPU that this process may use, by id.
+
+    Returns:
+        {} where there is no GPU or no driver.
+    """
     nvml = _nvml()
     if nvml is None:
         return {}
-    found = {}
-    for handle in _visible(nvml):
+    use_by_id = {}
+    for handle in _visible_handles(nvml):
         try:
             memory = nvml.nvmlDeviceGetMemoryInfo(handle)
             share = nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100
-            found[str(nvml.nvmlDeviceGetUUID(handle))] = (
+            use_by_id[str(nvml.nvmlDeviceGetUUID(handle))] = (
                 share,
                 int(memory.used),
                 int(memory.total),
             )
         except nvml.NVMLError:
             continue  # a slice of a GPU (MIG) does not tell its utilisation
-    return found
+    return use_by_id
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     nvml = _nvml()
     if nvml is None:
         return []
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    variable = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = (
         [str(i) for i in range(nvml.nvmlDeviceGetCount())]
-        if chosen is None
-        else [part.strip() for part in chosen.split(",")]
+        if variable is None
+        else [part.strip() for part in variable.split(",")]
     )
-    return names[: len(_visible(nvml))]
+    return names[: len(_visible_handles(nvml))]
 
 
 @functools.cache
 def _nvml() -> Any:
+    """Return NVML, ready for use; None where there is no driver."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -70,12 +75,13 @@ def _nvml() -> Any:
     return pynvml
 
 
-def _visible(nvml: Any) -> list[Any]:
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is None:
+def _visible_handles(nvml: Any) -> list[Any]:
+    """Return NVML's handles of the GPUs that this process may use."""
+    variable = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if variable is None:
         return [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
     handles = []
-    for name in filter(None, (part.strip() for part in chosen.split(","))):
+    for name in filter(None, (part.strip() for part in variable.split(","))):
         try:
             handles.append(
                 nvml.nvmlDeviceGetHandleByIndex(int(name))

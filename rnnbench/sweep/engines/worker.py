@@ -1,6 +1,6 @@
-"""The process that runs trials, started by an engine.
+"""The worker process, which an engine starts to run trials.
 
-It imports what it needs once, then runs one job after another. It leads a process group of its
+It imports all it needs once, then runs one job after another. It leads a process group of its
 own, and ends that group when the driver is gone, so that nothing is left behind.
 """
 
@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rnnbench.errors import Refusal
 from rnnbench.results.provenance import redact
 from rnnbench.results.run_folder import LOG
 from rnnbench.spec.run_spec import RunSpec, Trainer
@@ -37,12 +38,13 @@ WATCH_SECONDS = 0.5  # between looks at whether the driver still lives
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """The first message to a worker.
+    """The first message to a worker: all that it needs to know before any job.
 
     Attributes:
-        work: "module:function", called as `rnnbench.training.execute.execute` is.
-        root: of the store.
-        driver: number of the process that started the worker.
+        work: "module:function" that runs a job, called like `rnnbench.training.execute.execute`.
+        root: folder or URL of the store.
+        trainer: device, threads and precision of every run.
+        driver: number of the process that started the worker, and with which it ends.
         beat: seconds between signs of life.
         memory: bytes that the worker may hold; None: no limit.
     """
@@ -62,13 +64,13 @@ class Ready:
 
 @dataclass(frozen=True)
 class CannotStart:
-    """The worker cannot start, nor could another one."""
+    """The worker cannot start, and neither could another one."""
 
     reason: str
 
 
 class TooLarge(NamedTuple):
-    """The worker ends itself, because its job holds more memory than a trial may."""
+    """The worker ends itself, since its job holds more memory than a trial may."""
 
     key: str
     attempt: int
@@ -76,19 +78,23 @@ class TooLarge(NamedTuple):
 
 
 class Worker:
-    """Runs jobs in the main thread (signal handlers of the runner need it)."""
+    """Runs jobs in the main thread, which the signal handlers of a run need.
+
+    A second thread listens to the driver; a third one sends signs of life, watches memory, and
+    ends the process when the driver is gone.
+    """
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._replies: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._job: Job | None = None
-        setup: list[Any] = []
-        while not setup and not channel.closed:
-            setup = channel.receive(wait=True)
-        if not setup:
+        messages: list[Any] = []
+        while not messages and not channel.closed:
+            messages = channel.receive(wait=True)
+        if not messages:
             end_group()
-        self._setup: WorkerSetup = setup[0]
+        self._setup: WorkerSetup = messages[0]
 
     def run(self) -> None:
         """Run jobs until the driver is gone."""
@@ -103,11 +109,12 @@ class Worker:
         while True:
             job = self._jobs.get()
             self._job = job
-            ending = self._do(job, execute, store)
+            ending = self._run_logged(job, execute, store)
             self._job = None
             self._send(Finished(job.key, job.attempt, ending))
 
     def _load(self) -> tuple[Callable[..., Any], Any]:
+        """Return the function that runs a job, and the store."""
         from rnnbench.results.store import Store
 
         module, _, function = self._setup.work.partition(":")
@@ -115,12 +122,13 @@ class Worker:
         store = Store(self._setup.root, index=False)
         return getattr(importlib.import_module(module), function), store
 
-    def _do(self, job: Job, execute: Callable[..., Any], store: Any) -> Ending:
+    def _run_logged(self, job: Job, execute: Callable[..., Any], store: Any) -> Ending:
+        """Run a job with its output going to the log in the folder of the run."""
         spec = RunSpec.from_dict(dict(job.spec))
         with printing_to(store.run_dir(spec.run_id) / LOG, f"attempt {job.attempt}"):
-            return self._execute(job, spec, execute, store)
+            return self._run_job(job, spec, execute, store)
 
-    def _execute(self, job: Job, spec: RunSpec, execute: Callable[..., Any], store: Any) -> Ending:
+    def _run_job(self, job: Job, spec: RunSpec, execute: Callable[..., Any], store: Any) -> Ending:
         def ask(step: int, value: float) -> bool:
             self._send(ValidationReport(job.key, job.attempt, step, value))
             return self._replies.get()
@@ -137,9 +145,9 @@ class Worker:
                 quiet=False,  # SIGTERM, which `Engine.stop` sends, saves and ends the run
             )
             return Ending.of(record)
+        except Refusal as error:  # of trainer.devices, before compute
+            return Ending("refused", str(error))
         except Exception as error:
-            if type(error).__name__ == "Refusal":  # of trainer.devices, before compute
-                return Ending("refused", str(error))
             print(redact(traceback.format_exc()), file=sys.stderr)  # into the run's log
             frame = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{frame.filename}:{frame.lineno}"
@@ -152,6 +160,7 @@ class Worker:
             end_group()
 
     def _listen(self) -> None:
+        """Sort the driver's messages into jobs and replies, until the driver is gone."""
         while not self._channel.closed:
             for message in self._channel.receive(wait=True):
                 if isinstance(message, Job):
@@ -161,6 +170,7 @@ class Worker:
         end_group()
 
     def _watch(self) -> None:
+        """Send signs of life; end the process when the driver is gone or memory is exceeded."""
         beaten = 0.0
         while True:
             time.sleep(min(WATCH_SECONDS, self._setup.beat))
@@ -181,20 +191,25 @@ class Worker:
 
 @contextlib.contextmanager
 def printing_to(log: Path, title: str) -> Iterator[None]:
-    """Within it, what this process and its children print goes to the end of a file."""
-    kept = os.dup(1), os.dup(2)
+    """Append to a file all that this process and its children print within `with`.
+
+    Args:
+        title: words for the line that begins this part of the file.
+    """
+    original_outputs = os.dup(1), os.dup(2)
     with open(log, "ab", buffering=0) as file:
         file.write(f"== {title}, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, {place()}\n".encode())
         _print_to(file.fileno(), file.fileno())
     try:
         yield
     finally:
-        _print_to(*kept)
-        for descriptor in kept:
+        _print_to(*original_outputs)
+        for descriptor in original_outputs:
             os.close(descriptor)
 
 
 def _print_to(out: int, err: int) -> None:
+    """Make file descriptors the standard output and the standard error."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os.dup2(out, 1)

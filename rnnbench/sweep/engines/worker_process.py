@@ -1,4 +1,4 @@
-"""A worker process, as whoever started it sees it: the local engine, or a seat on a Ray node."""
+"""A worker process as seen by its starter: the local engine, or a seat on a Ray node."""
 
 from __future__ import annotations
 
@@ -21,13 +21,17 @@ WORKER = "import sys; from rnnbench.sweep.engines.worker import main; main(int(s
 
 
 class WorkerProcess:
-    """Starts a worker at the head of a process group of its own.
+    """A worker at the head of a process group of its own; it starts with this object.
 
     Args:
         setup: its first message.
-        log: file for what it prints outside of trials.
-        keep: append to the log instead of beginning it.
+        log: file for its output outside of trials.
+        keep_log: whether to append to the log instead of beginning it anew.
         environment: variables besides those of this process.
+
+    Attributes:
+        identity: identity of its process, see `ledger.process_identity`.
+        channel: carries messages to and from it.
     """
 
     def __init__(
@@ -35,17 +39,17 @@ class WorkerProcess:
         setup: WorkerSetup,
         log: Path,
         *,
-        keep: bool = False,
+        keep_log: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.log = log
         threads = str(setup.trainer.threads)
-        ours, theirs = socket.socketpair()
+        our_end, its_end = socket.socketpair()
         output: IO[bytes]
-        with theirs, open(log, "ab" if keep else "wb") as output:
+        with its_end, open(log, "ab" if keep_log else "wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", WORKER, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-P", "-c", WORKER, str(its_end.fileno())],
+                pass_fds=[its_end.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -59,18 +63,22 @@ class WorkerProcess:
                 },
                 process_group=0,
             )
-        self.channel = Channel(ours)
-        self.identity = _identity(self._process.pid)
+        self.channel = Channel(our_end)
+        self.identity = _identity_of(self._process.pid)
         self.send(setup)
 
     def send(self, message: Any) -> None:
+        """Send a message; one to a dead worker is lost."""
         try:
             self.channel.send(message)
         except OSError:
             self.channel.closed = True  # it has died; whoever listens finds out
 
     def has_ended(self) -> bool:
-        """Looks without reaping: until `wait`, nobody else can get the number of the process."""
+        """Tell whether the process has ended, without reaping it.
+
+        Until it is reaped, no other process can get its number.
+        """
         options = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return (
             self._process.returncode is not None
@@ -78,7 +86,7 @@ class WorkerProcess:
         )
 
     def ask_to_stop(self) -> None:
-        """End the job at hand where it can be resumed."""
+        """Ask the worker to end its job where it can be resumed."""
         self._process.terminate()
 
     def kill(self) -> None:
@@ -87,21 +95,21 @@ class WorkerProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def bury(self) -> str:
-        """Kill and reap it; what it died of."""
+        """Kill and reap the worker; return words for what it died of."""
         self.kill()
         self._process.wait()
         self.channel.close()
-        return f"{_cause(self._process.returncode)}; its log is {self.log}"
+        return f"{_describe_exit(self._process.returncode)}; its log is {self.log}"
 
 
-def _identity(pid: int) -> str:
+def _identity_of(pid: int) -> str:
     try:
         return identity(pid)
     except ProcessLookupError:  # dead already, and nobody else has this identity
         return f"dead-before-seen:{pid}:{time.monotonic_ns()}"
 
 
-def _cause(code: int) -> str:
+def _describe_exit(code: int) -> str:
     if code == -signal.SIGKILL:
         return "was killed (SIGKILL), perhaps because memory ran out"
     if code < 0:

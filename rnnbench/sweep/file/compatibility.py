@@ -1,18 +1,22 @@
-"""What a sampler or a pruner cannot do, said before anything is run."""
+"""Says what a sampler or a pruner cannot do, before anything is run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from rnnbench.sweep.file.search_options import Search
-from rnnbench.sweep.search.dimensions import Dimension, grid_size
+from rnnbench.sweep.search.dimensions import Dimension, SpaceError, grid_size
 
 GENETIC = ("nsga2", "nsga3")
 LEARN_FROM_HISTORY = ("tpe", "gp")
 
 
 def unsuitable(search: Search) -> tuple[str, str] | None:
-    """What in a search cannot go together: (the key to blame, why and what to do)."""
+    """Return what in a search cannot go together, or None.
+
+    Returns:
+        The key of the file to blame, and a message that says why and what to do.
+    """
     sampler, pruner, several = search.sampler.name, search.pruner.name, len(search.objectives) > 1
     if several and pruner != "none":
         return "pruner", (
@@ -50,7 +54,7 @@ def unsuitable(search: Search) -> tuple[str, str] | None:
 
 
 def unsuitable_space(search: Search, space: Sequence[Dimension]) -> str | None:
-    """Why the sampler cannot search this space; None: it can."""
+    """Say why the sampler cannot search this space; None: it can."""
     sampler = search.sampler.name
     conditional = [d.name for d in space if d.when]
     if conditional and sampler in ("gp", "cmaes", *GENETIC):
@@ -70,6 +74,6 @@ def unsuitable_space(search: Search, space: Sequence[Dimension]) -> str | None:
     if sampler == "grid":
         try:
             grid_size(space)
-        except ValueError as error:
+        except SpaceError as error:
             return str(error)
     return None

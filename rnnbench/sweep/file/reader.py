@@ -1,4 +1,4 @@
-"""Reads the parts of a sweep file. Every complaint names the file and the line."""
+"""Checks the parts of a sweep file. Every error names the file and the line."""
 
 from __future__ import annotations
 
@@ -10,24 +10,34 @@ from rnnbench.files.yaml_with_lines import Place, YamlText
 from rnnbench.registry.registry import did_you_mean
 from rnnbench.spec.fill import fill
 from rnnbench.spec.run_spec import Trainer
-from rnnbench.sweep.file.search_options import REQUIRED, Chosen, Option, Search
+from rnnbench.sweep.file.search_options import REQUIRED, ChosenMethod, Option, Search
 
 ROOTS = ("optimizer", "budget", "task", "architecture", "tricks")
 
 
 class Reader:
-    """Checks the parts of a file; every complaint names its line."""
+    """Checks the parts of a sweep file, and returns them in their types.
+
+    Each method takes the place of a value in the file and the value, returns what it means, and
+    raises SweepError with file and line where it cannot be.
+    """
 
     def __init__(self, text: YamlText) -> None:
         self.text = text
 
     def error(self, place: Place, message: str) -> SweepError:
+        """Return an error about a place of the file."""
         return SweepError(f"{self.text.at(*place)}: {message}")
 
     def mapping(
         self, place: Place, value: Any, known: list[str] | None, required: list[str] | None = None
     ) -> dict[str, Any]:
-        """A mapping whose keys are all known (None: any) and where the required ones are there."""
+        """Read a mapping.
+
+        Args:
+            known: keys that it may have; None: any.
+            required: keys that it must have.
+        """
         name = ".".join(map(str, place)) or "a sweep"
         if not isinstance(value, dict):
             raise self.error(place, f"{name} is a mapping (key: value), got {value!r}")
@@ -44,11 +54,13 @@ class Reader:
         return value
 
     def integer(self, place: Place, value: Any, low: int) -> int:
+        """Read a whole number from `low` on."""
         if not isinstance(value, int) or isinstance(value, bool) or value < low:
             raise self.error(place, f"{place[-1]} is a whole number from {low} on, got {value!r}")
         return value
 
     def sequence(self, place: Place, value: Any) -> list[Any]:
+        """Read a list of at least one value, without any twice."""
         if not isinstance(value, list) or not value:
             raise self.error(place, f"{place[-1]} is a list of at least one, got {value!r}")
         for i, item in enumerate(value):
@@ -57,18 +69,20 @@ class Reader:
         return value
 
     def plugin(self, place: Place, value: Any) -> dict[str, Any]:
-        """A plugin's name, or {name: ..., field: value}."""
+        """Read a plugin, given as its name or as {name: ..., field: value}, as the latter."""
         entry = {"name": value} if isinstance(value, str) else value
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
             raise self.error(place, f"a plugin is a name or {{name: ..., field: value}}: {value!r}")
         return entry
 
     def plugins(self, place: Place, value: Any) -> tuple[dict[str, Any], ...]:
-        found = [self.plugin((*place, i), v) for i, v in enumerate(self.sequence(place, value))]
-        self.sequence(place, found)  # `lstm` and `{name: lstm}` are the same
-        return tuple(found)
+        """Read a list of plugins, without any twice."""
+        entries = [self.plugin((*place, i), v) for i, v in enumerate(self.sequence(place, value))]
+        self.sequence(place, entries)  # `lstm` and `{name: lstm}` are the same
+        return tuple(entries)
 
     def trick_sets(self, place: Place, value: Any) -> tuple[tuple[dict[str, Any], ...], ...]:
+        """Read a list of sets of tricks, each a list of plugins."""
         sets = []
         for i, entry in enumerate(self.sequence(place, value)):
             if not isinstance(entry, list):
@@ -86,6 +100,7 @@ class Reader:
     def settings(
         self, place: Place, value: Any, tasks: tuple[dict[str, Any], ...]
     ) -> dict[str, dict[str, Any]]:
+        """Read fixed settings by dotted name, in a group for all tasks and a group for each."""
         groups = self.mapping(place, value, ["all", *dict.fromkeys(t["name"] for t in tasks)])
         for group, names in groups.items():
             for name in self.mapping((*place, group), names, None):
@@ -93,7 +108,7 @@ class Reader:
         return groups
 
     def dotted(self, place: Place) -> None:
-        """The dotted name at the end of a place: `architecture.hidden`, `tricks.zoneout.rate`."""
+        """Check that a place ends in a dotted name, such as `architecture.hidden`."""
         root, *rest = str(place[-1]).split(".")
         if root not in ROOTS or len(rest) != (2 if root == "tricks" else 1) or not all(rest):
             raise self.error(
@@ -103,7 +118,8 @@ class Reader:
                 "tricks.TRICK.FIELD",
             )
 
-    def chosen(self, place: Place, value: Any, menu: dict[str, dict[str, Option]]) -> Chosen:
+    def chosen(self, place: Place, value: Any, menu: dict[str, dict[str, Option]]) -> ChosenMethod:
+        """Read a sampler, a pruner or a rule of the menu, with its options."""
         entry = {"name": value} if isinstance(value, str) else value
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
             raise self.error(place, f"{place[-1]} is a name or {{name: ..., option: value}}")
@@ -120,13 +136,14 @@ class Reader:
         for key, option in options.items():
             if key not in entry and option.default is REQUIRED:
                 raise self.error(place, f"{name} needs {key}: {option.help}")
-            given = entry.get(key, option.default)
+            option_value = option.default
             if key in entry:
-                given = self.option((*place, key), given, option)
-            values.append((key, given))
-        return Chosen(name, tuple(values))
+                option_value = self.option((*place, key), entry[key], option)
+            values.append((key, option_value))
+        return ChosenMethod(name, tuple(values))
 
     def option(self, place: Place, value: Any, option: Option) -> Any:
+        """Read the value of an option, within its bounds."""
         if option.type is str:
             if value not in option.words:
                 words = ", ".join(option.words)
@@ -135,16 +152,15 @@ class Reader:
         kinds = (int, float) if option.type is float else (int,)
         low = -math.inf if option.low is None else option.low
         high = math.inf if option.high is None else option.high
-        right = isinstance(value, kinds) and not isinstance(value, bool)
-        if not right or not math.isfinite(value) or not low <= value <= high:
+        is_number = isinstance(value, kinds) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value) or not low <= value <= high:
             kind = "a number" if option.type is float else "a whole number"
             bounds = f" from {low:g}" * (low > -math.inf) + f" to {high:g}" * (high < math.inf)
             raise self.error(place, f"{place[-1]} ({option.help}) is {kind}{bounds}: got {value!r}")
         return option.type(value)
 
-    def seeds(self, place: Place, value: Any, search: Search, given: bool) -> tuple[int, ...]:
-        if not given:
-            return ()
+    def final_seeds(self, place: Place, value: Any, search: Search) -> tuple[int, ...]:
+        """Read the seeds of the final runs, which must not be those of the search."""
         seeds = [self.integer((*place, i), s, 0) for i, s in enumerate(self.sequence(place, value))]
         for seed in search.seeds or (search.seed,):
             if seed in seeds and search.trials != 0:
@@ -156,9 +172,10 @@ class Reader:
         return tuple(seeds)
 
     def trainer(self, place: Place, value: Any) -> Trainer:
-        given = self.mapping(place, value, None)
-        places = {f"trainer.{name}": self.text.at(*place, name) for name in given}
+        """Read the options of the trainer."""
+        options = self.mapping(place, value, None)
+        places = {f"trainer.{name}": self.text.at(*place, name) for name in options}
         try:
-            return fill(Trainer, given, "trainer", places)
+            return fill(Trainer, options, "trainer", places)
         except SpecError as error:
             raise SweepError(str(error)) from error

@@ -1,4 +1,4 @@
-"""What one trial takes of a machine: the key `resources` of a sweep file."""
+"""The resources that one trial takes of a machine: the key `resources` of a sweep file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Amounts:
 
 @dataclass(frozen=True)
 class Resources(_Amounts):
-    """What a trial takes. On one machine `gpus` and `memory` count; on Ray all of it.
+    """The resources of a trial. On one machine `gpus` and `memory` count; on Ray all of them.
 
     Attributes:
         memory: in bytes; a trial that holds more is ended, and fails as out of memory.
@@ -52,53 +52,53 @@ class Resources(_Amounts):
             )
 
     def as_ray(self, devices: int) -> dict[str, Any]:
-        """Options of a Ray actor.
+        """Return the options of a Ray actor that takes these resources.
 
         Args:
-            devices: GPUs where the file does not say.
+            devices: number of GPUs where the file does not say.
         """
-        asked: dict[str, Any] = {
+        options: dict[str, Any] = {
             "num_cpus": self.cpus,
             "num_gpus": devices if self.gpus is None else self.gpus,
             "scheduling_strategy": "SPREAD" if self.placement == "spread" else "DEFAULT",
         }
-        return asked if self.memory is None else {**asked, "memory": self.memory}
+        return options if self.memory is None else {**options, "memory": self.memory}
 
 
-def read_resources(read: Reader, place: Place, value: Any) -> Resources:
-    """The key `resources` of a sweep file.
+def read_resources(reader: Reader, place: Place, value: Any) -> Resources:
+    """Read the key `resources` of a sweep file.
 
     Raises:
-        SweepError: naming file and line.
+        SweepError: it cannot be as it is; the message names file and line.
     """
     known = [f.name for f in dataclasses.fields(Resources)]
-    given = dict(read.mapping(place, value, known))
-    places = {f"resources.{name}": read.text.at(*place, name) for name in given}
-    labels = read.mapping((*place, "labels"), given.pop("labels", {}), None)
+    entries = dict(reader.mapping(place, value, known))
+    places = {f"resources.{name}": reader.text.at(*place, name) for name in entries}
+    labels = reader.mapping((*place, "labels"), entries.pop("labels", {}), None)
     for name, label in labels.items():
         if not isinstance(label, str):
-            raise read.error((*place, "labels", name), f"a label is text, got {label!r}")
+            raise reader.error((*place, "labels", name), f"a label is text, got {label!r}")
     try:
-        if given.get("memory") is not None:
-            given["memory"] = read_bytes(given["memory"])
-        amounts = fill(_Amounts, given, "resources", places)
+        if entries.get("memory") is not None:
+            entries["memory"] = read_bytes(entries["memory"])
+        amounts = fill(_Amounts, entries, "resources", places)
         return Resources(**dataclasses.asdict(amounts), labels=labels)
     except SpecError as error:
         raise SweepError(str(error)) from error
     except ValueError as error:
-        raise read.error(place, str(error)) from error
+        raise reader.error(place, str(error)) from error
 
 
 def read_bytes(value: Any) -> int:
-    """The number of bytes that "4GB", "512 MiB" or a number says.
+    """Return the bytes that "4GB", "512 MiB" or a number of bytes means.
 
     Raises:
-        ValueError: it says none.
+        ValueError: it means none.
     """
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT]I?)?B?\s*", str(value).upper())
-    size = float(found[1]) * UNITS[found[2] or ""] if found else 0
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT]I?)?B?\s*", str(value).upper())
+    size = float(match[1]) * UNITS[match[2] or ""] if match else 0
     if size < 1:
         raise ValueError(
             f"{value!r} is no amount of memory; write 4GB, 512MiB or a number of bytes"

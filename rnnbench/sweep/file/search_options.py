@@ -1,4 +1,4 @@
-"""How a cell is searched: what a sweep file can name, with its options."""
+"""The samplers, pruners and rules that a sweep file can name, with their options."""
 
 from __future__ import annotations
 
@@ -13,18 +13,24 @@ AUTO_TRIALS = 30  # of each cell, where the file says `search: auto`
 
 @dataclass(frozen=True)
 class Option:
-    """One option: its type, its default (REQUIRED where it has none), its bounds and its help."""
+    """One option of a sampler, a pruner or a rule.
+
+    Attributes:
+        default: its default; REQUIRED where it has none.
+        low, high: its bounds, both included; None: unbounded.
+        words: the values that it can have, where its type is str.
+    """
 
     type: type
     default: Any
     help: str
     low: float | None = None
     high: float | None = None
-    words: tuple[str, ...] = ()  # of type str: what it can be
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenMethod:
     """A sampler, a pruner or a rule for stopping, with the value of each of its options."""
 
     name: str
@@ -34,48 +40,57 @@ class Chosen:
         return dict(self.options)[option]
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the name and the options in one dict."""
         return {"name": self.name, **dict(self.options)}
 
 
 @dataclass(frozen=True)
 class Bound:
-    """A constraint on what a configuration costs, at least or at most."""
+    """A constraint on a cost of a configuration.
 
-    cost: str  # of `COSTS`
+    Attributes:
+        cost: name in `rnnbench.results.record.COSTS`.
+        at_most: whether the cost must be at most the limit; otherwise at least.
+    """
+
+    cost: str
     limit: float
     at_most: bool
 
     def violation(self, value: float) -> float:
-        """How far beyond the limit, as a share of it; 0 or less: it holds."""
+        """Return how far a cost is beyond the limit, as a share of it; 0 or less: it holds."""
         beyond = value - self.limit if self.at_most else self.limit - value
         return beyond / self.limit
 
     def complaint(self, value: float) -> str:
+        """Return a message for a cost beyond the limit."""
         kind = "at most" if self.at_most else "at least"
         return f"{self.cost} is {value:.6g}, and must be {kind} {self.limit:.6g}"
 
 
 @dataclass(frozen=True)
 class Search:
-    """How the configurations of a cell are sought.
+    """The part `search` of a sweep file: how the configurations of a cell are sought.
 
     Attributes:
-        trials: of each cell; 0: nothing is sought; None: as many as the grid has points.
+        trials: number of trials of each cell; 0: nothing is sought; None: as many as the grid has
+            points.
+        seed: seed of the sampler, and of every run of the search unless `seeds` is given.
         space: by dotted name, a dict with some of low, high, log, step, choices, when, optional,
             or "auto".
-        auto: the space is every field of the cell that recommends a range.
-        objectives: the first for which the best is sought, then others; "validation" or of `COSTS`.
-        start: what is tried first: "published", or settings by dotted name.
+        auto: whether the space is every field of the cell that recommends a range.
+        objectives: "validation" first, by which the best is chosen, then names in `COSTS`.
+        start: configurations to try first: "published", or settings by dotted name.
         history: an earlier sweep whose ended trials are known from the beginning.
-        seeds: each trial runs on all of them; empty: on `seed`.
-        stop: when a cell is taken for searched before its trials are used up.
+        seeds: seeds on all of which each trial runs; empty: it runs on `seed`.
+        stop: the rule by which the search of a cell ends before its trials are used up.
         timeout: seconds after which no new trial of the search is started.
     """
 
     trials: int | None = 0
     seed: int = 0
-    sampler: Chosen = Chosen("random")
-    pruner: Chosen = Chosen("none")
+    sampler: ChosenMethod = ChosenMethod("random")
+    pruner: ChosenMethod = ChosenMethod("none")
     space: dict[str, dict[str, Any] | str] = field(default_factory=dict)
     auto: bool = False
     objectives: tuple[str, ...] = ("validation",)
@@ -83,7 +98,7 @@ class Search:
     start: tuple[str | dict[str, Any], ...] = ()
     history: str | None = None
     seeds: tuple[int, ...] = ()
-    stop: Chosen = Chosen("none")
+    stop: ChosenMethod = ChosenMethod("none")
     timeout: float | None = None
 
 
@@ -95,8 +110,9 @@ _RANDOM = Option(int, 10, "random trials before the model is used", low=1)
 
 
 def _history(default: int, low: int = 20) -> Option:
-    told = "ended trials that the model is given: the best quarter, and the latest"
-    return Option(int, default, told, low=low)
+    """Return the option of how many ended trials the model of a sampler is given."""
+    help_text = "ended trials that the model is given: the best quarter, and the latest"
+    return Option(int, default, help_text, low=low)
 
 
 _POPULATION = Option(int, 50, "trials of a generation", low=4, high=200)

@@ -57,9 +57,7 @@ class GridCell:
     """One comparison: a task, an architecture and a set of tricks, each with its own settings.
 
     Attributes:
-        name: readable, such as "char-lm.lstm+clip+zoneout". Two cells share it where they
-            differ in settings only; the name of a cell's study tells them apart.
-        places: where its parts stand in the file, for error messages.
+        places: where its task, architecture and tricks stand in the file, for error messages.
     """
 
     task: dict[str, Any]
@@ -68,7 +66,7 @@ class GridCell:
     places: tuple[Place, ...] = field(default=(), compare=False, repr=False)
 
     def parts(self) -> list[tuple[str, dict[str, Any], Place]]:
-        """Each plugin as (section of dotted names, entry, place in the file)."""
+        """Return each plugin as (section of dotted names, entry, place in the file)."""
         task, architecture, tricks = self.places
         return [
             ("task", self.task, task),
@@ -78,13 +76,26 @@ class GridCell:
 
     @property
     def name(self) -> str:
+        """Return a readable name, such as "char-lm.lstm+clip+zoneout".
+
+        Two cells that differ only in settings share it; their studies have names of their own.
+        """
         tricks = "".join(f"+{t['name']}" for t in self.tricks)
         return f"{self.task['name']}.{self.architecture['name']}{tricks}"
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep file, read. `text` says where each part stands."""
+    """The content of a sweep file; the module's docstring shows one.
+
+    Attributes:
+        settings: fixed settings by dotted name, in groups: "all", and each task's name.
+        seeds: seeds of the final runs.
+        front: number of compromises that get final runs, where there are several objectives.
+        workers: number of trials that run at once.
+        retries: how many of its workers a trial may kill and still be run again.
+        text: tells where each part stands in the file.
+    """
 
     name: str
     tasks: tuple[dict[str, Any], ...]
@@ -93,7 +104,7 @@ class Sweep:
     settings: dict[str, dict[str, Any]]
     search: Search
     seeds: tuple[int, ...]
-    front: int  # of several objectives: as many of the best compromises get final runs
+    front: int
     workers: int
     trainer: Trainer
     resources: Resources
@@ -101,11 +112,11 @@ class Sweep:
     text: YamlText = field(compare=False, repr=False)
 
     def error(self, place: Place, message: str) -> SweepError:
-        """A complaint about a place of the file."""
+        """Return an error about a place of the file."""
         return SweepError(f"{self.text.at(*place)}: {message}")
 
     def cells(self) -> list[GridCell]:
-        """Every combination, tasks outermost, in the order of the file."""
+        """Return every combination in the order of the file, tasks outermost."""
         return [
             GridCell(
                 task, architecture, tricks, (("tasks", i), ("architectures", j), ("tricks", k))
@@ -116,7 +127,10 @@ class Sweep:
         ]
 
     def fixed(self, cell: GridCell) -> dict[str, tuple[Any, Place]]:
-        """The fixed settings of a cell, its task's over those for all, and where each stands."""
+        """Return (value, place in the file) of a cell's fixed settings, by dotted name.
+
+        Settings for the cell's task replace those for all.
+        """
         return {
             name: (value, ("settings", group, name))
             for group in ("all", cell.task["name"])
@@ -128,53 +142,61 @@ def read_sweep(path: Path) -> Sweep:
     """Read a sweep file.
 
     Raises:
-        SweepError: naming file and line.
+        SweepError: the file cannot be as it is; the message names file and line.
     """
     try:
-        return _sweep(read_yaml(Path(path)))
+        return _parse(read_yaml(Path(path)))
     except YamlError as error:
         raise SweepError(str(error)) from error
 
 
 def parse_sweep(text: str, file: str = "sweep") -> Sweep:
-    """Read a sweep from text; `file` is what errors call it."""
+    """Read a sweep from text; errors call it `file`.
+
+    Raises:
+        SweepError: the text cannot be as it is; the message names file and line.
+    """
     try:
-        return _sweep(parse_yaml(text, file))
+        return _parse(parse_yaml(text, file))
     except YamlError as error:
         raise SweepError(str(error)) from error
 
 
-def _sweep(text: YamlText) -> Sweep:
-    read = Reader(text)
+def _parse(text: YamlText) -> Sweep:
+    reader = Reader(text)
     known = [f.name for f in dataclasses.fields(Sweep) if f.name not in ("seeds", "front", "text")]
-    top = read.mapping((), text.value, [*known, "final"], ["name", "tasks", "architectures"])
+    top = reader.mapping((), text.value, [*known, "final"], ["name", "tasks", "architectures"])
     if not isinstance(top["name"], str) or not NAME.fullmatch(top["name"]):
-        raise read.error(
+        raise reader.error(
             ("name",),
             f"name: {top['name']!r} is no name: letters, digits, '.', '_', '-', at most 64",
         )
-    tasks = read.plugins(("tasks",), top["tasks"])
-    search = read_search(read, ("search",), top["search"]) if "search" in top else Search()
-    final = read.mapping(("final",), top.get("final", {"seeds": []}), ["seeds", "front"], ["seeds"])
+    tasks = reader.plugins(("tasks",), top["tasks"])
+    search = read_search(reader, ("search",), top["search"]) if "search" in top else Search()
+    final = reader.mapping(
+        ("final",), top.get("final", {"seeds": []}), ["seeds", "front"], ["seeds"]
+    )
     if "front" in final and len(search.objectives) == 1:
-        raise read.error(
+        raise reader.error(
             ("final", "front"), "front is for several objectives: one objective has one best"
         )
-    seeds = read.seeds(("final", "seeds"), final["seeds"], search, "final" in top)
+    seeds: tuple[int, ...] = ()
+    if "final" in top:
+        seeds = reader.final_seeds(("final", "seeds"), final["seeds"], search)
     if "search" not in top and "final" not in top:
-        raise read.error((), "nothing to run: give search, final, or both")
+        raise reader.error((), "nothing to run: give search, final, or both")
     return Sweep(
         name=top["name"],
         tasks=tasks,
-        architectures=read.plugins(("architectures",), top["architectures"]),
-        tricks=read.trick_sets(("tricks",), top.get("tricks", [[]])),
-        settings=read.settings(("settings",), top.get("settings", {}), tasks),
+        architectures=reader.plugins(("architectures",), top["architectures"]),
+        tricks=reader.trick_sets(("tricks",), top.get("tricks", [[]])),
+        settings=reader.settings(("settings",), top.get("settings", {}), tasks),
         search=search,
         seeds=seeds,
-        front=read.integer(("final", "front"), final.get("front", 3), low=1),
-        workers=read.integer(("workers",), top.get("workers", 1), low=1),
-        trainer=read.trainer(("trainer",), top.get("trainer", {})),
-        resources=read_resources(read, ("resources",), top.get("resources", {})),
-        retries=read.integer(("retries",), top.get("retries", 1), low=0),
+        front=reader.integer(("final", "front"), final.get("front", 3), low=1),
+        workers=reader.integer(("workers",), top.get("workers", 1), low=1),
+        trainer=reader.trainer(("trainer",), top.get("trainer", {})),
+        resources=read_resources(reader, ("resources",), top.get("resources", {})),
+        retries=reader.integer(("retries",), top.get("retries", 1), low=0),
         text=text,
     )

@@ -1,8 +1,8 @@
 """The ledger of trials: what each trial of a sweep is, who runs it, and how it ended.
 
 It lives in the results database, and is the truth about a sweep. A trial is claimed by one
-conditional UPDATE that raises its attempt; its end is written only under the attempt that
-holds it, so that a worker which lost its lease cannot write. Times are the database's own.
+conditional UPDATE that raises its attempt. Its end is written only under the attempt that holds
+it, so that a worker which lost its lease cannot write. Times are the database's own.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class LostSweepError(UserError, RuntimeError):
 
 @dataclass
 class TrialRow:
-    """A trial in the ledger; fields as the columns of the table."""
+    """A run of a trial as the ledger has it; its fields are the columns of the table `trial`."""
 
     key: str
     sweep: str
@@ -63,14 +63,15 @@ class TrialRow:
 
     @property
     def ended(self) -> bool:
+        """Tell whether the run is done, pruned or failed."""
         return self.state in ENDED
 
 
 class Ledger:
-    """The trials of one sweep, as the process that drives it sees them.
+    """The trials of one sweep, as the process that drives it reads and writes them.
 
     Args:
-        engine: of the results database, see `rnnbench.results.database`.
+        engine: the results database, see `rnnbench.results.database`.
         owner: identity of this driver.
         lease: seconds that a claim holds without a sign of life; three beats or more.
     """
@@ -80,27 +81,27 @@ class Ledger:
         create_sweep_tables(engine)
 
     @property
-    def _place(self) -> tuple[str, str]:
+    def _hold(self) -> tuple[str, str]:
         return self.engine.url.render_as_string(), self.sweep
 
     # ------------------------------------------------------------------------- the sweep itself
 
     @contextmanager
     def driving(self) -> Iterator[None]:
-        """Hold the sweep, so that no second process drives it.
+        """Hold the sweep within `with`, so that no second process drives it.
 
         Raises:
-            SweepBusyError: another one does; the message says who.
+            SweepBusyError: another process drives it; the message says which.
         """
         d = sweep_driver.c
         with self.engine.begin() as connection:
             query = sa.select(d.owner, d.lease_until > Now()).where(d.sweep == self.sweep)
             holder = connection.execute(query).first()
-            # What this process holds no more, it could not give back: the database was away.
-            left = holder is not None and holder[0] == self.owner and self._place not in _held
+            # A stale entry of our own: the database was unreachable when we tried to release it.
+            stale = holder is not None and holder[0] == self.owner and self._hold not in _held
             if (
                 holder is not None
-                and not left
+                and not stale
                 and not is_dead(holder[0])
                 and (holder[1] or is_here(holder[0]))
             ):
@@ -117,14 +118,14 @@ class Ledger:
                     sweep=self.sweep, owner=self.owner, lease_until=Now() + self.lease
                 )
             )
-        _held.add(self._place)
+        _held.add(self._hold)
         try:
             yield
         finally:
-            _held.discard(self._place)
+            _held.discard(self._hold)
             with self.engine.begin() as connection:
-                mine = (d.sweep == self.sweep) & (d.owner == self.owner)
-                connection.execute(sa.delete(sweep_driver).where(mine))
+                our_hold = (d.sweep == self.sweep) & (d.owner == self.owner)
+                connection.execute(sa.delete(sweep_driver).where(our_hold))
 
     def note_cells(self, cells: Sequence[tuple[str, Mapping[str, Any], str | None]]) -> None:
         """Write down the cells as (study, definition, why it was refused or None)."""
@@ -146,14 +147,14 @@ class Ledger:
     # ------------------------------------------------------------------------------- the trials
 
     def rows(self) -> list[TrialRow]:
-        """Every trial of the sweep, by study, stage and number."""
+        """Return the rows of every trial, ordered by study, stage and number."""
         c = trial.c
         query = sa.select(trial).where(c.sweep == self.sweep).order_by(c.study, c.stage, c.number)
         with reader(self.engine).begin() as connection:
-            return [_row(r) for r in connection.execute(query).mappings()]
+            return [_parse_row(r) for r in connection.execute(query).mappings()]
 
     def plan(self, rows: Sequence[TrialRow]) -> None:
-        """Enter new trials; a final run of another configuration replaces the earlier plan."""
+        """Enter new rows; a final run of another configuration replaces the one planned before."""
         c = trial.c
         with self.engine.begin() as connection:
             for row in rows:
@@ -167,10 +168,15 @@ class Ledger:
                 )
 
     def claim(self, row: TrialRow, owner: str, above: int = 0) -> bool:
-        """Take a trial for a worker, and raise its attempt, to beyond `above` at least.
+        """Claim a trial for a worker, and raise its attempt to more than `above`.
 
-        False where it is not to be had: it changed meanwhile, its last owner may still be alive,
-        or another trial with the same run id (its folder) is running.
+        Args:
+            row: the row as it was read; updated where the claim succeeds.
+            owner: identity of the worker.
+
+        Returns:
+            False where it cannot be claimed: it changed meanwhile, its last owner may still be
+            alive, or another trial with the same run id (so the same folder) is running.
         """
         c, other = trial.c, trial.alias()
         free = c.state == "planned"
@@ -185,13 +191,13 @@ class Ledger:
             other.c.lease_until > Now(),
         )
         same_run = sa.exists(sa.select(others.limit(1).subquery().c.key))
-        mine = sa.exists().where(
+        sweep_is_ours = sa.exists().where(
             sweep_driver.c.sweep == self.sweep, sweep_driver.c.owner == self.owner
         )
         attempt = max(row.attempt, above) + 1
-        taken = self._update(
+        claimed = self._update(
             sa.update(trial)
-            .where(c.key == row.key, c.attempt == row.attempt, free, ~same_run, mine)
+            .where(c.key == row.key, c.attempt == row.attempt, free, ~same_run, sweep_is_ours)
             .values(
                 state="running",
                 attempt=attempt,
@@ -201,13 +207,19 @@ class Ledger:
                 reason=None,
             )
         )
-        if not taken:
+        if not claimed:
             return False
         row.state, row.attempt, row.owner = "running", attempt, owner
         return True
 
     def beat(self, alive: Collection[tuple[str, int]]) -> set[str]:
-        """Extend the leases of (key, attempt) and this driver's hold; the keys that are held.
+        """Extend this driver's hold of the sweep, and the leases of running trials.
+
+        Args:
+            alive: (key, attempt) of the trials whose workers were heard of.
+
+        Returns:
+            The keys of those that are still held under that attempt.
 
         Raises:
             LostSweepError: the sweep has another driver now.
@@ -215,17 +227,17 @@ class Ledger:
         d, c = sweep_driver.c, trial.c
         until = Now() + self.lease
         with self.engine.begin() as connection:
-            mine = (d.sweep == self.sweep) & (d.owner == self.owner)
-            held = connection.execute(sa.update(sweep_driver).where(mine).values(lease_until=until))
-            if not held.rowcount:
+            our_hold = (d.sweep == self.sweep) & (d.owner == self.owner)
+            extend = sa.update(sweep_driver).where(our_hold).values(lease_until=until)
+            if not connection.execute(extend).rowcount:
                 raise LostSweepError(
                     f"the sweep {self.sweep!r} was taken over by another process, because this one "
                     f"did not answer for {self.lease:g} s; nothing is lost, the other one goes on"
                 )
             if not alive:
                 return set()
-            which = sa.or_(*((c.key == key) & (c.attempt == attempt) for key, attempt in alive))
-            held_by_us = (c.state == "running") & which
+            listed = sa.or_(*((c.key == key) & (c.attempt == attempt) for key, attempt in alive))
+            held_by_us = (c.state == "running") & listed
             connection.execute(sa.update(trial).where(held_by_us).values(lease_until=until))
             return set(connection.execute(sa.select(c.key).where(held_by_us)).scalars())
 
@@ -241,17 +253,28 @@ class Ledger:
         costs: Mapping[str, float] | None = None,
         notes: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Write how a trial ended, under the attempt of `row`; False: another attempt holds it."""
+        """Write how a trial ended, under the attempt of `row`, and update `row`.
+
+        Returns:
+            False where another attempt holds the trial.
+        """
         new = {"state": state, "status": status, "reason": reason, "value": value}
-        lists = {"curve": list(curve), "costs": dict(costs or {}), "notes": dict(notes or {})}
-        dumped = {k: json.dumps(v, allow_nan=False) for k, v in lists.items()}
+        as_json = {"curve": list(curve), "costs": dict(costs or {}), "notes": dict(notes or {})}
+        dumped = {k: json.dumps(v, allow_nan=False) for k, v in as_json.items()}
         if not self._end(row, {**new, **dumped}):
             return False
-        row.__dict__.update(new, **lists, lease_until=None)
+        row.__dict__.update(new, **as_json, lease_until=None)
         return True
 
     def give_back(self, row: TrialRow, *, status: str, reason: str, died: bool = False) -> bool:
-        """Plan a running trial again; False: another attempt holds it."""
+        """Plan a running trial again, and update `row`.
+
+        Args:
+            died: whether its worker died of it.
+
+        Returns:
+            False where another attempt holds the trial.
+        """
         new = {"state": "planned", "status": status, "reason": reason}
         new["deaths"] = row.deaths + died  # type: ignore[assignment]
         if not self._end(row, new):
@@ -265,13 +288,13 @@ class Ledger:
         return self._update(sa.update(trial).where(held).values(**values, lease_until=None))
 
     def _update(self, statement: sa.Update) -> bool:
-        """Whether the row was as the statement wants it; MySQL has no RETURNING."""
+        """Execute an UPDATE, and tell whether it changed a row; MySQL has no RETURNING."""
         with self.engine.begin() as connection:
             return connection.execute(statement).rowcount == 1
 
 
 def past_trials(engine: sa.Engine, sweep: str) -> list[tuple[dict[str, Any], list[TrialRow]]]:
-    """The cells of a sweep that were searched: (definition, ended trials of the search)."""
+    """Return the searched cells of a sweep as (definition, ended trials of the search)."""
     create_sweep_tables(engine)
     c, t = sweep_cell.c, trial.c
     cells = sa.select(c.study, c.definition).where(c.sweep == sweep, c.refused.is_(None))
@@ -281,17 +304,17 @@ def past_trials(engine: sa.Engine, sweep: str) -> list[tuple[dict[str, Any], lis
         .order_by(t.study, t.number, t.key)
     )
     with reader(engine).begin() as connection:
-        found: dict[str, tuple[dict[str, Any], list[TrialRow]]] = {
+        by_study: dict[str, tuple[dict[str, Any], list[TrialRow]]] = {
             study: (json.loads(text), []) for study, text in connection.execute(cells)
         }
         for row in connection.execute(rows).mappings():
-            if row["study"] in found:
-                found[row["study"]][1].append(_row(row))
-    return list(found.values())
+            if row["study"] in by_study:
+                by_study[row["study"]][1].append(_parse_row(row))
+    return list(by_study.values())
 
 
 def refusals(engine: sa.Engine) -> list[dict[str, Any]]:
-    """The refused combinations of all sweeps, for `rnnbench.report.page.page.write_page`."""
+    """Return the refused combinations of all sweeps, as `report.page.page.write_page` takes."""
     create_sweep_tables(engine)
     c = sweep_cell.c
     query = (
@@ -300,8 +323,8 @@ def refusals(engine: sa.Engine) -> list[dict[str, Any]]:
         .order_by(c.sweep, c.position)
     )
     with reader(engine).begin() as connection:
-        found = connection.execute(query).all()
-    asked = [(json.loads(definition), reason) for definition, reason in found]
+        rows = connection.execute(query).all()
+    cells = [(json.loads(definition), reason) for definition, reason in rows]
     return [
         {
             "task": cell["task"]["name"],
@@ -309,7 +332,7 @@ def refusals(engine: sa.Engine) -> list[dict[str, Any]]:
             "tricks": [t["name"] for t in cell["tricks"]],
             "reason": reason,
         }
-        for cell, reason in asked
+        for cell, reason in cells
     ]
 
 
@@ -317,8 +340,9 @@ _JSON = ("params", "curve", "costs", "notes")
 _PLAIN = tuple(c.name for c in trial.c if c.name not in _JSON)
 
 
-def _row(found: sa.RowMapping) -> TrialRow:
-    plain = {k: found[k] for k in _PLAIN}
-    row = TrialRow(**plain, **{k: json.loads(found[k]) for k in _JSON})
+def _parse_row(values: sa.RowMapping) -> TrialRow:
+    """Return the row of the table `trial` with these values."""
+    plain = {k: values[k] for k in _PLAIN}
+    row = TrialRow(**plain, **{k: json.loads(values[k]) for k in _JSON})
     row.curve = [(int(step), float(value)) for step, value in row.curve]
     return row

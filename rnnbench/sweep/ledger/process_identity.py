@@ -1,4 +1,4 @@
-"""Who a process is, so that another one can tell later whether it still lives.
+"""The identity of a process, by which another one can tell later whether it still lives.
 
 An identity is `host-boot-namespace:pid:start`. Process numbers are used again, after a reboot and
 in every container, so a number alone would take a stranger for the owner.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 @functools.cache
 def place() -> str:
-    """This host, since its last boot, and the namespace in which process numbers hold."""
+    """Return this host since its last boot, and the namespace in which process numbers hold."""
     host = socket.gethostname().replace(":", "_")
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
@@ -26,7 +26,10 @@ def place() -> str:
 
 
 def start_time(pid: int) -> str | None:
-    """When a process of this host started, in a unit that only equality uses; None: it is gone."""
+    """Return when a process of this host started; None: it is gone.
+
+    The unit differs between systems: compare such times for equality only.
+    """
     stat = Path(f"/proc/{pid}/stat")
     if stat.parent.parent.joinpath("self").exists():
         try:
@@ -35,17 +38,17 @@ def start_time(pid: int) -> str | None:
         except (OSError, UnicodeDecodeError):
             return None
         return None if fields[0] in "ZX" else fields[19]
-    shown = subprocess.run(
+    listed = subprocess.run(
         ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
-    return shown.stdout.strip().replace(" ", "_").replace(":", ".") or None
+    return listed.stdout.strip().replace(" ", "_").replace(":", ".") or None
 
 
 def identity(pid: int) -> str:
-    """The identity of a process of this host.
+    """Return the identity of a process of this host.
 
     Raises:
-        ProcessLookupError: there is none of this number.
+        ProcessLookupError: there is no process with this number.
     """
     start = start_time(pid)
     if start is None:
@@ -54,18 +57,18 @@ def identity(pid: int) -> str:
 
 
 def is_here(owner: str) -> bool:
-    """Whether the owner's process, if it lives, can be seen from here."""
+    """Tell whether the owner's process, if it lives, can be seen from here."""
     return owner.split(":")[0] == place()
 
 
 def is_dead(owner: str) -> bool:
-    """Whether the owner is known to be gone. False for one that cannot be seen from here."""
+    """Tell whether the owner is known to be gone; False for one that cannot be seen from here."""
     _, pid, start = owner.split(":")
     return is_here(owner) and start_time(int(pid)) != start
 
 
 def describe(owner: str) -> str:
-    """For a reader: "process 4711 on this host"."""
-    where, pid, _ = owner.split(":")
-    host = "this host" if is_here(owner) else where.rsplit("-", 2)[0]
+    """Return words for a reader, such as "process 4711 on this host"."""
+    owner_place, pid, _ = owner.split(":")
+    host = "this host" if is_here(owner) else owner_place.rsplit("-", 2)[0]
     return f"process {pid} on {host}"

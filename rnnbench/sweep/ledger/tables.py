@@ -1,4 +1,4 @@
-"""The tables of the ledger, in the results database, and the database's clock."""
+"""The tables of the ledger in the results database, and the database's clock."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ sweep_driver = sa.Table(
 
 
 def _with_costs(operations: Any) -> None:
-    """Trials know what they cost; those of before know nothing of it."""
+    """Add the column of costs; it is empty for trials that ran before."""
     column = sa.Column("costs", LONG, nullable=False, server_default="{}")
     operations.add_column("trial", column)
 
@@ -77,7 +77,7 @@ def create_sweep_tables(engine: sa.Engine) -> None:
 
 
 class Now(FunctionElement[float]):
-    """The database's clock: seconds since 1970, also within a transaction."""
+    """The time by the database's clock in seconds since 1970; it goes on within a transaction."""
 
     type = sa.Double()
     inherit_cache = True

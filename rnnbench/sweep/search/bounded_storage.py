@@ -1,9 +1,9 @@
-"""What a study remembers: the trials that proposals and pruning look at, and no others.
+"""An Optuna storage that keeps only the trials which proposals and pruning look at.
 
 Optuna's samplers and pruners walk over all trials of a study at every call, so the time of a
-proposal grows with their number. A `Memory` forgets: it keeps the running trials, the latest ones
-that ended, and the best ones. What it keeps depends on the trials that ended and not on the order
-in which they did, so a study that is rebuilt from the ledger remembers the same.
+proposal grows with their number. A `BoundedStorage` forgets: it keeps the running trials, the
+latest ones that ended, and the best ones. Which ones it keeps depends on the trials that ended and
+not on the order in which they did, so a study that is rebuilt from the ledger keeps the same.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from optuna.trial import FrozenTrial, TrialState
 PARENTS = ":parent:"  # in the name under which genetic samplers note the parents of a generation
 
 
-class Memory(BaseStorage):
-    """An Optuna storage of one study, whose trials have their number as their id.
+class BoundedStorage(BaseStorage):
+    """An Optuna storage of one study, in which the id of a trial is its number.
 
     Args:
-        latest: of the ended trials, so many with the highest numbers are kept.
-        best: so many are kept that are the best by each objective; feasible ones only.
+        latest: number of ended trials to keep, those with the highest numbers.
+        best: number of ended, feasible trials to keep that are best, for each objective.
     """
 
     def __init__(self, latest: int, best: int = 0) -> None:
@@ -59,7 +59,7 @@ class Memory(BaseStorage):
             self.settle(number)
 
     def settle(self, number: int) -> None:
-        """A trial has ended and its study was told: keep it, and forget others, or forget it."""
+        """Keep or forget a trial that has ended; called after its study was told."""
         trial = self._trials[number]
         self._holds[number] += 1
         if trial.state is not TrialState.FAIL:  # of which neither samplers nor pruners learn
@@ -83,13 +83,14 @@ class Memory(BaseStorage):
         self._release(number)
 
     def _release(self, number: int) -> None:
+        """Drop a reason to keep a trial; forget the trial with the last one."""
         self._holds[number] -= 1
         if not self._holds[number]:
             del self._holds[number], self._trials[number]
 
     @contextmanager
     def pruning(self) -> Iterator[None]:
-        """Within it, the best of the past are not shown: a median would be one of good trials."""
+        """Hide the best trials of the past within `with`: a median would be one of good trials."""
         self._pruning = True
         try:
             yield
@@ -113,14 +114,14 @@ class Memory(BaseStorage):
         raise NotImplementedError("a memory has no user attributes of its study")
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        """Parents of a generation are kept until the second one after it."""
+        """Set an attribute; parents of a generation are kept until the second one after it."""
         if PARENTS not in key:
             self._attributes[key] = value
             return
         self._attributes[key] = value = [number for number in value if number in self._trials]
         self._holds.update(value)
-        kept = [k for k in self._attributes if PARENTS in k]
-        for old in kept[:-2]:
+        generations = [k for k in self._attributes if PARENTS in k]
+        for old in generations[:-2]:
             for number in self._attributes.pop(old):
                 self._release(number)
 
@@ -203,7 +204,10 @@ class Memory(BaseStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """Those remembered; a change replaces a trial, and not what was shown of it before."""
+        """Return the trials that are kept.
+
+        A later change replaces a trial, and leaves the object that was returned here as it is.
+        """
         return [
             t
             for number, t in self._trials.items()
@@ -212,14 +216,14 @@ class Memory(BaseStorage):
         ]
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
-        shown, self._pruning = self._pruning, False
+        pruning, self._pruning = self._pruning, False
         try:
             return super().get_best_trial(study_id)
         finally:
-            self._pruning = shown
+            self._pruning = pruning
 
     def _running(self, trial_id: int) -> FrozenTrial:
-        """A trial that may be changed, in the place of the one that was shown to others."""
+        """Put a copy in the place of a running trial, and return the copy to be changed."""
         self.check_trial_is_updatable(trial_id, self._trials[trial_id].state)
         trial = self._trials[trial_id] = copy.copy(self._trials[trial_id])
         return trial

@@ -1,4 +1,4 @@
-"""The dimensions of a cell: which entries of the space it has, and under which conditions."""
+"""The search space of one cell: which entries of the file it has, and under which conditions."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rnnbench.files.yaml_with_lines import Place
 from rnnbench.registry.registry import did_you_mean
 from rnnbench.registry.schema import FieldSchema
 from rnnbench.sweep.file.sweep import GridCell, Sweep
-from rnnbench.sweep.search.dimensions import Dimension, Params, dimension, in_order
+from rnnbench.sweep.search.dimensions import Dimension, Params, SpaceError, dimension, in_order
 
 ELEMENT = re.compile(r"(.+)\[(\d+)\]")  # of a list: architecture.periods[1]
 
 
 def is_switch(name: str) -> bool:
-    """Whether an entry of a space is a trick's being there: `tricks.zoneout`."""
+    """Tell whether an entry of a space switches a trick on or off: `tricks.zoneout`."""
     return name.startswith("tricks.") and name.count(".") == 1
 
 
@@ -27,32 +27,45 @@ def cell_space(
     fields: Mapping[str, FieldSchema],
     fixed: Mapping[str, Any],
 ) -> tuple[tuple[Dimension, ...], Params]:
-    """The dimensions of a cell, in the order of the file, and the lists that have some of them."""
-    own = {section: entry for section, entry, _ in cell.parts()}
-    given = {n: v for n, (v, _) in fixed.items()}
-    given |= {
+    """Return the dimensions of a cell, and the lists of which elements are searched.
+
+    Args:
+        fields: all settings of the cell, by dotted name.
+        fixed: (value, place in the file) of the settings that the file fixes, by dotted name.
+
+    Returns:
+        The dimensions in the order of the file, each after those on which it depends; and by
+        dotted name the list values that have searched elements.
+
+    Raises:
+        SweepError: an entry cannot be; the message names file and line.
+    """
+    entry_of_section = {section: entry for section, entry, _ in cell.parts()}
+    fixed_values = {n: v for n, (v, _) in fixed.items()}
+    fixed_values |= {
         f"{section}.{name}": value
-        for section, entry in own.items()
+        for section, entry in entry_of_section.items()
         for name, value in entry.items()
         if name != "name"
     }
     entries: dict[str, Any] = dict(sweep.search.space)
     if sweep.search.auto:
-        entries = {name: "auto" for name, f in fields.items() if f.search and name not in given}
+        entries = {
+            name: "auto" for name, f in fields.items() if f.search and name not in fixed_values
+        }
     lists: Params = {}
-    found: list[Dimension] = []
+    space: list[Dimension] = []
     for name, entry in entries.items():
         place: Place = ("search", "space") if sweep.search.auto else ("search", "space", name)
         element = ELEMENT.fullmatch(name)
         base = element[1] if element else name
         if is_switch(name):
-            if name in own:
-                choices = (True, False)
-                found.append(Dimension(name, "choice", choices=choices))
+            if name in entry_of_section:
+                space.append(Dimension(name, "choice", choices=(True, False)))
             continue
         if base not in fields:
             continue
-        if not element and name in given:
+        if not element and name in fixed_values:
             where = sweep.text.at(*fixed[name][1]) if name in fixed else f"the entry of {cell.name}"
             raise sweep.error(
                 place, f"{name} is searched here, and fixed by {where}; remove one of the two"
@@ -60,74 +73,86 @@ def cell_space(
         type_ = fields[base].type
         try:
             if element:
-                lists[base] = _list(base, given.get(base, fields[base].default), int(element[2]))
-                type_ = type(lists[base][int(element[2])])
-            plain, when = _without_conditions(entry)
+                index = int(element[2])
+                values = fixed_values.get(base, fields[base].default)
+                lists[base] = _searched_list(base, values, index)
+                type_ = type(lists[base][index])
+            plain, when = _split_conditions(entry)
             d = dimension(name, plain, type_, None if element else fields[base].search)
-            conditions = _conditions(d.name, when, sweep, fields, given, entries)
-        except ValueError as error:
+            conditions = _read_conditions(d.name, when, fields, fixed_values, entries)
+        except SpaceError as error:
             raise sweep.error(place, str(error)) from error
         if conditions is not None:
-            found.append(dataclasses.replace(d, when=conditions))
-    switches = {d.name for d in found if is_switch(d.name)}
-    found = [
+            space.append(dataclasses.replace(d, when=conditions))
+    switches = {d.name for d in space if is_switch(d.name)}
+    space = [
         dataclasses.replace(d, when=((section, (True,)), *d.when))
         if (section := d.name.rpartition(".")[0]) in switches
         else d
-        for d in found
+        for d in space
     ]
-    _check_conditions(sweep, found)
+    _check_conditions(sweep, space)
     try:
-        return in_order(found), lists
-    except ValueError as error:
+        return in_order(space), lists
+    except SpaceError as error:
         raise sweep.error(("search", "space"), str(error)) from error
 
 
-def _list(name: str, value: Any, index: int) -> tuple[Any, ...]:
-    """The list of which an element is searched."""
+def _searched_list(name: str, value: Any, index: int) -> tuple[Any, ...]:
+    """Return the list of which the element at `index` is searched.
+
+    Raises:
+        SpaceError: the setting is no list, or is shorter.
+    """
     if not isinstance(value, (list, tuple)):
-        raise ValueError(f"{name} is not a list, so it has no element [{index}]")
+        raise SpaceError(f"{name} is not a list, so it has no element [{index}]")
     if index >= len(value):
-        raise ValueError(f"{name} has {len(value)} elements, counted from [0]: {list(value)}")
+        raise SpaceError(f"{name} has {len(value)} elements, counted from [0]: {list(value)}")
     return tuple(value)
 
 
-def _without_conditions(entry: Any) -> tuple[Any, dict[str, Any]]:
-    """An entry of the space and its `when`."""
+def _split_conditions(entry: Any) -> tuple[Any, dict[str, Any]]:
+    """Return an entry of the space without its conditions, and its conditions."""
     if not isinstance(entry, dict):
         return entry, {}
     plain = {k: v for k, v in entry.items() if k != "when"}
     return plain or "auto", entry.get("when", {})
 
 
-def _conditions(
+def _read_conditions(
     name: str,
     when: Mapping[str, list[Any]],
-    sweep: Sweep,
     fields: Mapping[str, FieldSchema],
-    given: Mapping[str, Any],
+    fixed_values: Mapping[str, Any],
     entries: Mapping[str, Any],
 ) -> tuple[tuple[str, tuple[Any, ...]], ...] | None:
-    """The conditions on searched settings; None where a fixed one does not have its value."""
-    found = []
+    """Return the conditions on other searched settings.
+
+    Returns:
+        None where the condition is on a fixed setting and does not hold.
+
+    Raises:
+        SpaceError: a condition is on the setting itself, or on one that the cell does not have.
+    """
+    conditions = []
     for parent, values in when.items():
         if parent == name:
-            raise ValueError(f"{name} depends on itself")
+            raise SpaceError(f"{name} depends on itself")
         if parent in entries and (parent in fields or is_switch(parent)):
-            found.append((parent, tuple(values)))
+            conditions.append((parent, tuple(values)))
         elif parent in fields:
-            if given.get(parent, fields[parent].default) not in values:
+            if fixed_values.get(parent, fields[parent].default) not in values:
                 return None
         else:
-            raise ValueError(
+            raise SpaceError(
                 f"{name} depends on {parent!r}, which this cell does not have"
                 f"{did_you_mean(parent, fields)}"
             )
-    return tuple(found)
+    return tuple(conditions)
 
 
 def _check_conditions(sweep: Sweep, space: Sequence[Dimension]) -> None:
-    """Refuse a condition that can never be, or that is on a setting which is not searched here."""
+    """Raise SweepError for a condition that never holds, or is on a setting not searched here."""
     by_name = {d.name: d for d in space}
     for d in space:
         for parent, values in d.when:

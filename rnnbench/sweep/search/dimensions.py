@@ -1,4 +1,4 @@
-"""The search space of a cell: from the entries of a sweep file to dimensions and their points."""
+"""The dimensions of a search space, from the entries of a sweep file, and the points in it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,26 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
+from rnnbench.errors import SweepError
+
 Params = dict[str, Any]  # dotted name -> value
+
+
+class SpaceError(SweepError):
+    """An entry of a search space cannot be; the message does not say yet where it stands."""
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """One searched setting: an interval of numbers, whole numbers, or a set of choices.
+    """A searched setting: an interval of numbers, of whole numbers, or a set of choices.
 
     Attributes:
-        low, high: both included.
-        log: search the logarithm.
-        step: between neighbouring values, counted from `low`; 0: any value between.
-        choices: of kind "choice" only.
-        when: (another searched setting, its values with which this one is searched); all of them.
+        low, high: the ends of the interval, both included.
+        log: whether the logarithm is searched.
+        step: difference of neighbouring values, counted from `low`; 0: any value is allowed.
+        choices: the values of kind "choice"; else empty.
+        when: conditions as (another searched setting, its values with which this one is
+            searched); all must hold.
     """
 
     name: str
@@ -36,21 +43,22 @@ class Dimension:
     when: tuple[tuple[str, tuple[Any, ...]], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"choices": list(self.choices)}
+        """Return the dimension, without its name, as plain values for JSON."""
+        values: dict[str, Any] = {"choices": list(self.choices)}
         if self.kind != "choice":
-            found = {k: getattr(self, k) for k in ("kind", "low", "high", "log", "step")}
-        return found | ({"when": {k: list(v) for k, v in self.when}} if self.when else {})
+            values = {k: getattr(self, k) for k in ("kind", "low", "high", "log", "step")}
+        return values | ({"when": {k: list(v) for k, v in self.when}} if self.when else {})
 
     @classmethod
     def from_dict(cls, name: str, d: Mapping[str, Any]) -> Dimension:
-        """What `as_dict` told."""
+        """Return the dimension from which `as_dict` was taken."""
         when = tuple((k, tuple(v)) for k, v in d.get("when", {}).items())
         if "choices" in d:
             return cls(name, "choice", choices=tuple(d["choices"]), when=when)
         return cls(name, d["kind"], d["low"], d["high"], d["log"], d["step"], when=when)
 
     def holds(self, value: Any) -> bool:
-        """Whether it could propose this value."""
+        """Tell whether this value could be proposed."""
         if self.kind == "choice":
             return any(value == c and type(value) is type(c) for c in self.choices)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -61,7 +69,7 @@ class Dimension:
         return abs(steps - round(steps)) < 1e-9 * max(1.0, steps)
 
     def values(self) -> list[Any] | None:
-        """All values, ascending; None where there are too many to list (a continuous range)."""
+        """Return all values, ascending; None where the range is continuous."""
         if self.kind == "choice":
             return list(self.choices)
         if not self.step:
@@ -70,13 +78,13 @@ class Dimension:
         return [self.number(self.low + i * self.step) for i in range(count)]
 
     def ends(self) -> list[Any]:
-        """The values to try a configuration on: both ends, or every choice."""
+        """Return the values to try a configuration on: both ends, or every choice."""
         if self.kind == "choice":
             return list(self.choices)
         return [self.number(self.low), self.number(self.high)]
 
     def at(self, unit: float) -> Any:
-        """The value at a position in [0, 1), equal lengths being equally likely."""
+        """Return the value at a position in [0, 1), where equal lengths are equally likely."""
         values = None if self.log else self.values()
         if values is not None:
             return values[int(unit * len(values))]
@@ -90,26 +98,28 @@ class Dimension:
         return self.number(min(max(value, self.low), self.high))
 
     def number(self, value: float) -> Any:
+        """Return a number in the type of this dimension, rounded where it is whole."""
         return round(value) if self.kind == "int" else float(value)
 
 
 def dimension(
     name: str, entry: Mapping[str, Any] | str, type_: Any, recommended: Sequence[Any] | None
 ) -> Dimension:
-    """The dimension that an entry of the sweep file describes, for a field of a given type.
+    """Return the dimension that an entry of the sweep file describes.
 
     Args:
         entry: "auto", or a mapping with low and high (log, step), or with choices.
+        type_: type of the field.
         recommended: the field's `search`, which "auto" stands for.
 
     Raises:
-        ValueError: saying what is wrong with the entry.
+        SpaceError: the entry cannot be; the message says what is wrong.
     """
     members = _members(type_)
     numeric = bool({int, float} & members)
     if isinstance(entry, str):
         if recommended is None:
-            raise ValueError(
+            raise SpaceError(
                 f"{name} recommends no range (its field has no `search`): write low and high, or "
                 "choices"
             )
@@ -120,39 +130,39 @@ def dimension(
             entry = {"choices": list(recommended)}
     if "choices" in entry:
         if len(entry) > 1:
-            raise ValueError("choices stand alone: remove low, high, log and step")
+            raise SpaceError("choices stand alone: remove low, high, log and step")
         return _choice(name, entry["choices"])
     if not numeric:
-        raise ValueError(f"{name} is not a number: give {{choices: [...]}}")
+        raise SpaceError(f"{name} is not a number: give {{choices: [...]}}")
     return _range(name, entry, float in members)
 
 
 def is_active(d: Dimension, params: Params) -> bool:
-    """Whether a setting is searched where others, proposed before it, have these values."""
+    """Tell whether a setting is searched, given the settings that were proposed before it."""
     return all(name in params and params[name] in values for name, values in d.when)
 
 
 def in_order(space: Sequence[Dimension]) -> tuple[Dimension, ...]:
-    """Each dimension after those on which it depends, otherwise as they stand.
+    """Return the dimensions with each after those on which it depends, else in the same order.
 
     Raises:
-        ValueError: they depend on each other in a circle.
+        SpaceError: they depend on each other in a circle.
     """
     names = {d.name for d in space}
-    found: list[Dimension] = []
-    left = list(space)
-    while left:
-        known = {d.name for d in found}
-        ready = [d for d in left if all(n in known or n not in names for n, _ in d.when)]
+    ordered: list[Dimension] = []
+    remaining = list(space)
+    while remaining:
+        known = {d.name for d in ordered}
+        ready = [d for d in remaining if all(n in known or n not in names for n, _ in d.when)]
         if not ready:
-            raise ValueError(f"{' and '.join(d.name for d in left)} depend on each other")
-        found.append(ready[0])
-        left.remove(ready[0])
-    return tuple(found)
+            raise SpaceError(f"{' and '.join(d.name for d in remaining)} depend on each other")
+        ordered.append(ready[0])
+        remaining.remove(ready[0])
+    return tuple(ordered)
 
 
 def corners(space: Sequence[Dimension]) -> list[Params]:
-    """The first point, and for each further end of a dimension a point that has it.
+    """Return the first point, and for each further end of a dimension a point that has it.
 
     The first point has every dimension at its first end, and lacks those that are then not
     searched.
@@ -168,22 +178,22 @@ def corners(space: Sequence[Dimension]) -> list[Params]:
     by_name = {d.name: d for d in space}
 
     def reach(d: Dimension) -> Params:
-        """Values of others with which a dimension is searched."""
+        """Return values of the other dimensions with which this one is searched."""
         wanted: Params = {}
         for name, values in d.when:
             wanted |= reach(by_name[name]) | {name: values[0]}
         return wanted
 
     first = point({})
-    found = [first]
+    points = [first]
     for d in space:
         ends = d.ends()[1:] if d.name in first else d.ends()
-        found += [point(reach(d) | {d.name: end}) for end in ends]
-    return found
+        points += [point(reach(d) | {d.name: end}) for end in ends]
+    return points
 
 
 def _members(type_: Any) -> set[Any]:
-    """`int | None` -> {int, NoneType}."""
+    """Return the members of a type: {int, NoneType} for `int | None`."""
     if typing.get_origin(type_) in (typing.Union, types.UnionType):
         return set().union(*(_members(t) for t in typing.get_args(type_)))
     return {type_} if isinstance(type_, type) else set()
@@ -191,45 +201,45 @@ def _members(type_: Any) -> set[Any]:
 
 def _choice(name: str, choices: Any) -> Dimension:
     if not isinstance(choices, list) or not choices:
-        raise ValueError("choices is a list of at least one value")
+        raise SpaceError("choices is a list of at least one value")
     for i, value in enumerate(choices):
         if not isinstance(value, (str, int, float, bool, type(None))):
-            raise ValueError(f"a choice is a word, a number, true, false or null, got {value!r}")
+            raise SpaceError(f"a choice is a word, a number, true, false or null, got {value!r}")
         if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"a choice must be finite, got {value!r}")
+            raise SpaceError(f"a choice must be finite, got {value!r}")
         if value in choices[:i]:  # 1, 1.0 and true are equal, and would be one choice
-            raise ValueError(f"{value!r} is listed twice among the choices")
+            raise SpaceError(f"{value!r} is listed twice among the choices")
     return Dimension(name, "choice", choices=tuple(choices))
 
 
 def _range(name: str, entry: Mapping[str, Any], continuous: bool) -> Dimension:
     for key in ("low", "high"):
         if key not in entry:
-            raise ValueError(f"{name} lacks {key}: a range is {{low: ..., high: ...}}")
+            raise SpaceError(f"{name} lacks {key}: a range is {{low: ..., high: ...}}")
     log = entry.get("log", False)
     if not isinstance(log, bool):
-        raise ValueError(f"log is true or false, got {log!r}")
+        raise SpaceError(f"log is true or false, got {log!r}")
     for key in ("low", "high", "step"):
         value = entry.get(key, 0)
         if not isinstance(value, (int, float)) or isinstance(value, bool):
-            raise ValueError(f"{key} is a number, got {value!r}")
+            raise SpaceError(f"{key} is a number, got {value!r}")
         if not math.isfinite(value):
-            raise ValueError(f"{key} must be finite, got {value!r}")
+            raise SpaceError(f"{key} must be finite, got {value!r}")
         if not continuous and not isinstance(value, int):
-            raise ValueError(f"{name} takes whole numbers, got {key}: {value!r}")
+            raise SpaceError(f"{name} takes whole numbers, got {key}: {value!r}")
     low, high, step = entry["low"], entry["high"], entry.get("step", 0)
     if low >= high:
-        raise ValueError(f"low must be below high, got {low} and {high}")
+        raise SpaceError(f"low must be below high, got {low} and {high}")
     if log and low <= 0:
-        raise ValueError(f"log needs low above 0, got {low}")
+        raise SpaceError(f"log needs low above 0, got {low}")
     if log and step:
-        raise ValueError("log and step exclude each other")
+        raise SpaceError("log and step exclude each other")
     if step < 0 or ("step" in entry and step == 0):
-        raise ValueError(f"step must be above 0, got {step}")
+        raise SpaceError(f"step must be above 0, got {step}")
     if step:
         steps = (high - low) / step
         if abs(steps - round(steps)) > 1e-9 * max(1.0, steps):
-            raise ValueError(
+            raise SpaceError(
                 f"from low {low}, steps of {step} do not reach high {high}; the last one is "
                 f"{low + math.floor(steps) * step}"
             )
@@ -244,14 +254,14 @@ def _range(name: str, entry: Mapping[str, Any], continuous: bool) -> Dimension:
 
 
 def grid_size(space: Sequence[Dimension]) -> int:
-    """Number of points of the grid.
+    """Return the number of points of the grid.
 
     Raises:
-        ValueError: a dimension is continuous.
+        SpaceError: a dimension is continuous.
     """
     for d in space:
         if d.values() is None:
-            raise ValueError(f"a grid needs {d.name} with a step, or with choices")
+            raise SpaceError(f"a grid needs {d.name} with a step, or with choices")
     if any(d.when for d in space):
         return len(_branches(tuple(space)))
     return math.prod(len(d.values() or ()) for d in space)
@@ -259,7 +269,7 @@ def grid_size(space: Sequence[Dimension]) -> int:
 
 @cache
 def _branches(space: tuple[Dimension, ...]) -> list[Params]:
-    """Every point of a grid where some settings are searched under conditions only."""
+    """Return every point of a grid in which some settings are searched under conditions."""
     points: list[Params] = [{}]
     for d in space:
         values = d.values() or []
@@ -279,20 +289,20 @@ def _grid_order(size: int, seed: int) -> list[int]:
 
 
 def grid_point(space: Sequence[Dimension], number: int, seed: int) -> Params:
-    """The `number`-th point of the grid, in an order shuffled by the seed."""
+    """Return the `number`-th point of the grid, in an order shuffled by the seed."""
     index = _grid_order(grid_size(space), seed)[number]
     if any(d.when for d in space):
         return dict(_branches(tuple(space))[index])
     point = {}
     for d in reversed(space):  # the last one varies fastest
         values = d.values() or []
-        index, place = divmod(index, len(values))
-        point[d.name] = values[place]
+        index, digit = divmod(index, len(values))
+        point[d.name] = values[digit]
     return {d.name: point[d.name] for d in space}
 
 
 def sobol_point(space: Sequence[Dimension], number: int, seed: int) -> Params:
-    """The `number`-th point of a scrambled Sobol sequence (Owen 1998, via scipy.stats.qmc)."""
+    """Return the `number`-th point of a scrambled Sobol sequence (Owen 1998, by scipy)."""
     from scipy.stats import qmc
 
     sequence = qmc.Sobol(len(space), rng=seed)

@@ -1,9 +1,8 @@
-"""The trials of an earlier sweep, as knowledge of a new one."""
+"""Finds the trials of an earlier sweep from which a new one can learn."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,14 +11,15 @@ from rnnbench.sweep.file.sweep import Sweep
 from rnnbench.sweep.ledger.ledger import TrialRow, past_trials
 from rnnbench.sweep.plan import CellPlan
 
-ALIKE = ("space", "objectives", "constraints", "seeds", "run")  # of a definition
+# Parts of a cell's definition that must be equal for its trials to be comparable.
+ALIKE = ("space", "objectives", "constraints", "seeds", "run")
 
 
 def past_rows(sweep: Sweep, plan: CellPlan, engine: sa.Engine) -> list[TrialRow]:
-    """The ended trials of the same cell in the sweep that `search.start` names.
+    """Return the ended trials of the same cell in the sweep that `search.start` names.
 
     Raises:
-        SweepError: there is no such sweep, it lacks the cell, or the cell is another there.
+        SweepError: there is no such sweep, it lacks the cell, or its cell is not comparable.
     """
     name = sweep.search.history
     if name is None:
@@ -36,7 +36,7 @@ def past_rows(sweep: Sweep, plan: CellPlan, engine: sa.Engine) -> list[TrialRow]
         difference = _difference(definition, ours)
         if difference is None:
             return rows
-        if _name(definition) == _name(ours):
+        if _plugin_names(definition) == _plugin_names(ours):
             reasons.append(difference)
     if not reasons:
         raise sweep.error(place, f"the sweep {name!r} has no cell {plan.cell.name}")
@@ -47,24 +47,22 @@ def past_rows(sweep: Sweep, plan: CellPlan, engine: sa.Engine) -> list[TrialRow]
     )
 
 
-def _name(definition: dict[str, Any]) -> tuple[Any, ...]:
+def _plugin_names(definition: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the names of a cell's task, architecture and tricks."""
     run = definition["run"]
     tricks = tuple(t["name"] for t in run["tricks"])
     return run["task"]["name"], run["architecture"]["name"], tricks
 
 
 def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str | None:
-    """What differs first, or None."""
+    """Say what differs first between two definitions; None: they are comparable."""
     for part in ALIKE:
         a, b = theirs.get(part), ours.get(part)
         if a == b:
             continue
         if not isinstance(a, dict) or not isinstance(b, dict):
             return f"{part}: {a} there, {b} here"
-        told: Sequence[str] = [
-            f"{part}: {key} is {a.get(key, 'not there')} there, and {b.get(key, 'not there')} here"
-            for key in dict.fromkeys([*a, *b])
-            if a.get(key) != b.get(key)
-        ]
-        return told[0]
+        key = next(key for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key))
+        there, here = a.get(key, "not there"), b.get(key, "not there")
+        return f"{part}: {key} is {there} there, and {here} here"
     return None

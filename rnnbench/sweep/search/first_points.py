@@ -1,4 +1,4 @@
-"""The first trials of a search: what is published, what the user wants tried, what is known."""
+"""The first trials of a search: published settings, and settings that the user wants tried."""
 
 from __future__ import annotations
 
@@ -19,54 +19,59 @@ def first_points(
     lists: Params,
     recommended: Params,
 ) -> tuple[Params, ...]:
-    """The parameters of the configurations of `search.start` in a cell.
+    """Return the parameters of the configurations of `search.start` in a cell.
 
-    Settings that one leaves out are the published ones: what the task recommends, else the
-    default of the field; a trick that may be left out is there.
+    A setting that a start leaves out has its published value: what the task recommends, else the
+    default of the field. A trick that may be left out is there.
 
     Args:
-        lists: those that have searched elements, by dotted name, as they are in the cell.
+        fields: all settings of the cell, by dotted name.
+        lists: settings that are lists and have searched elements, by dotted name.
+        recommended: the settings that the task recommends, by dotted name.
 
     Raises:
-        SweepError: a value that the space does not hold.
+        SweepError: the space does not hold a value; the message names file and line.
     """
-    found: list[Params] = []
-    for i, wanted in enumerate(sweep.search.start):
+    points: list[Params] = []
+    for i, start in enumerate(sweep.search.start):
         place = ("search", "start", i)
-        own = {} if isinstance(wanted, str) else wanted
+        settings = {} if isinstance(start, str) else start
         names = {d.name for d in space}
-        if own and not names & set(own):
+        if settings and not names & set(settings):
             continue  # it speaks of other cells
         params: Params = {}
         for d in space:
             if not is_active(d, params):
                 continue
-            value = own[d.name] if d.name in own else _published(d.name, fields, lists, recommended)
+            if d.name in settings:
+                value = settings[d.name]
+            else:
+                value = _published_value(d.name, fields, lists, recommended)
             if d.kind == "float" and isinstance(value, int) and not isinstance(value, bool):
                 value = float(value)
             if not d.holds(value):
-                source = "given" if d.name in own else "published, and not given"
+                source = "given" if d.name in settings else "published, and not given"
                 raise sweep.error(
                     place,
                     f"{d.name}={value!r} ({source}) is not in the space of {cell.name}, which is "
                     f"{d.as_dict()}: widen the space, or give another value",
                 )
             params[d.name] = value
-        idle = [name for name in own if name in names and name not in params]
+        idle = [name for name in settings if name in names and name not in params]
         if idle:
             raise sweep.error(
                 place, f"{', '.join(idle)} is not searched with the other values of this start"
             )
-        if params not in found:
-            found.append(params)
-    return tuple(found)
+        if params not in points:
+            points.append(params)
+    return tuple(points)
 
 
 def check_names(sweep: Sweep, spaces: Sequence[Sequence[Dimension]]) -> None:
-    """Refuse a setting that is searched in no cell."""
+    """Raise SweepError where a start has a setting that is searched in no cell."""
     known = {d.name for space in spaces for d in space}
-    for i, wanted in enumerate(sweep.search.start):
-        for name in wanted if isinstance(wanted, dict) else ():
+    for i, start in enumerate(sweep.search.start):
+        for name in start if isinstance(start, dict) else ():
             if name not in known:
                 raise sweep.error(
                     ("search", "start", i, name),
@@ -75,7 +80,7 @@ def check_names(sweep: Sweep, spaces: Sequence[Sequence[Dimension]]) -> None:
                 )
 
 
-def _published(
+def _published_value(
     name: str, fields: Mapping[str, FieldSchema], lists: Params, recommended: Params
 ) -> Any:
     if name in recommended:

@@ -1,4 +1,4 @@
-"""Which searched setting of a cell mattered, by Optuna's evaluators on the ledger's trials."""
+"""Measures which searched setting of a cell mattered, by Optuna on the ledger's trials."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rnnbench.sweep.search.dimensions import Dimension
 from rnnbench.sweep.search.samplers import distribution
 
 Evaluator = Literal["ped-anova", "fanova"]
-SEED = 0  # of the forest
+SEED = 0  # seed of the random forest
 
 
 def importances(
@@ -27,15 +27,15 @@ def importances(
     sweep: str | None = None,
     evaluator: Evaluator = "ped-anova",
 ) -> tuple[CellImportance, ...]:
-    """Of each cell of the sweeps how much each searched setting mattered to what validation said.
+    """Return for each cell how much each searched setting mattered to the value on validation.
+
+    Trials that failed or were pruned are left out.
 
     Args:
-        task, sweep: those cells only.
+        task, sweep: restrict to the cells of this task, of this sweep; None: all.
         evaluator: "ped-anova" asks what tells the best tenth of the trials from the others
             (Watanabe et al. 2023, arXiv:2304.10255); "fanova" how much of the variance over the
             whole space each setting explains, by a random forest (Hutter et al. 2014).
-
-    Trials that failed or were pruned say nothing here.
     """
     create_sweep_tables(engine)
     c, t = sweep_cell.c, trial.c
@@ -48,19 +48,20 @@ def importances(
         cells, rows = cells.where(c.sweep == sweep), rows.where(t.sweep == sweep)
     finished: dict[tuple[str, str], dict[int, list[Any]]] = {}
     with reader(engine).begin() as connection:
-        found = [(row.sweep, row.study, json.loads(row.definition)) for row in
-                 connection.execute(cells)]  # fmt: skip
+        definitions = [
+            (row.sweep, row.study, json.loads(row.definition)) for row in connection.execute(cells)
+        ]
         for row in connection.execute(rows):
-            of = finished.setdefault((row.sweep, row.study), {}).setdefault(row.number, [])
-            of.append((json.loads(row.params), row.value))
+            trials = finished.setdefault((row.sweep, row.study), {})
+            trials.setdefault(row.number, []).append((json.loads(row.params), row.value))
     return tuple(
-        _cell(name, study, definition, finished.get((name, study), {}), evaluator)
-        for name, study, definition in found
+        _cell_importance(name, study, definition, finished.get((name, study), {}), evaluator)
+        for name, study, definition in definitions
         if task is None or definition["run"]["task"]["name"] == task
     )
 
 
-def _cell(
+def _cell_importance(
     sweep: str,
     study: str,
     definition: dict[str, Any],
@@ -84,7 +85,15 @@ def _cell(
 def _shares(
     space: dict[str, Any], trials: dict[int, list[Any]], evaluator: Evaluator
 ) -> tuple[tuple[tuple[str, float], ...], str]:
-    """The shares, the largest first, or () and why there are none."""
+    """Return the share of each setting, the largest first, and a note.
+
+    Args:
+        space: the dimensions by name, as `Dimension.as_dict`.
+        trials: (parameters, value) of each seed of a trial, by its number.
+
+    Returns:
+        () and the reason where there are no shares.
+    """
     if not space:
         return (), "nothing was searched"
     if len(trials) < LEAST_TRIALS:
@@ -104,18 +113,18 @@ def _shares(
             )
         )
     conditional = [n for n, entry in space.items() if "when" in entry]
-    asked = [n for n in space if n not in conditional]
+    unconditional = [n for n in space if n not in conditional]
     if len({t.value for t in study.trials}) < 2:
         return (), "all trials ended alike"
-    ways: dict[str, BaseImportanceEvaluator] = {
+    evaluators: dict[str, BaseImportanceEvaluator] = {
         "ped-anova": optuna.importance.PedAnovaImportanceEvaluator(),
         "fanova": optuna.importance.FanovaImportanceEvaluator(seed=SEED),
     }
     shares = optuna.importance.get_param_importances(
-        study, evaluator=ways[evaluator], params=asked, normalize=True
+        study, evaluator=evaluators[evaluator], params=unconditional, normalize=True
     )
     note = ""
     if conditional:
         note = f"not asked of settings with a condition: {', '.join(conditional)}"
-    told = [(name, float(share)) for name, share in shares.items()]
-    return tuple(sorted(told, key=lambda s: (-s[1], s[0]))), note
+    pairs = [(name, float(share)) for name, share in shares.items()]
+    return tuple(sorted(pairs, key=lambda pair: (-pair[1], pair[0]))), note

@@ -1,7 +1,7 @@
-"""Copies of the studies, for Optuna's own tools (optuna-dashboard, importances).
+"""Copies studies to Optuna's own storage, for its tools (optuna-dashboard, importances).
 
-They can be deleted at any time: the next start of the sweep makes them anew. So they are written
-without waiting for the disk, many at a time.
+The copies can be deleted at any time: the next start of the sweep makes them anew. So they are
+written without waiting for the disk, many at a time.
 """
 
 from __future__ import annotations
@@ -23,38 +23,53 @@ from optuna.distributions import distribution_to_json
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from rnnbench.errors import UserError
 from rnnbench.results.database import WAIT_SECONDS, journal_mode
 
 EVERY_SECONDS = 3.0  # between copies
 
 
+class StudyStorageError(UserError, ValueError):
+    """The Optuna storage that the user named cannot be opened."""
+
+
 @dataclass
-class _Copied:
-    """A study in the file."""
+class _CopiedStudy:
+    """A study in the storage, as far as it was copied.
+
+    Attributes:
+        study_id: its id there.
+        count: number of its trials there.
+        waiting: ended trials that are still to be copied, with their run ids, by number.
+        study: Optuna's object; None where its tables are filled directly.
+    """
 
     study_id: int
-    count: int  # of its trials there
-    waiting: dict[int, tuple[FrozenTrial, str]] = field(default_factory=dict)  # ended, by number
-    study: optuna.Study | None = None  # where its tables are not filled directly
+    count: int
+    waiting: dict[int, tuple[FrozenTrial, str]] = field(default_factory=dict)
+    study: optuna.Study | None = None
 
 
-class Copies:
-    """Copies of the studies in one SQLite file, or where the user wants them.
+class StudyCopies:
+    """Copies of the studies in one SQLite file, or in the storage that the user names.
+
+    Optuna makes the file and its tables; trials are entered into these tables directly, since its
+    own way takes about 30 ms a trial.
 
     Args:
         where: the file; or as text the URL of an Optuna storage, or `journal:FILE`.
 
-    Optuna makes the file and its tables; trials are entered into these tables directly, since its
-    own way takes about 30 ms a trial.
+    Raises:
+        StudyStorageError: the storage cannot be opened.
     """
 
     def __init__(self, where: Path | str) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._studies: dict[str, _Copied] = {}
+        self._studies: dict[str, _CopiedStudy] = {}
         self._written = time.monotonic()
         self._tables: Mapping[str, sa.Table] | None = None
         if isinstance(where, str):
-            self._storage: Any = _storage(where)
+            self._storage: Any = _open_storage(where)
             return
         with FileLock(f"{where}.lock"):  # two drivers under one root may come at the same time
             with closing(sqlite3.connect(where, timeout=WAIT_SECONDS)) as connection:
@@ -64,7 +79,7 @@ class Copies:
                 f"sqlite:///{where}", engine_kwargs={"connect_args": {"timeout": WAIT_SECONDS}}
             )
         self._engine = engine = self._storage.engine
-        sa.event.listen(engine, "connect", _quick)
+        sa.event.listen(engine, "connect", _set_up_quick_writes)
         sa.event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
         engine.dispose()  # connections made before the settings
         tables = sa.MetaData()
@@ -72,23 +87,25 @@ class Copies:
         self._tables = tables.tables
 
     def open(self, name: str, directions: Sequence[StudyDirection]) -> None:
-        """Before the first `add` of a study."""
+        """Open or create a study; called before its first `add`."""
         study = optuna.create_study(
             storage=self._storage, study_name=name, directions=directions, load_if_exists=True
         )
         if self._tables is None:
             count = len(study.get_trials(deepcopy=False))
-            self._studies[name] = _Copied(study._study_id, count, study=study)
+            self._studies[name] = _CopiedStudy(study._study_id, count, study=study)
             return
         trials = self._tables["trials"].c
         query = sa.select(sa.func.count()).where(trials.study_id == study._study_id)
         with self._engine.begin() as connection:
-            self._studies[name] = _Copied(study._study_id, connection.execute(query).scalar_one())
+            self._studies[name] = _CopiedStudy(
+                study._study_id, connection.execute(query).scalar_one()
+            )
 
     def add(self, name: str, trial: FrozenTrial, run_id: str) -> None:
-        """Copy an ended trial, within seconds, after all those with a lower number.
+        """Copy an ended trial within seconds, after all trials with a lower number.
 
-        So trial numbers are the same in both places.
+        This order keeps trial numbers the same in both places.
         """
         copied = self._studies[name]
         if trial.number >= copied.count:
@@ -97,7 +114,7 @@ class Copies:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write the trials that wait."""
         if self._tables is None:
             self._flush_by_optuna()
             return
@@ -119,7 +136,7 @@ class Copies:
         self._written = time.monotonic()
 
     def _flush_by_optuna(self) -> None:
-        """Into storages whose tables are not ours to fill: others may write to them, too."""
+        """Write by Optuna's own way where others may write to the tables, too."""
         for copied in self._studies.values():
             while copied.count in copied.waiting:
                 trial, run_id = copied.waiting.pop(copied.count)
@@ -129,6 +146,7 @@ class Copies:
         self._written = time.monotonic()
 
     def close(self) -> None:
+        """Write the trials that wait, and close the storage."""
         try:
             self.flush()
         finally:
@@ -137,11 +155,11 @@ class Copies:
                 self._storage.engine.dispose()
 
 
-def _storage(where: str) -> Any:
-    """An Optuna storage by its URL, or `journal:FILE`.
+def _open_storage(where: str) -> Any:
+    """Open an Optuna storage by its URL, or by `journal:FILE`.
 
     Raises:
-        ValueError: it cannot be opened.
+        StudyStorageError: it cannot be opened.
     """
     if where.startswith("journal:"):
         from optuna.storages.journal import JournalFileBackend
@@ -152,10 +170,11 @@ def _storage(where: str) -> Any:
     except (sa.exc.ArgumentError, ImportError, sa.exc.DBAPIError) as error:
         shown = where.split("@")[-1]  # without a password
         first = str(error).splitlines()[0]
-        raise ValueError(f"the Optuna storage {shown} cannot be opened: {first}") from error
+        raise StudyStorageError(f"the Optuna storage {shown} cannot be opened: {first}") from error
 
 
 def _copy(trial: FrozenTrial, run_id: str) -> FrozenTrial:
+    """Return a copy of a trial that notes the run it is of."""
     return create_trial(
         state=trial.state,
         values=trial.values if trial.state is not TrialState.FAIL else None,
@@ -170,7 +189,7 @@ def _copy(trial: FrozenTrial, run_id: str) -> FrozenTrial:
 def _rows(
     trial: FrozenTrial, run_id: str, study_id: int, trial_id: int
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A trial as rows of Optuna's tables."""
+    """Yield a trial as rows of Optuna's tables: (name of the table, rows)."""
     yield (
         "trials",
         [
@@ -226,11 +245,11 @@ def _rows(
 
 
 def _utc(local: datetime | None) -> datetime | None:
-    """As the tables have it: without a zone."""
+    """Return a time as the tables have it: in UTC, without a zone."""
     return None if local is None else local.astimezone(UTC).replace(tzinfo=None)
 
 
-def _quick(connection: Any, _: Any) -> None:
-    """SQLite that waits for other writers, and not for the disk."""
+def _set_up_quick_writes(connection: Any, _: Any) -> None:
+    """Make SQLite wait for other writers, and not for the disk."""
     connection.isolation_level = None
     connection.execute("PRAGMA synchronous=OFF")

@@ -1,4 +1,4 @@
-"""Samplers, made for one proposal, and the distributions from which they draw."""
+"""Makes the sampler of each proposal, and the distributions from which it draws."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from rnnbench.sweep.file.search_options import Chosen
+from rnnbench.sweep.file.search_options import ChosenMethod
 from rnnbench.sweep.search.dimensions import Dimension, Params
 
 PLAIN_HISTORY = 1000  # ended trials remembered for pruners, and by genetic samplers
 
 
 def distribution(d: Dimension) -> BaseDistribution:
-    """Optuna's word for a dimension."""
+    """Return a dimension as an Optuna distribution."""
     if d.kind == "choice":
         return CategoricalDistribution(d.choices)
     if d.kind == "int":
@@ -31,7 +31,7 @@ def distribution(d: Dimension) -> BaseDistribution:
 
 
 def suggest(trial: optuna.Trial, d: Dimension) -> Any:
-    """Ask a trial for the value of a dimension."""
+    """Let a trial draw the value of a dimension, and return it."""
     if d.kind == "choice":
         return trial.suggest_categorical(d.name, d.choices)
     if d.kind == "int":
@@ -40,8 +40,8 @@ def suggest(trial: optuna.Trial, d: Dimension) -> Any:
     return trial.suggest_float(d.name, d.low, d.high, log=d.log, step=d.step or None)
 
 
-def remembered(chosen: Chosen) -> tuple[int, int]:
-    """How many of the latest and of the best ended trials a sampler is to be shown."""
+def remembered(chosen: ChosenMethod) -> tuple[int, int]:
+    """Return how many of the latest and of the best ended trials a sampler is to see."""
     options = dict(chosen.options)
     if "history" in options:
         best = options["history"] // 4
@@ -50,23 +50,23 @@ def remembered(chosen: Chosen) -> tuple[int, int]:
 
 
 def make_sampler(
-    chosen: Chosen, seed: int, space: Mapping[str, BaseDistribution] | None, *, several: bool
+    chosen: ChosenMethod, seed: int, space: Mapping[str, BaseDistribution] | None, *, several: bool
 ) -> optuna.samplers.BaseSampler:
-    """An Optuna sampler for one proposal: it has no memory of its own.
+    """Return an Optuna sampler for one proposal; it has no memory of its own.
 
     Args:
-        space: where every trial has the same settings; None: Optuna looks them up.
-        several: objectives.
+        space: the settings, where every trial has the same ones; None: Optuna looks them up.
+        several: whether there are several objectives.
     """
-    o = dict(chosen.options)
+    options = dict(chosen.options)
     if chosen.name == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     genetic = {}
     if chosen.name in ("nsga2", "nsga3"):
         genetic = {
-            "population_size": o["population"],
-            "crossover_prob": o["crossover"],
-            "mutation_prob": o["mutation"],
+            "population_size": options["population"],
+            "crossover_prob": options["crossover"],
+            "mutation_prob": options["mutation"],
         }
     sampler: optuna.samplers.BaseSampler
     with warnings.catch_warnings():
@@ -74,37 +74,43 @@ def make_sampler(
         if chosen.name == "tpe":
             sampler = optuna.samplers.TPESampler(
                 seed=seed,
-                n_startup_trials=o["startup_trials"],
-                n_ei_candidates=o["candidates"],
+                n_startup_trials=options["startup_trials"],
+                n_ei_candidates=options["candidates"],
                 # One model for each set of settings that occur together. With several objectives
                 # every setting has a model of its own.
                 group=space is None and not several,
             )
         elif chosen.name == "gp":
-            sampler = optuna.samplers.GPSampler(seed=seed, n_startup_trials=o["startup_trials"])
+            startup_trials = options["startup_trials"]
+            sampler = optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup_trials)
         elif chosen.name == "nsga2":
             sampler = optuna.samplers.NSGAIISampler(seed=seed, **genetic)
         elif chosen.name == "nsga3":
             sampler = optuna.samplers.NSGAIIISampler(
-                seed=seed, dividing_parameter=o["divisions"], **genetic
+                seed=seed, dividing_parameter=options["divisions"], **genetic
             )
         else:
             raise ValueError(f"no such sampler: {chosen.name}")
     if space is not None and not (chosen.name == "tpe" and several):
-        # Else it compares the settings of all trials at each proposal, a third of its time.
+        # Otherwise it compares the settings of all trials at each proposal, a third of its time.
         known = {name: d for name, d in sorted(space.items()) if not d.single()}
         sampler.infer_relative_search_space = lambda study, trial: known  # type: ignore[method-assign]
     return sampler
 
 
-class Evolution:
+class CmaEs:
     """CMA-ES (Hansen 2016, arXiv:1604.00772, by the library `cmaes`) over the unit cube.
 
-    A proposal notes its generation and its point, and the one that begins a generation the trials
-    from which it came. From these notes the state is made again, and never from a pickle.
+    A proposal notes its generation and its point; the one that begins a generation also notes the
+    trials from which it came. The state is rebuilt from these notes, and never from a pickle.
+
+    Args:
+        sign: 1 where the objective is to be small, -1 where it is to be large.
     """
 
-    def __init__(self, space: Sequence[Dimension], chosen: Chosen, seed: int, sign: int) -> None:
+    def __init__(
+        self, space: Sequence[Dimension], chosen: ChosenMethod, seed: int, sign: int
+    ) -> None:
         import cmaes
 
         self._space, self._sign = tuple(space), sign
@@ -121,7 +127,7 @@ class Evolution:
         self._values: dict[int, float] = {}  # of those that are done
 
     def propose(self, seed: int) -> tuple[Params, dict[str, Any]]:
-        """Parameters, and what to note of them."""
+        """Return the parameters of a trial, and what to note of them."""
         notes: dict[str, Any] = {}
         done = sorted(self._values)[: self._strategy.population_size]
         if len(done) == self._strategy.population_size:
@@ -133,23 +139,25 @@ class Evolution:
         return self.params(point), notes
 
     def params(self, point: Sequence[float]) -> Params:
+        """Return the parameters at a point of the unit cube."""
         pairs = zip(self._space, point, strict=True)
         return {d.name: d.at(min(u, 1 - 1e-12)) for d, u in pairs}
 
     def note(self, number: int, notes: Mapping[str, Any]) -> None:
-        """A trial was proposed, perhaps by an earlier driver, and these were its notes."""
+        """Take in the notes of a proposed trial, perhaps of an earlier driver."""
         if "from" in notes and notes["generation"] > self._strategy.generation:
             self._tell(notes["from"])
         if notes.get("generation") == self._strategy.generation:
             self._points[number] = notes["point"]
 
     def end(self, number: int, value: float) -> None:
-        """A trial is done; one of an earlier generation comes too late to be learnt from."""
+        """Take in the value of a trial that is done, unless it is of an earlier generation."""
         if number in self._points:
             self._values[number] = self._sign * value
 
     def _tell(self, numbers: Sequence[int]) -> None:
-        told = [(np.array(self._points[n]), self._values[n]) for n in numbers]
-        self._strategy.tell(told)
+        """Begin the next generation from these trials."""
+        solutions = [(np.array(self._points[n]), self._values[n]) for n in numbers]
+        self._strategy.tell(solutions)
         self._points.clear()
         self._values.clear()

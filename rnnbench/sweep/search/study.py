@@ -1,10 +1,11 @@
-"""Optuna proposes and prunes here. It keeps nothing that matters.
+"""The study of a cell, in which Optuna proposes and prunes. It keeps nothing that matters.
 
-The ledger is the truth. A study lives in memory, rebuilt from the ledger when a driver starts, so
-that none of its trials can be lost, run twice or left RUNNING for ever, wherever a driver dies.
-The sampler of a proposal is seeded by (seed, study, trial number), and has no memory of its own: a
-driver that died before it noted a proposal makes the same one again. What a sampler or a pruner
-has to remember of a trial (its generation, its rung) are the trial's notes, in the ledger.
+The ledger is the truth. A study lives in memory, and is rebuilt from the ledger when a driver
+starts, so that none of its trials can be lost, run twice or left RUNNING for ever, wherever a
+driver dies. The sampler of a proposal is seeded by (seed, study, trial number) and has no memory of
+its own: a driver that died before it noted a proposal makes the same one again. All that a sampler
+or a pruner has to remember of a trial (its generation, its rung) are the trial's notes, which are
+in the ledger.
 
 The time of a proposal does not grow with the number of trials, see `search.bounded_storage`.
 """
@@ -21,13 +22,13 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from rnnbench.sweep.file.search_options import Chosen
-from rnnbench.sweep.search.bounded_storage import PARENTS, Memory
+from rnnbench.sweep.file.search_options import ChosenMethod
+from rnnbench.sweep.search.bounded_storage import PARENTS, BoundedStorage
 from rnnbench.sweep.search.dimensions import Dimension, Params, grid_point, is_active, sobol_point
-from rnnbench.sweep.search.optuna_export import Copies
+from rnnbench.sweep.search.optuna_export import StudyCopies
 from rnnbench.sweep.search.pruners import make_pruner
 from rnnbench.sweep.search.samplers import (
-    Evolution,
+    CmaEs,
     distribution,
     make_sampler,
     remembered,
@@ -49,14 +50,15 @@ FOR_RUNNING = "relative_params"  # what Optuna notes of a trial for as long as i
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownTrial:
     """A trial as the ledger knows it.
 
     Attributes:
         state: planned, running, done, pruned, failed, or infeasible (and so not run).
-        values: of the objectives, where it is done.
-        notes: what samplers and pruners wrote down about it.
-        violations: of constraints by name; above 0: it is infeasible.
+        values: values of the objectives, where it is done; else empty.
+        curve: (optimiser step, value on validation); with several seeds (index of the seed, value).
+        notes: what samplers and pruners have to remember of it.
+        violations: by how much each constraint is broken, by name; above 0: it is infeasible.
     """
 
     number: int
@@ -73,15 +75,19 @@ class CellStudy:
     """The study of one cell.
 
     Args:
-        name: of the study; with the seed and a trial's number it decides the trial's proposal.
-        higher_is_better: of each objective.
-        known: its trials so far, their numbers counting from 0 without a gap.
+        name: name of the study; with the seed and a trial's number it decides the proposal.
+        space: the searched settings, each after those on which it depends.
+        higher_is_better: for each objective, whether it is to be large.
+        known: its trials so far; their numbers count from 0 without a gap.
         start: parameters of the first trials.
-        history: ended trials of an earlier study, which are known and are not trials of this one.
-        copies: where finished trials are copied to; None: nowhere.
+        history: ended trials of an earlier study, which are known but not trials of this one.
+        copies: the storage to which finished trials are copied; None: they are not.
+
+    Attributes:
+        prunes: whether a pruner may stop a run at its validations.
 
     Raises:
-        ValueError: numbers with a gap.
+        ValueError: the numbers of `known` have a gap.
     """
 
     def __init__(
@@ -89,17 +95,17 @@ class CellStudy:
         name: str,
         space: Sequence[Dimension],
         *,
-        sampler: Chosen,
-        pruner: Chosen,
+        sampler: ChosenMethod,
+        pruner: ChosenMethod,
         seed: int,
         higher_is_better: Sequence[bool],
-        known: Sequence[Known] = (),
+        known: Sequence[KnownTrial] = (),
         start: Sequence[Params] = (),
-        history: Sequence[Known] = (),
-        copies: Copies | None = None,
+        history: Sequence[KnownTrial] = (),
+        copies: StudyCopies | None = None,
     ) -> None:
         self.name, self.space, self.sampler, self.seed = name, tuple(space), sampler, seed
-        self.prunes = pruner.name not in ("none", "wilcoxon")  # within a run
+        self.prunes = pruner.name not in ("none", "wilcoxon")
         self._start, self._copies = tuple(start), copies
         self._distributions = {d.name: distribution(d) for d in space}
         self._conditional = any(d.when for d in space)
@@ -109,7 +115,7 @@ class CellStudy:
         ]
         self._several = len(directions) > 1
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._memory = Memory(*remembered(sampler))
+        self._memory = BoundedStorage(*remembered(sampler))
         self._study = optuna.create_study(
             storage=self._memory,
             study_name=name,
@@ -117,39 +123,39 @@ class CellStudy:
             pruner=make_pruner(pruner),
             sampler=optuna.samplers.RandomSampler(),
         )
-        self._evolution: Evolution | None = None
+        self._evolution: CmaEs | None = None
         if sampler.name == "cmaes":
             sign = -1 if higher_is_better[0] else 1
-            self._evolution = Evolution(self.space, sampler, self._seed(-1), sign)
+            self._evolution = CmaEs(self.space, sampler, self._seed(-1), sign)
         self._running: dict[int, optuna.Trial] = {}
         self._count = 0
         if copies is not None:
             copies.open(name, directions)
         for number, trial in enumerate(history, start=-len(history)):
-            self._enter(trial, number)
+            self._remember(trial, number)
         for trial in sorted(known, key=lambda t: t.number):
             if trial.number != self._count:
                 raise ValueError(f"study {name}: trial {self._count} is missing in the ledger")
             self._add(trial)
 
     def propose(self) -> tuple[int, Params]:
-        """The number and the parameters of the next trial."""
+        """Return the number and the parameters of the next trial."""
         number = self._count
         seed, index = self._seed(number), number - len(self._start)
         if index < 0:
-            self._add(Known(number, self._start[number], "planned"))
+            self._add(KnownTrial(number, self._start[number], "planned"))
             return number, dict(self._start[number])
         if not self.space:
-            self._add(Known(number, {}, "planned"))
+            self._add(KnownTrial(number, {}, "planned"))
             return number, {}
         if self.sampler.name in ("grid", "qmc"):
             point = grid_point if self.sampler.name == "grid" else sobol_point
             params = point(self.space, index, self._seed(0))
-            self._add(Known(number, params, "planned"))
+            self._add(KnownTrial(number, params, "planned"))
             return number, params
         if self._evolution is not None:
             params, notes = self._evolution.propose(seed)
-            self._add(Known(number, params, "planned", notes={POINT: notes}))
+            self._add(KnownTrial(number, params, "planned", notes={POINT: notes}))
             return number, params
         space = None if self._conditional else self._distributions
         self._study.sampler = make_sampler(self.sampler, seed, space, several=self._several)
@@ -159,18 +165,21 @@ class CellStudy:
         for d in self.space:
             if is_active(d, params):
                 params[d.name] = suggest(trial, d)
-        found = self._memory.get_study_system_attrs(0)
-        chosen = {k: v for k, v in found.items() if PARENTS in k and k not in parents}
-        if chosen:
-            self._memory.set_trial_system_attr(number, FROM, chosen)
+        attributes = self._memory.get_study_system_attrs(0)
+        new_parents = {k: v for k, v in attributes.items() if PARENTS in k and k not in parents}
+        if new_parents:
+            self._memory.set_trial_system_attr(number, FROM, new_parents)
         self._running[number] = trial
         self._count += 1
         return number, params
 
     def report(self, number: int, step: int, value: float) -> bool:
-        """Note a value on validation; True: the trial is to be stopped.
+        """Note a value on validation, and return whether the trial is to be stopped.
 
         A value that is not finite is not noted: the run itself ends on it.
+
+        Args:
+            step: optimiser steps so far, or, for a pruner over seeds, the index of the seed.
         """
         if not math.isfinite(value):
             return False
@@ -182,7 +191,7 @@ class CellStudy:
             return trial.should_prune()
 
     def notes(self, number: int) -> dict[str, Any]:
-        """What is to be remembered of a trial; hand it back in `Known.notes`."""
+        """Return what has to be remembered of a trial, to be given back in `KnownTrial.notes`."""
         attributes = self._memory.get_trial(number).system_attrs
         return {k: v for k, v in attributes.items() if FOR_RUNNING not in k}
 
@@ -197,8 +206,13 @@ class CellStudy:
     ) -> None:
         """Note how a trial ended: done, pruned, failed, or infeasible (and so not run).
 
+        Args:
+            values: values of the objectives, where it is done.
+            curve: (step, value), some of which `report` may have noted already.
+            violations: by how much each constraint is broken.
+
         Raises:
-            ValueError: done, and a value is missing or not finite.
+            ValueError: the trial is done, and a value is missing or not finite.
         """
         trial = self._running[number]
         if state == "done" and (
@@ -209,14 +223,13 @@ class CellStudy:
                 f"study {self.name}: trial {number} is done with the values {list(values)}"
             )
         if not self._several:
-            known = self._memory.get_trial(number).intermediate_values
-            for step, reported in curve:
-                if math.isfinite(reported) and step not in known:
-                    trial.report(reported, step)
+            reported = self._memory.get_trial(number).intermediate_values
+            for step, value in curve:
+                if math.isfinite(value) and step not in reported:
+                    trial.report(value, step)
         for name, violation in (violations or {}).items():
             trial.set_constraint(name, violation)
-        told = list(values) if state == "done" else None
-        self._study.tell(trial, told, STATES[state])
+        self._study.tell(trial, list(values) if state == "done" else None, STATES[state])
         del self._running[number]
         if self._copies is not None:
             self._copies.add(self.name, self._memory.get_trial(number), run_id)
@@ -225,13 +238,15 @@ class CellStudy:
         self._memory.settle(number)
 
     def _seed(self, number: int) -> int:
+        """Return the seed of a trial's proposal."""
         text = f"{self.seed}/{self.name}/{number}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
-    def _add(self, known: Known) -> None:
+    def _add(self, known: KnownTrial) -> None:
+        """Add a trial of this study, and what its notes tell of generations."""
         number = known.number
         self._count += 1
-        self._enter(known, number)
+        self._remember(known, number)
         if self._evolution is not None:
             self._evolution.note(number, known.notes.get(POINT, {}))
             if known.state == "done":
@@ -239,7 +254,8 @@ class CellStudy:
         for key, value in known.notes.get(FROM, {}).items():
             self._memory.set_study_system_attr(0, key, value)
 
-    def _enter(self, known: Known, number: int) -> None:
+    def _remember(self, known: KnownTrial, number: int) -> None:
+        """Enter a trial into Optuna's storage; one of an earlier study has a number below 0."""
         curve = {step: value for step, value in known.curve if math.isfinite(value)}
         values = list(known.values) if known.state == "done" else None
         if known.state == "pruned" and curve and not self._several:

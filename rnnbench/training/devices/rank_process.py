@@ -21,18 +21,24 @@ from rnnbench.results.record import Status, redact
 from rnnbench.results.store import Store
 from rnnbench.training.determinism import on_gpu
 from rnnbench.training.devices.data_parallel import PATIENCE, Ranks
-from rnnbench.training.devices.supervisor import Left, RankFailed, RankSetup, Stepped, StopQuestion
-from rnnbench.training.execute import out_of_memory, train
-from rnnbench.training.lightning_module import Training
+from rnnbench.training.devices.supervisor import (
+    RankDone,
+    RankFailed,
+    RankSetup,
+    Stepped,
+    StopQuestion,
+)
+from rnnbench.training.execute import out_of_memory, train_and_evaluate
 from rnnbench.training.loader import Position
 from rnnbench.training.logs import NoTelemetry, Telemetry
+from rnnbench.training.run import Training
 from rnnbench.training.stopping import SIGNALS
 
 PR_SET_PDEATHSIG = 1  # Linux: the kernel kills this process when its parent is gone
 
 
 def main(descriptor: int) -> None:
-    """Take part in a run, as told by the process at the other end of an inherited pipe."""
+    """Take part in the run that the process at the other end of an inherited pipe describes."""
     faulthandler.enable()
     for number in SIGNALS:  # the process above hears of them too, and tells the first rank
         signal.signal(number, signal.SIG_IGN)
@@ -50,34 +56,34 @@ def main(descriptor: int) -> None:
 
 
 class Rank:
-    """This process's part of the run."""
+    """A rank of the run: trains in this process, and speaks with the one above."""
 
     def __init__(self, above: Connection, setup: RankSetup) -> None:
         self._above, self._setup = above, setup
         self._answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._run: Training | None = None
-        self._asked = 0  # a signal that came before there was a run to stop
+        self._signal = 0  # one that came before there was a run to stop
         threading.Thread(target=self._listen, daemon=True).start()
 
     def run(self) -> None:
-        """Train, tell how it ended, and leave."""
+        """Train, report how it ended, and leave."""
         setup = self._setup
         try:
-            told: Left | RankFailed = self._train()
+            outcome: RankDone | RankFailed = self._train()
         except Refusal as refusal:
-            told = RankFailed(Status.CRASHED, str(refusal), refused=True)
+            outcome = RankFailed(Status.CRASHED, str(refusal), refused=True)
         except Exception as error:
             print(redact(traceback.format_exc()), file=sys.stderr)
             memory = out_of_memory(error)
             status = Status.CRASHED if memory is None else Status.OOM
             reason = memory or f"{type(error).__name__}: {error}"
-            told = RankFailed(status, f"{reason} (rank {setup.rank})", follows=_follows(error))
-        self._above.send(told)
+            outcome = RankFailed(status, f"{reason} (rank {setup.rank})", follows=_follows(error))
+        self._above.send(outcome)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)  # a process group would wait for ranks that are gone
 
-    def _train(self) -> Left:
+    def _train(self) -> RankDone:
         setup, record = self._setup, self._setup.record
         trainer, leads = setup.trainer, setup.rank == 0
         gpu = on_gpu(trainer)
@@ -93,35 +99,36 @@ class Rank:
         telemetry = (
             Telemetry(record.spec, trainer, folder, record.sweep) if leads else NoTelemetry(folder)
         )
-        record = train(
+        record = train_and_evaluate(
             record, trainer, folder, telemetry,
-            on_validation=self._ask if leads and setup.asks else None,
-            on_step=self._tell if leads else None,
+            on_validation=self._ask_whether_to_stop if leads and setup.asks else None,
+            on_step=self._report_step if leads else None,
             begun=self._begun, store=results, ranks=ranks,
         )  # fmt: skip
         peak = torch.cuda.max_memory_allocated() if gpu else 0
-        return Left(peak, record if leads else None)
+        return RankDone(peak, record if leads else None)
 
     def _begun(self, run: Training) -> None:
         self._run = run
-        if self._asked:
-            run.ask_to_stop(self._asked)
+        if self._signal:
+            run.ask_to_stop(self._signal)
 
-    def _tell(self, at: Position, loss: float, progress: float) -> None:
+    def _report_step(self, at: Position, loss: float, progress: float) -> None:
         self._above.send(Stepped(at, loss, progress))
 
-    def _ask(self, step: int, value: float) -> bool:
+    def _ask_whether_to_stop(self, step: int, value: float) -> bool:
         self._above.send(StopQuestion(step, value))
         return self._answers.get()
 
     def _listen(self) -> None:
+        """Take in what the process above says: signals, and answers to questions."""
         while True:
             try:
                 message = self._above.recv()
             except (EOFError, OSError):  # the process above is gone
                 os._exit(1)
             if isinstance(message, int):
-                self._asked = message
+                self._signal = message
                 if self._run is not None:
                     self._run.ask_to_stop(message)
             else:
@@ -129,7 +136,7 @@ class Rank:
 
 
 def _follows(error: Exception) -> bool:
-    """A connection to another rank broke, because that one is gone."""
+    """Tell whether a connection to another rank broke, because that one is gone."""
     if isinstance(error, dist.DistError):
         return True
     return isinstance(error, RuntimeError) and any(w in str(error) for w in ("gloo", "NCCL"))

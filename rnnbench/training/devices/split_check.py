@@ -1,4 +1,4 @@
-"""Whether a run can be split over devices: tried, before compute is spent, and never declared.
+"""Tries whether a run can be split over devices, before compute is spent; no plugin declares it.
 
 All ranks take a training step on a few rows together, and each takes it once more on all of these
 rows alone. Where the gradients differ, something in the run does not act row by row: batch
@@ -8,7 +8,7 @@ statistics, an estimator that is not linear in the rows, a mean that counts othe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,23 +16,28 @@ from torch import Tensor
 from rnnbench.contract import Architecture, Batch, Data, Moment, Refusal, State, Task, Trick
 from rnnbench.spec.run_spec import RunSpec
 from rnnbench.training.determinism import seed_everything
-from rnnbench.training.devices.data_parallel import OneProcess, Ranks
+from rnnbench.training.devices.data_parallel import DataParallel, KeyedNoise
 from rnnbench.training.loader import keyed_generator
-from rnnbench.training.train_step import TrickFold, assemble, make_optimizer, training_step
+from rnnbench.training.train_step import TrainStep, TrickFold, assemble, make_optimizer
 
 TOLERANCE = 1e-3  # of a gradient's norm; float32 rounds to about 1e-6, a wrong share is over 1e-2
 
 CHECKED = "gradients of the ranks together equal those of one device"
 DRAWN = "noise is drawn, so gradients equal those of one device in expectation"
 
-Tried = tuple[dict[str, Tensor], dict[str, Tensor]]  # gradients, and buffers that changed
+
+class Learnt(NamedTuple):
+    """The tensors that steps on a few rows leave, by name."""
+
+    gradients: dict[str, Tensor]
+    changed_buffers: dict[str, Tensor]
 
 
 def try_split(
     spec: RunSpec, task: Task, architecture: Architecture, tricks: Sequence[Trick], data: Data,
-    ranks: Ranks,
+    ranks: DataParallel,
 ) -> str:  # fmt: skip
-    """What was found, for the record; it runs on the CPU.
+    """Return what the comparison showed, for the record; it runs on the CPU.
 
     Raises:
         Refusal: the gradients of the ranks are not those of one device.
@@ -48,35 +53,36 @@ def try_split(
             "trainer.devices."
         )
 
-    def learn(by: OneProcess) -> Tried:
+    def learn(by: DataParallel) -> Learnt:
         return _learn(spec, task, architecture, tricks, batches, data.carried, by)
 
-    together, alone = learn(ranks), learn(OneProcess(spec.seed))
-    again = learn(OneProcess(spec.seed, salt=1))
-    named = " + ".join([architecture.name, *(t.name for t in tricks)])
-    whole, other = alone[0], again[0]
-    if _differing(whole, other) is None:
-        wrong = _differing(whole, together[0]) or _differing(alone[1], together[1])
-        found = CHECKED
+    together, alone = learn(ranks), learn(KeyedNoise(spec.seed))
+    with_other_noise = learn(KeyedNoise(spec.seed, salt=1))
+    combination = " + ".join([architecture.name, *(t.name for t in tricks)])
+    if find_difference(alone.gradients, with_other_noise.gradients) is None:
+        wrong = find_difference(alone.gradients, together.gradients) or find_difference(
+            alone.changed_buffers, together.changed_buffers
+        )
+        conclusion = CHECKED
     else:  # then a share of the rows meets other noise than all of them
-        wrong = next((n for n, b in alone[1].items() if b.is_floating_point()), None)
-        found = DRAWN
+        floating = (n for n, b in alone.changed_buffers.items() if b.is_floating_point())
+        wrong, conclusion = next(floating, None), DRAWN
     if wrong is not None:
         raise Refusal(
-            f"trainer.devices={ranks.world}: {named} on {task.name} cannot be split over devices."
-            f"\n  A step on {len(batches[0].x)} rows leaves another {wrong} when the rows are "
-            "shared out: something there does not act row by row (statistics of a batch, or an "
+            f"trainer.devices={ranks.world}: {combination} on {task.name} cannot be split over "
+            f"devices.\n  A step on {len(batches[0].x)} rows leaves another {wrong} when the rows "
+            "are shared out: something there does not act row by row (statistics of a batch, or an "
             "estimator that is not a mean over rows).\n  Use trainer.devices=1, or leave the "
             "trick out that does this."
         )
-    return found
+    return conclusion
 
 
 def _learn(
     spec: RunSpec, task: Task, architecture: Architecture, tricks: Sequence[Trick],
-    batches: Sequence[Batch], carried: bool, by: OneProcess,
-) -> Tried:  # fmt: skip
-    """Gradients summed over the batches, of a model of its own."""
+    batches: Sequence[Batch], carried: bool, by: DataParallel,
+) -> Learnt:  # fmt: skip
+    """Return gradients summed over the batches, of a model made for this."""
     seed_everything(spec.seed)
     folded = TrickFold(tricks)
     model = assemble(architecture, task, folded).train()
@@ -84,24 +90,21 @@ def _learn(
     before = {n: b.detach().clone() for n, b in model.named_buffers()}
     gradients: dict[str, Tensor] = {}
     state: State = None
-    memory: dict[str, Any] = {}
+    step = TrainStep(model, folded, carried, optimizer, ranks=by)
     for i, batch in enumerate(batches):
         optimizer.zero_grad(set_to_none=True)
-        state = training_step(
-            model, folded, batch, state, Moment(i, 0.5), carried,
-            optimizer=optimizer, memory=memory, ranks=by,
-        ).state  # fmt: skip
+        state = step.take(batch, state, Moment(i, 0.5)).state
         for name, p in model.named_parameters():
             if p.grad is not None:
                 gradients[name] = gradients.get(name, 0.0) + p.grad.detach().clone()
     changed = {
         n: b.detach().clone() for n, b in model.named_buffers() if not torch.equal(b, before[n])
     }
-    return gradients, changed
+    return Learnt(gradients, changed)
 
 
-def _differing(these: dict[str, Tensor], those: dict[str, Tensor]) -> str | None:
-    """The tensor that differs most, None where all agree up to rounding."""
+def find_difference(these: dict[str, Tensor], those: dict[str, Tensor]) -> str | None:
+    """Return the name of the tensor that differs most; None where all agree up to rounding."""
     if these.keys() != those.keys():
         return sorted(these.keys() ^ those.keys())[0]
     scale = max((float(t.abs().max()) for t in these.values() if t.numel()), default=0.0)

@@ -26,8 +26,9 @@ from rnnbench.contract import Refusal
 from rnnbench.results.record import Record, Status
 from rnnbench.results.store import Store
 from rnnbench.spec.run_spec import Trainer
-from rnnbench.training.ended import Ended
 from rnnbench.training.loader import Position
+from rnnbench.training.progress import OnStep, OnValidation
+from rnnbench.training.stopping import Ended
 
 RANK = "import sys\nfrom rnnbench.training.devices.rank_process import main\nmain(int(sys.argv[1]))"
 HEAR_SECONDS = 3.0  # after a rank failed, for the others to say what they know
@@ -37,13 +38,14 @@ INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 
 @dataclass(frozen=True)
 class RankSetup:
-    """The first message to a rank.
+    """The first message to a rank: which run, and how to find the others.
 
     Attributes:
         port: of the loopback address, where the ranks find each other.
         listening: descriptor of the socket bound to it, at the first rank; else None.
         parent: number of the process above.
         root: of the store.
+        asks: whether the first rank asks after each validation whether to stop.
     """
 
     rank: int
@@ -75,7 +77,7 @@ class RankFailed(NamedTuple):
     """A rank cannot go on.
 
     Attributes:
-        follows: from another rank's failure.
+        follows: it is a consequence of another rank's failure.
     """
 
     status: Status
@@ -84,7 +86,7 @@ class RankFailed(NamedTuple):
     follows: bool = False
 
 
-class Left(NamedTuple):
+class RankDone(NamedTuple):
     """A rank has done its part; the first one brings the record."""
 
     peak_bytes: int
@@ -113,14 +115,14 @@ def train_in_group(
     record: Record,
     trainer: Trainer,
     store: Store,
-    on_validation: Callable[[int, float], bool] | None,
-    on_step: Callable[[Position, float, float], None] | None,
+    on_validation: OnValidation | None,
+    on_step: OnStep | None,
     stopped: Callable[[], int],
 ) -> Record:
-    """The record of the run, of whatever status, which has not been written.
+    """Train in a process for each device; return the record, which has not been written.
 
     Args:
-        stopped: the number of a signal that asked to stop, else 0.
+        stopped: returns the number of a signal that asked to stop, else 0.
 
     Raises:
         Refusal: the run cannot be split over so many devices.
@@ -129,14 +131,14 @@ def train_in_group(
     peaks: list[int] = []
     result: Record | None = None
     failures: list[RankFailed] = []
-    told, deadline = 0, float("inf")
-    with _ranks(record, trainer, store, on_validation is not None) as ranks:
+    signal_sent, deadline = 0, float("inf")
+    with _start_ranks(record, trainer, store, asks=on_validation is not None) as ranks:
         open_ends = dict(ranks)
         while open_ends and time.monotonic() < deadline:
-            if stopped() and not told:
-                told = stopped()
+            if stopped() and not signal_sent:
+                signal_sent = stopped()
                 with contextlib.suppress(OSError):  # dead, which the next look tells
-                    next(iter(ranks)).send(told)
+                    next(iter(ranks)).send(signal_sent)
             for end in wait(list(open_ends), POLL_SECONDS):
                 assert isinstance(end, Connection)
                 rank, process = ranks[end]
@@ -144,14 +146,16 @@ def train_in_group(
                     message = end.recv()
                 except (EOFError, OSError):
                     del open_ends[end]
-                    message = RankFailed(Status.CRASHED, f"rank {rank} {_cause(process.wait())}")
+                    message = RankFailed(
+                        Status.CRASHED, f"rank {rank} {_describe_exit(process.wait())}"
+                    )
                 if isinstance(message, Stepped):
                     if on_step is not None:
                         on_step(*message)
                 elif isinstance(message, StopQuestion):
                     assert on_validation is not None
                     end.send(("go", on_validation(*message)))
-                elif isinstance(message, Left):
+                elif isinstance(message, RankDone):
                     open_ends.pop(end, None)
                     peaks.append(message.peak_bytes)
                     result = message.record or result
@@ -170,13 +174,15 @@ def train_in_group(
     return result
 
 
-Found = dict[Connection, tuple[int, subprocess.Popen]]
+Processes = dict[Connection, tuple[int, subprocess.Popen]]  # rank and process by connection
 
 
 @contextlib.contextmanager
-def _ranks(record: Record, trainer: Trainer, store: Store, asks: bool) -> Iterator[Found]:
-    """The processes by their connections; all are dead afterwards."""
-    found: Found = {}
+def _start_ranks(
+    record: Record, trainer: Trainer, store: Store, *, asks: bool
+) -> Iterator[Processes]:
+    """Start the processes; all are dead afterwards."""
+    processes: Processes = {}
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path),
@@ -197,7 +203,7 @@ def _ranks(record: Record, trainer: Trainer, store: Store, asks: bool) -> Iterat
                     env=environment,
                 )
                 theirs.close()
-                found[ours] = (rank, process)
+                processes[ours] = (rank, process)
                 listening = server.fileno() if rank == 0 else None
                 with contextlib.suppress(OSError):  # dead, which a look tells
                     ours.send(
@@ -206,15 +212,16 @@ def _ranks(record: Record, trainer: Trainer, store: Store, asks: bool) -> Iterat
                             record, trainer, store.root_or_address, asks,
                         )
                     )  # fmt: skip
-            yield found
+            yield processes
         finally:
-            for end, (_, process) in found.items():
+            for end, (_, process) in processes.items():
                 process.kill()
                 process.wait()
                 end.close()
 
 
-def _cause(code: int) -> str:
+def _describe_exit(code: int) -> str:
+    """Return what an exit code says of a process."""
     if code == -signal.SIGKILL:
         return "was killed (SIGKILL), perhaps because memory ran out"
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"

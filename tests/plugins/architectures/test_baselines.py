@@ -1,36 +1,22 @@
 """Baselines against slow ones that are written in the papers' terms, with copied weights."""
 
-import json
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import pytest
 import torch
-from support.command_line import call
 from support.forecasting_models import built
-from support.real_data import here
 
-from rnnbench.contract import Batch, Port, Refusal, Task
-from rnnbench.data import KneserNey
+from rnnbench.contract import Batch, Port, Refusal
 from rnnbench.nn.distributions import distribution
-from rnnbench.results.store import Store
-from rnnbench.spec.compose import compose
 from rnnbench.testing.fixtures.toy_tasks import MORE_TOYS, TOYS, Toy
 from rnnbench.training.dry_run import check
-from rnnbench.training.evaluate import evaluate
-from rnnbench.training.execute import execute
-from rnnbench.training.resolve import resolve
 from rnnbench_architectures.bag_of_words import BagOfWords
 from rnnbench_architectures.n_gram import NGram
 from rnnbench_architectures.patchtst import PatchTST
 from rnnbench_architectures.seasonal_naive import SeasonalNaive
 from rnnbench_architectures.segrnn import SegRNN
 from rnnbench_architectures.tcn import TCN
-from rnnbench_tasks.co2 import CO2
-from rnnbench_tasks.ett_h1 import ETTh1
-from rnnbench_tasks.text_lm import TextLM
 
 CONTEXT, HORIZON, PAST = 11, 5, (2, 0)
 
@@ -46,12 +32,6 @@ def two(output="point"):
     own = None if output == "point" else distribution(output)
     ports = Port(width=3, longest=CONTEXT), Port(width=2, longest=HORIZON, distribution=own)
     return Two("UNALIGNED", ports)
-
-
-def windows(rows=3):
-    g = torch.Generator().manual_seed(1)
-    x = torch.randn(rows, CONTEXT, 3, generator=g).double()
-    return Batch(x, torch.randn(rows, HORIZON, 2, generator=g).double())
 
 
 def stack(tcn, d_in=2):
@@ -173,97 +153,6 @@ def test_bag_of_words_is_refused_where_each_step_is_answered(task):
         check(BagOfWords(hidden=4), {**TOYS, **MORE_TOYS}[task])
 
 
-# ---------------------------------------------------------------------------------- forecasting
-
-
-def gru_cell(gru):
-    """torch's cell of one step with the same weights."""
-    cell = torch.nn.GRUCell(gru.input_size, gru.hidden_size).double()
-    cell.load_state_dict({k.removesuffix("_l0"): v for k, v in gru.state_dict().items()})
-    return cell
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("output", ["point", "gaussian"])
-@pytest.mark.parametrize(("segment", "hidden"), [(1, 4), (2, 6), (3, 5), (11, 4)])
-def test_segrnn_encodes_segments_and_decodes_each_from_the_same_state(segment, hidden, output):
-    task, batch = two(output), windows()
-    model = built(SegRNN(hidden=hidden, segment=segment), task)
-    out, cell = model(batch).out, gru_cell(model.gru)
-    numbers = 1 if output == "point" else 2
-    for row in range(3):
-        for v, column in enumerate(PAST):
-            last = batch.x[row, -1, column]
-            x = batch.x[row, :, column] - last
-            n = CONTEXT // segment
-            x = x[CONTEXT - n * segment :]
-            h = torch.zeros(1, hidden).double()
-            for j in range(n):
-                z = model.enter(x[j * segment : (j + 1) * segment]).relu()
-                h = cell(z[None], h)
-            steps = []
-            for i in range(math.ceil(HORIZON / segment)):
-                y = cell(torch.cat([model.place[i], model.series[v]])[None], h)[0]
-                steps += model.leave(y).view(segment, numbers)
-            found = torch.stack(steps[:HORIZON])
-            found[:, 0] += last
-            for p in range(numbers):
-                assert torch.allclose(out[row, :, 2 * p + v], found[:, p], atol=1e-12)
-
-
-@torch.no_grad()
-@pytest.mark.parametrize(("patch", "stride"), [(4, 2), (3, 3), (5, 1), (2, 4), (11, 3)])
-def test_patchtst_is_the_papers_equations(patch, stride):
-    width, heads, batch = 6, 2, windows()
-    plugin = PatchTST(hidden=width, heads=heads, inner=7, layers=2, patch=patch, stride=stride)
-    model = built(plugin, two())
-    for layer in model.layers:  # as if it had been trained
-        for norm in (layer.first.norm, layer.second.norm):
-            norm.running_mean.normal_()
-            norm.running_var.uniform_(0.5, 2)
-    out = model(batch).out
-    count = math.floor((CONTEXT - patch) / stride) + 2
-    assert model.place.shape == (count, width)
-
-    def batch_norm(norm, z):
-        z = (z - norm.running_mean) / (norm.running_var + norm.eps).sqrt()
-        return norm.weight * z + norm.bias
-
-    for row in range(3):
-        for v, column in enumerate(PAST):
-            x = batch.x[row, :, column]
-            mean = sum(x) / CONTEXT
-            deviation = (sum((x - mean) ** 2) / CONTEXT + 1e-5).sqrt()
-            s = [(value - mean) / deviation for value in x]
-            s += [s[-1]] * stride
-            patches = [torch.stack(s[i * stride : i * stride + patch]) for i in range(count)]
-            z = torch.stack([model.enter(p) for p in patches]) + model.place
-            for layer in model.layers:
-                q, k, value = layer.qkv(z).chunk(3, -1)
-                looked = []
-                for head in range(heads):
-                    part = slice(head * width // heads, (head + 1) * width // heads)
-                    scores = q[:, part] @ k[:, part].T / math.sqrt(width / heads)
-                    looked.append(scores.softmax(-1) @ value[:, part])
-                z = batch_norm(layer.first.norm, z + layer.out(torch.cat(looked, -1)))
-                inner = layer.up(z)
-                gelu = inner * 0.5 * (1 + torch.erf(inner / math.sqrt(2)))
-                z = batch_norm(layer.second.norm, z + layer.down(gelu))
-            expected = model.leave(z.flatten()) * deviation + mean
-            assert torch.allclose(out[row, :, v], expected, atol=1e-12)
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("plugin", [SegRNN(hidden=4, segment=2), PatchTST(patch=4, stride=2)])
-def test_a_shifted_series_is_forecast_shifted_and_no_other_column_is_read(plugin):
-    model, batch = built(plugin, two()), windows()
-    x = batch.x.clone()
-    x[:, :, 1] = 99.0
-    x[:, :, 0] += 5.0
-    shift = torch.tensor([0.0, 5.0]).double()  # in the order of `PAST`
-    assert torch.allclose(model(batch._replace(x=x)).out, model(batch).out + shift, atol=1e-9)
-
-
 @pytest.mark.parametrize(
     ("plugin", "task", "message"),
     [
@@ -282,149 +171,3 @@ def test_a_shifted_series_is_forecast_shifted_and_no_other_column_is_read(plugin
 def test_what_makes_no_sense_is_refused(plugin, task, message):
     with pytest.raises(Refusal, match=message):
         check(plugin, task)
-
-
-def test_patchtst_says_which_heads_divide_its_width():
-    with pytest.raises(Refusal, match="multiple of 4"):
-        PatchTST(hidden=18)
-
-
-@torch.no_grad()
-def test_seasonal_naive_repeats_the_last_season():
-    model, batch = built(SeasonalNaive(season=3), two()), windows()
-    at = [CONTEXT - 3 + s % 3 for s in range(HORIZON)]
-    assert torch.equal(model(batch).out, batch.x[:, at][:, :, list(PAST)])
-    assert torch.equal(model.decode(batch), model(batch).out)
-
-
-@pytest.mark.parametrize("task", [CO2(), CO2(horizon=60), ETTh1(context=24, horizon=30)], ids=str)
-def test_seasonal_naive_is_the_tasks_own_baseline(task: Task):
-    here(task)
-    model = built(SeasonalNaive(), task).float()
-    data = task.data("test", 0)
-    found, _ = evaluate(model, task, data, task.meter("test"), torch.device("cpu"))
-    for name, value in task.baselines("test")["seasonal_naive"].items():
-        assert found[name] == pytest.approx(value, rel=1e-5), name
-
-
-# ---------------------------------------------------------------------------------------- n-gram
-
-
-def words(count, seed=0, kinds=40):
-    """Text whose words depend on the one before them, some thirty a line."""
-    rng = np.random.default_rng(seed)
-    now, found = 0, []
-    for drawn in rng.zipf(1.5, count):
-        now = (now * 7 + int(drawn)) % kinds
-        found.append(f"w{now}" + ("\n" if rng.random() < 0.03 else " "))
-    return "".join(found)
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("text")
-    for split, count in (("train", 6000), ("valid", 700), ("test", 800)):
-        (folder / split).write_text(words(count, seed=count))
-    return folder
-
-
-def task_of(text, **settings):
-    files = {split: str(text / split) for split in ("train", "valid", "test")}
-    return TextLM(**files, length=23, **settings)
-
-
-@pytest.mark.parametrize("order", [1, 2, 3, 5])
-def test_a_distribution_of_kneser_ney_sums_to_one_and_agrees_with_its_nats(order):
-    rng = np.random.default_rng(order)
-    train, text = rng.zipf(1.4, 3000) % 30, rng.zipf(1.4, 400) % 30
-    text[17] = 31  # a token that training lacks
-    model = KneserNey(train, 32, order)
-    padded = np.concatenate([np.full(order, -1), text])
-    context_ND = np.stack([padded[i : i + order] for i in range(len(text))])
-    p_NV = model.distribution(context_ND)
-    assert p_NV.shape == (400, 32)
-    assert p_NV.min() > 0
-    assert p_NV.sum(1) == pytest.approx(1)
-    assert -np.log(p_NV[np.arange(400), text]) == pytest.approx(model.nats(text))
-
-
-def test_a_distribution_after_the_last_words_of_training_is_that_of_a_shorter_context():
-    model = KneserNey(np.array([0, 1, 0, 1, 0, 2, 3]), 5, 3)
-    after = model.distribution(np.array([[2, 3], [4, 4], [-1, -1]]))
-    assert after[0] == pytest.approx(after[2])
-    assert after[1] == pytest.approx(after[2])
-
-
-@torch.no_grad()
-def test_an_n_gram_model_reads_a_text_in_chunks_as_in_one_piece(text, monkeypatch):
-    model = built(NGram(order=4), task_of(text))
-    data = task_of(text).data("test", 0)
-    x = torch.cat([data.batch(key, None).x for key in data.order(3, None)][:4], 1)
-    whole = model(Batch(x, x))
-    parts, state = [], None
-    for piece in x.split((1, 2, 30, x.shape[1] - 33), 1):
-        found = model(Batch(piece, piece), state)
-        state = model.carry(found.state)
-        parts.append(found.out)
-    assert torch.equal(torch.cat(parts, 1), whole.out)
-    monkeypatch.setattr("rnnbench_architectures.n_gram.BLOCK", 100)
-    assert torch.equal(model(Batch(x, x)).out, whole.out)
-
-
-@torch.no_grad()
-def test_an_n_gram_model_is_counted_on_all_of_the_text(text):
-    task = task_of(text)
-    model = built(NGram(order=3), task)
-    tokens = task._made["train"]
-    whole = KneserNey(tokens, task.target.classes, 3)
-    assert np.array_equal(model.count().orders[0].count_K, whole.orders[0].count_K)
-    assert sum(model.count().orders[-1].count_K) == len(tokens) - 2
-    x = torch.from_numpy(tokens[:50].astype(np.int64))[None]
-    out = model(Batch(x, x)).out[0, :-1]
-    nats = -out.gather(1, x[0, 1:, None])[:, 0]
-    assert nats.numpy() == pytest.approx(whole.nats(tokens[:50])[1:])
-
-
-def test_the_counted_model_reaches_the_tasks_own_baseline(text, tmp_path):
-    files = {f"task.{split}": str(text / split) for split in ("train", "valid", "test")}
-    once = {"budget.steps": 1, "budget.validate_every": 1}
-    spec = resolve(compose("text-lm", "n-gram", settings={**files, **once, "task.test_rows": 1}))
-    record = execute(spec, store=Store(tmp_path))
-    assert record.cost["parameters"] == 0
-    baseline = record.baselines["test"]["5-gram, Kneser-Ney"]["perplexity"]
-    assert record.metrics["test"]["perplexity"] == pytest.approx(baseline, rel=1e-5)
-    # In rows each begins without context.
-    task = task_of(text)
-    data, model = task.data("valid", 0), KneserNey(task._made["train"], task.target.classes)
-    rows = [(b.x, b.y) for b in (data.batch(k, None) for k in data.order(10, None))]
-    x, y = (torch.cat(side, 1).numpy() for side in zip(*rows, strict=True))
-    n, extra = divmod(len(data), 10)
-    nats = 0.0
-    for row in range(10):
-        steps = n + (row < extra)
-        nats += model.nats(np.concatenate([x[row, :1], y[row, :steps]]))[1:].sum()
-    expected = math.exp(nats / len(data))
-    assert record.metrics["valid"]["perplexity"] == pytest.approx(expected, rel=1e-5)
-
-
-def test_what_is_counted_trains_is_kept_asked_and_checked_again(text, tmp_path):
-    files = [f"task.{split}={text / split}" for split in ("train", "valid", "test")]
-    out = ("--out", tmp_path)
-    said = call("run", "text-lm", "n-gram", *files, "budget.steps=2", "-q", *out)
-    assert "0 parameters, 2 steps" in said
-    run = said.strip().rpartition("/")[2]
-    assert len(call("generate", run, "--length", 12, "--prompt", "w1 w2", *out).split()) >= 12
-    assert "equal to the last digit" in call("verify", run, *out)
-    call("run", "text-lm", "lstm", *files, "budget.steps=2", "architecture.hidden=4", "-q", *out)
-    board = json.loads(call("leaderboard", "text-lm", "--json", *out))
-    rows = [row for b in board["boards"] for row in b["rows"] if row["architecture"] == "n-gram"]
-    assert [row["costs"]["parameters"] for row in rows] == [0]
-
-
-def test_a_forecast_without_parameters_is_kept_and_checked_again(tmp_path):
-    out = ("--out", tmp_path)
-    said = call("run", "co2", "seasonal-naive", "budget.steps=1", "-q", *out)
-    assert "0 parameters, 1 steps" in said
-    run = said.strip().rpartition("/")[2]
-    assert "equal to the last digit" in call("verify", run, *out)
-    assert "truth" in call("generate", run, *out)

@@ -88,7 +88,7 @@ def test_summed_directions_are_the_sum_of_those_side_by_side():
 
 
 def test_a_task_of_one_vector_reads_each_direction_where_it_ends():
-    """As torch's final hidden states."""
+    """Return the final hidden states in torch's order."""
     backbone = built(Bidirectional(hidden=HIDDEN))
     rows = nn.utils.rnn.pack_padded_sequence(inputs(), LENGTHS, True, enforce_sorted=False)
     _, (h, _) = torchs(nn.LSTM, 1, backbone)(rows)

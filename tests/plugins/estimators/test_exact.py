@@ -25,7 +25,7 @@ def joined(batches):
 
 
 def backpropagated(model, batches):
-    """The same by one graph through all batches."""
+    """Return the gradient by one graph through all batches."""
     model.zero_grad()
     state = None
     for batch in batches:

@@ -136,7 +136,7 @@ def test_batches_are_the_same_in_another_process_that_prepares_them_afresh(tmp_p
             if source.origin.startswith("wheel:"):
                 (tmp_path / source.name).symlink_to(fetch(source))
     script = (
-        "import json, sys, test_task_every as t; "
+        "import json; from plugins.tasks import test_every as t; "
         "print(json.dumps({task.name: t.digest(task) for task in t.TASKS}))"
     )
     done = subprocess.run(
@@ -145,7 +145,7 @@ def test_batches_are_the_same_in_another_process_that_prepares_them_afresh(tmp_p
             **os.environ,
             "RNNBENCH_DATA": str(tmp_path),
             "XDG_CACHE_HOME": str(tmp_path / "home"),
-            "PYTHONPATH": str(TESTS),
+            "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
         },
         capture_output=True,
         text=True,

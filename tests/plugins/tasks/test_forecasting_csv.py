@@ -6,11 +6,9 @@ from datetime import datetime, timedelta
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
+from plugins.tasks.csv_tables import SHOPS, SMALL, days, made, shops
 
-from rnnbench.cli import main
 from rnnbench.data import DataError, data_version
-from rnnbench.data.series import tables
 from rnnbench.data.series.regular_steps import find_step, spaced
 from rnnbench.data.series.tables import TableFormat, read_table
 from rnnbench.testing import TaskLaws
@@ -25,42 +23,6 @@ class TestCSVForecast(TaskLaws):
 def _own_cache(tmp_path, monkeypatch):
     monkeypatch.delenv("RNNBENCH_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-def shops(days=200, gone=(40, 41), empty=(60,)):
-    """Two shops, with a holiday known ahead, rows that are missing and empty cells."""
-    rng = np.random.default_rng(0)
-    rows = ["date,shop,sales,visitors,holiday,note"]
-    for shop, base in (("north", 100), ("south", 50)):
-        for i in range(days):
-            if i in gone:
-                continue
-            sales = base * (1 + 0.3 * np.sin(2 * np.pi * i / 7)) + 20 * (i % 17 == 0)
-            sales = "" if i in empty else f"{sales + rng.normal():.3f}"
-            day = datetime(2020, 1, 1) + timedelta(days=i)
-            row = (day.date(), shop, sales, f"{3 * base + rng.normal():.2f}", int(i % 17 == 0))
-            rows.append(",".join(map(str, row)) + (',"words, too"' if i % 2 else ","))
-    return "\n".join(rows) + "\n"
-
-
-SHOPS = {
-    "series_column": "shop", "targets": ("sales",), "covariates": ("visitors",),
-    "ahead": ("holiday",), "calendar": ("weekday",), "context": 14, "horizon": 7,
-}  # fmt: skip
-
-
-def made(tmp_path, text, name="table.csv", **settings):
-    path = tmp_path / name
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return CSVForecast(path=str(path), **settings)
-
-
-def days(n=60, values="{i}", header="date,v", step=timedelta(days=1)):
-    rows = [f"{datetime(2020, 1, 1) + i * step},{values.format(i=i)}" for i in range(n)]
-    return "\n".join([header, *rows]) + "\n"
-
-
-SMALL = {"context": 4, "horizon": 2}
 
 
 # ---------------------------------------------------------------------------------- what works
@@ -195,84 +157,6 @@ def test_short_series_are_refused_by_name_or_left_out(tmp_path):
         _ = made(tmp_path, text, short="leave out", **(SHOPS | {"context": 500})).series
 
 
-# --------------------------------------------------------------------------------- what does not
-
-BROKEN = {
-    "a folder of nothing": ("", {}, "is empty"),
-    "a header alone": ("date,v\n", {}, "a header and no rows"),
-    "a blank header": ("\n1,2\n", {}, "empty: a CSV begins with"),
-    "a ragged line": ("date,v\n2020-01-01,1\n2020-01-02,2,3\n", {}, "line 3: 3 cells, .* has 2"),
-    "words": (days() + "2020-03-01,n/b\n", {}, r"line 62, column 'v': 'n/b' is no number"),
-    "a decimal comma": ("date;v\n2020-01-01;1,5\n", {}, "line 2.* set task.decimal=,"),
-    "infinity": (days() + "2020-03-01,inf\n", {}, "line 62.*no finite number"),
-    "an underscore": (days() + "2020-03-01,1_0\n", {}, "line 62.*no finite number"),
-    "latin-1": (b"date,caf\xe9\n2020-01-01,1\n", {}, "line 1: the byte 0xe9 is not utf-8"),
-    "latin-1 below": (
-        days(3000).encode() + b"2030-01-01,\xe9\n", {}, "line 3002: the byte 0xe9 is not utf-8",
-    ),
-    "no encoding": (days(), {"encoding": "utf-7000"}, "no encoding 'utf-7000'"),
-    "zero bytes": (b"\0\1\2", {}, "line 1: holds a zero byte"),
-    "an open quote": ('date,v\n2020-01-01,"1\n', {}, "line 2: "),
-    "a time that is none": (days() + "yesterday,1\n", {}, "line 62, column 'date': 'yesterday'"),
-    "no time": (days() + ",1\n", {}, "line 62, column 'date': no time"),
-    "an odd time": ("date,v\n13/01/2020,1\n", {}, "line 2.*task.time_format"),
-    "a wrong format": (days(), {"time_format": "%d.%m.%Y"}, "line 2, column 'date'"),
-    "a number among dates": (days() + "5,1\n", {}, "line 62"),
-    "zones mixed": (days() + "2020-03-01T00:00+01:00,1\n", {}, "line 62.*time zone"),
-    "one time twice": (days() + "2020-01-05,1\n", {}, "line 62: .* that of line 6 too"),
-    "irregular steps": (days() + "2020-03-01 07:00,1\n", {}, "line 62: .* steps of 1 day after"),
-    "far apart": (days() + "2090-01-01,1\n", {}, "nearly all would be missing"),
-    "one row": ("date,v\n2020-01-01,1\n", {}, "no series has two rows"),
-    "a column twice": ("date,v,v\n2020-01-01,1,1\n", {}, "'v' stands there twice"),
-    "no such column": (days(), {"targets": ("w",)}, "no column 'w'; it has 'date', 'v'"),
-    "a column in two parts": (days(), {"targets": ("v",), "ahead": ("v",)}, "named twice"),
-    "nothing to forecast": (days(), {"covariates": ("v",)}, "no column of values besides"),
-    "a long delimiter": (days(), {"delimiter": ",,"}, "must be one character"),
-    "numbers without calendar": ("t,v\n1,1\n2,2\n", {"calendar": ("hour",)}, "no calendar to read"),
-    "a constant": (days(values="5"), {}, "v is constant over the training part"),
-    "never there": (days(values="NA"), {}, "v has no value in the training part"),
-    "too short": (days(8), {}, "rows, season 7: no split"),
-    "a date of another kind": (days(), {"valid": "5", "test": "9"}, "of another kind"),
-    "disorder": (days(), {"valid": "2020-02-09", "test": "2020-02-03"}, "must begin before"),
-    "an unnamed series": ("d,s,v\n1,a,2\n2,,3\n", {"series_column": "s"}, "line 3.*no series"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("text", "settings", "why"), BROKEN.values(), ids=BROKEN)
-def test_a_table_that_cannot_be_read_is_refused_with_its_line_and_the_reason(
-    tmp_path, text, settings, why
-):
-    with pytest.raises(DataError, match=why):
-        _ = made(tmp_path, text, **SMALL, **settings).series
-
-
-@pytest.mark.parametrize(
-    ("settings", "why"),
-    [
-        ({"valid": "0.1", "test": "2020-01-01"}, "give two shares"),
-        ({"valid": "0.5", "test": "0.5"}, "leave nothing for training"),
-        ({"calendar": ("moon",)}, "calendar has no 'moon'; it has hour"),
-        ({"horizon": 0}, "horizon"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused_at_once(settings, why):
-    with pytest.raises(ValueError, match=why):
-        CSVForecast(path="nowhere.csv", **settings)
-
-
-def test_a_file_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(DataError, match="not there"):
-        CSVForecast(path=str(tmp_path / "x.csv")).sources()
-    with pytest.raises(DataError, match="a folder"):
-        CSVForecast(path=str(tmp_path)).sources()
-
-
-def test_a_file_larger_than_memory_is_refused_with_both_sizes(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "memory_bytes", lambda: 1000)
-    with pytest.raises(DataError, match=r"this machine has 0\.00 GB"):
-        _ = made(tmp_path, days(), **SMALL).series
-
-
 # ------------------------------------------------------------------------- identity and caching
 
 
@@ -327,75 +211,3 @@ def test_parquet_without_its_library_says_what_to_install(tmp_path, monkeypatch)
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
     with pytest.raises(DataError, match=r"rnnbench\[parquet\]"):
         _ = made(tmp_path, b"PAR1", "t.parquet").series
-
-
-# ---------------------------------------------------------------------------- from the command line
-
-
-def call(*arguments):
-    done = CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
-    return done.exit_code, done.output
-
-
-@pytest.fixture
-def trained(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "shops.csv").write_text(shops())
-    settings = [
-        *("task.path=shops.csv", "task.series_column=shop", "task.targets=[sales]"),
-        *("task.covariates=[visitors]", "task.ahead=[holiday]", "task.calendar=[weekday]"),
-        *("task.context=14", "task.horizon=7", "architecture.hidden=4", "budget.steps=2"),
-        *("budget.validate_every=1", "--no-test", "--out", "results"),
-    ]
-    code, said = call("run", "csv-forecast", "gru", *settings)
-    assert code == 0, said
-    return tmp_path
-
-
-def tail(shop="south", rows=14, future=7, last="2020-07-18"):
-    lines = ["date,shop,sales,visitors,holiday,note"]
-    first = datetime.fromisoformat(last) - timedelta(days=rows - 1)
-    for i in range(rows + future):
-        given = f"{50 + i},150" if i < rows else ","
-        lines.append(f"{(first + timedelta(days=i)).date()},{shop},{given},0,")
-    return "\n".join(lines)
-
-
-def test_a_run_forecasts_what_follows_the_tail_of_a_table(trained):
-    (trained / "tail.csv").write_text(tail())
-    code, said = call("predict", "csv-forecast", "--input", "tail.csv", "--out", "results")
-    assert code == 0, said
-    header, *rows = said.strip().splitlines()
-    assert header == "date,shop,sales"
-    assert [row.split(",")[0] for row in rows] == [f"2020-07-{d}" for d in range(19, 26)]
-    values = [float(row.split(",")[2]) for row in rows]
-    assert all(20 < v < 110 for v in values)  # in the unit of the shop, not z-scores
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        (tail(shop="west"), "not trained on a series 'west'"),
-        (
-            tail(rows=9),
-            "reads 21 steps of 1 day, the last 7 of them of the horizon; the input has 16",
-        ),
-        (tail() + "\n2020-07-25,south,1,2,0,", "is that of line"),
-        (tail() + "\n2020-07-26 05:00,south,1,2,0,", "not a whole number of steps"),
-        (tail() + "\n2020-07-26,north,1,2,0,", "one series at a time"),
-        (tail().replace("visitors", "guests"), "no column 'visitors'"),
-        (tail().replace("58,150", "58,many"), "line 10, column 'visitors'"),
-    ],
-)
-def test_a_tail_that_cannot_be_read_is_refused_with_the_reason(trained, text, why):
-    code, said = call("predict", "csv-forecast", "--input", text, "--out", "results")
-    assert code != 0
-    assert why in " ".join(said.split())
-
-
-def test_a_broken_table_is_refused_by_check_before_anything_is_trained(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "x.csv").write_text("date,v\n2020-01-01,1\n2020-01-02,2,3\n")
-    code, said = call("check", "csv-forecast", "lstm", "task.path=x.csv")
-    assert code != 0
-    assert "line 3: 3 cells" in said

@@ -70,9 +70,9 @@ def evaluated(task, split, nats):
 def test_the_counts_are_the_fields_to_the_token(make):
     task = here(make())
     *sizes, classes = COUNTS[make]
-    assert [len(task._made[split]) for split in SPLITS] == sizes
+    assert [len(task._corpus[split]) for split in SPLITS] == sizes
     assert task.source.classes == task.target.classes == classes
-    highest = max(int(task._made[split][:1_000_000].max()) for split in SPLITS)
+    highest = max(int(task._corpus[split][:1_000_000].max()) for split in SPLITS)
     assert highest < classes
 
 
@@ -98,12 +98,12 @@ def test_the_treebank_is_read_as_its_lines_are():
     task = here(PTB())
     symbols = task._symbols
     assert symbols.symbols[:3] == ("the", "<unk>", "<eos>")
-    first = symbols.decode(task._made["valid"][:14].tolist())
+    first = symbols.decode(task._corpus["valid"][:14].tolist())
     assert first == "consumers may want to move their telephones a little closer to the tv set"[
         : len(first)
     ] or first.startswith("consumers may want to move")
     # one end-of-sentence symbol for each of the test file's 3,761 lines
-    assert int((task._made["test"] == symbols.symbols.index("<eos>")).sum()) == 3761
+    assert int((task._corpus["test"] == symbols.symbols.index("<eos>")).sum()) == 3761
     assert task.words("source")[2] == ""
 
 
@@ -115,7 +115,7 @@ def test_perplexity_is_of_tokens_and_bits_are_of_characters(text, unit):
     more = {"vocabulary": 300} if unit == "subword" else {}
     task = TextLM(**text, unit=unit, length=7, **more)
     figures, count, rows = evaluated(task, "test", 1.5)
-    tokens, characters = len(task._made["test"]), task._made["characters"]["test"]
+    tokens, characters = len(task._corpus["test"]), task._corpus["characters"]["test"]
     assert count == tokens - 1
     assert rows == {10}
     assert characters == len(Path(text["test"]).read_text())

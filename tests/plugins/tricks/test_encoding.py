@@ -1,8 +1,6 @@
 """Encodings of tokens: what files hold is what the model reads; what cannot be is refused."""
 
 import dataclasses
-import gzip
-import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +9,10 @@ import torch
 from gensim.models import KeyedVectors
 from support.toys import TOYS, TinyLSTM
 
-from rnnbench.contract import Batch, Moment, Port, Refusal
-from rnnbench.data import DataError, Subwords
-from rnnbench.data.text.word_vectors import learn_vectors, read_vectors, sha256_of
-from rnnbench.testing.fixtures.toy_tasks import Rows, Toy
+from rnnbench.contract import Batch, Moment, Refusal
+from rnnbench.data import Subwords
+from rnnbench.data.text.word_vectors import sha256_of
+from rnnbench.testing.fixtures.toy_tasks import Toy
 from rnnbench.training.determinism import seed_everything
 from rnnbench.training.dry_run import check
 from rnnbench.training.train_step import TrickFold, assemble, training_step
@@ -22,12 +20,13 @@ from rnnbench_architectures.lstm import LSTM
 from rnnbench_architectures.seq2seq import Seq2Seq
 from rnnbench_tasks.char_lm import CharLM
 from rnnbench_tasks.ui_en_de import UiEnDe
-from rnnbench_tricks import encoding
 from rnnbench_tricks.encoding import Encoded, Encoding
 from rnnbench_tricks.tied_weights import TiedWeights
 from rnnbench_tricks.variational_dropout import VariationalDropout
 
 WORDS = ("", "Licht", "aus", "an", "the", "ein", "über")
+
+
 IN_FILE = ("aus", "licht", "an", "the", "Haus", "über")  # "ein" is missing, "Licht" is not cased
 
 
@@ -49,7 +48,7 @@ def vectors():
 
 @pytest.fixture
 def files(tmp_path, vectors):
-    """The same vectors in every format, all but GloVe's written by gensim."""
+    """Write the same vectors in every format, all but GloVe's by gensim."""
     keyed = KeyedVectors(6)
     keyed.add_vectors(list(IN_FILE), vectors)
     paths = {name: tmp_path / name for name in ("word2vec-text", "word2vec-binary", "glove")}
@@ -85,114 +84,6 @@ def steps(model, task, count=3, lr=0.1):
         optimizer.zero_grad()
         training_step(model, TrickFold(), task.example(i), None, Moment(i, 0.5))
         optimizer.step()
-
-
-# Files
-
-
-@pytest.mark.parametrize("format", ["word2vec-text", "word2vec-binary", "glove"])
-def test_each_class_reads_the_row_of_its_word(files, vectors, format):
-    model = built(from_file(files[format], format))
-    read = model.embed(torch.arange(7)[None])[0]
-    row = {word: torch.from_numpy(v) for word, v in zip(IN_FILE, vectors, strict=True)}
-    for at, word in enumerate(WORDS):
-        found = row.get(word, row.get(word.lower()))
-        if found is not None:
-            torch.testing.assert_close(
-                read[at], found, atol=0 if format != "glove" else 1e-7, rtol=0
-            )
-    assert not any(torch.allclose(read[5], v) for v in row.values()), "'ein' is not in the file"
-
-
-# gensim leaves a file without a header open after its first pass.
-@pytest.mark.filterwarnings(
-    "ignore:Exception ignored in.*FileIO:pytest.PytestUnraisableExceptionWarning"
-)
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
-@pytest.mark.parametrize("format", ["word2vec-text", "word2vec-binary", "glove"])
-def test_the_reader_agrees_with_gensims(files, format):
-    width, found = read_vectors(files[format], format, IN_FILE)
-    theirs = KeyedVectors.load_word2vec_format(
-        str(files[format]), binary=format == "word2vec-binary", no_header=format == "glove"
-    )
-    assert width == theirs.vector_size
-    assert list(found) == theirs.index_to_key
-    for word in IN_FILE:
-        np.testing.assert_array_equal(found[word], theirs[word])
-
-
-def test_a_binary_file_as_the_word2vec_tool_writes_it_is_read(tmp_path, vectors):
-    path = tmp_path / "v.bin"
-    entries = zip(IN_FILE, vectors, strict=True)
-    path.write_bytes(
-        b"6 6\n" + b"".join(w.encode() + b" " + v.tobytes() + b"\n" for w, v in entries)
-    )
-    _, found = read_vectors(path, "word2vec-binary", {"über", "the"})
-    assert list(found) == ["the", "über"]
-    np.testing.assert_array_equal(found["über"], vectors[5])
-
-
-def test_entries_longer_than_a_block_of_reading_are_whole(files, vectors, monkeypatch):
-    monkeypatch.setattr("rnnbench.data.text.word_vectors._BLOCK", 7)
-    _, found = read_vectors(files["word2vec-binary"], "word2vec-binary", IN_FILE)
-    np.testing.assert_array_equal(np.stack([found[w] for w in IN_FILE]), vectors)
-
-
-def test_a_packed_file_is_unpacked_as_it_is_read(files, vectors, tmp_path):
-    path = tmp_path / "v.bin.gz"
-    path.write_bytes(gzip.compress(files["word2vec-binary"].read_bytes()))
-    _, found = read_vectors(path, "word2vec-binary", ["the"])
-    np.testing.assert_array_equal(found["the"], vectors[3])
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataError, match="cannot be read"):
-        read_vectors(path, "word2vec-binary", ["the"])
-
-
-def test_words_with_blanks_in_them_are_told_from_their_first_parts(tmp_path):
-    path = tmp_path / "glove.txt"
-    path.write_text(", 1 2 3\n. . . 4 5 6\n. 7 8 9\nof it 1 1 1\n. 0 0 0\n")
-    width, found = read_vectors(path, "glove", [".", "of it", "of"])
-    assert width == 3
-    assert {w: v.tolist() for w, v in found.items()} == {".": [7, 8, 9], "of it": [1, 1, 1]}
-
-
-@pytest.mark.parametrize(
-    ("content", "format", "why"),
-    [
-        (b"a 1 2\nb 3 4\n", "word2vec-text", "glove"),
-        (b"2 2\na 1 2\nb 3 4\n", "glove", "word2vec-text"),
-        (b"3 2\na 1 2\nb 3 4\n", "word2vec-text", "promises 3 words, and 2 follow"),
-        (b"2 2\na 1 2\nb 3\n", "word2vec-text", "'b' has 1 values, not 2"),
-        (b"1 2\nb 3 x\n", "word2vec-text", "no number"),
-        (b"1 2\nb 3 nan\n", "word2vec-text", "not finite"),
-        (b"2 1\na \0\0\0\0b \0\0", "word2vec-binary", "promises 2 words, and 1 follow"),
-        (b"1 1\na \0\0\0\0b \0\0\0\0", "word2vec-binary", "more follows"),
-        (b"2 1\na \0\0\0\0  \0\0\0\0", "word2vec-binary", "word 2 is empty"),
-        (b"", "glove", "empty"),
-        (b"", "word2vec-text", "COUNT WIDTH"),
-    ],
-)
-def test_a_file_that_is_damaged_or_of_another_format_is_refused(tmp_path, content, format, why):
-    path = tmp_path / "v"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=why):
-        read_vectors(path, format, ["a", "b"])
-
-
-def test_only_the_wanted_rows_of_a_file_are_kept_in_memory(tmp_path):
-    import tracemalloc
-
-    path = tmp_path / "big.txt"
-    with path.open("w") as f:
-        f.write("20000 100\n")
-        f.writelines(f"w{i} {'0.125 ' * 100}\n" for i in range(20000))
-    tracemalloc.start()
-    _, found = read_vectors(path, "word2vec-text", ["w7", "w19999"])
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert len(found) == 2
-    assert path.stat().st_size > 12e6
-    assert peak < 1e6, f"{peak} bytes for 2 of 20,000 vectors"
 
 
 # In a model
@@ -295,89 +186,6 @@ def test_each_side_of_a_translation_is_encoded_by_itself(side):
         assert isinstance(model.source_embed.map, Encoded) is (side != "target")
         assert isinstance(model.embed.map, Encoded) is (side != "source")
         assert model.embed.map.num_embeddings == 6
-
-
-# word2vec
-
-
-@dataclass(frozen=True)
-class Camps(Toy):
-    """Sentences of the tokens 0 to 5 or of 6 to 11, padded with 12, which occurs nowhere else."""
-
-    ports: tuple[Port, Port] = (Port(classes=14), Port(classes=14))
-    ragged: bool = True
-
-    def data(self, split, seed):
-        rng = torch.Generator().manual_seed(5)
-        x = torch.randint(0, 6, (400, 12), generator=rng)
-        x[::2] += 6
-        x_len = torch.randint(6, 13, (400,), generator=rng)
-        x[torch.arange(12) >= x_len[:, None]] = 12
-        return Rows(
-            [Batch(a, a, n, n) for a, n in zip(x.split(100), x_len.split(100), strict=True)]
-        )
-
-
-@pytest.mark.parametrize("algorithm", ["cbow", "skip-gram"])
-def test_word2vec_brings_tokens_nearer_that_occur_together(algorithm):
-    trick = Encoding(dimensions=8, epochs=30, algorithm=algorithm)
-    v = torch.nn.functional.normalize(built(trick, Camps()).embed.map.vectors[:12], dim=-1)
-    cosine = v @ v.T
-    within = torch.block_diag(torch.ones(6, 6), torch.ones(6, 6)).bool()
-    other = ~torch.eye(12).bool()
-    assert cosine[within & other].min() > cosine[~within].max() + 0.1
-
-
-def test_word2vec_never_sees_padding():
-    at, _ = encoding._learnt(Camps(), "source", 4, 2, 1, "cbow", 0)
-    assert sorted(at.tolist()) == list(range(12))
-
-
-def test_word2vec_is_the_same_for_the_same_seed_and_learnt_once():
-    trick = Encoding(dimensions=8, epochs=2)
-    encoding._learnt.cache_clear()
-    first = built(trick, Camps()).embed.map.vectors
-    again = built(trick, Camps(), TinyLSTM(hidden=9)).embed.map.vectors
-    assert encoding._learnt.cache_info().misses == 1
-    assert torch.equal(first[:12], again[:12]), "whatever the architecture"
-    encoding._learnt.cache_clear()
-    assert torch.equal(first, built(trick, Camps()).embed.map.vectors)
-    other = built(trick, Camps(), seed=1).embed.map.vectors
-    assert not torch.equal(first[:12], other[:12]), "those that occur are not drawn but learnt"
-
-
-def test_word2vec_reads_all_of_a_sentence_longer_than_gensim_does():
-    text = [["a", "b"] * 5001 + ["c", "d"] * 5000]
-    options = {"window": 2, "epochs": 3, "algorithm": "cbow", "seed": 0}
-    found = learn_vectors(text, 4, **options)
-    cut = learn_vectors([text[0][:10000], text[0][10000:20000], text[0][20000:]], 4, **options)
-    whole = {w: v.tolist() for w, v in found.items()}
-    assert whole == {w: v.tolist() for w, v in cut.items()}
-
-
-def test_the_dry_run_learns_nothing(monkeypatch):
-    def learn(*_, **__):
-        raise AssertionError("word2vec was trained in a dry run")
-
-    monkeypatch.setattr(encoding, "learn_vectors", learn)
-    encoding._learnt.cache_clear()
-    task = Camps()
-    trick = Encoding(dimensions=8)
-    counted = check(TinyLSTM(), task, [trick], batch=task.example()).parameters
-    monkeypatch.undo()
-    model = built(trick, task)
-    assert counted == sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
-def test_without_gensim_it_says_how_to_install_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "gensim.models", None)
-    assert "pip install 'rnnbench[vectors]'" in refused(Encoding())
-
-
-def test_word2vec_says_nothing_on_the_terminal(capfd):
-    encoding._learnt.cache_clear()
-    built(Encoding(dimensions=4), Camps())
-    assert capfd.readouterr() == ("", "")
 
 
 # Refusals

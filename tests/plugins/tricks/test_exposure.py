@@ -1,4 +1,4 @@
-"""What a model is shown in training: order, length, pieces; and how it puts out classes."""
+"""Tricks on what a model is shown in training: order, length, pieces, and classes put out."""
 
 import statistics
 from dataclasses import dataclass
@@ -303,7 +303,7 @@ def test_the_discriminator_rests_where_it_is_skilled_and_is_not_heeded_where_it_
 
 @pytest.mark.parametrize("toy", ["translate", "caption", "forecast", "prose"])
 def test_a_free_pass_reads_what_it_said(toy):
-    """What it puts out is what teacher forcing puts out on the sequence that it has read."""
+    """Its outputs are those of teacher forcing on the sequence that it has read."""
     task = Prose() if toy == "prose" else TOYS[toy]
     torch.manual_seed(0)
     model = assemble(TinyLSTM(), task, TrickFold())

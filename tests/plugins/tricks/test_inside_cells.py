@@ -1,4 +1,4 @@
-"""What tricks do between the products and the update of a cell, and around it."""
+"""Tricks between the products and the update of a cell, and around it."""
 
 import math
 

@@ -3,9 +3,9 @@
 import dataclasses
 
 import pytest
+from report.site_of import good, hostile, serving
 from support.browsing import browser, show
 from support.fake_records import make_record, make_spec
-from support.site_of import good, hostile, serving
 
 from rnnbench.report.site import names
 from rnnbench.report.site.writer import write_site

@@ -23,9 +23,9 @@ from rnnbench.training.resolve import resolve
 CPU = Trainer(accelerator="cpu")
 
 
-def seen(**found):
+def seen(**drawn):
     nothing = torch.zeros(1)
-    return Prediction(nothing, nothing.bool(), nothing, **found)
+    return Prediction(nothing, nothing.bool(), nothing, **drawn)
 
 
 def translation():
@@ -37,38 +37,38 @@ def translation():
 def test_an_attention_map_ends_where_source_and_output_end():
     batch = Batch(torch.tensor([[1, 2, 3, 0]] * 5), torch.zeros(5, 4), x_len=torch.tensor([3] * 5))
     look = torch.tensor([[[0.9, 0.1, 0.0, 0.0], [0.2, 0.3, 0.5, 0.0], [1.0, 0.0, 0.0, 0.0]]] * 5)
-    found = drawings(
+    drawn = drawings(
         translation(), batch, seen(decoded=torch.tensor([[5, 3, 7]] * 5), attention=look)
     )
-    assert len(found) == ITEMS
-    assert found[0] == {
+    assert len(drawn) == ITEMS
+    assert drawn[0] == {
         "kind": "attention",
         "source": ["der", "Hund", "(end)"],
         "output": ["#5", "(end)"],
         "percent": [[90, 10, 0], [20, 30, 50]],
     }
-    assert "(end) at (end)" in attention_map(found[0]).says
+    assert "(end) at (end)" in attention_map(drawn[0]).says
 
 
 def test_an_attention_map_of_a_long_pair_is_cut_off():
     x = torch.ones(1, 100, dtype=torch.long)
-    found = drawings(
+    drawn = drawings(
         translation(), Batch(x, x),
         seen(decoded=x, attention=torch.full((1, 100, 100), 0.01)),
     )  # fmt: skip
-    assert len(found[0]["percent"]) == len(found[0]["percent"][0]) == TOKENS
+    assert len(drawn[0]["percent"]) == len(drawn[0]["percent"][0]) == TOKENS
 
 
 def test_a_forecast_stands_after_its_past_and_says_what_is_missing():
     task = SimpleNamespace(target=Port(width=1), source=Port(width=2), past=(1,))
     x = torch.arange(400.0).view(1, 200, 2)
     y = torch.tensor([[[0.5], [float("nan")]]])
-    (found,) = drawings(task, Batch(x, y), seen(decoded=torch.tensor([[[0.25], [1.0]]])))
-    assert found["past"][-2:] == [397.0, 399.0]
-    assert len(found["past"]) == PAST
-    assert found["truth"] == [0.5, None]
-    assert found["forecast"] == [0.25, 1.0]
-    chart = series_chart(found)
+    (drawn,) = drawings(task, Batch(x, y), seen(decoded=torch.tensor([[[0.25], [1.0]]])))
+    assert drawn["past"][-2:] == [397.0, 399.0]
+    assert len(drawn["past"]) == PAST
+    assert drawn["truth"] == [0.5, None]
+    assert drawn["forecast"] == [0.25, 1.0]
+    chart = series_chart(drawn)
     assert [line.name for line in chart.lines] == ["past", "truth", "forecast"]
     assert chart.rules
 
@@ -83,7 +83,7 @@ def test_nothing_is_written_where_there_is_nothing_to_see(tmp_path):
 
 
 def test_a_tested_run_keeps_a_sample_that_repeats_and_the_gradient_of_each_layer(tmp_path):
-    told = []
+    runs_kept = []
     for name in "ab":
         store = Store(tmp_path / name)
         record = execute(small(test=True), store=store, trainer=CPU)
@@ -94,9 +94,9 @@ def test_a_tested_run_keeps_a_sample_that_repeats_and_the_gradient_of_each_layer
         assert len(sample["text"]) == 60
         flow = [{k: v for k, v in p[2].items() if k.startswith(FLOW)} for p in record.curve]
         assert all(norms and all(v > 0 for v in norms.values()) for norms in flow)
-        told.append((sample, flow))
+        runs_kept.append((sample, flow))
         store.close()
-    assert told[0] == told[1]
+    assert runs_kept[0] == runs_kept[1]
     charts = run_curves(record.curve, [m["name"] for m in record.metric_info])
     assert "readout" in charts[-1].says
 

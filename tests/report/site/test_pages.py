@@ -1,28 +1,19 @@
-"""The site's files: what they say, how they are called, how large they are."""
+"""What the pages of the site say, and what they must never have."""
 
 import dataclasses
 import html
 import json
 import re
-import subprocess
-import sys
-import time
 from html.parser import HTMLParser
 
 import pytest
-from support.fake_records import make_record, make_spec
-from support.site_of import EVIL, EVIL_TASK, good, hostile, trial
+from report.site_of import good, hostile, trial
+from support.fake_records import make_spec
 
-from rnnbench.leaderboard.boards import build
-from rnnbench.report.site import names
-from rnnbench.report.site.gather import Gathered, gather, latest, read_examples, version
-from rnnbench.report.site.packing import pack_runs
+from rnnbench.report.site.gather import Gathered
 from rnnbench.report.site.pages import Site
 from rnnbench.report.site.repeat_command import command
 from rnnbench.report.site.sweeps import SweepCell
-from rnnbench.report.site.writer import SiteError, write_site
-from rnnbench.results.record import Status
-from rnnbench.results.store import Store
 from rnnbench.spec.from_command_line import read_request
 
 
@@ -35,25 +26,6 @@ def told(script):
     """The value of a file of data."""
     assert script.startswith("rnnbench(")
     return json.loads(script.removeprefix("rnnbench(").rstrip().removesuffix(")"))
-
-
-# --------------------------------------------------------------------------------------- names
-
-
-def test_plain_names_are_file_names_and_odd_ones_are_spelt_without_what_is_odd():
-    assert names.file_name("char-lm") == "char-lm"
-    odd = ("../../etc/passwd", "A", "a", "a b", "a/b", "con", "", "é", EVIL, "x" * 300, ".hidden")
-    made = [names.file_name(name) for name in odd]
-    assert len(set(made)) == len(odd)
-    assert all(re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name) for name in made)
-    assert not any(".." in name for name in made)
-
-
-def test_a_run_is_linked_by_what_an_address_can_hold():
-    assert names.run_link("char-lm", "a+b/<c>") == "run.html#char-lm/a+b%2F%3Cc%3E"
-
-
-# --------------------------------------------------------------------------------- the overview
 
 
 def test_the_overview_says_who_leads_and_who_ties(site):
@@ -72,11 +44,8 @@ def test_an_empty_store_says_how_to_begin():
 
 
 def test_what_could_not_be_read_is_named():
-    found = dataclasses.replace(good(), damaged={"run-1": "damaged: not JSON"})
-    assert "damaged: not JSON" in Site(found).render("index.html")
-
-
-# ----------------------------------------------------------------------------------- a task
+    gathered = dataclasses.replace(good(), damaged={"run-1": "damaged: not JSON"})
+    assert "damaged: not JSON" in Site(gathered).render("index.html")
 
 
 def test_published_results_stand_in_a_body_of_their_own_and_have_no_rank(site):
@@ -96,18 +65,18 @@ def test_published_results_stand_in_a_body_of_their_own_and_have_no_rank(site):
 
 
 def test_a_published_result_of_other_settings_stands_apart_from_the_ranked_rows():
-    found = good()
-    (paper,) = found.literature["char-lm"]
+    gathered = good()
+    (paper,) = gathered.literature["char-lm"]
     other = dataclasses.replace(paper, settings={"length": 7})
-    page = Site(dataclasses.replace(found, literature={"char-lm": (other,)}))
+    page = Site(dataclasses.replace(gathered, literature={"char-lm": (other,)}))
     page = page.render("tasks/char-lm.html")
     assert 'class="reference"' not in page
     assert "stands beside boards with <bdi>length=7" in page
 
 
 def test_a_list_of_published_results_that_cannot_be_read_is_named_on_the_page():
-    found = dataclasses.replace(good(), literature={"char-lm": "char-lm.yaml:3: no year"})
-    assert "char-lm.yaml:3: no year" in Site(found).render("tasks/char-lm.html")
+    gathered = dataclasses.replace(good(), literature={"char-lm": "char-lm.yaml:3: no year"})
+    assert "char-lm.yaml:3: no year" in Site(gathered).render("tasks/char-lm.html")
 
 
 def test_a_row_leads_to_its_runs(site):
@@ -123,9 +92,6 @@ def test_examples_are_drawn_with_words_for_those_who_do_not_see_them(site):
     assert "Looks most: the at der; dog at Hund." in page
     assert "past from 0.100 to 0.300" in page
     assert "ROMEO:\nBut soft" in page
-
-
-# ------------------------------------------------------------------------------------ a run
 
 
 def test_the_data_of_a_run_hold_its_figures_its_settings_and_its_command(site):
@@ -174,9 +140,6 @@ def test_the_command_is_quoted_for_a_shell_and_keeps_no_key():
     assert "sk-0123456789" not in " ".join(command(secret))
 
 
-# ------------------------------------------------------------------------------------ a sweep
-
-
 def test_a_sweep_shows_which_setting_mattered_in_the_cells_that_can_tell(site):
     page = site.render("sweeps/quick.html")
     (section,) = re.findall(r"<tbody>(?:(?!<tbody>).)*83%.*?</tbody>", page, re.S)
@@ -197,9 +160,6 @@ def test_a_sweep_shows_each_trial_as_it_stands_and_why_others_are_not_there(site
         assert text in page
     assert "name: quick\n\ntasks: []" in page
     assert page.count('<a class="chip') == 1  # only that run is known
-
-
-# ---------------------------------------------------------------------------------- all pages
 
 
 class Checks(HTMLParser):
@@ -231,6 +191,8 @@ class Checks(HTMLParser):
 @pytest.mark.parametrize("found", [good, hostile])
 def test_every_page_is_inert_and_says_what_its_figures_show(found):
     site = Site(found())
+    assert any(".plots" in path for path in site.paths)
+    figures = 0
     for path in site.paths:
         content = site.render(path)
         if path.endswith(".js"):
@@ -245,135 +207,26 @@ def test_every_page_is_inert_and_says_what_its_figures_show(found):
         assert set(page.scopes) <= {"row", "col"}
         for svg in page.svgs:
             assert svg.get("aria-hidden") == "true" or svg.get("aria-label"), (path, svg)
+        figures += len(page.svgs)
         assert 'href="#main"' in content
         assert "default-src 'none'" in html.unescape(content)
         assert "unsafe" not in content
+    assert figures
+
+
+def drawings(site):
+    """What is drawn of each run, by its id."""
+    plots = [path for path in site.paths if ".plots" in path]
+    return {run: drawn for path in plots for run, drawn in told(site.render(path)).items()}
 
 
 def test_drawn_figures_of_hostile_runs_are_escaped():
-    site = Site(hostile())
-    for path in site.paths:
-        if ".plots" in path:
-            for drawn in told(site.render(path)).values():
-                Checks().feed(drawn)
-
-
-# --------------------------------------------------------------------------------- the files
-
-
-def test_a_site_is_written_and_what_an_older_one_had_is_removed(tmp_path):
-    folder = tmp_path / "site"
-    written = write_site(good(), folder)
-    assert (folder / "index.html") in written
-    less = dataclasses.replace(good(), boards=(), records=(), sweeps=())
-    (folder / "data" / "mine.txt").write_text("kept")
-    write_site(less, folder)
-    left = {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()}
-    assert left == {"index.html", "run.html", ".rnnbench-site.json", "data/mine.txt"}
-
-
-def test_a_site_never_mixes_with_what_is_there(tmp_path):
-    (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(SiteError, match="holds something else"):
-        write_site(good(), tmp_path)
-    with pytest.raises(SiteError, match="is a file"):
-        write_site(good(), tmp_path / "thesis.tex")
-    assert [f.name for f in tmp_path.iterdir()] == ["thesis.tex"]
-
-
-def test_a_hostile_site_stays_in_its_folder(tmp_path):
-    write_site(hostile(), tmp_path / "deep" / "site")
-    assert [f.name for f in tmp_path.iterdir()] == ["deep"]
-    assert [f.name for f in (tmp_path / "deep").iterdir()] == ["site"]
-    stem = names.file_name(EVIL_TASK)
-    assert (tmp_path / "deep" / "site" / "tasks" / f"{stem}.html").is_file()
-
-
-def thousand():
-    """A thousand runs on five tasks: twenty rows each, five trials and five seeds a row."""
-    records = []
-    for task in range(5):
-        for place in range(20):
-            tricks = ("zoneout", "clip", "layer-norm", "weight-drop", "recurrent-dropout")
-            stack = tricks[: place % 5]
-            spec = make_spec(f"task-{task}", f"cell-{place // 5}", stack)
-            for number in range(5):
-                lr = 1e-3 * (1 + number + place / 20)
-                optimizer = dataclasses.replace(spec.optimizer, lr=lr)
-                one = dataclasses.replace(spec, optimizer=optimizer, test=False)
-                records.append(make_record(one, 1.5 + 0.01 * number))
-                last = dataclasses.replace(spec, seed=number)
-                records.append(make_record(last, 1.4 + 0.01 * place + 0.003 * number))
-    return Gathered(build(records), records)
-
-
-def test_a_thousand_runs_take_less_than_a_megabyte_beside_their_plots():
-    found = thousand()
-    assert len({r.run_id for r in found.records}) == 1000
-    began = time.monotonic()
-    site = Site(found)
-    sizes = {path: len(site.render(path).encode()) for path in site.paths}
-    assert time.monotonic() - began < 60  # some seconds on a machine of its own
-    assert sum(size for path, size in sizes.items() if ".plots" not in path) < 1_000_000
-
-
-# ----------------------------------------------------------------------------- from a store
-
-
-def test_a_store_is_gathered_with_what_its_runs_kept(tmp_path):
-    store = Store(tmp_path)
-    record = make_record()
-    store.write(record)
-    folder = store.run_dir(record.run_id)
-    (folder / "examples.json").write_text('{"format": 1, "examples": [{"kind": "text"}, 3]}')
-    found = gather(store)
-    assert found.tasks == ["char-lm"]
-    assert found.examples(record.run_id) == [{"kind": "text"}]
-    assert found.about["char-lm"].startswith("Predict the next character")
-    assert gather(store, "adding").records == []
-    store.close()
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"examples": 3}', '{"examples": {"a": 1}}'])
-def test_examples_that_are_none_are_left_out(tmp_path, text):
-    store = Store(tmp_path)
-    (store.run_dir("a-run") / "examples.json").write_text(text)
-    assert read_examples(store, "a-run") == ()
-    store.close()
-
-
-def test_the_version_changes_with_a_record(tmp_path):
-    store = Store(tmp_path)
-    gather(store)
-    before = version(store)
-    assert version(store) == before
-    store.write(make_record())
-    assert version(store) != before
-    store.close()
-
-
-def test_of_several_attempts_of_a_run_the_latest_counts():
-    first, second = make_record(status=Status.CRASHED), make_record(attempt=2)
-    assert latest([second, first]) == [second]
-
-
-def test_texts_that_runs_share_are_written_once():
-    records = [make_record(make_spec(seed=seed)) for seed in range(9)]
-    assert pack_runs("char-lm", records).count("valid_every") <= 1
-    assert len(pack_runs("char-lm", records)) < len(pack_runs("char-lm", records[:1])) + 8 * 320
-
-
-def test_a_site_is_written_without_torch_or_a_plugin_of_anybody(tmp_path):
-    store = Store(tmp_path / "results")
-    store.write(make_record())
-    store.close()
-    code = (
-        "import sys\nfrom rnnbench.cli import main\n"
-        f"main(['leaderboard', '--html', {str(tmp_path / 'site')!r}, '--out', "
-        f"{str(tmp_path / 'results')!r}], standalone_mode=False)\n"
-        "print([m for m in sys.modules if m.split('.')[0] in "
-        "('torch', 'optuna', 'ray', 'rnnbench_tasks', 'rnnbench_architectures')])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
-    assert (tmp_path / "site" / "tasks" / "char-lm.html").is_file()
+    gathered = hostile()
+    drawn = drawings(Site(gathered))
+    assert set(drawn) == {record.run_id for record in gathered.records}
+    drawn_somewhere = 0
+    for figures in drawn.values():
+        page = Checks()
+        page.feed(figures)
+        drawn_somewhere += len(page.svgs)
+    assert drawn_somewhere > 0

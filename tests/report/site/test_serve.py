@@ -5,8 +5,8 @@ import socket
 
 import pytest
 from click.testing import CliRunner
+from report.site_of import serving
 from support.fake_records import make_record, make_spec
-from support.site_of import serving
 
 from rnnbench.cli import main
 from rnnbench.report.site.server import Pages, ServeError, Server, is_loopback, serve
@@ -136,9 +136,9 @@ def test_only_this_machines_own_addresses_are_its_own():
 def test_an_open_address_is_warned_of_and_takes_addresses_as_hosts(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(Server, "serve_forever", lambda self: None)
     serve(tmp_path, "0.0.0.0", 0)
-    told = capsys.readouterr().out
-    assert "no password" in told
-    assert "ssh -L" in told
+    printed = capsys.readouterr().out
+    assert "no password" in printed
+    assert "ssh -L" in printed
     pages = Pages(tmp_path)
     server = Server(pages, "0.0.0.0", 0)
     assert server.is_ours(f"192.168.0.7:{server.port}")

@@ -63,7 +63,7 @@ class RunningParity(Task):
         return Items(self.draw(self.held_out_items, rng))
 
     def draw(self, rows: int, rng: torch.Generator) -> Batch:
-        """Some items: bits x and parities y, both (rows, length)."""
+        """Draw some items: bits x and parities y, both (rows, length)."""
         x_BT = torch.randint(2, (rows, self.length), generator=rng)
         return Batch(x_BT, x_BT.cumsum(1) % 2)
 
@@ -71,7 +71,7 @@ class RunningParity(Task):
         return Accuracy()
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
-        """The parity that is commoner in the split: no constant answer is right more often."""
+        """Score the parity that is commoner in the split: no constant answer does better."""
         data = self.data(split, 0)
         y_BT = data.batch(data.order(len(data), None)[0], None).y
         odd = float(y_BT.double().mean())

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class BufferKind(enum.Enum):
-    """The kinds of arrays; the value is their name in C, before their index where they have one."""
+    """The kinds of arrays; the value is their name in C, before their number if they have one."""
 
     # Forwards; (T, B, width) where nothing else is said.
     INPUT = "p"  # the projected input
@@ -38,24 +38,18 @@ class Buffer(NamedTuple):
     """An array of the emitted C; as text it is its name there.
 
     Attributes:
-        index: of the state, noise, const or product; None where there is one buffer of its kind.
+        number: of the state, noise, const or product; -1 where there is one buffer of its kind.
     """
 
     kind: BufferKind
-    index: int | None = None
+    number: int = -1
 
     def __str__(self) -> str:
-        return self.kind.value if self.index is None else f"{self.kind.value}{self.index}"
-
-    @property
-    def number(self) -> int:
-        """Return the index of a buffer that has one."""
-        assert self.index is not None
-        return self.index
+        return self.kind.value if self.number < 0 else f"{self.kind.value}{self.number}"
 
     def of_kind(self, kind: BufferKind) -> Buffer:
-        """Return the buffer of another kind with this index."""
-        return Buffer(kind, self.index)
+        """Return the buffer of another kind with this number."""
+        return Buffer(kind, self.number)
 
 
 INPUT = Buffer(BufferKind.INPUT)

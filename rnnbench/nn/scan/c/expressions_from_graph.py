@@ -167,7 +167,8 @@ class Elements:
         dim: Any
         start: Any
         if target is aten.slice.Tensor:
-            source, dim, start, _, stride = [*args, *(0, None, None, 1)[len(args) - 1 :]]
+            whole: list[Any] = [*args, *(0, None, None, 1)[len(args) - 1 :]]
+            source, dim, start, _, stride = whole
             size = _value(source).shape[dim]
             begin = min(start + size if (start := start or 0) < 0 else start, size)
             if stride != 1:

@@ -35,7 +35,7 @@ class Target:
 
 @dataclass
 class ElementLoop:
-    """One pass over the rows and over the columns of a unit."""
+    """A pass over the rows and over the columns of a unit."""
 
     unit: int
     targets: list[Target] = field(default_factory=list)

@@ -3,9 +3,10 @@
 import dataclasses
 from datetime import UTC, datetime
 
+from support.fake_records import make_record, make_spec
+
 from rnnbench.leaderboard.boards import build
 from rnnbench.results.record import Status
-from support.fake_records import make_record, make_spec
 
 WHEN = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 HOSTILE = "<script>window.hacked=1</script>\"'><img src=x onerror=window.hacked=1>"

@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import threading
 
+from support.fake_records import REFUSED, fake_records, make_record, make_spec
+
 from rnnbench.leaderboard.boards import build
 from rnnbench.leaderboard.types import CellImportance
 from rnnbench.registry.published_results import Published
@@ -13,7 +15,6 @@ from rnnbench.report.site.gather import Gathered
 from rnnbench.report.site.server import Pages, Server
 from rnnbench.report.site.sweeps import SweepCell, SweepView, Trial
 from rnnbench.results.record import FLOW, Status
-from support.fake_records import REFUSED, fake_records, make_record, make_spec
 
 EVIL = "<script>window.hacked=1</script>\"'><img src=x onerror=window.hacked=1>"
 EVIL_TASK = "../../../etc/<img src=x onerror=window.hacked=1>"
