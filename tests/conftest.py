@@ -1,9 +1,12 @@
-"""What all tests share."""
+"""Settings and order that all tests share."""
 
 import os
 
 # One thread: two are slower on small models, and results must not depend on the machine's cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Inductor would compile, and load in a new process, a test of each instruction set that this
+# processor has, which takes longer than all that the tests let it compile.
+os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
 
 from pathlib import Path
 

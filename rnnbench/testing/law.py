@@ -52,7 +52,7 @@ class Law:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a plugin stands to a law: "held", "broken" or "does not apply"."""
+    """The outcome of a law for a plugin: "held", "broken" or "does not apply"."""
 
     law: Law
     outcome: str

@@ -74,3 +74,24 @@ def test_the_table_marks_what_differs_and_nothing_else():
     marked = [row[0] for row in table(DRIVER, [other]) if row[2].endswith(" *")]
     assert marked == ["ray"]
     assert all(row[2].startswith("?") for row in table(DRIVER, [lost])[1:])
+
+
+def test_nodes_that_clean_up_at_the_same_time_leave_nothing_behind(tmp_path, monkeypatch):
+    from fsspec.implementations.local import LocalFileSystem
+
+    from rnnbench.sweep.cluster.ask_nodes import NodeProbe
+
+    root = tmp_path / "results"
+    (root / "check").mkdir(parents=True)
+    (root / "check" / "node").touch()
+    remove = LocalFileSystem.rm
+
+    def another_was_first(self, path, **options):
+        remove(self, path, **options)
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(LocalFileSystem, "rm", another_was_first)
+    probe = NodeProbe()
+    probe._made_root = str(root)
+    probe.clean(str(root / "check"))
+    assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ def broken_laws(task):
 
 
 def whole(task, split):
-    """All items of a held-out split as one batch."""
+    """Return all items of a held-out split as one batch."""
     data = task.data(split, 0)
     (key,) = data.order(len(data), None)
     return data.batch(key, None)

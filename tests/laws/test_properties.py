@@ -1,4 +1,4 @@
-"""What holds for all inputs, on inputs that nobody chose."""
+"""Properties that hold for all inputs, on inputs that nobody chose."""
 
 import dataclasses
 import itertools
@@ -113,7 +113,7 @@ def test_a_spec_survives_as_text(spec):
 
 
 def shuffled(value, rng):
-    """The same nested dicts, with their keys in another order."""
+    """Return nested dicts with their keys in another order."""
     if isinstance(value, dict):
         keys = list(value)
         rng.shuffle(keys)

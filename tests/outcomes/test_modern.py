@@ -1,4 +1,4 @@
-"""What modern recurrences can and cannot do, at small size: run by name, `pytest -m slow -s`.
+"""Tasks that modern recurrences can and cannot do, at small size: `pytest -m slow -s`.
 
 A few minutes each on one core. The figures are test accuracies after one seed.
 """
@@ -27,9 +27,9 @@ RECALL = MQAR(vocabulary=64, length=32, pairs=4, train_items=20_000)
 
 
 def accuracy(task, architecture, steps, **more):
-    found, weights = accuracy_after(task, architecture, steps=steps, **HOW, **more)
-    print(f"{task.name}: {architecture} after {steps} steps, {weights:,} weights: {found:.3f}")
-    return found
+    reached, weights = accuracy_after(task, architecture, steps=steps, **HOW, **more)
+    print(f"{task.name}: {architecture} after {steps} steps, {weights:,} weights: {reached:.3f}")
+    return reached
 
 
 def test_only_recurrences_whose_gates_see_their_state_track_parity_beyond_training():

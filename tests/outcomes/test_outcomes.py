@@ -1,4 +1,4 @@
-"""What the papers found, at small size: minutes each, so run by name with `pytest -m slow -s`."""
+"""Findings of the papers at small size: minutes each, so run by name with `pytest -m slow -s`."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 def trained(root: Path, task, architecture, tricks=("clip",), seed=0, **settings):
-    """The test figures of a run, and its id."""
+    """Train a run; return its test figures and its id."""
     spec = resolve(
         compose(task, architecture, tricks, {k.replace("__", "."): v for k, v in settings.items()},
                 seed=seed)

@@ -78,7 +78,7 @@ MATTERED = (
 
 
 def hostile():
-    """What a plugin's author, a settings file and a stranger's record could hold."""
+    """Return texts that a plugin's author, a settings file or a stranger's record could hold."""
     spec = make_spec(EVIL_TASK, EVIL, (EVIL, "\x1b[31m\u202eevil"))
     spec = dataclasses.replace(
         spec,

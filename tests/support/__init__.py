@@ -1,4 +1,4 @@
-"""What tests share; `from support.toys import ...` (pyproject.toml puts `tests` on the path)."""
+"""Helpers of the tests: `from support.toys import ...` (`tests` is on the path, pyproject.toml)."""
 
 from pathlib import Path
 

@@ -13,7 +13,7 @@ SECONDS = 60
 
 
 def in_ranks(world, function, *arguments, folder):
-    """What `function(ranks, *arguments)` gives in each of `world` forked processes."""
+    """Return what `function(ranks, *arguments)` gives in each of `world` forked processes."""
     children = []
     for rank in range(world):
         ours, theirs = os.pipe()

@@ -1,4 +1,4 @@
-"""Installs plugins for a test, in a folder of their own on the path, and takes them off again."""
+"""Install plugins for a test, in a folder of their own on the path, and take them off again."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ OURS = ("rnnbench_architectures", "rnnbench_tasks", "rnnbench_tricks")
 
 
 def pip_install(folder, *projects: Path):
-    """A real installation into a folder: built by the projects' own backend, without network."""
+    """Install into a folder, built by the projects' own backend, without network."""
     subprocess.run(
         [
             *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"),
@@ -27,7 +27,7 @@ def pip_install(folder, *projects: Path):
 
 
 def run_tests(*arguments) -> dict[str, list[str]]:
-    """What pytest makes of some tests, in this process: names by outcome."""
+    """Run some tests in this process; return their names by outcome."""
     outcomes: dict[str, list[str]] = {"passed": [], "skipped": [], "failed": []}
 
     class Recorder:
@@ -53,7 +53,7 @@ class PluginSite:
         self.forget()
 
     def add(self, project: Path):
-        """What `pip install -e` does: metadata here, and the project's folder on the path."""
+        """Do as `pip install -e`: put metadata here, and the project's folder on the path."""
         about = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]
         info = self.folder / f"{about['name'].replace('-', '_')}-{about['version']}.dist-info"
         info.mkdir()
@@ -75,7 +75,7 @@ class PluginSite:
 
 
 def plugin_site(folder, monkeypatch) -> Iterator[PluginSite]:
-    """The body of a fixture: an empty site, and everything as it was when the test ends."""
+    """Yield an empty site to a fixture; put everything back when the test ends."""
     before = set(sys.modules)
     site = PluginSite(folder, monkeypatch)
     yield site

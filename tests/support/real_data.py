@@ -8,7 +8,7 @@ from rnnbench.data import DataError, fetch, status
 
 
 def here(task):
-    """The task, where its data are; a set that only its own address has is not downloaded."""
+    """Return the task if its data are here, else skip; nothing is downloaded from its address."""
     why = absence(task)
     if why:
         pytest.skip(why)
@@ -16,7 +16,7 @@ def here(task):
 
 
 def absence(task):
-    """Why a task's data are not here, "" if they are."""
+    """Return why a task's data are not here, "" if they are."""
     for source in task.sources():
         if status(source).state == "present" or source.origin.startswith("wheel:"):
             continue

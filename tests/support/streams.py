@@ -21,7 +21,7 @@ def stream(batches=3):
 
 
 def last_gradients(model, trick, batches):
-    """Of the last batch's loss, after the others were read with frozen parameters."""
+    """Return gradients of the last batch's loss; the others were read with frozen parameters."""
     tricks, state, memory = TrickFold([trick]), None, {}
     for batch in batches:
         model.zero_grad()

@@ -1,4 +1,4 @@
-"""What the core's tests run on."""
+"""Toy tasks and small cells that the core's tests run on."""
 
 from typing import Any
 

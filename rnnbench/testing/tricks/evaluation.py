@@ -10,7 +10,7 @@ from rnnbench.contract import Trick
 from rnnbench.testing.architectures.model import broken_promise
 from rnnbench.testing.law import Broken, Laws, differ
 from rnnbench.testing.tricks.rehearsals import Rehearsals
-from rnnbench.testing.tricks.short_runs import LATE, Run
+from rnnbench.testing.tricks.short_runs import Run, late, trained_late
 
 LAWS = Laws()
 
@@ -21,7 +21,7 @@ LAWS = Laws()
 )
 def evaluation_is_deterministic(trick: Trick, rehearsals: Rehearsals) -> None:
     for place in rehearsals.some(trick, 3):
-        run = Run(place, (trick,)).steps(LATE)
+        run, _ = trained_late(place, trick)
         before = torch.get_rng_state()
         first, second = run.evaluated(), run.evaluated()
         if not torch.equal(before, torch.get_rng_state()):
@@ -37,7 +37,7 @@ def evaluation_is_deterministic(trick: Trick, rehearsals: Rehearsals) -> None:
 )
 def evaluation_depends_on_weights_only(trick: Trick, rehearsals: Rehearsals) -> None:
     for place in rehearsals.some(trick):
-        run = Run(place, (trick,)).steps(LATE)
+        run, _ = trained_late(place, trick)
         other = Run(place, (trick,), seed=1)
         other.model.load_state_dict(run.kept())
         first = run.evaluated()
@@ -58,8 +58,7 @@ def evaluation_depends_on_weights_only(trick: Trick, rehearsals: Rehearsals) -> 
 )
 def models_keep_their_laws(trick: Trick, rehearsals: Rehearsals) -> None:
     for place in rehearsals.some(trick):
-        run = Run(place, (trick,), dtype=torch.float64).steps(LATE)
-        fault = broken_promise(run.model.eval(), place.toy)
+        fault = broken_promise(late(place, (trick,), 1.0).model.eval(), place.toy)
         if fault and not broken_promise(
             Run(place, (), dtype=torch.float64).model.eval(), place.toy
         ):

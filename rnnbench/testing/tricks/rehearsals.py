@@ -1,4 +1,4 @@
-"""Where the laws try a trick: architectures on toy tasks, and other tricks beside it."""
+"""Places where the laws try a trick: architectures on toy tasks, and tricks beside it."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Rehearsals:
 
     @property
     def places(self) -> Sequence[RehearsalPlace]:
-        """All places; the first time that takes a minute."""
+        """Return the places at which a trick is tried; to find every one takes a minute, once."""
         return every_place() if self._places is None else self._places
 
     @property
     def companions(self) -> Sequence[str]:
-        """Names of the tricks that a trick is composed with."""
+        """Return the names of the tricks that a trick is composed with."""
         return list(discover()[0]["tricks"]) if self._companions is None else self._companions
 
     def accepted(self, trick: Trick) -> Iterator[RehearsalPlace]:

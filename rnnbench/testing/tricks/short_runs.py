@@ -138,6 +138,15 @@ def bare(place: RehearsalPlace, moments: tuple[tuple[int, float], ...]) -> tuple
     return Run(place, ()).steps(moments).outcome()
 
 
+@functools.lru_cache(maxsize=32)
+def trained_late(place: RehearsalPlace, trick: Trick) -> tuple[Run, tuple[Any, ...]]:
+    """Run late in training, for laws that only read what came out; return it with its outcome."""
+    run = Run(place, (trick,)).steps(LATE)
+    return run, tuple(
+        [None if v is None else v.detach().clone() for v in part] for part in run.outcome()
+    )
+
+
 @functools.lru_cache(maxsize=256)
 def late(place: RehearsalPlace, tricks: tuple[Trick, ...], steepness: float) -> Run:
     """Run late in training, in double precision: rounding must not pass for an effect."""

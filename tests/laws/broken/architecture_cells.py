@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from laws.broken.built import architecture
 from torch import nn
 from torch.nn import functional as F
 
+from laws.broken.built import architecture
 from rnnbench.nn import FusedCell
 from rnnbench.testing.fixtures.small_architectures import RunningMean, ScannedCell, WholeCell
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from laws.broken.built import Made, architecture
 from torch import nn
 from torch.nn import functional as F
 
+from laws.broken.built import Made, architecture
 from rnnbench.contract import Architecture, Backbone, Kind, Refusal, Result, setting
 from rnnbench.nn import Stack
 from rnnbench.nn.models.base import Embed, Model

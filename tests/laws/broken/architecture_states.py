@@ -6,9 +6,9 @@ They obey the other laws as far as the fault lets them.
 from __future__ import annotations
 
 import torch
-from laws.broken.built import architecture
 from torch import nn
 
+from laws.broken.built import architecture
 from rnnbench.contract import Backbone
 from rnnbench.nn import valid
 from rnnbench.testing.fixtures.small_architectures import RunningMean, ScannedCell, WholeCell
@@ -46,7 +46,7 @@ class Forgetful(ScannedCell):
 
 
 class WrongAfterOneStep(RunningMean):
-    """What a chunk of one step leaves behind is the state before it."""
+    """Leaves the state before a chunk of one step in place of the one after it."""
 
     def forward(self, x_BTD, state=None, layout=None):
         y, new = super().forward(x_BTD, state)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from laws.broken.right_tasks import PARTS, Drift, Echo, Majority, Walk
 
+from laws.broken.right_tasks import PARTS, Drift, Echo, Majority, Walk
 from rnnbench.contract import Batch, Port, Source
 from rnnbench.data import DataError, Generated, Items, Stream, fetch
 from rnnbench.data.fetching.sources import roots

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from laws.broken.right_tasks import PARTS, Drift, Echo, Majority, Walk
 
+from laws.broken.right_tasks import PARTS, Drift, Echo, Majority, Walk
 from rnnbench.contract import Meter, Metric, setting
 from rnnbench.metrics import Accuracy, LanguageModelling, MeanSquaredError
 
@@ -149,7 +149,7 @@ SHARED = MeanSquaredError()
 
 @dataclass(frozen=True)
 class OneMeterForAll(Drift):
-    """The same meter each time. Source: made up."""
+    """Gives one meter to all who ask. Source: made up."""
 
     metrics: ClassVar[tuple[Metric, ...]] = (Metric("mse"),)
 

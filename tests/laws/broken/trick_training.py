@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass
 
 import torch
-from laws.broken.trick_refusals import DroppedEmbedding, InputDropout
 from torch.nn import functional as F
 
+from laws.broken.trick_refusals import DroppedEmbedding, InputDropout
 from rnnbench.contract import Refusal, Trick, setting
 from rnnbench.nn import CellWrapper, GatedCell
 from rnnbench.testing.fixtures.small_architectures import ScannedCell

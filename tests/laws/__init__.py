@@ -1,0 +1,1 @@
+"""The laws of plugins, held on right and on broken ones."""
