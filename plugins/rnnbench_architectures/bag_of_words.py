@@ -34,7 +34,7 @@ class RunningMean(Backbone):
 
 @dataclass(frozen=True)
 class BagOfWords(Architecture):
-    """What a sequence says without its order: whatever beats it has learnt from the order.
+    """Reads a sequence without its order: whatever beats it has learnt from the order.
 
     y_t = (1 / t) Σ_{s ≤ t} E x_s
 

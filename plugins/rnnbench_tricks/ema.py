@@ -42,7 +42,7 @@ class ExponentialAverage(AveragingOptimizer):
 
 @dataclass(frozen=True)
 class EMA(Trick):
-    """What is validated, kept and tested is a moving average of the weights.
+    """Validates, keeps and tests a moving average of the weights.
 
     a_t = decay · a_{t-1} + (1 - decay) · θ_t after each optimiser step, with a_0 = θ_0, or with
     `bias_correction` a_0 = 0 and a_t / (1 - decay^t) in the place of a_t. Training is as without.

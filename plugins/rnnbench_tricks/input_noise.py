@@ -15,7 +15,7 @@ from rnnbench.nn import valid
 
 @dataclass(frozen=True)
 class InputNoise(Trick):
-    """What a model reads in training is disturbed.
+    """Disturbs what a model reads in training.
 
     on=values: x̃ = x + ε,  ε ~ N(0, strength²) for each number
     on=words:  with probability `strength` a word is replaced by another one, drawn from the words

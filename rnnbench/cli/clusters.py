@@ -90,7 +90,7 @@ def jobs(address: str) -> None:
 @ADDRESS
 @click.option("--follow", is_flag=True, help="Until its end, and end with its exit code.")
 def logs(job: str, address: str, follow: bool) -> None:
-    """What a JOB printed."""
+    """Print the log of a JOB."""
     from rnnbench.sweep.cluster.submit import Jobs
 
     server = Jobs(address, _say)

@@ -129,7 +129,7 @@ def generate(run: str, root: Path, seed: int, as_json: bool, prompt: str | None,
     help="A sentence, numbers, a CSV; or the name of a file, or - for standard input.",
 )
 def predict(run: str, root: Path, text: str, seed: int, as_json: bool, **chosen: Any) -> None:
-    """What a finished RUN makes of an input of your own.
+    """Let a finished RUN answer an input of your own.
 
     RUN is an id, the beginning of one, or a run's folder.
     """

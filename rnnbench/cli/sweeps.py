@@ -152,7 +152,7 @@ def extend(name: str, trials: int | None, seeds: tuple[int, ...], root: Path | s
 @named
 @click.argument("trial", required=False)
 def logs(name: str, trial: str | None, root: Path | str, database: str | None) -> None:
-    """What a TRIAL printed; without TRIAL, the names of all, how each stands, and where."""
+    """Print the log of a TRIAL; without TRIAL, the names of all, how each stands, and where."""
     from rnnbench.cli.actions.sweep_control import show_logs
 
     show_logs(name, trial, root, database)

@@ -109,7 +109,7 @@ def laws() -> str:
 
 
 def sites() -> str:
-    """Where a trick can act, and which of rnnbench's own do."""
+    """List where a trick can act, and which of rnnbench's own do."""
     from rnnbench.contract import SITES, Trick
 
     users: dict[str, list[str]] = {site: [] for site in SITES}
@@ -125,7 +125,7 @@ def sites() -> str:
 
 
 def contract() -> str:
-    """What `rnnbench.contract` exports, by the first line of its docstring."""
+    """List what `rnnbench.contract` exports, by the first line of its docstring."""
     from rnnbench import contract
 
     known = {name: getattr(contract, name) for name in contract.__all__}
@@ -166,7 +166,7 @@ def sweep_options() -> str:
 
 
 def sweep_objectives() -> str:
-    """What a search can aim for beside validation, and constrain."""
+    """List what a search can aim for beside validation, and constrain."""
     from rnnbench.sweep.file.search_options import OBJECTIVES
 
     short = {cost: name for name, cost in OBJECTIVES.items() if name != cost}

@@ -33,7 +33,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class SourceStatus:
-    """Where a source stands.
+    """The state of a source on this machine.
 
     Attributes:
         state: "present", "missing" (fetched at first use) or "damaged" (fetched again then).
