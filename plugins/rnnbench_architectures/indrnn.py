@@ -19,8 +19,9 @@ class IndRNNCell(FastCell):
     """A cell h_t = f(W x_t + b + u ⊙ h_{t-1}); `recurrent` is u.
 
     Args:
-        limit: of |u|, or infinity. It is a limit on what acts: u is clamped in every step, so that
-            no optimiser has to be told.
+        limit: of |u|, or infinity: after each update u is brought back within it, as the authors'
+            code does. (Clamped within the step, u would have no gradient beyond the limit, and a
+            unit that once left could not come back.)
         last: u starts at 1, so that the layer can keep everything.
     """
 
@@ -45,11 +46,12 @@ class IndRNNCell(FastCell):
         self, p_BG: Tensor, state: tuple[Tensor, ...], seen_BH: Tensor | None = None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         h_BH = state[0] if seen_BH is None else seen_BH
-        u_H = self.recurrent
-        if self.limit < math.inf:
-            u_H = u_H.clamp(-self.limit, self.limit)
-        new_BH = ACTIVATIONS[self.activation](p_BG + u_H * h_BH)
+        new_BH = ACTIVATIONS[self.activation](p_BG + self.recurrent * h_BH)
         return new_BH, (new_BH,)
+
+    def constrain(self) -> None:
+        if self.limit < math.inf:
+            self.recurrent.clamp_(-self.limit, self.limit)
 
     def step(self, x_BD: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         return self.advance(self.project(x_BD[:, None], state)[:, 0], state)
@@ -61,14 +63,15 @@ class IndRNN(Architecture):
 
     h_t = f(W x_t + u ⊙ h_{t-1} + b),   |u_n| ≤ 2^(1/horizon)
 
-    With that limit a gradient at most doubles over `horizon` steps. horizon=null: no limit. u
-    starts uniform in [0, 1], and in the last layer at 1, as the paper does for tasks whose target
-    comes at the end. b starts at 0.
+    With that limit, which holds after every update, a gradient at most doubles over `horizon`
+    steps. horizon=null: no limit. u starts uniform in [0, 1], and in the last layer at 1, as the
+    paper does for tasks whose target comes at the end. b starts at 0.
 
     Source: Li, Li, Cook, Zhu & Gao (2018), arXiv:1803.04831, eqs. 2 and 8, and section 5.1.
     """
 
     name: ClassVar[str] = "indrnn"
+    version: ClassVar[int] = 2
 
     hidden: int = setting(256, "units of a layer", unit="units", low=1, search=(32, 512, "log"))
     layers: int = setting(2, "layers, one above the other", low=1, search=(2, 6))

@@ -33,10 +33,16 @@ class SRUCell(FastCell):
         if peephole:
             self.peephole_f = nn.Parameter(torch.empty(hidden))
             self.peephole_r = nn.Parameter(torch.empty(hidden))
-            nn.init.uniform_(self.peephole_f, -bound, bound)
-            nn.init.uniform_(self.peephole_r, -bound, bound)
+            # A gate then sees two terms, so both start with half of the variance.
+            nn.init.uniform_(self.peephole_f, -math.sqrt(1.5), math.sqrt(1.5))
+            nn.init.uniform_(self.peephole_r, -math.sqrt(1.5), math.sqrt(1.5))
         # α keeps the variance of h at that of x, given the bias of r.
-        self.scale = math.sqrt(1 + 2 * math.exp(highway_bias))
+        alpha = math.sqrt(1 + 2 * math.exp(highway_bias))
+        self.scale = 1.0 if self.projects else alpha
+        with torch.no_grad():
+            if peephole:
+                self.weight_x[hidden : 3 * hidden] *= math.sqrt(0.5)
+            self.weight_x[3 * hidden :] *= alpha
 
     def initial(self, x_BD: Tensor) -> tuple[Tensor, ...]:
         return (x_BD.new_zeros(x_BD.shape[0], self.width),)
@@ -84,13 +90,15 @@ class SRU(Architecture):
 
     peephole=false leaves out both v, as the first version of the paper did; then all time steps are
     made at once. Where the input is not as wide as h, a fourth map takes the place of x_t in the
-    highway. Weights start uniform in ±√(3/D), and α = √(1 + 2·exp(b_r)) with the b_r of the start:
-    both keep the variance from layer to layer.
+    highway, starts α times as large, and is not scaled. Weights start uniform in ±√(3/D), and with
+    peepholes those of f and r in ±√(1.5/D) and v in ±√1.5; α = √(1 + 2·exp(b_r)) with the start of
+    b_r. All of them keep the variance from layer to layer, and are those of the authors' code.
 
     Source: Lei, Zhang, Wang, Dai & Artzi (2018), arXiv:1709.02755, section 2, eqs. 1-4, and 3.2.
     """
 
     name: ClassVar[str] = "sru"
+    version: ClassVar[int] = 2
 
     hidden: int = setting(256, "units of a layer", unit="units", low=1, search=(32, 512, "log"))
     layers: int = setting(2, "layers, one above the other", low=1, search=(2, 6))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +60,9 @@ class BatchNormCell(StatefulGateWrapper):
             mean, variance = a_BG.mean(0), a_BG.var(0, unbiased=False)
             with torch.no_grad():
                 at_1 = at_B[:1]  # all rows of a batch are at one time step
-                for kept_SG, now_G in ((means_SG, mean), (variances_SG, variance)):
+                rows = len(a_BG)
+                unbiased = variance * (rows / max(1, rows - 1))
+                for kept_SG, now_G in ((means_SG, mean), (variances_SG, unbiased)):
                     moved = torch.lerp(kept_SG[at_1], now_G.detach()[None], self.momentum)
                     kept_SG.index_copy_(0, at_1, moved)
         else:
@@ -75,13 +78,16 @@ class RecurrentBatchNorm(Trick):
     a_t = BN_t(W_h h_{t-1}; γ_h) + BN_t(W_x x_t; γ_x) + b
     BN_t(z; γ) = γ ⊙ (z - μ_t) / √(σ_t² + ε)
 
-    In training μ_t and σ_t² are the batch's, at evaluation running means of theirs, kept for each
-    of the first `steps` time steps; later ones share the last. Time is counted from where the
-    state begins. b are the cell's own biases. Padding counts as input. The variant without
-    BN(c_t) in the output of an LSTM: h_t = σ(o_t) ⊙ tanh(c_t).
+    In training μ_t and σ_t² are the batch's, at evaluation running means of theirs (of the unbiased
+    variance, as batch normalisation does), kept for each of the first `steps` time steps; later
+    ones share the last. Time is counted from where the state begins. b are the cell's own biases.
+    Padding counts as input. The variant without BN(c_t) in the output of an LSTM:
+    h_t = σ(o_t) ⊙ tanh(c_t).
 
     Source: Cooijmans et al. (2017), arXiv:1603.09025, section 3 (BN-LSTM) and section 4 (γ = 0.1).
     """
+
+    version: ClassVar[int] = 2
 
     steps: int = setting(100, "time steps with statistics of their own", unit="steps", low=1)
     gain: float = setting(0.1, "γ at the start", low=0.0, search=(0.01, 1.0, "log"))

@@ -61,6 +61,13 @@ class Backbone(nn.Module):
         from it in a registered buffer: evaluation and checkpoints need it.
         """
 
+    def constrain(self) -> None:
+        """Bring parameters back within their limits; called after each update of the weights.
+
+        It is called on every backbone of the model, without a graph, after each step of the
+        optimiser, also where an estimator learns within a batch. Change parameters in place.
+        """
+
 
 def detach(state: State) -> State:
     """Return a nested state cut off from the graph."""

@@ -21,7 +21,13 @@ from rnnbench.spec.instantiate import instantiate
 from rnnbench.spec.run_spec import Optimizer, RunSpec
 from rnnbench.training.loader import split_of
 from rnnbench.training.resolve import ResolvedRun
-from rnnbench.training.train_step import TrainStep, TrickFold, assemble, make_optimizer
+from rnnbench.training.train_step import (
+    TrainStep,
+    TrickFold,
+    assemble,
+    constrain,
+    make_optimizer,
+)
 
 ACTS_ON = {
     "cell": ("a recurrent cell", "has none"),
@@ -148,6 +154,7 @@ def _dry_run(
         step = TrainStep(model, tricks, carried, stepped)
         step.take(batch.to(device), None, Moment(1, 0.5))
         stepped.step()
+        constrain(model)
         list(tricks.evaluated_apart(model, task))
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 

@@ -43,7 +43,13 @@ from rnnbench.training.loader import PACK, Loader, Pack, Position, split_of
 from rnnbench.training.logs import Telemetry
 from rnnbench.training.progress import OnStep, OnValidation, TrainingProgress
 from rnnbench.training.stopping import Ended
-from rnnbench.training.train_step import TrainStep, TrickFold, assemble, make_optimizer
+from rnnbench.training.train_step import (
+    TrainStep,
+    TrickFold,
+    assemble,
+    constrain,
+    make_optimizer,
+)
 
 
 class Training:
@@ -134,6 +140,7 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         outcome = self.step.take(batch, self.state, before)
         self.optimizer.step()
+        constrain(self.model)
         self.state = outcome.state
         return outcome.loss
 

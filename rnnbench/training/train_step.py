@@ -228,6 +228,7 @@ class TrainStep:
             raise ValueError("this estimator learns within a batch, and was given no optimiser")
         self.fold_gradients()
         self.optimizer.step()
+        constrain(self.model)
         self.optimizer.zero_grad(set_to_none=True)
         self.ranks.own()
 
@@ -236,6 +237,14 @@ class TrainStep:
         state = self.model.carry(final_state) if self.carried else None
         self.ranks.common()
         return StepOutcome(mean_loss(self._losses), state)
+
+
+@torch.no_grad()
+def constrain(model: nn.Module) -> None:
+    """Let every backbone bring its parameters back within their limits, after an update."""
+    for part in model.modules():
+        if isinstance(part, Backbone):
+            part.constrain()
 
 
 def training_step(

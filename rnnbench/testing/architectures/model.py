@@ -12,7 +12,13 @@ from rnnbench.testing.fixtures.backbones import EXACT, doubled, leaves, models_o
 from rnnbench.testing.fixtures.toy_tasks import TOYS, Toy
 from rnnbench.testing.law import Broken, DoesNotApply, Laws, differ
 from rnnbench.training.determinism import seed_torch
-from rnnbench.training.train_step import TrickFold, assemble, make_optimizer, training_step
+from rnnbench.training.train_step import (
+    TrickFold,
+    assemble,
+    constrain,
+    make_optimizer,
+    training_step,
+)
 
 LAWS = Laws()
 
@@ -49,6 +55,7 @@ def gradients_reach_every_parameter(plugin: Architecture) -> None:
                 else:
                     still.setdefault(which, name)
             optimizer.step()
+            constrain(model)
         for which, p in model.named_parameters():
             if p.requires_grad and p.numel() and which not in reached:
                 raise Broken(f"on {name}: {which} has no gradient")

@@ -29,7 +29,13 @@ from rnnbench.testing.fixtures.backbones import doubled
 from rnnbench.testing.fixtures.toy_tasks import Toy
 from rnnbench.testing.law import differ
 from rnnbench.training.determinism import seed_everything
-from rnnbench.training.train_step import TrickFold, assemble, make_optimizer, training_step
+from rnnbench.training.train_step import (
+    TrickFold,
+    assemble,
+    constrain,
+    make_optimizer,
+    training_step,
+)
 
 EARLY = ((0, 0.0), (1, 0.3), (2, 0.6))
 LATE = ((1000, 0.5), (1500, 0.75), (1999, 1.0))  # moments at which a schedule has an effect
@@ -93,6 +99,7 @@ class Run:
         self.losses.append(result.loss)
         self.gradients = [None if p.grad is None else p.grad.clone() for p in self.parameters()]
         self.optimizer.step()
+        constrain(self.model)
         if isinstance(self.optimizer, WrappedOptimizer):  # validations that never improve
             self.optimizer.observe(float(index), better=index == 0)
 

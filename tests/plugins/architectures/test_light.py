@@ -5,9 +5,18 @@ import math
 import pytest
 import torch
 
-from rnnbench.contract import Refusal
+from rnnbench.contract import Moment, Refusal
 from rnnbench.nn import scan
+from rnnbench.spec.run_spec import Optimizer
 from rnnbench.testing import ArchitectureLaws
+from rnnbench.testing.fixtures.toy_tasks import TOYS
+from rnnbench.training.train_step import (
+    TrickFold,
+    assemble,
+    constrain,
+    make_optimizer,
+    training_step,
+)
 from rnnbench_architectures.indrnn import IndRNN, IndRNNCell
 from rnnbench_architectures.mgu import MGU, MGUCell
 from rnnbench_architectures.qrnn import QRNN, QRNNCell
@@ -68,11 +77,48 @@ def test_two_steps_of_mgu_by_hand():
     assert y.flatten().tolist() == pytest.approx([0.611311, 0.187407], abs=1e-6)
 
 
-def test_three_steps_of_indrnn_by_hand_with_a_weight_beyond_its_limit():
+def test_a_weight_of_indrnn_that_an_update_takes_beyond_its_limit_stands_at_it_and_comes_back():
+    """The authors' projection; within the step a clamp would leave it without a gradient."""
+    cell = IndRNNCell(1, 2, "relu", limit=1.2, last=False)
+    with torch.no_grad():
+        cell.recurrent.copy_(torch.tensor([3.0, -3.0]))
+    constrain(cell)
+    assert cell.recurrent.tolist() == pytest.approx([1.2, -1.2])
+    with torch.no_grad():
+        cell.weight_x.fill_(1.0)
+    y, _ = cell.scan(torch.ones(1, 2, 1))
+    y.sum().backward()
+    assert cell.recurrent.grad.tolist() == pytest.approx([1.0, 0.0]), "the second unit is at rest"
+    free = IndRNNCell(1, 2, "relu", limit=math.inf, last=False)
+    with torch.no_grad():
+        free.recurrent.fill_(3.0)
+    constrain(free)
+    assert free.recurrent.tolist() == [3.0, 3.0]
+
+
+def test_training_holds_indrnn_within_its_limit_after_every_update():
+    torch.manual_seed(0)
+    tricks = TrickFold()
+    model = assemble(IndRNN(hidden=8, layers=1, horizon=1000), TOYS["lm"], tricks)
+    optimizer = make_optimizer(Optimizer(name="sgd", lr=30.0), model.parameters(), tricks)
+    limit = 2 ** (1 / 1000)
+    beyond = 0
+    for step in range(5):
+        training_step(model, tricks, TOYS["lm"].example(step), None, Moment(step, 0.0))
+        optimizer.step()
+        recurrent = model.backbone.layers[0].recurrent
+        beyond += int((recurrent.abs() > limit).sum())
+        constrain(model)
+        assert float(recurrent.detach().abs().max()) <= limit + 1e-7
+        optimizer.zero_grad()
+    assert beyond, "no update went beyond the limit, so this test shows nothing"
+
+
+def test_three_steps_of_indrnn_by_hand():
     cell = IndRNNCell(1, 2, "relu", limit=2.0, last=False)
     with torch.no_grad():
         cell.weight_x.copy_(torch.tensor([[1.0], [-1.0]]))
-        cell.recurrent.copy_(torch.tensor([0.5, 3.0]))  # 3 acts as 2
+        cell.recurrent.copy_(torch.tensor([0.5, 2.0]))
     y, _ = cell.scan(torch.tensor([[[1.0], [-1.0], [2.0]]]))
     assert y[0].tolist() == [[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]]
     y, _ = cell.scan(torch.tensor([[[-1.0], [-1.0], [0.0]]]))
@@ -126,6 +172,25 @@ def test_the_cell_and_zoneout_on_it_run_in_the_compiled_tier(make):
         scan.use("auto")
 
 
+def test_sru_starts_as_its_authors_code_does():
+    """sru/modules.py: maps of variance 1/D, of the gates with peepholes half of it, peepholes 1/2;
+    the highway's map α times as large, and α only where the highway has no map."""
+    torch.manual_seed(0)
+    hidden, d_in = 400, 300
+    alpha = math.sqrt(1 + 2 * math.exp(-3.0))
+    cell = SRUCell(d_in, hidden, True, -3.0)
+    variances = [float(part.detach().var() * d_in) for part in cell.weight_x.chunk(4)]
+    assert variances == pytest.approx([1.0, 0.5, 0.5, alpha**2], rel=0.02)
+    assert float(cell.peephole_f.detach().var()) == pytest.approx(0.5, rel=0.15)
+    assert float(cell.peephole_r.detach().abs().max()) == pytest.approx(math.sqrt(1.5), rel=0.02)
+    assert cell.scale == 1.0
+    plain = SRUCell(hidden, hidden, False, -3.0)
+    assert [float(p.detach().var() * hidden) for p in plain.weight_x.chunk(3)] == pytest.approx(
+        [1] * 3, rel=0.02
+    )
+    assert plain.scale == pytest.approx(alpha)
+
+
 @pytest.mark.parametrize("peephole", [True, False])
 @pytest.mark.parametrize("width", [3, 4])
 def test_sru_is_a_loop_over_the_paper_s_equations(width, peephole):
@@ -140,7 +205,7 @@ def test_sru_is_a_loop_over_the_paper_s_equations(width, peephole):
         r = torch.sigmoid(x[:, t] @ w[2].T + v_r * c + cell.bias_r)
         c = f * c + (1 - f) * (x[:, t] @ w[0].T)
         around = x[:, t] if width == 4 else x[:, t] @ w[3].T
-        expected.append(r * c + (1 - r) * alpha * around)
+        expected.append(r * c + (1 - r) * (alpha if width == 4 else 1.0) * around)
     torch.testing.assert_close(cell(x)[0], torch.stack(expected, 1), atol=1e-12, rtol=0)
 
 

@@ -134,6 +134,24 @@ def test_activation_regularisation_equals_loops_over_units_and_steps():
     assert result.penalty.item() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_temporal_regularisation_is_of_the_output_before_dropout_and_the_other_after_it(order):
+    """The authors' code: AR of dropped_rnn_hs, TAR of rnn_hs."""
+    tricks = [VariationalDropout(input=0.0, hidden=0.0, output=0.4),
+              ActivationRegularisation(alpha=2.0, beta=3.0)][::order]  # fmt: skip
+    model, _ = built(*tricks)
+    batch = TOYS["lm"].example()
+    torch.manual_seed(3)
+    result = model(batch)
+    raw_BTH, _ = model.backbone.layers[0](model.embed(batch.x))
+    dropped_BTH = result.hidden
+    assert (dropped_BTH == 0).any(), "the mask drops something"
+    expected = (
+        2 * dropped_BTH.square().mean() + 3 * (raw_BTH[:, 1:] - raw_BTH[:, :-1]).square().mean()
+    )
+    torch.testing.assert_close(result.penalty, expected)
+
+
 def test_temporal_regularisation_is_refused_where_a_pass_has_one_step():
     with pytest.raises(Refusal, match="beta=0"):
         check(TinyLSTM(), TOYS["lm"], [ActivationRegularisation(), RTRL()])
