@@ -106,7 +106,7 @@ def data_list(as_json: bool) -> None:
 @data.command(name="describe", epilog=example("rnnbench data describe ptb"))
 @click.argument("tasks", nargs=-1)
 def data_describe(tasks: tuple[str, ...]) -> None:
-    """Tell what TASKS (default: all) read: address, size, sha256, licence, citation, and its place."""
+    """Tell what TASKS (default: all) read: address, size, sha256, licence, citation, place."""
     from rnnbench.cli.actions.data import describe_sources
 
     describe_sources(tasks)

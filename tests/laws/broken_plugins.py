@@ -9,7 +9,6 @@ from laws.broken import (
     trick_refusals,
     trick_training,
 )
-
 from rnnbench.testing import ArchitectureLaws, TaskLaws, TrickLaws
 
 BROKEN = {

@@ -1,8 +1,8 @@
 """Every shipped architecture obeys the laws, and so do right ones that are quite unlike them."""
 
 import pytest
-from laws.unusual_architectures import UNUSUAL
 
+from laws.unusual_architectures import UNUSUAL
 from rnnbench.testing import ArchitectureLaws, verdict
 from rnnbench.testing.fixtures.small_architectures import SMALL
 from rnnbench_architectures.elman import Elman

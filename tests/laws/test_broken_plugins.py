@@ -1,8 +1,8 @@
 """Every law can fail: each is broken by a plugin with the fault that it speaks of, and names it."""
 
 import pytest
-from laws.broken_plugins import BROKEN
 
+from laws.broken_plugins import BROKEN
 from rnnbench.testing import verdict
 
 CASES = [
@@ -37,7 +37,6 @@ def test_every_law_says_in_a_line_what_it_promises_and_where_to_mend(kind):
 
 def test_a_broken_law_fails_a_test_with_its_statement_its_example_and_the_remedy():
     from laws.broken.task_data import DropsTheLast
-
     from rnnbench.testing import Broken, TaskLaws
 
     class TestDropsTheLast(TaskLaws):
@@ -53,7 +52,6 @@ def test_a_broken_law_fails_a_test_with_its_statement_its_example_and_the_remedy
 
 def test_a_law_that_does_not_apply_is_shown_as_skipped_with_its_reason():
     from laws.broken.right_tasks import Majority
-
     from rnnbench.testing import TaskLaws
 
     class TestMajority(TaskLaws):
@@ -69,9 +67,9 @@ def test_a_verdict_disturbs_neither_random_numbers_nor_threads():
 
     import numpy as np
     import torch
+
     from laws.broken.architecture_models import NoisyAlways
     from laws.broken.built import architecture
-
     from rnnbench.testing import ArchitectureLaws
 
     before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()

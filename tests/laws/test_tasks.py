@@ -1,8 +1,8 @@
 """Every shipped task obeys the laws, and so do the right ones that broken tasks are made from."""
 
 import pytest
-from laws.broken.right_tasks import RIGHT
 
+from laws.broken.right_tasks import RIGHT
 from rnnbench.testing import TaskLaws, verdict
 from rnnbench_tasks.adding import Adding
 from rnnbench_tasks.char_lm import CharLM
@@ -48,7 +48,6 @@ def test_no_law_is_broken_by_what_is_right(plugin):
 
 def test_items_drawn_from_few_possible_ones_may_meet_by_chance():
     from laws.broken.task_data import SameDraws
-
     from rnnbench.contract import Batch
     from rnnbench.data import Generated, Items
 

@@ -35,7 +35,7 @@ def test_a_canonical_name_holds_only_what_differs_from_the_defaults():
 def test_the_version_of_what_is_named_is_part_of_the_name(monkeypatch):
     found = read_class("architectures", "lstm", load("architectures", "lstm"))
     newer = dataclasses.replace(found, version=3)
-    monkeypatch.setattr("rnnbench.spec.compose.schema", lambda kind, name: newer)
+    monkeypatch.setattr("rnnbench.spec.plugin_text.schema", lambda kind, name: newer)
     assert canonical_name("architectures", "lstm") == "lstm@3"
     assert canonical_name("architectures", "lstm@3") == "lstm@3"
     with pytest.raises(PluginError, match="written for version 2"):

@@ -113,7 +113,7 @@ def test_what_the_reader_has_is_not_sent_again_until_it_changes(served):
 def test_a_page_that_cannot_be_made_harms_no_other(served, monkeypatch):
     server, _ = served
     site = server.pages._site
-    monkeypatch.setattr(type(site), "_run", lambda self: 1 / 0)
+    monkeypatch.setattr(type(site), "_run_page", lambda self: 1 / 0)
     server.pages._made.pop("run.html", None)
     answer, body = ask(server, "/run.html")
     assert answer.status == 500
