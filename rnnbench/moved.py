@@ -9,14 +9,11 @@ that says what to do.
 from __future__ import annotations
 
 import importlib
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import sys
 import types
-import warnings
 from collections.abc import Sequence
-from typing import Any
+from importlib.machinery import ModuleSpec
+from typing import Any, cast
 
 # Old module, then the modules that have its names now; all below `rnnbench`.
 _MODULES = """
@@ -202,6 +199,13 @@ GONE = {
 _warned: set[tuple[str, str, int]] = set()  # what, in which file, in which line
 
 
+def _is_module(name: str) -> bool:
+    """Tell whether a module of today has this name; the import is for plugins of old alone."""
+    import importlib.util
+
+    return importlib.util.find_spec(name) is not None
+
+
 def renamed(module: str, name: str) -> Any:
     """Return what `module` called `name` in an earlier version, and warn of what to write now.
 
@@ -227,7 +231,7 @@ def renamed(module: str, name: str) -> Any:
         return importlib.import_module(full)
     if module in MODULES:
         homes = HOMES[module]
-    elif module in PACKAGES and importlib.util.find_spec(full) is None:
+    elif module in PACKAGES and not _is_module(full):
         homes = PACKAGES[module]
     else:
         raise missing
@@ -271,6 +275,8 @@ def _warn(old: str, home: str, name: str, value: Any) -> None:
     if where in _warned:
         return  # `from package import name` asks twice
     _warned.add(where)
+    import warnings
+
     warnings.warn_explicit(
         f"{old} is deprecated: write `from {home} import {name}`",
         DeprecationWarning,
@@ -281,15 +287,18 @@ def _warn(old: str, home: str, name: str, value: Any) -> None:
     )
 
 
-class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+class _OldModules:
     """Finds modules by the names that they had in earlier versions."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
+    ) -> ModuleSpec | None:
         if fullname in MODULES or fullname in GONE:
-            return importlib.machinery.ModuleSpec(fullname, self)
+            return ModuleSpec(fullname, cast(Any, self))
         return None
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Leave it to Python to make the module."""
 
     def exec_module(self, module: types.ModuleType) -> None:
         """Fill an old module with a `__getattr__` that looks its names up where they are now.
