@@ -4,18 +4,20 @@ import math
 
 import pytest
 import torch
+from support.small_runs import run_in, small
 
 from rnnbench.contract import Moment, Refusal
 from rnnbench.nn import scan
+from rnnbench.results.record import Status
 from rnnbench.spec.run_spec import Optimizer
 from rnnbench.testing import ArchitectureLaws
 from rnnbench.testing.fixtures.toy_tasks import TOYS
 from rnnbench.training.train_step import (
+    TrainStep,
     TrickFold,
     assemble,
     constrain,
     make_optimizer,
-    training_step,
 )
 from rnnbench_architectures.indrnn import IndRNN, IndRNNCell
 from rnnbench_architectures.mgu import MGU, MGUCell
@@ -96,22 +98,26 @@ def test_a_weight_of_indrnn_that_an_update_takes_beyond_its_limit_stands_at_it_a
     assert free.recurrent.tolist() == [3.0, 3.0]
 
 
-def test_training_holds_indrnn_within_its_limit_after_every_update():
+def test_a_run_holds_limits_after_each_of_its_updates(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(IndRNNCell, "constrain", lambda cell: calls.append(torch.is_grad_enabled()))
+    spec = small("indrnn", **{"architecture.layers": 1})
+    _, record = run_in(tmp_path, spec)
+    assert record.status == Status.DONE, record.reason
+    assert calls == [False] * int(record.cost["steps"])
+
+
+def test_an_update_within_a_batch_holds_the_limit_too():
     torch.manual_seed(0)
     tricks = TrickFold()
     model = assemble(IndRNN(hidden=8, layers=1, horizon=1000), TOYS["lm"], tricks)
     optimizer = make_optimizer(Optimizer(name="sgd", lr=30.0), model.parameters(), tricks)
-    limit = 2 ** (1 / 1000)
-    beyond = 0
-    for step in range(5):
-        training_step(model, tricks, TOYS["lm"].example(step), None, Moment(step, 0.0))
-        optimizer.step()
-        recurrent = model.backbone.layers[0].recurrent
-        beyond += int((recurrent.abs() > limit).sum())
-        constrain(model)
-        assert float(recurrent.detach().abs().max()) <= limit + 1e-7
-        optimizer.zero_grad()
-    assert beyond, "no update went beyond the limit, so this test shows nothing"
+    step = TrainStep(model, tricks, optimizer=optimizer)
+    step.take(TOYS["lm"].example(), None, Moment(0, 0.0))
+    step.update()
+    recurrent = model.backbone.layers[0].recurrent.detach()
+    assert float(recurrent.abs().max()) <= 2 ** (1 / 1000) + 1e-7
+    assert not torch.equal(recurrent, torch.ones(8)), "the update moved it"
 
 
 def test_three_steps_of_indrnn_by_hand():
