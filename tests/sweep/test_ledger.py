@@ -100,6 +100,17 @@ def test_a_worker_that_lost_its_lease_cannot_write(ledger):
     assert ledger.rows()[0].value == 1.0
 
 
+def test_one_beat_extends_the_leases_of_five_thousand_trials(ledger):
+    rows = [make_row(number) for number in range(5000)]
+    ledger.plan(rows)
+    lost = rows.pop()
+    assert all(ledger.claim(row, ME) for row in rows[:3] + rows[-3:])
+    with ledger.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE trial SET state = 'running', attempt = 1")
+    held = ledger.beat([(row.key, 1) for row in rows] + [(lost.key, 2)])
+    assert held == {row.key for row in rows}
+
+
 def test_a_beat_extends_the_lease(ledger):
     ledger.plan([make_row()])
     held = make_row()
