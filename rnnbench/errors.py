@@ -13,6 +13,7 @@ from __future__ import annotations
 __all__ = [
     "DataError",
     "EmptySplitError",
+    "OutageError",
     "PluginError",
     "Refusal",
     "RunError",
@@ -29,11 +30,15 @@ class UserError(Exception):
 
     Attributes:
         exit_code: 2 where what was asked for is wrong; 1 where it cannot be had (data that are
-            away, a lock that another process holds).
+            away, a lock that another process holds); 69 where something is away for a time, and
+            the same command goes on when it is back.
+        at_once: whether the process ends without Python's own clean-up, since a library would
+            hang or crash in it.
         label: the word that stands before the message.
     """
 
     exit_code = 2
+    at_once = False
     label = "error"
 
 
@@ -63,6 +68,16 @@ class DataError(UserError, RuntimeError):
     """Data that are missing, damaged, or not what their source declares."""
 
     exit_code = 1
+
+
+class OutageError(UserError, RuntimeError):
+    """Something that the command needs is away: a database, a cluster's head, a disk.
+
+    Nothing is wrong with what was asked for: the same command goes on once it is back, so what
+    runs commands unattended may repeat it. Its exit code is `EX_UNAVAILABLE` of sysexits.h.
+    """
+
+    exit_code = 69
 
 
 class SeriesError(UserError, ValueError):

@@ -75,6 +75,21 @@ def check(address: str, root: Path, as_json: bool) -> None:
     sys.exit(check_command(address, root, as_json))
 
 
+@cluster.command(epilog=example("rnnbench cluster wait --address n1:6379 --nodes 4"))
+@click.option("--address", required=True, help="Of the cluster's head: host:port.")
+@click.option("--nodes", required=True, type=click.IntRange(min=1), help="How many to wait for.")
+@click.option("--timeout", default=600.0, show_default=True, type=click.FloatRange(min=0),
+              help="Seconds after which to give up.")  # fmt: skip
+def wait(address: str, nodes: int, timeout: float) -> None:
+    """Wait until the head of a cluster answers and so many nodes have joined it.
+
+    For scripts that start Ray on several machines at once. Ends with 69 when the time is over.
+    """
+    from rnnbench.sweep.cluster.wait_for_nodes import wait_for_nodes
+
+    wait_for_nodes(address, nodes, timeout, _say)
+
+
 @cluster.command(epilog=example("rnnbench cluster jobs"))
 @ADDRESS
 def jobs(address: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            fail(f"{error.label}: {error}", error.exit_code)
+            fail(f"{error.label}: {error}", error.exit_code, at_once=error.at_once)
         except OSError as error:  # a disk, a network, a permission
             fail(f"error: {error}", 1)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -55,9 +56,12 @@ class Commands(click.Group):
             raise
 
 
-def fail(message: str, code: int) -> None:
-    """Print a message and exit."""
+def fail(message: str, code: int, *, at_once: bool = False) -> None:
+    """Print a message and exit; `at_once`: without Python's clean-up, see `UserError`."""
     click.echo(f"rnnbench: {message}", err=True)
+    if at_once:
+        sys.stdout.flush()
+        os._exit(code)
     sys.exit(code)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rnnbench.errors import SweepError, UserError
+from rnnbench.errors import OutageError, SweepError
 from rnnbench.results.store import Store, folder_of
 from rnnbench.sweep.cell_search import CellSearch
 from rnnbench.sweep.engines.choose import EngineChoice, engine_factory_for
@@ -119,10 +119,8 @@ def run_sweep(
         ) from error
 
 
-class LostStorageError(UserError, RuntimeError):
+class LostStorageError(OutageError):
     """The results database cannot be reached, or refuses to write."""
-
-    exit_code = 1
 
 
 def _describe(database: str | None, root: Path | str) -> str:

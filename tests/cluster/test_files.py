@@ -136,7 +136,7 @@ def test_the_shells_of_all_files_are_sound(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
-def test_a_slurm_job_is_warned_and_requeued():
+def test_a_slurm_job_is_warned_and_may_be_requeued():
     text = (CLUSTER / "slurm/sweep.sbatch").read_text("utf-8")
     options = dict(
         line.removeprefix("#SBATCH --").partition("=")[::2]
@@ -144,7 +144,6 @@ def test_a_slurm_job_is_warned_and_requeued():
     )  # fmt: skip
     assert options["signal"].startswith("B:USR1@")
     assert {"requeue", "exclusive"} <= options.keys()
-    assert '"$code" -eq 75' in text
     assert "umask 077" in text
 
 

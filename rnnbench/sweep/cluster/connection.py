@@ -7,6 +7,7 @@ only where it listens on this machine alone.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ipaddress
 import logging
@@ -95,6 +96,10 @@ class RayConnection:
         cpus, gpus = (sum(n.get(r, 0.0) for n in nodes) for r in ("CPU", "GPU"))
         return f"{len(nodes)} nodes, {cpus:g} CPUs, {gpus:g} GPUs"
 
+    def abandon(self) -> None:
+        """Leave a cluster whose head is gone, without the calls that would wait for it."""
+        atexit.unregister(ray._private.worker.shutdown)
+
     def close(self) -> None:
         """Leave the cluster; end it where it was started here."""
         with signals_kept():
@@ -113,7 +118,7 @@ class RayConnection:
         """Connect to a cluster that is there."""
         refuse_open(address)
         try:
-            _check_reachable(address)  # Ray itself tries for minutes
+            check_reachable(address)  # Ray itself tries for minutes
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RayError, RuntimeError, ValueError) as error:
             first = str(error).strip().splitlines()[0]
@@ -148,7 +153,7 @@ class RayConnection:
             raise EngineError(f"Ray cannot be started on this machine: {error}") from error
 
 
-def _check_reachable(address: str) -> None:
+def check_reachable(address: str) -> None:
     """Raise OSError where nobody listens at host:port."""
     host, _, port = address.rpartition(":")
     if "://" not in address and port.isdigit():

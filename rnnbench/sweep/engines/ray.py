@@ -10,7 +10,6 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,9 @@ from rnnbench.results.store import whole
 from rnnbench.spec.run_spec import Trainer
 from rnnbench.sweep.cluster.ask_nodes import check_cluster
 from rnnbench.sweep.cluster.connection import RayConnection
+from rnnbench.sweep.cluster.head_watch import HeadWatch
 from rnnbench.sweep.engines.node_faults import FAULTS, NodeFaults
+from rnnbench.sweep.engines.placed_seat import PlacedSeat
 from rnnbench.sweep.engines.protocol import (
     Alive,
     Died,
@@ -51,31 +52,6 @@ def _call(actor: Any, method: str, *arguments: Any) -> Any:
     """Call a seat without waiting; return a reference to its answer."""
     group = "listening" if method == "listen" else "telling"
     return getattr(actor, method).options(concurrency_group=group).remote(*arguments)
-
-
-@dataclass
-class _PlacedSeat:
-    """A seat as the driver knows it.
-
-    Attributes:
-        listening: reference to the answer of `Seat.listen`.
-        placed: reference to the id of its node; None once it is known.
-        node: id of its node; "": not known yet.
-        identity: identity of its worker; "": it is not ready.
-        job: the job that the worker runs; None: it is idle.
-        too_large: why the worker ended for want of memory; "": it did not.
-        kill_by: time when the seat itself is killed, since its worker should be dead by then.
-    """
-
-    number: int
-    actor: Any
-    listening: Any
-    placed: Any
-    node: str = ""
-    identity: str = ""
-    job: Job | None = None
-    too_large: str = ""
-    kill_by: float | None = None
 
 
 class RayEngine:
@@ -117,6 +93,7 @@ class RayEngine:
         self._false_starts = 0
         self._faults = NodeFaults()
         self._connection = RayConnection(address, say)
+        self._head = HeadWatch(self._connection.address)
         if self._connection.machines() > 1:
             self._refuse_unequal(root)
         self._seats = [self._place(number) for number in range(workers)]
@@ -125,6 +102,7 @@ class RayEngine:
         """Raise EngineError where machines have other software, or see other results."""
         problems = check_cluster(self._connection, root, self._say)
         if problems and os.environ.get(UNCHECKED) != "1":
+            self._head.stop()
             self._connection.close()
             listed = "\n  ".join(problems)
             raise EngineError(
@@ -177,6 +155,7 @@ class RayEngine:
         events: list[Event] = []
         idle = len(self.idle())
         while True:
+            self._head.raise_if_lost()
             seconds_left = max(0.0, deadline - time.monotonic())
             waiting = {s.listening: s for s in self._seats}
             if waiting:
@@ -197,6 +176,11 @@ class RayEngine:
 
     def close(self) -> None:
         self._stopping = True
+        self._head.stop()
+        if self._head.lost:  # nobody there to say goodbye to
+            self._seats.clear()
+            self._connection.abandon()
+            return
         ends = [_call(s.actor, "end") for s in self._seats]
         with contextlib.suppress(RayError, GetTimeoutError):
             ray.wait(ends, num_returns=len(ends), timeout=END_SECONDS) if ends else None
@@ -207,7 +191,7 @@ class RayEngine:
 
     # ------------------------------------------------------------------------- what seats say
 
-    def _hear(self, seat: _PlacedSeat) -> list[Event]:
+    def _hear(self, seat: PlacedSeat) -> list[Event]:
         """Return the events that a seat tells of, and ask it to listen again."""
         try:
             messages = ray.get(seat.listening)
@@ -239,7 +223,7 @@ class RayEngine:
             seat.listening = _call(seat.actor, "listen", LISTEN_SECONDS)
         return events
 
-    def _note_finished(self, seat: _PlacedSeat, message: Finished) -> None:
+    def _note_finished(self, seat: PlacedSeat, message: Finished) -> None:
         """Note that a seat is idle; a crashed run counts against its node."""
         seat.job = None
         if message.ending.status == "crashed":
@@ -247,7 +231,7 @@ class RayEngine:
         else:
             self._faults.clear(seat.node)
 
-    def _end_worker(self, seat: _PlacedSeat, reason: str, *, lost: bool = False) -> list[Event]:
+    def _end_worker(self, seat: PlacedSeat, reason: str, *, lost: bool = False) -> list[Event]:
         """Note that the worker of a seat is dead; the seat starts another one.
 
         Args:
@@ -262,7 +246,7 @@ class RayEngine:
         reason = too_large or reason
         return [Died(job.key, job.attempt, reason, node, too_large=bool(too_large), lost=lost)]
 
-    def _lose(self, seat: _PlacedSeat, reason: str) -> list[Event]:
+    def _lose(self, seat: PlacedSeat, reason: str) -> list[Event]:
         """Replace a seat that is gone, perhaps with its node, by one where there is room."""
         events = self._end_worker(seat, f"was lost with its node: {reason}", lost=True)
         ray.kill(seat.actor)
@@ -330,7 +314,7 @@ class RayEngine:
 
     # ------------------------------------------------------------------------------- its seats
 
-    def _place(self, number: int) -> _PlacedSeat:
+    def _place(self, number: int) -> PlacedSeat:
         """Ask Ray for a seat, on no node that was set aside."""
         labels = {**self._resources.labels, **self._faults.label_selector()}
         actor = _SEAT.options(
@@ -339,11 +323,11 @@ class RayEngine:
             max_restarts=0,
         ).remote(self._setup, self._logs, f"worker-{number}")
         listening = _call(actor, "listen", LISTEN_SECONDS)
-        return _PlacedSeat(number, actor, listening, _call(actor, "where"))
+        return PlacedSeat(number, actor, listening, _call(actor, "where"))
 
-    def _seat_of(self, worker: str) -> _PlacedSeat:
+    def _seat_of(self, worker: str) -> PlacedSeat:
         return next(s for s in self._seats if s.identity == worker)
 
-    def _seat_running(self, key: str) -> _PlacedSeat | None:
+    def _seat_running(self, key: str) -> PlacedSeat | None:
         """Return the seat that runs a job; None where none does."""
         return next((s for s in self._seats if s.job is not None and s.job.key == key), None)

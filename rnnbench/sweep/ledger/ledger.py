@@ -21,7 +21,7 @@ from rnnbench.sweep.ledger.process_identity import describe, is_dead, is_here
 from rnnbench.sweep.ledger.tables import Now, create_sweep_tables, sweep_cell, sweep_driver, trial
 
 ENDED = ("done", "pruned", "failed")
-
+AT_ONCE = 500  # rows in one statement: SQLite limits the depth of conditions
 _held: set[tuple[str, str]] = set()  # (database, sweep) that this process drives
 
 
@@ -234,12 +234,14 @@ class Ledger:
                     f"the sweep {self.sweep!r} was taken over by another process, because this one "
                     f"did not answer for {self.lease:g} s; nothing is lost, the other one goes on"
                 )
-            if not alive:
-                return set()
-            listed = sa.or_(*((c.key == key) & (c.attempt == attempt) for key, attempt in alive))
-            held_by_us = (c.state == "running") & listed
-            connection.execute(sa.update(trial).where(held_by_us).values(lease_until=until))
-            return set(connection.execute(sa.select(c.key).where(held_by_us)).scalars())
+            still_held: set[str] = set()
+            pairs = sorted(alive)  # in one order, so that no two processes wait for each other
+            for start in range(0, len(pairs), AT_ONCE):
+                listed = sa.tuple_(c.key, c.attempt).in_(pairs[start : start + AT_ONCE])
+                held_by_us = (c.state == "running") & listed
+                connection.execute(sa.update(trial).where(held_by_us).values(lease_until=until))
+                still_held |= set(connection.execute(sa.select(c.key).where(held_by_us)).scalars())
+            return still_held
 
     def finish(
         self,
