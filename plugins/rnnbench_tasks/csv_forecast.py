@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from importlib.metadata import distribution
@@ -19,8 +19,15 @@ from rnnbench.contract import Batch, Source, setting
 from rnnbench.data import DataError, Series, calendar_features, prepare
 from rnnbench.data.fetching.sources import own_file
 from rnnbench.data.series.calendar_features import CALENDAR
-from rnnbench.data.series.regular_steps import TimeStep, cut_points, find_step, spaced
-from rnnbench.data.series.tables import TableFormat, is_parquet, read_table
+from rnnbench.data.series.columns import is_unnamed
+from rnnbench.data.series.cut_points import cut_points
+from rnnbench.data.series.local_times import TimeWriter
+from rnnbench.data.series.number_cells import THOUSANDS
+from rnnbench.data.series.regular_steps import Spaced, TimeStep, find_step, spaced
+from rnnbench.data.series.table_summary import summarise, write_clocks, write_names
+from rnnbench.data.series.tables import Table, TableFormat, is_parquet, read_table
+from rnnbench.data.series.time_formats import TimeReader
+from rnnbench.data.series.time_zones import read_zone
 from rnnbench.data.tasks.forecasting import Forecast
 
 _TABLE = "statsmodels/datasets/sunspots/sunspots.csv"
@@ -56,6 +63,7 @@ class CSVForecast(Forecast):
     """
 
     name: ClassVar[str] = "csv-forecast"
+    version: ClassVar[int] = 2  # 1 turned times into UTC, read an index as a series, 1.004 as 1.004
     recommended: ClassVar[Mapping[str, Any]] = {
         "optimizer.batch": 32,
         "budget.steps": 1000,
@@ -87,6 +95,12 @@ class CSVForecast(Forecast):
     delimiter: str = setting("", "between cells; empty: , ; | or tab, which the header has most of")
     decimal: Literal[".", ","] = setting(".", "decimal separator")
     encoding: str = setting("utf-8", "of a CSV, as Python names it")
+    thousands: str = setting(
+        "", "between groups of digits, such as . or none; empty: what can be nothing else"
+    )
+    zone: str = setting(
+        "", "Europe/Berlin, UTC, +09:00 …: by whose clock days begin; empty: by the times' offsets"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,6 +109,18 @@ class CSVForecast(Forecast):
             raise ValueError(f"{self.name}: calendar has no {unknown[0]!r}; it has "
                              f"{', '.join(CALENDAR)}")  # fmt: skip
         cut_points(self.valid, self.test)
+        TimeReader(self.time_format)
+        if self.zone:
+            read_zone(self.zone)
+        if self.thousands not in THOUSANDS:
+            raise ValueError(f"{self.name}: thousands={self.thousands!r} is none of "
+                             f"{', '.join(map(repr, THOUSANDS[1:]))}")  # fmt: skip
+        if self.thousands == self.decimal:
+            other = "," if self.decimal == "." else "."
+            raise ValueError(
+                f"{self.name}: thousands and decimal are both {self.decimal!r}; "
+                f"set task.decimal={other} too, or leave task.thousands out"
+            )
 
     def sources(self) -> tuple[Source, ...]:
         return (own_file(self.path, "path"),)
@@ -103,7 +129,8 @@ class CSVForecast(Forecast):
     def _table_format(self) -> TableFormat:
         return TableFormat(
             self.time, self.series_column, self.targets, self.covariates + self.ahead,
-            self.time_format, self.delimiter, self.decimal, self.encoding,
+            self.time_format, self.delimiter, self.decimal, self.encoding, self.thousands,
+            self.zone,
         )  # fmt: skip
 
     @cached_property
@@ -113,6 +140,7 @@ class CSVForecast(Forecast):
             for name in (
                 *("time", "series_column", "targets", "covariates", "ahead", "calendar", "valid"),
                 *("test", "steps", "time_format", "delimiter", "decimal", "encoding"),
+                *("thousands", "zone"),
             )
         }
         return prepare(self.name, self.sources(), self.version, settings, self._make)
@@ -130,7 +158,10 @@ class CSVForecast(Forecast):
         return {
             "values_ND": rows.values_ND, "known_NK": known_NK, "ends_P3": ends_P3,
             "names": rows.names, "columns": table.columns.numbers,
-            "targets": len(table.columns.values), "step": tuple(step),
+            "targets": len(table.columns.values), "step": tuple(step), "aware": table.aware,
+            "clocks": [clock.name for clock in rows.clocks], "time": table.columns.time,
+            "unread": table.columns.unread, "gaps": rows.gaps,
+            "parts_begin": self._write_cuts(table, rows, ends_P3[0].tolist()),
         }  # fmt: skip
 
     @property
@@ -171,16 +202,52 @@ class CSVForecast(Forecast):
         except ValueError as error:
             raise DataError(f"{self.path}: {error}") from error
 
+    def _write_cuts(self, table: Table, rows: Spaced, ends: Sequence[int]) -> list[str]:
+        """Return where validation and test of the first series begin, as the table writes times."""
+        write = TimeWriter(table.times, rows.clocks[0], table.time_like, self.time_format)
+        return [
+            (f"from {write(rows.times[at], rows.instants[at])} on, " if at < ends[2] else "")
+            + f"after {at:,} steps"
+            for at in ends[:2]
+        ]
+
+    def what_is_read(self) -> str:
+        """Say which columns are which, what a step is, and where validation and test begin."""
+        prepared, step = self._prepared, self.step
+        columns, names = prepared["columns"], prepared["names"]
+        targets, others = columns[: prepared["targets"]], columns[prepared["targets"] :]
+        ahead = others[len(others) - len(self.ahead) :]
+        valid, test = prepared["parts_begin"]
+        first = f" of {write_names(names[:1])}" if len(names) > 1 else ""
+        steps = len(prepared["values_ND"])
+        filled = f", {prepared['gaps']:,} of them missing" if prepared["gaps"] else ""
+        clocks = write_clocks(prepared["clocks"], prepared["aware"])
+        dated = isinstance(step.unit, str) and step.unit != "number"
+        return summarise(f"read from {self.path}", {
+            "targets": write_names(targets),
+            "covariates": write_names(others[: len(others) - len(ahead)]) or "none",
+            "known ahead": write_names(ahead),
+            "time": write_names([prepared["time"]]) + (f", {clocks}" if dated else ""),
+            "series": f"{len(names):,} by {write_names([self.series_column])}: {write_names(names)}"
+            if self.series_column else "one",
+            "not read": write_names(prepared["unread"]),
+            "steps": f"{steps:,} of {step}{filled}; a season of {self.season or step.season}",
+            "validation": valid + first,
+            "test": test + first,
+        })  # fmt: skip
+
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
         """Read the last rows of a CSV with the columns of the file, and forecast as a CSV."""
         series, prepared = self.series, self._prepared
         targets = tuple(prepared["columns"][: prepared["targets"]])
+        clocks = dict(zip(prepared["names"], prepared["clocks"], strict=True))
+        how = replace(
+            self._table_format, values=targets, encoding="utf-8", zone=self.zone or clocks,
+            time="" if is_unnamed(prepared["time"]) else prepared["time"],
+            aware=None if self.zone else prepared["aware"],
+        )  # fmt: skip
         try:
-            how = self._table_format
-            table = read_table(text, TableFormat(
-                how.time, how.series, targets, how.besides, how.time_format, how.delimiter,
-                how.decimal,
-            ))  # fmt: skip
+            table = read_table(text, how)
             rows = spaced(table, self.step, "the input")
         except DataError as error:
             raise ValueError(str(error)) from error
@@ -201,15 +268,17 @@ class CSVForecast(Forecast):
             rows.values_ND[-need:], known_NK, self.centre, horizon=later,
             series=series.names.index(name),
         )  # fmt: skip
-        last = rows.times[-later - 1]
+        last = len(rows.times) - later - 1
+        write = TimeWriter(table.times, rows.clocks[0], table.time_like, self.time_format)
 
         def answer(y_SV: Tensor) -> str:
             file = io.StringIO()
-            writer = csv.writer(file, lineterminator="\n")
+            writer = csv.writer(file, delimiter=table.delimiter, lineterminator="\n")
             writer.writerow([table.columns.time, *([self.series_column] * bool(name)), *targets])
             for s, values in enumerate(restore(y_SV.double().numpy()), 1):
-                time = f"+{s}" if self.steps == "rows" else self.step.written(last, s)
-                writer.writerow([time, *([name] * bool(name)), *(f"{v:g}" for v in values)])
+                by_rows = self.steps == "rows"
+                time = f"+{s}" if by_rows else write(*rows.later(last, self.step, s))
+                writer.writerow([time, *([name] * bool(name)), *map(how.numbers.write, values)])
             return file.getvalue().rstrip("\n")
 
         return self.row(x), answer
