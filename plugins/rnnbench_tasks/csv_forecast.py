@@ -40,14 +40,24 @@ class CSVForecast(Forecast):
     One row is one time of one series. `targets` are forecast; `covariates` are read and not
     forecast; those in `ahead` are known over the horizon too (holidays, prices, a weather
     forecast) and are also read `horizon` steps ahead. Where no target is named, every other column
-    is one. Several series in one file are told apart by the column `series`.
+    is one, but an index (a column without a name, or that of pandas) only where it is named.
+    Several series in one file are told apart by the column `series_column`. `rnnbench check` says
+    which columns are read as what.
 
     Rows may stand in any order. The step is what most rows are apart (or a month, where all times
     are the same moment of a month); rows that are missing are steps with missing values, and a
     time that is not a whole number of steps after its series' first is refused, as two rows at
-    one time are. Empty cells, NA, NaN, null, none, ? and - are missing: a missing input is the
-    last value before it (before the first, the training part's mean), a missing target counts
-    neither in the loss nor in a metric.
+    one time are.
+    Times have all an offset or none. Days, cuts and the calendar follow the clock of `zone`; by
+    default the one offset that times have, or the time zone that has theirs over the year. Where
+    that clock is set forward or back, days, weeks and months are still whole steps, and hours are
+    counted as they pass. A cut has an offset only where the times have one, or `zone` is given.
+    Numbers may have groups of three digits between blanks, apostrophes, points (where `decimal` is
+    a comma) or several commas; what may be read in two ways is refused, until `decimal` or
+    `thousands` says which.
+    Empty cells, NA, NaN, null, none, ? and - are missing: a missing input is the last value before
+    it (before the first, the training part's mean), a missing target counts neither in the loss
+    nor in a metric.
     The last shares of each series are validation and test (`valid`, `test`), or the parts that
     begin at two times. Values are z-scores by the mean and deviation of the training part. Every
     window whose whole target lies in a split is one item of it; its context may begin before it.
@@ -56,7 +66,8 @@ class CSVForecast(Forecast):
     RSE in z-scores. Baselines: the value a season before, the last value, the training part's
     mean. The file's content is part of the data's version: results on other content never share
     a leaderboard. `rnnbench predict RUN --input tail.csv` forecasts what follows the last rows of
-    a file with the same columns; with columns in `ahead`, its last `horizon` rows hold these.
+    a CSV with the same columns, written as these are; with columns in `ahead`, its last `horizon`
+    rows hold these.
 
     Source: Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 3rd edition, chapters
     5 and 7, for the errors, the naive forecasts and covariates known ahead.
@@ -77,7 +88,7 @@ class CSVForecast(Forecast):
     path: str = setting(help="the file, relative to the working directory or absolute")
     context: int = setting(48, "steps that are read", unit="steps", low=1)
     horizon: int = setting(24, "steps that are forecast", unit="steps", low=1)
-    time: str = setting("", "column of times; empty: the first")
+    time: str = setting("", "column of times; empty: the first that is no index")
     series_column: str = setting("", "column that tells series apart; empty: there is one series")
     targets: tuple[str, ...] = setting((), "columns that are forecast; empty: all others")
     covariates: tuple[str, ...] = setting((), "columns that are read and not forecast")
@@ -116,10 +127,10 @@ class CSVForecast(Forecast):
             raise ValueError(f"{self.name}: thousands={self.thousands!r} is none of "
                              f"{', '.join(map(repr, THOUSANDS[1:]))}")  # fmt: skip
         if self.thousands == self.decimal:
-            other = "," if self.decimal == "." else "."
+            other = "task.decimal=, too" if self.decimal == "." else "task.decimal=. too"
             raise ValueError(
                 f"{self.name}: thousands and decimal are both {self.decimal!r}; "
-                f"set task.decimal={other} too, or leave task.thousands out"
+                f"set {other}, or leave task.thousands out"
             )
 
     def sources(self) -> tuple[Source, ...]:

@@ -113,7 +113,8 @@ class NumberCells:
             other = "," if self.decimal == "." else "."
             name = {",": "comma", ".": "point"}[other]
             groups = f"task.thousands={other} where a {name} stands between groups of three digits"
-            decimals = f"task.decimal={other} where a {name} stands before the decimals"
+            before = {",": "task.decimal=, where a comma", ".": "task.decimal=. where a point"}
+            decimals = f"{before[other]} stands before the decimals"
             as_groups = NumberCells(self.decimal, other).reads(cell)
             as_decimals = NumberCells(other, self.thousands).reads(cell)
             if as_groups or as_decimals:
