@@ -20,10 +20,12 @@ __all__ = ["Clock", "find_clock", "fits", "instants_of", "read_zone"]
 DAY = timedelta(days=1)
 LATER = 2 * 366 * DAY  # how long zones must agree beyond the last row to stand for each other
 MOST_DAYS = 4000  # that two zones are compared at
-# Named first where several zones fit; others come in order of the alphabet.
+# Of most people where several zones fit; others come in order of the alphabet.
 WELL_KNOWN = (
-    *("Europe/Berlin", "Europe/London", "Europe/Athens", "America/New_York", "America/Chicago"),
-    *("America/Denver", "America/Los_Angeles", "America/Sao_Paulo", "Australia/Sydney"),
+    *("Europe/Berlin", "Europe/London", "Europe/Athens", "Europe/Istanbul", "Europe/Moscow"),
+    *("America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles"),
+    *("America/Halifax", "America/Mexico_City", "America/Santiago", "America/Sao_Paulo"),
+    *("Africa/Cairo", "Asia/Jerusalem", "Australia/Sydney", "Pacific/Auckland"),
 )
 _OFFSET = re.compile(r"([+-])(\d\d?)(?::?(\d\d))?")
 
@@ -105,8 +107,9 @@ def _zone_named(name: str) -> tzinfo:
 def find_clock(times: Sequence[datetime]) -> Clock | None:
     """Return a clock that shows some times with the offsets that they have; None: there is none.
 
-    Times of one offset follow a clock that is never changed. Of several zones that fit one is
-    taken where they agree on all days from the first time to two years after the last.
+    Times of one offset follow a clock that is never changed. Of several zones that fit, which
+    then agree on these times, that of most people is taken, or any where they also agree for two
+    years more.
 
     Args:
         times: with offsets, in any order.
@@ -121,7 +124,7 @@ def find_clock(times: Sequence[datetime]) -> Clock | None:
     zones.sort(key=lambda name: (WELL_KNOWN.index(name) if name in WELL_KNOWN else 99, name))
     if not zones:
         return None
-    days = list(_days(marks[0], marks[-1] + LATER))
+    days = list(_days(marks[0], marks[-1] + LATER * (zones[0] not in WELL_KNOWN)))
     first = [day.astimezone(Clock(zones[0]).zone).utcoffset() for day in days]
     for name in zones[1:]:
         zone = Clock(name).zone

@@ -58,7 +58,7 @@ def test_a_sweep_says_it_before_its_first_trial(tmp_path):
         "  covariates: [visitors], ahead: [holiday], context: 14, horizon: 7}]\n"
         "architectures: [{name: gru, hidden: 4}]\n"
         "settings: {budget.steps: 1}\nsearch: {trials: 1, sampler: random}\n"
-        "final: {seeds: [0]}\nworkers: 1\n"
+        "final: {seeds: [1]}\nworkers: 1\n"
     )
     code, said = call("sweep", "sweep.yaml", "--out", "results")
     assert code == 0, said
