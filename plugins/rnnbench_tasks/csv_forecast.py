@@ -215,7 +215,9 @@ class CSVForecast(Forecast):
 
     def _write_cuts(self, table: Table, rows: Spaced, ends: Sequence[int]) -> list[str]:
         """Return where validation and test of the first series begin, as the table writes times."""
-        write = TimeWriter(table.times, rows.clocks[0], table.time_like, self.time_format)
+        write = TimeWriter(
+            table.times, rows.clocks[0], table.time_like, self.time_format, self.decimal
+        )
         return [
             (f"from {write(rows.times[at], rows.instants[at])} on, " if at < ends[2] else "")
             + f"after {at:,} steps"
@@ -241,6 +243,7 @@ class CSVForecast(Forecast):
             "time": write_names([prepared["time"]]) + (f", {clocks}" if dated else ""),
             "series": f"{len(names):,} by {write_names([self.series_column])}: {write_names(names)}"
             if self.series_column else "one",
+            "calendar": ", ".join(self.calendar),
             "not read": write_names(prepared["unread"]),
             "steps": f"{steps:,} of {step}{filled}; a season of {self.season or step.season}",
             "validation": valid + first,
@@ -280,7 +283,9 @@ class CSVForecast(Forecast):
             series=series.names.index(name),
         )  # fmt: skip
         last = len(rows.times) - later - 1
-        write = TimeWriter(table.times, rows.clocks[0], table.time_like, self.time_format)
+        write = TimeWriter(
+            table.times, rows.clocks[0], table.time_like, self.time_format, self.decimal
+        )
 
         def answer(y_SV: Tensor) -> str:
             file = io.StringIO()

@@ -125,7 +125,10 @@ def choose_columns(
     values = how.values or tuple(c for c in columns if c not in named and c not in unnamed)
     if not values:
         left = [c for c in unnamed if c not in named]
-        index_too = f", and {', '.join(map(repr, left))} is an index" if left else ""
+        index_too = (
+            f"; {', '.join(map(repr, left))} is taken for an index: to read it, give it a name"
+            if left else ""
+        )  # fmt: skip
         raise DataError(
             f"{name} has no column of values besides {', '.join(map(repr, named))}{index_too}"
         )

@@ -28,10 +28,13 @@ class TimeWriter:
     Args:
         times: of the series, as they are written.
         like: one of them, as text; "" where there is none.
+        decimal: the separator of plain numbers.
     """
 
-    def __init__(self, times: Sequence[Any], clock: Clock, like: str, time_format: str) -> None:
-        self.clock, self.like, self.time_format = clock, like, time_format
+    def __init__(
+        self, times: Sequence[Any], clock: Clock, like: str, time_format: str, decimal: str = "."
+    ) -> None:
+        self.clock, self.like, self.time_format, self.decimal = clock, like, time_format, decimal
         self.own_offset: tzinfo | None = None
         self.aware = isinstance(times[0], datetime) and times[0].tzinfo is not None
         if self.aware and not fits(clock, times):
@@ -40,7 +43,7 @@ class TimeWriter:
     def __call__(self, local: Any, instant: Any) -> str:
         """Write the time that is `local` on the clock, and `instant` by UTC."""
         if not isinstance(local, datetime):
-            return f"{local:.12g}"
+            return f"{local:.12g}".replace(".", self.decimal)
         time = self.clock.at(instant) if self.aware else local
         if self.own_offset is not None:
             time = time.astimezone(self.own_offset)

@@ -30,7 +30,7 @@ from rnnbench.data.series.columns import (
 from rnnbench.data.series.local_times import follow_clocks
 from rnnbench.data.series.number_cells import MISSING, OneReading
 from rnnbench.data.series.packed_text import decode, is_packed, plain_size
-from rnnbench.data.series.time_formats import TimeReader
+from rnnbench.data.series.time_formats import TimeReader, format_of_digits
 from rnnbench.data.series.time_zones import Clock
 from rnnbench.errors import DataError
 
@@ -162,7 +162,8 @@ def _collect(
     times: list[Any] = []
     series: list[str] = []
     lines: list[int] = []
-    read_time, read_number = TimeReader(how.time_format, how.aware), how.numbers
+    read_number = how.numbers
+    read_time = TimeReader(how.time_format, how.aware, read_number)
     one_reading = OneReading(read_number, len(at) if in_doubt else 0)
     for line, row in rows:
         try:
@@ -190,6 +191,11 @@ def _collect(
             block = []
     if not lines:
         raise DataError(f"{name} has a header and no rows")
+    if digits := isinstance(times[0], float) and format_of_digits(times):
+        raise DataError(
+            f"{name}, {place} {lines[0]}, column {columns.time!r}: {times[0]:.0f} and all other "
+            f"times are dates rather than plain numbers; set task.time_format={digits}"
+        )
     if doubt := one_reading.doubt():
         k, line, why = doubt
         raise DataError(f"{name}, {place} {line}, column {columns.numbers[k]!r}: {why}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
-__all__ = ["TimeReader", "write_like"]
+__all__ = ["TimeReader", "format_of_digits", "read_iso", "write_like"]
 
 # Times of ISO 8601, and of programs that put a blank before the zone.
 _ISO = re.compile(
@@ -16,6 +16,7 @@ _ISO = re.compile(
     r"(?:([T ])(\d\d)(?:(:?)(\d\d)(?:\7(\d\d)(?:[.,](\d+))?)?)?)?"
     r"( ?)(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?"
 )
+_DIGITS = {"%Y%m": 6, "%Y%m%d%H": 10, "%Y%m%d%H%M": 12, "%Y%m%d%H%M%S": 14}
 _ZONED = re.compile(r" (Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)$")
 
 
@@ -25,6 +26,7 @@ class TimeReader:
     Args:
         time_format: of `datetime.strptime`; "" for ISO 8601 or plain numbers.
         aware: whether times must have an offset; None: the first says it.
+        numbers: how plain numbers are read.
     Attributes:
         zone: the name of the time zone that the times came with; "" for none.
         like: the last text that was read, as an example of how times are written.
@@ -32,7 +34,9 @@ class TimeReader:
         ValueError: the format has %Z, which Python reads and forgets.
     """
 
-    def __init__(self, time_format: str, aware: bool | None = None) -> None:
+    def __init__(
+        self, time_format: str, aware: bool | None = None, numbers: Callable[[str], float] = float
+    ) -> None:
         if "%Z" in time_format.replace("%%", ""):
             raise ValueError(
                 f"time_format={time_format} has %Z, a zone's name, which is read and then "
@@ -42,12 +46,13 @@ class TimeReader:
         self.time_format = time_format
         self.read: Callable[[str], Any] | None = None
         self.aware, self.asked = aware, aware is not None
+        self.numbers = numbers
         self.zone = self.like = ""
 
     def __call__(self, cell: Any) -> datetime | float:
         """Return a time: an aware one has its offset, and no zone that changes."""
-        if isinstance(cell, (int, float)) and not isinstance(cell, bool):
-            return self._check_zone(_read_number(str(cell)))
+        if isinstance(cell, (int, float)) and not isinstance(cell, bool) and not self.time_format:
+            return self._check_zone(self._read_number(cell))
         if isinstance(cell, datetime):
             self.zone = self.zone or str(getattr(cell.tzinfo, "key", ""))
             return self._check_zone(_plain(cell))
@@ -59,17 +64,23 @@ class TimeReader:
         self.like = cell
         if self.time_format:
             return self._check_zone(datetime.strptime(cell, self.time_format))
-        for read in (self.read,) if self.read else (read_iso, _read_number):
+        for read in (self.read,) if self.read else (read_iso, self._read_number):
             try:
                 time = read(cell)
             except ValueError:
                 continue
             self.read = read
             return self._check_zone(time)
-        kind = "plain numbers as before" if self.read is _read_number else "a time of ISO 8601"
+        kind = "plain numbers as before" if self.read == self._read_number else "a time of ISO 8601"
         raise ValueError(
             f"{cell!r} is not {kind}; say how times are written, such as task.time_format=%d/%m/%Y"
         )
+
+    def _read_number(self, cell: Any) -> float:
+        value = self.numbers(cell) if isinstance(cell, str) else float(cell)
+        if "_" in str(cell) or not math.isfinite(value):
+            raise ValueError(f"{cell!r} is no time")
+        return value
 
     def _check_zone(self, time: datetime | float) -> datetime | float:
         aware = isinstance(time, datetime) and time.tzinfo is not None
@@ -105,6 +116,8 @@ def read_iso(cell: str) -> datetime:
     Raises:
         ValueError: it is none.
     """
+    if cell.isdigit() and len(cell) != 8:  # such as the milliseconds of an epoch
+        raise ValueError(f"{cell!r} is no date")
     if len(cell) == 7 and cell[4] == "-":  # a month
         cell += "-01"
     if match := _ZONED.search(cell):
@@ -113,10 +126,24 @@ def read_iso(cell: str) -> datetime:
     return datetime.fromisoformat(cell)
 
 
-def _read_number(cell: str) -> float:
-    if "_" in cell or not math.isfinite(value := float(cell)):
-        raise ValueError(f"{cell!r} is no time")
-    return value
+def format_of_digits(times: Sequence[float]) -> str | None:
+    """Return the format of dates that were read as plain numbers, such as 202401 and 2024013123.
+
+    None: they are no dates.
+    """
+    if not all(float(t).is_integer() and 1e5 < t < 1e15 for t in times[:2]):
+        return None
+    for time_format, digits in _DIGITS.items():
+        try:
+            for t in times:
+                text = f"{t:.0f}"
+                if len(text) != digits or not 1900 <= int(text[:4]) < 2100:
+                    raise ValueError
+                datetime.strptime(text, time_format)
+        except ValueError:
+            continue
+        return time_format
+    return None
 
 
 def write_like(time: datetime, like: str, time_format: str) -> str:

@@ -1,5 +1,7 @@
 """csv-forecast: numbers of a table whose points and commas stand between groups of digits."""
 
+from datetime import datetime, timedelta
+
 import numpy as np
 import pytest
 from plugins.tasks.csv_tables import SMALL, days, made
@@ -76,3 +78,28 @@ def test_one_mark_cannot_stand_in_both_places():
         CSVForecast(path="x.csv", thousands=",", decimal=",")
     with pytest.raises(ValueError, match=r"none of 'none', '\.', ','"):
         CSVForecast(path="x.csv", thousands="x")
+
+
+def test_numbers_of_times_are_read_as_other_numbers_are(tmp_path):
+    rows = "".join(f"{n:,};{n % 7},5\n".replace(",", ".", 1) for n in range(990, 1060))
+    task = made(tmp_path, "t;v\n" + rows.replace(".5", ",5"), decimal=",", **SMALL)
+    assert (str(task.step), len(task.series.scaled_ND)) == ("1", 70)
+
+
+@pytest.mark.parametrize(
+    ("format", "step"), [("%Y%m", "month"), ("%Y%m%d%H", "1 day"), ("%Y%m%d%H%M%S", "1 day")]
+)
+def test_dates_of_digits_alone_are_no_plain_numbers(tmp_path, format, step):
+    if step == "month":
+        times = [f"{2010 + k // 12}{k % 12 + 1:02d}" for k in range(60)]
+    else:
+        times = [(datetime(2024, 1, 1) + timedelta(days=k)).strftime(format) for k in range(60)]
+    text = "t,v\n" + "".join(f"{t},{k}\n" for k, t in enumerate(times))
+    with pytest.raises(DataError, match=f"line 2, column 't': .*set task.time_format={format}$"):
+        _ = made(tmp_path, text, **SMALL).series
+    assert step in str(made(tmp_path, text, time_format=format, **SMALL).step)
+
+
+def test_milliseconds_of_an_epoch_are_plain_numbers(tmp_path):
+    rows = "".join(f"{1701011200000 + 3600000 * k},{k}\n" for k in range(60))
+    assert str(made(tmp_path, "t,v\n" + rows, **SMALL).step) == "3.6e+06"
