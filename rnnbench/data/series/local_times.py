@@ -14,7 +14,7 @@ __all__ = ["Followed", "TimeWriter", "follow_clocks"]
 
 
 class Followed(NamedTuple):
-    """What the clocks of a table's series say of its rows; see `tables.Table`."""
+    """Times of a table's rows by the clocks of its series; see `tables.Table`."""
 
     instants: list[Any]
     local: list[Any]

@@ -88,9 +88,9 @@ class TimeReader:
             self.aware = aware
         if aware is not self.aware:
             if self.asked:
-                have = ("an offset", "none") if aware else ("no offset", "one")
+                this, those = ("an", "none") if aware else ("no", "one")
                 raise ValueError(
-                    f"it has {have[0]}, and the times of the task's own file {have[1]}"
+                    f"it has {this} offset, and the times of the task's own file have {those}"
                 )
             raise ValueError(
                 f"it has {'a' if aware else 'no'} time zone, and those before it "
