@@ -162,8 +162,10 @@ class CSVForecast(Forecast):
         place = "row" if is_parquet(file) else "line"
         step = TimeStep("row", 1) if self.steps == "rows" else find_step(table, str(file), place)
         rows = spaced(table, step, str(file), place)
-        if self.calendar and not isinstance(rows.times[0], datetime):
-            raise DataError(f"{file}: times are plain numbers, so there is no calendar to read")
+        if not isinstance(rows.times[0], datetime):
+            for named, what in ((self.calendar, "calendar to read"), (self.zone, "zone for them")):
+                if named:
+                    raise DataError(f"{file}: times are plain numbers, so there is no {what}")
         known_NK = calendar_features(rows.times, self.calendar)
         ends_P3 = cut_points(self.valid, self.test, self.time_format)(rows, str(file))
         return {

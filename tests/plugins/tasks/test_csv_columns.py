@@ -33,6 +33,7 @@ FRAMES = {
     "an index of counts": (frame(), "t", ["v"]),
     "counted twice": (twice(frame()), "t", ["v"]),
     "a part of a table": (frame().iloc[7:], "t", ["v"]),
+    "a shuffled table": (frame().sample(frac=1, random_state=0), "t", ["v"]),
     "times as the index": (frame().set_index("t"), "t", ["v"]),
     "nameless times": (frame().set_index("t").rename_axis(None), None, ["v"]),
     "years": (frame().assign(t=range(1700, 2000)), "t", ["v"]),

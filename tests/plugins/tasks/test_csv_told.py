@@ -59,7 +59,7 @@ def test_a_sweep_says_it_before_its_first_trial(tmp_path):
         "architectures: [dlinear]\ntricks: [[zoneout]]\n"  # refused, so that no trial takes time
         "search: {trials: 1, sampler: random}\nfinal: {seeds: [1]}\n"
     )
-    code, said = call("sweep", "sweep.yaml", "--out", "results")
+    _, said = call("sweep", "sweep.yaml", "--out", "results")
     assert "zoneout acts on a recurrent cell" in said
     for line in TOLD:
         assert line in said
