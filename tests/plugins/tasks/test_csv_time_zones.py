@@ -246,6 +246,7 @@ def test_each_series_may_follow_a_clock_of_its_own(tmp_path):
     assert str(task.step) == "1 day"
     for zone in places.values():
         assert zone.replace("Asia/Tokyo", "+09:00") in task.what_is_read()
+    assert "from 2024-04-15T00:00:00+02:00 on, after 91 steps of berlin" in task.what_is_read()
 
 
 @pytest.mark.parametrize(
