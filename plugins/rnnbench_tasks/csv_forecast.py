@@ -215,11 +215,15 @@ class CSVForecast(Forecast):
         except ValueError as error:
             raise DataError(f"{self.path}: {error}") from error
 
+    def _writer(self, table: Table, rows: Spaced) -> TimeWriter:
+        """Return what writes times as the first series of a table has them."""
+        pairs = zip(table.times, table.series, strict=True)
+        own = [time for time, whose in pairs if whose == rows.names[0]]
+        return TimeWriter(own, rows.clocks[0], table.time_like, self.time_format, self.decimal)
+
     def _write_cuts(self, table: Table, rows: Spaced, ends: Sequence[int]) -> list[str]:
         """Return where validation and test of the first series begin, as the table writes times."""
-        write = TimeWriter(
-            table.times, rows.clocks[0], table.time_like, self.time_format, self.decimal
-        )
+        write = self._writer(table, rows)
         return [
             (f"from {write(rows.times[at], rows.instants[at])} on, " if at < ends[2] else "")
             + f"after {at:,} steps"
@@ -285,9 +289,7 @@ class CSVForecast(Forecast):
             series=series.names.index(name),
         )  # fmt: skip
         last = len(rows.times) - later - 1
-        write = TimeWriter(
-            table.times, rows.clocks[0], table.time_like, self.time_format, self.decimal
-        )
+        write = self._writer(table, rows)
 
         def answer(y_SV: Tensor) -> str:
             file = io.StringIO()
