@@ -65,6 +65,25 @@ def test_a_sweep_says_it_before_its_first_trial(tmp_path):
         assert line in said
 
 
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ("zone: Berlin", "sweep.yaml:2: there is no time zone 'Berlin'; did you mean Europe/Ber"),
+        ("zone: '9'", "sweep.yaml:2: there is no time zone '9'"),
+        ("horizont: 9", "sweep.yaml:2: task csv-forecast has no field"),
+    ],
+)
+def test_a_sweep_refuses_what_a_table_cannot_be_read_by(tmp_path, settings, why):
+    (tmp_path / "x.csv").write_text(days())
+    (tmp_path / "sweep.yaml").write_text(
+        f"name: x\ntasks: [{{name: csv-forecast, path: x.csv, {settings}}}]\n"
+        "architectures: [gru]\nsearch: {trials: 1}\nfinal: {seeds: [1]}\n"
+    )
+    code, said = call("sweep", "sweep.yaml", "--out", "results")
+    assert code == 2
+    assert why in said.replace("\n", " ")
+
+
 def test_an_input_that_is_no_text_is_refused_in_words(tmp_path):
     (tmp_path / "x.csv").write_text(days())
     settings = ("task.path=x.csv", "task.context=4", "task.horizon=2", "architecture.hidden=4")
