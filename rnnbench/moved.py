@@ -65,7 +65,7 @@ data.parallel data.text.parallel_files
 data.windows data.series.series
 data.tables data.series.tables
 data.times data.series.time_formats
-data.timeline data.series.regular_steps
+data.timeline data.series.regular_steps data.series.cut_points
 data.calendar data.series.calendar_features
 data.naive data.series.naive_forecasts
 data.synthetic data.tasks.synthetic

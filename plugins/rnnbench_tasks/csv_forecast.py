@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from importlib.metadata import distribution
@@ -19,8 +19,15 @@ from rnnbench.contract import Batch, Source, setting
 from rnnbench.data import DataError, Series, calendar_features, prepare
 from rnnbench.data.fetching.sources import own_file
 from rnnbench.data.series.calendar_features import CALENDAR
-from rnnbench.data.series.regular_steps import TimeStep, cut_points, find_step, spaced
-from rnnbench.data.series.tables import TableFormat, is_parquet, read_table
+from rnnbench.data.series.columns import is_unnamed
+from rnnbench.data.series.cut_points import cut_points
+from rnnbench.data.series.local_times import TimeWriter
+from rnnbench.data.series.number_cells import THOUSANDS
+from rnnbench.data.series.regular_steps import Spaced, TimeStep, find_step, spaced
+from rnnbench.data.series.table_summary import summarise, write_clocks, write_names
+from rnnbench.data.series.tables import Table, TableFormat, is_parquet, read_table
+from rnnbench.data.series.time_formats import TimeReader
+from rnnbench.data.series.time_zones import read_zone
 from rnnbench.data.tasks.forecasting import Forecast
 
 _TABLE = "statsmodels/datasets/sunspots/sunspots.csv"
@@ -33,14 +40,24 @@ class CSVForecast(Forecast):
     One row is one time of one series. `targets` are forecast; `covariates` are read and not
     forecast; those in `ahead` are known over the horizon too (holidays, prices, a weather
     forecast) and are also read `horizon` steps ahead. Where no target is named, every other column
-    is one. Several series in one file are told apart by the column `series`.
+    is one, but an index (a column without a name, or that of pandas) only where it is named.
+    Several series in one file are told apart by the column `series_column`. `rnnbench check` says
+    which columns are read as what.
 
     Rows may stand in any order. The step is what most rows are apart (or a month, where all times
     are the same moment of a month); rows that are missing are steps with missing values, and a
     time that is not a whole number of steps after its series' first is refused, as two rows at
-    one time are. Empty cells, NA, NaN, null, none, ? and - are missing: a missing input is the
-    last value before it (before the first, the training part's mean), a missing target counts
-    neither in the loss nor in a metric.
+    one time are.
+    Times have all an offset or none. Days, cuts and the calendar follow the clock of `zone`; by
+    default the one offset that times have, or the time zone that has theirs over the year. Where
+    that clock is set forward or back, days, weeks and months are still whole steps, and hours are
+    counted as they pass. A cut has an offset only where the times have one, or `zone` is given.
+    Numbers may have groups of three digits between blanks, apostrophes, points (where `decimal` is
+    a comma) or several commas; what may be read in two ways is refused, until `decimal` or
+    `thousands` says which.
+    Empty cells, NA, NaN, null, none, ? and - are missing: a missing input is the last value before
+    it (before the first, the training part's mean), a missing target counts neither in the loss
+    nor in a metric.
     The last shares of each series are validation and test (`valid`, `test`), or the parts that
     begin at two times. Values are z-scores by the mean and deviation of the training part. Every
     window whose whole target lies in a split is one item of it; its context may begin before it.
@@ -49,13 +66,15 @@ class CSVForecast(Forecast):
     RSE in z-scores. Baselines: the value a season before, the last value, the training part's
     mean. The file's content is part of the data's version: results on other content never share
     a leaderboard. `rnnbench predict RUN --input tail.csv` forecasts what follows the last rows of
-    a file with the same columns; with columns in `ahead`, its last `horizon` rows hold these.
+    a CSV with the same columns, written as these are; with columns in `ahead`, its last `horizon`
+    rows hold these.
 
     Source: Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 3rd edition, chapters
     5 and 7, for the errors, the naive forecasts and covariates known ahead.
     """
 
     name: ClassVar[str] = "csv-forecast"
+    version: ClassVar[int] = 2  # 1 turned times into UTC, read an index as a series, 1.004 as 1.004
     recommended: ClassVar[Mapping[str, Any]] = {
         "optimizer.batch": 32,
         "budget.steps": 1000,
@@ -69,7 +88,7 @@ class CSVForecast(Forecast):
     path: str = setting(help="the file, relative to the working directory or absolute")
     context: int = setting(48, "steps that are read", unit="steps", low=1)
     horizon: int = setting(24, "steps that are forecast", unit="steps", low=1)
-    time: str = setting("", "column of times; empty: the first")
+    time: str = setting("", "column of times; empty: the first that is no index")
     series_column: str = setting("", "column that tells series apart; empty: there is one series")
     targets: tuple[str, ...] = setting((), "columns that are forecast; empty: all others")
     covariates: tuple[str, ...] = setting((), "columns that are read and not forecast")
@@ -87,6 +106,12 @@ class CSVForecast(Forecast):
     delimiter: str = setting("", "between cells; empty: , ; | or tab, which the header has most of")
     decimal: Literal[".", ","] = setting(".", "decimal separator")
     encoding: str = setting("utf-8", "of a CSV, as Python names it")
+    thousands: str = setting(
+        "", "between groups of digits, such as . or none; empty: what can be nothing else"
+    )
+    zone: str = setting(
+        "", "Europe/Berlin, UTC, +09:00 …: by whose clock days begin; empty: by the times' offsets"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,6 +120,18 @@ class CSVForecast(Forecast):
             raise ValueError(f"{self.name}: calendar has no {unknown[0]!r}; it has "
                              f"{', '.join(CALENDAR)}")  # fmt: skip
         cut_points(self.valid, self.test)
+        TimeReader(self.time_format)
+        if self.zone:
+            read_zone(self.zone)
+        if self.thousands not in THOUSANDS:
+            raise ValueError(f"{self.name}: thousands={self.thousands!r} is none of "
+                             f"{', '.join(map(repr, THOUSANDS[1:]))}")  # fmt: skip
+        if self.thousands == self.decimal:
+            other = "task.decimal=, too" if self.decimal == "." else "task.decimal=. too"
+            raise ValueError(
+                f"{self.name}: thousands and decimal are both {self.decimal!r}; "
+                f"set {other}, or leave task.thousands out"
+            )
 
     def sources(self) -> tuple[Source, ...]:
         return (own_file(self.path, "path"),)
@@ -103,7 +140,8 @@ class CSVForecast(Forecast):
     def _table_format(self) -> TableFormat:
         return TableFormat(
             self.time, self.series_column, self.targets, self.covariates + self.ahead,
-            self.time_format, self.delimiter, self.decimal, self.encoding,
+            self.time_format, self.delimiter, self.decimal, self.encoding, self.thousands,
+            self.zone,
         )  # fmt: skip
 
     @cached_property
@@ -113,6 +151,7 @@ class CSVForecast(Forecast):
             for name in (
                 *("time", "series_column", "targets", "covariates", "ahead", "calendar", "valid"),
                 *("test", "steps", "time_format", "delimiter", "decimal", "encoding"),
+                *("thousands", "zone"),
             )
         }
         return prepare(self.name, self.sources(), self.version, settings, self._make)
@@ -123,14 +162,19 @@ class CSVForecast(Forecast):
         place = "row" if is_parquet(file) else "line"
         step = TimeStep("row", 1) if self.steps == "rows" else find_step(table, str(file), place)
         rows = spaced(table, step, str(file), place)
-        if self.calendar and not isinstance(rows.times[0], datetime):
-            raise DataError(f"{file}: times are plain numbers, so there is no calendar to read")
+        if not isinstance(rows.times[0], datetime):
+            for named, what in ((self.calendar, "calendar to read"), (self.zone, "zone for them")):
+                if named:
+                    raise DataError(f"{file}: times are plain numbers, so there is no {what}")
         known_NK = calendar_features(rows.times, self.calendar)
         ends_P3 = cut_points(self.valid, self.test, self.time_format)(rows, str(file))
         return {
             "values_ND": rows.values_ND, "known_NK": known_NK, "ends_P3": ends_P3,
             "names": rows.names, "columns": table.columns.numbers,
-            "targets": len(table.columns.values), "step": tuple(step),
+            "targets": len(table.columns.values), "step": tuple(step), "aware": table.aware,
+            "clocks": [clock.name for clock in rows.clocks], "time": table.columns.time,
+            "unread": table.columns.unread, "gaps": rows.gaps,
+            "parts_begin": self._write_cuts(table, rows, ends_P3[0].tolist()),
         }  # fmt: skip
 
     @property
@@ -171,16 +215,59 @@ class CSVForecast(Forecast):
         except ValueError as error:
             raise DataError(f"{self.path}: {error}") from error
 
+    def _writer(self, table: Table, rows: Spaced) -> TimeWriter:
+        """Return what writes times as the first series of a table has them."""
+        pairs = zip(table.times, table.series, strict=True)
+        own = [time for time, whose in pairs if whose == rows.names[0]]
+        return TimeWriter(own, rows.clocks[0], table.time_like, self.time_format, self.decimal)
+
+    def _write_cuts(self, table: Table, rows: Spaced, ends: Sequence[int]) -> list[str]:
+        """Return where validation and test of the first series begin, as the table writes times."""
+        write = self._writer(table, rows)
+        return [
+            (f"from {write(rows.times[at], rows.instants[at])} on, " if at < ends[2] else "")
+            + f"after {at:,} steps"
+            for at in ends[:2]
+        ]
+
+    def what_is_read(self) -> str:
+        """Say which columns are which, what a step is, and where validation and test begin."""
+        prepared, step = self._prepared, self.step
+        columns, names = prepared["columns"], prepared["names"]
+        targets, others = columns[: prepared["targets"]], columns[prepared["targets"] :]
+        ahead = others[len(others) - len(self.ahead) :]
+        valid, test = prepared["parts_begin"]
+        first = f" of {write_names(names[:1])}" if len(names) > 1 else ""
+        steps = len(prepared["values_ND"])
+        filled = f", {prepared['gaps']:,} of them missing" if prepared["gaps"] else ""
+        clocks = write_clocks(prepared["clocks"], prepared["aware"])
+        dated = isinstance(step.unit, str) and step.unit != "number"
+        return summarise(f"read from {self.path}", {
+            "targets": write_names(targets),
+            "covariates": write_names(others[: len(others) - len(ahead)]) or "none",
+            "known ahead": write_names(ahead),
+            "time": write_names([prepared["time"]]) + (f", {clocks}" if dated else ""),
+            "series": f"{len(names):,} by {write_names([self.series_column])}: {write_names(names)}"
+            if self.series_column else "one",
+            "calendar": ", ".join(self.calendar),
+            "not read": write_names(prepared["unread"]),
+            "steps": f"{steps:,} of {step}{filled}; a season of {self.season or step.season}",
+            "validation": valid + first,
+            "test": test + first,
+        })  # fmt: skip
+
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
         """Read the last rows of a CSV with the columns of the file, and forecast as a CSV."""
         series, prepared = self.series, self._prepared
         targets = tuple(prepared["columns"][: prepared["targets"]])
+        clocks = dict(zip(prepared["names"], prepared["clocks"], strict=True))
+        how = replace(
+            self._table_format, values=targets, encoding="utf-8", zone=self.zone or clocks,
+            time="" if is_unnamed(prepared["time"]) else prepared["time"],
+            aware=None if self.zone else prepared["aware"],
+        )  # fmt: skip
         try:
-            how = self._table_format
-            table = read_table(text, TableFormat(
-                how.time, how.series, targets, how.besides, how.time_format, how.delimiter,
-                how.decimal,
-            ))  # fmt: skip
+            table = read_table(text, how)
             rows = spaced(table, self.step, "the input")
         except DataError as error:
             raise ValueError(str(error)) from error
@@ -201,15 +288,17 @@ class CSVForecast(Forecast):
             rows.values_ND[-need:], known_NK, self.centre, horizon=later,
             series=series.names.index(name),
         )  # fmt: skip
-        last = rows.times[-later - 1]
+        last = len(rows.times) - later - 1
+        write = self._writer(table, rows)
 
         def answer(y_SV: Tensor) -> str:
             file = io.StringIO()
-            writer = csv.writer(file, lineterminator="\n")
+            writer = csv.writer(file, delimiter=table.delimiter, lineterminator="\n")
             writer.writerow([table.columns.time, *([self.series_column] * bool(name)), *targets])
             for s, values in enumerate(restore(y_SV.double().numpy()), 1):
-                time = f"+{s}" if self.steps == "rows" else self.step.written(last, s)
-                writer.writerow([time, *([name] * bool(name)), *(f"{v:g}" for v in values)])
+                by_rows = self.steps == "rows"
+                time = f"+{s}" if by_rows else write(*rows.later(last, self.step, s))
+                writer.writerow([time, *([name] * bool(name)), *map(how.numbers.write, values)])
             return file.getvalue().rstrip("\n")
 
         return self.row(x), answer

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rnnbench.errors import DataError
 from rnnbench.results.store import Store
 
 
@@ -61,11 +62,16 @@ def predict_command(
 
 def read_input(value: str) -> str:
     """Return the text of `--input`: that of a file of this name, or of standard input for "-"."""
-    if value == "-":
-        return sys.stdin.read()
     try:
+        if value == "-":
+            return sys.stdin.read()
         if Path(value).is_file():
-            return Path(value).read_text("utf-8")
+            return Path(value).read_text("utf-8-sig")
     except OSError:  # too long for a name, so it is the text itself
         pass
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"--input {value}: byte {error.start} is not UTF-8 ({error.reason}). Give plain text "
+            "of UTF-8, such as a sentence or a CSV: neither Parquet nor packed"
+        ) from error
     return value

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from rnnbench.cli.actions.leaderboard import report_damage
 from rnnbench.cli.actions.sweep_control import open_sweep
+from rnnbench.errors import SpecError, UserError
 from rnnbench.leaderboard.boards import build
 from rnnbench.report.page.page import write_page
 from rnnbench.report.terminal.board import print_boards
@@ -113,16 +114,9 @@ def run(
 
 
 def _fetch(sweep: Sweep, console: Console) -> None:
-    """Fetch the data of all tasks before the first trial, and print what is fetched."""
-    from rnnbench.registry.registry import load
-
-    sources = {
-        source.name: source
-        for task in sweep.tasks
-        for source in load("tasks", task["name"])(
-            **{k: v for k, v in task.items() if k != "name"}
-        ).sources()
-    }
+    """Fetch the data of all tasks before the first trial; print what is fetched, and read how."""
+    tasks = [_make_task(sweep, i) for i in range(len(sweep.tasks))]
+    sources = {source.name: source for task in tasks for source in task.sources()}
     from rnnbench.data import fetch
 
     def say(line: str) -> None:
@@ -130,6 +124,36 @@ def _fetch(sweep: Sweep, console: Console) -> None:
 
     for source in sources.values():
         fetch(source, say)
+    for task in tasks:
+        if told := task.what_is_read():
+            say(told)
+
+
+def _make_task(sweep: Sweep, i: int) -> Any:
+    """Make a task of the file with its fixed settings, checked as those of a run are.
+
+    Raises:
+        SpecError: a setting cannot be; the message says where it stands.
+    """
+    from rnnbench.registry.registry import schema
+    from rnnbench.spec.instantiate import create
+    from rnnbench.spec.plugin_text import make_plugin_spec
+
+    values = {k: v for k, v in sweep.tasks[i].items() if k != "name"}
+    places = {f"task.{k}": sweep.text.at("tasks", i, k) for k in values}
+    plugin = schema("tasks", sweep.tasks[i]["name"])
+    for group in ("all", plugin.name):
+        for name, value in sweep.settings.get(group, {}).items():
+            section, _, field = name.partition(".")
+            if section == "task" and field in plugin.fields:
+                values[field], places[name] = value, sweep.text.at("settings", group, name)
+    spec = make_plugin_spec(plugin, values, "task", places)
+    try:
+        return create("tasks", spec)
+    except UserError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise SpecError(f"{sweep.text.at('tasks', i)}: {error}") from error
 
 
 def records_of(store: Store, sweep: Sweep) -> Iterator[Record]:

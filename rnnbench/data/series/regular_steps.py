@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import bisect
 import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from rnnbench.data.series.tables import Table
-from rnnbench.data.series.time_formats import TimeReader
+from rnnbench.data.series.time_zones import Clock
 from rnnbench.errors import DataError
 
-__all__ = ["Spaced", "TimeStep", "cut_points", "find_step", "spaced"]
+__all__ = ["Spaced", "TimeStep", "find_step", "spaced"]
 
 MOST_FILLED = 10  # times as many rows as were given
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400}
@@ -26,10 +25,18 @@ class TimeStep(NamedTuple):
 
     Attributes:
         unit: "second", "month", "number" (of plain numbers), or "row": times say the order alone.
+        local: it is counted on the clock of a series, so that a day is a day where the clock is
+            set forward or back; else between instants.
     """
 
     unit: Literal["second", "month", "number", "row"]
     amount: float
+    local: bool = True
+
+    @property
+    def of_days(self) -> bool:
+        """Tell whether it is a whole number of days, or of months."""
+        return self.unit == "month" or (self.unit == "second" and self.amount % 86400 == 0)
 
     def __str__(self) -> str:
         if self.unit in ("number", "row"):
@@ -64,14 +71,6 @@ class TimeStep(NamedTuple):
             return (time - since) / timedelta(seconds=self.amount)
         return (float(time) - float(since)) / self.amount  # type: ignore[arg-type]
 
-    def written(self, since: datetime | float, steps: int) -> str:
-        """Return the time some steps after another, as a CSV says it."""
-        time = self.after(since, steps)
-        if not isinstance(time, datetime):
-            return f"{time:.12g}"
-        days = self.unit == "month" or self.amount % _SECONDS["day"] == 0
-        return str(time.date()) if days and time == _midnight(time) else time.isoformat(" ")
-
     def after(self, since: datetime | float, steps: int) -> datetime | float:
         """Return the time some steps after another."""
         if not isinstance(since, datetime):
@@ -92,50 +91,59 @@ class Spaced(NamedTuple):
 
     Attributes:
         values_ND: NaN in rows that were not given too.
-        times: of each row.
+        times: of each row, local ones; datetimes, or plain numbers.
         names: of the P series.
         ends_P: the row after the last of each series.
         gaps: how many rows were not given.
+        instants: of each row.
+        clocks: of each series.
     """
 
     values_ND: np.ndarray
-    times: list[Any]  # datetimes, or plain numbers
+    times: list[Any]
     names: tuple[str, ...]
     ends_P: np.ndarray
     gaps: int
+    instants: list[Any]
+    clocks: tuple[Clock, ...]
+
+    def later(self, row: int, step: TimeStep, count: int) -> tuple[Any, Any]:
+        """Return the local time and the instant some steps after a row."""
+        clock = self.clocks[int(np.searchsorted(self.ends_P, row, side="right"))]
+        if step.local:
+            local = step.after(self.times[row], count)
+            return local, clock.instant(local) if isinstance(local, datetime) else local
+        instant = step.after(self.instants[row], count)
+        return clock.local(instant) if isinstance(instant, datetime) else instant, instant
 
 
 def find_step(table: Table, name: str, place: str = "line") -> TimeStep:
     """Return the step that most rows are apart.
+
+    Where clocks are changed, days and more are counted by the clock and less between instants, or
+    the other way round where only that makes every row a whole number of steps.
 
     Raises:
         DataError: two rows of a series have the same time, or no series has two rows.
     """
     rows = _group_by_series(table)
     _refuse_repeats(table, rows, name, place)
-    if isinstance(table.times[0], datetime):
-        months = _whole_months(table.times)
-        if months is not None:
-            apart = Counter(
-                b - a
-                for at in rows.values()
-                for a, b in itertools.pairwise([months[i] for i in at])
-                if b > a
-            )
-            if apart:
-                return TimeStep("month", _commonest(apart))
-    seconds = Counter(
-        (b - a).total_seconds() if isinstance(a, datetime) else round(b - a, 9)
-        for at in rows.values()
-        for a, b in itertools.pairwise([table.times[i] for i in at])
-        if b > a
-    )
-    if not seconds:
-        raise DataError(f"{name}: no series has two rows, so there is no step")
-    unit: Literal["second", "number"] = (
-        "second" if isinstance(table.times[0], datetime) else "number"
-    )
-    return TimeStep(unit, _commonest(seconds))
+    if not isinstance(table.times[0], datetime):
+        return TimeStep("number", _commonest(_count_gaps(rows, table.times), name))
+    changed = any(clock.is_changed for clock in table.clocks.values())
+    ways = [(True, _count_days(table, rows)), *([(False, table.instants)] if changed else [])]
+    for local, times in ways:
+        months = _whole_months(times)
+        if months is not None and (apart := _count_gaps(rows, months)):
+            return TimeStep("month", _commonest(apart, name), local)
+    steps = [
+        TimeStep("second", _commonest(apart, name), local)
+        for local, times in ways
+        if (apart := _count_gaps(rows, times)) or not local or not changed
+    ]
+    if changed and not steps[0].of_days:
+        steps.reverse()
+    return next((step for step in steps if _is_whole(table, rows, step)), steps[0])
 
 
 def spaced(table: Table, step: TimeStep, name: str, place: str = "line") -> Spaced:
@@ -147,25 +155,31 @@ def spaced(table: Table, step: TimeStep, name: str, place: str = "line") -> Spac
         DataError: two rows of a series have the same time, a time is not a whole number of steps
             after the first, or the gaps are far larger than the data.
     """
-    blocks, times, ends, gaps = [], [], [], 0
+    blocks, times, instants, ends, gaps = [], [], [], [], 0
     by_series = _group_by_series(table)
     if step.unit != "row":
         _refuse_repeats(table, by_series, name, place)
+        if not step.local:
+            _refuse_doubts(table, name, place)
+    counted = _counted(table, by_series, step)
     for series, at in by_series.items():
         whose = f" of series {series!r}" if series else ""
-        first = table.times[at[0]]
+        clock = table.clocks[series]
         if step.unit == "row":
             blocks.append(table.values_ND[at])
-            times += [table.times[i] for i in at]
+            times += [table.local[i] for i in at]
+            instants += [table.instants[i] for i in at]
             ends.append(len(times))
             continue
-        places = [step.place(table.times[i], first) for i in at]
+        first = counted[at[0]]
+        places = [step.place(counted[i], first) for i in at]
         for i, at_step in zip(at, places, strict=True):
             if abs(at_step - round(at_step)) > 1e-6:
                 raise DataError(
                     f"{name}, {place} {table.lines[i]}: {_show_time(table.times[i])} is not a "
-                    f"whole number of steps of {step} after {_show_time(first)}{whose}. Resample "
-                    "the data, or set task.steps=rows to count each row as a step"
+                    f"whole number of steps of {step} after {_show_time(table.times[at[0]])}"
+                    f"{whose}. Resample the data, or set task.steps=rows to count each row as a "
+                    f"step{_zone_advice(table, step, clock)}"
                 )
         rows = round(places[-1]) + 1
         if rows > MOST_FILLED * len(at) + 1000:
@@ -176,10 +190,67 @@ def spaced(table: Table, step: TimeStep, name: str, place: str = "line") -> Spac
         block = np.full((rows, table.values_ND.shape[1]), np.nan)
         block[np.round(places).astype(int)] = table.values_ND[at]
         blocks.append(block)
-        times += [step.after(first, k) for k in range(rows)]
+        filled: list[Any] = [step.after(first, k) for k in range(rows)]
+        times += filled if step.local else [clock.local(t) for t in filled]
+        instants += [clock.instant(t) for t in filled] if step.local and clock.name else filled
         gaps += rows - len(at)
         ends.append(len(times))
-    return Spaced(np.concatenate(blocks), times, tuple(by_series), np.array(ends), gaps)
+    clocks = tuple(table.clocks[series] for series in by_series)
+    return Spaced(
+        np.concatenate(blocks), times, tuple(by_series), np.array(ends), gaps, instants, clocks
+    )
+
+
+def _zone_advice(table: Table, step: TimeStep, clock: Clock) -> str:
+    if table.aware and step.of_days and not clock.is_changed:
+        return ". If days begin by the clock of a place, name it, such as task.zone=Europe/Berlin"
+    return ""
+
+
+def _counted(table: Table, rows: Mapping[str, list[int]], step: TimeStep) -> list[Any]:
+    """Return the times of rows as a step counts them."""
+    if not step.local:
+        return table.instants
+    return _count_days(table, rows) if step.of_days else table.local
+
+
+def _is_whole(table: Table, rows: Mapping[str, list[int]], step: TimeStep) -> bool:
+    """Tell whether all rows are whole steps after their series' first, and no two are one."""
+    counted = _counted(table, rows, step)
+    for at in rows.values():
+        places = np.array([step.place(counted[i], counted[at[0]]) for i in at])
+        whole = np.round(places)
+        if (np.abs(places - whole) > 1e-6).any() or len(np.unique(whole)) < len(whole):
+            return False
+    return True
+
+
+def _count_days(table: Table, rows: Mapping[str, list[int]]) -> list[Any]:
+    """Return local times, each at the time of day of most where a clock skipped that one."""
+    times = table.local
+    for series, at in rows.items():
+        clock = table.clocks[series]
+        if not clock.is_changed:
+            continue
+        usual, count = Counter(table.local[i].time() for i in at).most_common(1)[0]
+        if count == len(at) or 2 * count < len(at):
+            continue
+        times = list(times) if times is table.local else times
+        for i in at:
+            then = datetime.combine(table.local[i].date(), usual)
+            if clock.instant(then) == table.instants[i]:
+                times[i] = then
+    return times
+
+
+def _refuse_doubts(table: Table, name: str, place: str) -> None:
+    """Refuse times by whose clock it cannot be said which instant they are."""
+    for i, why in sorted(table.doubts.items())[:1]:
+        raise DataError(
+            f"{name}, {place} {table.lines[i]}: the time {table.times[i]} is in doubt: {why}. "
+            f"Write times with their offset, such as {table.times[i].isoformat()}+01:00, or leave "
+            "out task.zone to take every day for one of 24 hours"
+        )
 
 
 def _refuse_repeats(
@@ -188,70 +259,22 @@ def _refuse_repeats(
     for series, at in by_series.items():
         whose = f" of series {series!r}" if series else ""
         for i, j in itertools.pairwise(at):
-            if table.times[i] == table.times[j]:
+            if table.instants[i] == table.instants[j]:
+                if table.times[i] != table.times[j]:
+                    _refuse_doubts(table, name, place)
                 raise DataError(
                     f"{name}, {place} {table.lines[j]}: its time, {_show_time(table.times[j])}, is "
                     f"that of {place} {table.lines[i]}{whose} too. Drop one of them, or name the "
                     "column that tells series apart (task.series_column)"
+                    + _set_back(table.times[j], table.clocks[series])
                 )
 
 
-def cut_points(valid: str, test: str, time_format: str = "") -> Callable[[Spaced, str], np.ndarray]:
-    """Return a function that says where each series is cut.
-
-    It gives (P, 3): the row after the training, validation and test part.
-
-    Args:
-        valid, test: both shares of each series, such as "0.1", or both times at which the parts
-            begin.
-        time_format: of the times.
-    Raises:
-        ValueError: they are neither.
-    """
-    shares = [_read_share(valid), _read_share(test)]
-    if None in shares:
-        if shares != [None, None]:
-            raise ValueError(
-                f"valid={valid} and test={test}: give two shares of each series (above 0, below 1 "
-                "together), or the times at which both parts begin"
-            )
-        return lambda rows, name: _cut_at_times(rows, name, valid, test, time_format)
-    if sum(shares) >= 1:  # type: ignore[arg-type]
-        raise ValueError(f"valid={valid} and test={test} leave nothing for training")
-
-    def cut(rows: Spaced, name: str) -> np.ndarray:
-        begin_P = np.concatenate([[0], rows.ends_P[:-1]])
-        size_P = rows.ends_P - begin_P
-        held_2P = np.round(np.array(shares, float)[:, None] * size_P).astype(int)
-        return np.stack([rows.ends_P - held_2P.sum(0), rows.ends_P - held_2P[1], rows.ends_P], 1)
-
-    return cut
-
-
-def _read_share(text: str) -> float | None:
-    try:
-        return value if 0 < (value := float(text)) < 1 else None
-    except ValueError:
-        return None
-
-
-def _cut_at_times(rows: Spaced, name: str, valid: str, test: str, time_format: str) -> np.ndarray:
-    read = TimeReader(time_format)
-    try:
-        first, second = read(valid), read(test)
-        if isinstance(first, datetime) is not isinstance(rows.times[0], datetime):
-            raise ValueError("they are of another kind than the times of the file")
-        if not first < second:  # type: ignore[operator]
-            raise ValueError("validation must begin before the test")
-    except ValueError as error:
-        raise DataError(f"valid={valid}, test={test}: {error}") from error
-    ends, begin = [], 0
-    for end in rows.ends_P.tolist():
-        of_series = rows.times[begin:end]
-        cuts = [begin + bisect.bisect_left(of_series, at) for at in (first, second)]
-        ends.append([*cuts, end])
-        begin = end
-    return np.array(ends)
+def _set_back(time: datetime | float, clock: Clock) -> str:
+    """Return what to do where one time may be two, since clocks were set back."""
+    if not isinstance(time, datetime) or time.tzinfo or clock.name or time == _midnight(time):
+        return ""
+    return ", or the zone by whose clocks there are two such times, such as task.zone=Europe/Berlin"
 
 
 def _group_by_series(table: Table) -> dict[str, list[int]]:
@@ -260,12 +283,24 @@ def _group_by_series(table: Table) -> dict[str, list[int]]:
     for i, series in enumerate(table.series):
         rows_by_series.setdefault(series, []).append(i)
     for rows in rows_by_series.values():
-        rows.sort(key=lambda i: table.times[i])
+        rows.sort(key=lambda i: table.instants[i])
     return rows_by_series
 
 
-def _commonest(apart: Counter) -> float:
+def _count_gaps(rows: Mapping[str, list[int]], times: Sequence[Any]) -> Counter[float]:
+    """Count how far each row is from the one before it in its series, of dates in seconds."""
+    return Counter(
+        (b - a).total_seconds() if isinstance(a, datetime) else round(b - a, 9)
+        for at in rows.values()
+        for a, b in itertools.pairwise([times[i] for i in at])
+        if b > a
+    )
+
+
+def _commonest(apart: Counter, name: str) -> float:
     """Return the most frequent value; of equally frequent ones the least."""
+    if not apart:
+        raise DataError(f"{name}: no series has two rows, so there is no step")
     most = max(apart.values())
     return min(value for value, count in apart.items() if count == most)
 
@@ -280,7 +315,7 @@ def _whole_months(times: Sequence[datetime]) -> list[int] | None:
 
 
 def _midnight(time: datetime) -> datetime:
-    return datetime(time.year, time.month, time.day)
+    return datetime(time.year, time.month, time.day, tzinfo=time.tzinfo)
 
 
 def _show_time(time: datetime | float) -> str:

@@ -46,6 +46,7 @@ BROKEN = {
     "nothing to forecast": (days(), {"covariates": ("v",)}, "no column of values besides"),
     "a long delimiter": (days(), {"delimiter": ",,"}, "must be one character"),
     "numbers without calendar": ("t,v\n1,1\n2,2\n", {"calendar": ("hour",)}, "no calendar to read"),
+    "numbers of a zone": ("t,v\n1,1\n2,2\n", {"zone": "UTC"}, "so there is no zone for them"),
     "a constant": (days(values="5"), {}, "v is constant over the training part"),
     "never there": (days(values="NA"), {}, "v has no value in the training part"),
     "too short": (days(8), {}, "rows, season 7: no split"),

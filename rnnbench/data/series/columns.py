@@ -1,0 +1,201 @@
+"""Columns of a table: which are times, series, values, and which an index that is none of these."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnnbench.data.series.number_cells import MISSING, NumberCells
+from rnnbench.data.series.time_formats import TimeReader, read_iso
+from rnnbench.errors import DataError
+
+__all__ = [
+    "Columns",
+    "TableFormat",
+    "choose_columns",
+    "find_counter",
+    "is_date",
+    "is_unnamed",
+    "refuse_without_header",
+]
+
+# As pandas calls a column that had no name, when it reads a CSV or writes Parquet.
+_UNNAMED = re.compile(r"(Unnamed: \d+(\.\d+)*(_level_\d+)?|__index_level_\d+__)?")
+_COUNTERS = ("index", "level_0", "rownames")  # an index where they count rows, else values
+
+
+@dataclass(frozen=True)
+class TableFormat:
+    """How a table is to be read.
+
+    Attributes:
+        time: the column of times; "" for the first that is no index.
+        series: the column that says which series a row is of; "" where there is one series.
+        values: the columns of numbers; () for all others that `besides` does not name.
+        besides: further columns of numbers.
+        time_format: of `datetime.strptime`; "" for ISO 8601 or plain numbers.
+        delimiter: between cells; "" for the one of , ; | and tab that the header has most of.
+        decimal: the decimal separator.
+        encoding: as Python names it; a byte order mark of UTF-8 is passed over.
+        thousands: what stands between groups of digits, see `NumberCells`.
+        zone: of the times, or of each series', see `read_zone`; "" for what their offsets say.
+        aware: whether times must have an offset; None: the first says it.
+    """
+
+    time: str = ""
+    series: str = ""
+    values: tuple[str, ...] = ()
+    besides: tuple[str, ...] = ()
+    time_format: str = ""
+    delimiter: str = ""
+    decimal: str = "."
+    encoding: str = "utf-8"
+    thousands: str = ""
+    zone: str | Mapping[str, str] = field(default="")
+    aware: bool | None = None
+
+    @property
+    def numbers(self) -> NumberCells:
+        return NumberCells(self.decimal, self.thousands)
+
+
+class Columns(NamedTuple):
+    """The columns of a table: those that are read, and the others.
+
+    Attributes:
+        unread: neither values nor times, since they are an index or nobody named them.
+    """
+
+    time: str
+    series: str
+    values: tuple[str, ...]
+    besides: tuple[str, ...]
+    unread: tuple[str, ...] = ()
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        return self.values + self.besides
+
+
+def is_unnamed(column: str) -> bool:
+    """Tell whether a column has no name, or one that stands for none."""
+    return _UNNAMED.fullmatch(column) is not None
+
+
+def choose_columns(
+    name: str,
+    header: Sequence[str],
+    how: TableFormat,
+    first: Sequence[Any],
+    *,
+    index: Collection[str] = (),
+    delimiter: str = "",
+) -> Columns:
+    """Return which columns are read, and as what. An index is read only where it is named.
+
+    Args:
+        first: the cells of the first row.
+        index: the columns that the file itself says are its index.
+    Raises:
+        DataError: columns that are named are not there, or nothing is left to be forecast.
+    """
+    twice = next((c for c in header if header.count(c) > 1 and c), None)
+    if twice is not None:
+        raise DataError(f"{name}, line 1: the column {twice!r} stands there twice")
+    columns = list(dict.fromkeys(header))
+    unnamed = [c for c in columns if is_unnamed(c) or c in index]
+    named = (*((how.series,) if how.series else ()), *how.values, *how.besides)
+    for column in (*([how.time] if how.time else []), *named):
+        if column not in columns:
+            between = f" (between {delimiter!r})" if delimiter else ""
+            raise DataError(
+                f"{name} has no column {column!r}; it has {', '.join(map(repr, columns))}{between}"
+            )
+    dated = {c for c, cell in zip(header, first, strict=False) if is_date(cell, how.time_format)}
+    time = how.time or _find_time(columns, unnamed, named, dated, bool(how.values))
+    named = (time, *named)
+    for column in named:
+        if named.count(column) > 1:
+            raise DataError(f"the column {column!r} is named twice: give it one part to play")
+    values = how.values or tuple(c for c in columns if c not in named and c not in unnamed)
+    if not values:
+        left = [c for c in unnamed if c not in named]
+        index_too = (
+            f"; {', '.join(map(repr, left))} is taken for an index: to read it, give it a name"
+            if left else ""
+        )  # fmt: skip
+        raise DataError(
+            f"{name} has no column of values besides {', '.join(map(repr, named))}{index_too}"
+        )
+    unread = tuple(c for c in columns if c not in named and c not in values)
+    return Columns(time, how.series, values, how.besides, unread)
+
+
+def _find_time(
+    columns: Sequence[str], unnamed: Sequence[str], named: Sequence[str], dated: Collection[str],
+    values_are_named: bool,
+) -> str:  # fmt: skip
+    """Return the column of times: an index of dates, or the first column that is no index."""
+    index = [c for c in unnamed if c not in named]
+    for column in index:
+        if column in dated:
+            return column
+    plain = [c for c in columns if c not in unnamed]
+    free = [c for c in plain if c not in named]
+    if plain and plain[0] in free and (len(free) > 1 or values_are_named):
+        if plain[0] in _COUNTERS:
+            return next((c for c in free if c in dated), plain[0])
+        return plain[0]
+    return index[0] if index else columns[0]
+
+
+def find_counter(columns: Columns, values_ND: np.ndarray) -> str | None:
+    """Return a column of values that does no more than count rows, as its name says too."""
+    for d, column in enumerate(columns.values):
+        if column in _COUNTERS and len(columns.values) > 1:
+            steps_N = np.arange(len(values_ND)) + values_ND[0, d]
+            if values_ND[0, d] in (0, 1) and (values_ND[:, d] == steps_N).all():
+                return column
+    return None
+
+
+def is_date(cell: Any, time_format: str) -> bool:
+    """Tell whether a cell is a time, and not a plain number."""
+    if not isinstance(cell, str):
+        return isinstance(cell, date)
+    cell = cell.strip()
+    try:
+        return bool(TimeReader(time_format)(cell) if time_format else read_iso(cell))
+    except ValueError:
+        return False
+
+
+def refuse_without_header(name: str, header: Sequence[str], how: TableFormat) -> None:
+    """Refuse a table whose first line is a row: its first cell is a date, or all are numbers.
+
+    Raises:
+        DataError: there are no names of columns.
+    """
+    cells = [cell for cell in header if cell.casefold() not in MISSING]
+    dates = [is_date(cell, how.time_format) and not cell.isdigit() for cell in cells]
+    numbers = [how.numbers.reads(cell) for cell in cells]
+    if not header[0] and not any(dates):
+        return  # numbers for names, behind an index, as pandas writes them
+    wanted = {how.time, how.series, *how.values, *how.besides} - {""}
+    if wanted & set(header) or not cells:
+        return
+    if (
+        (dates[0] and header[0] == cells[0])
+        or all(numbers)
+        or (any(dates) and all(d or n for d, n in zip(dates, numbers, strict=True)))
+    ):
+        example = ",".join(["t", *(f"v{k}" for k in range(1, len(header)))][:4])
+        raise DataError(
+            f"{name}, line 1: {', '.join(map(repr, header[:4]))} are no names of columns, so the "
+            f"table has no header. Write one above its rows, such as {example}"
+        )
