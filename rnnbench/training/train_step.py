@@ -137,9 +137,9 @@ def groups_by_decay(
     kept = [p for p in parameters if not decays(p)]
     if not shrinking or not kept:
         return parameters
+    groups: list[dict[str, Any]] = [{"params": kept, **dict.fromkeys(shrinking, 0.0)}]
     others = [p for p in parameters if decays(p)]
-    apart = {"params": kept, **dict.fromkeys(shrinking, 0.0)}
-    return [{"params": others}, apart] if others else [apart]
+    return [{"params": others}, *groups] if others else groups
 
 
 # These need a closure or a sparse gradient that a plain step does not give.

@@ -30,7 +30,9 @@ def wire(architecture: Architecture, task: Task) -> Model:
         raise TypeError(f"{architecture.name}.model returned a {type(model).__name__}, not a Model")
     for part in model.modules():
         if isinstance(part, Embed) and isinstance(part.map, nn.Embedding):
-            architecture.start_embedding(part.map.weight)
+            table_VD = part.map.weight
+            assert isinstance(table_VD, nn.Parameter)
+            architecture.start_embedding(table_VD)
     return model
 
 
