@@ -59,6 +59,7 @@ class MIST(Architecture):
     Source: DiPietro, Rupprecht, Navab & Hager (2017), arXiv:1702.07805.
     """
 
+    version: ClassVar[int] = 2
     tiny: ClassVar[Mapping[str, Any]] = {"hidden": 4, "delays": 3}
 
     hidden: int = setting(128, "units of a layer", unit="units", low=1, search=(32, 256, "log"))

@@ -14,9 +14,10 @@ from rnnbench_architectures.hawk import Hawk, RGLRUCell
 from rnnbench_architectures.indrnn import IndRNN
 from rnnbench_architectures.lru import LRU
 from rnnbench_architectures.mamba import Mamba
-from rnnbench_architectures.mist import MISTCell
+from rnnbench_architectures.mist import MIST, MISTCell
 from rnnbench_architectures.retnet import Retention, RetNet
 from rnnbench_architectures.s4d import S4D
+from rnnbench_architectures.tcn import TCN
 from rnnbench_architectures.tcn import Block as TCNBlock
 from rnnbench_architectures.xlstm import XLSTM, MLSTMMixer, SLSTMMixer
 
@@ -310,3 +311,8 @@ def test_tables_of_tokens_start_as_in_the_authors_code_and_enter_unmapped(plugin
                 assert deviation(part.weight) == pytest.approx(STARTS[plugin], rel=0.15)
                 assert decays(part.weight) == (plugin.name != "xlstm")
         assert isinstance(model.backbone.layers[0].module, torch.nn.Identity)
+
+
+def test_runs_from_before_the_authors_starts_stay_apart():
+    for plugin in (DeltaNet, RetNet, XLSTM, Hawk, Mamba, S4D, LRU, MIST, TCN, IndRNN):
+        assert plugin.version >= 2, plugin.name
