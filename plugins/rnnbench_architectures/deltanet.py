@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -14,7 +15,6 @@ from rnnbench.contract import Architecture, Backbone, Layout, State, setting
 from rnnbench.nn import (
     EachStep,
     GatedMLP,
-    HeadNorm,
     ShortConvolution,
     in_chunks,
     refuse_uneven_heads,
@@ -35,9 +35,10 @@ class DeltaMixer(Backbone):
         super().__init__()
         self.width, self.heads = width, heads
         self.into = nn.Linear(width, 3 * width, bias=False)
-        self.convolution = ShortConvolution(3 * width, kernel)
-        self.strength, self.out = nn.Linear(width, heads), nn.Linear(width, width)
-        self.norm = HeadNorm(width, heads)
+        self.convolution = ShortConvolution(3 * width, kernel, bias=False)
+        self.strength = nn.Linear(width, heads, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.norm = nn.RMSNorm(width // heads, eps=1e-6)  # its gain is shared by the heads
 
     def forward(
         self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
@@ -45,13 +46,13 @@ class DeltaMixer(Backbone):
         before, memory = (None, None) if state is None else state
         u_BTF, before = self.convolution(self.into(x_BTD), before)
         q, k, v = (unflat(part, self.heads) for part in F.silu(u_BTF).chunk(3, -1))
-        q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
+        q, k = unit(q) / math.sqrt(q.shape[-1]), unit(k)
         b_BHT1 = torch.sigmoid(self.strength(x_BTD)).transpose(1, 2)[..., None]
         if memory is None:
             exact = torch.promote_types(k.dtype, torch.float32)
             memory = k.new_zeros(*k.shape[:2], k.shape[-1], k.shape[-1], dtype=exact)
         o_BHTK, memory = in_chunks(self.run, (q, k, v, b_BHT1), memory, CHUNK)
-        return self.out(self.norm(o_BHTK.transpose(1, 2).flatten(2))), (before, memory)
+        return self.out(self.norm(o_BHTK.transpose(1, 2)).flatten(2)), (before, memory)
 
     @staticmethod
     def run(
@@ -72,6 +73,11 @@ class DeltaMixer(Backbone):
         return o_BHTK, s_BHKK + k_BHTK.transpose(2, 3) @ u_BHTK
 
 
+def unit(x: Tensor) -> Tensor:
+    """Return x / √(|x|² + 1e-6), over the last dimension."""
+    return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + 1e-6)
+
+
 @dataclass(frozen=True)
 class DeltaNet(Architecture):
     """Residual blocks of linear attention by the delta rule, and a gated MLP.
@@ -80,13 +86,19 @@ class DeltaNet(Architecture):
 
     q, k and v are linear in RMSNorm(x), then go through a convolution over `kernel` steps, each
     channel alone, and SiLU; q and k are then divided by their length. β = σ(W_β x), one a head.
-    Outputs are normalised head by head. A chunk of steps is one triangular system.
+    Outputs are normalised head by head by RMSNorm, with a gain that heads share; the MLP's gate is
+    SiLU; nothing has a bias. All maps, and tables of tokens, start N(0, 0.02²). A chunk of steps is
+    one triangular system. Blocks and starts are those of the authors' code
+    (flash-linear-attention), but for the MLP's inner width: theirs is 8/3 of the model's, rounded
+    up to a multiple of 256, which would be most of a small model.
 
     Source: Schlag, Irie & Schmidhuber (2021), arXiv:2102.11174, eqs. 23-24; the block and the
-    chunks: Yang, Wang, Zhang, Shen & Kim (2024), arXiv:2406.06484, sections 3.2-3.3.
+    chunks: Yang, Wang, Zhang, Shen & Kim (2024), arXiv:2406.06484, sections 3.2-3.3;
+    github.com/fla-org/flash-linear-attention.
     """
 
     name: ClassVar[str] = "deltanet"
+    version: ClassVar[int] = 2
     tiny: ClassVar[Mapping[str, Any]] = {"hidden": 4, "layers": 1, "heads": 2, "expand": 1}
 
     hidden: int = setting(128, "model width", unit="units", low=1, search=(32, 256, "log"))
@@ -100,10 +112,21 @@ class DeltaNet(Architecture):
         super().__post_init__()
         refuse_uneven_heads(self.name, self.hidden, self.heads)
 
+    def start_embedding(self, table_VD: nn.Parameter) -> None:
+        nn.init.normal_(table_VD, std=0.02)
+
     def build(self, d_in: int, *, causal: bool) -> Backbone:
         parts: list[Backbone] = []
         for _ in range(self.layers):
             parts.append(DeltaMixer(self.hidden, self.heads, self.kernel))
-            mlp = GatedMLP(self.hidden, self.expand * self.hidden)
+            mlp = GatedMLP(self.hidden, self.expand * self.hidden, bias=False, activation=F.silu)
             parts.append(EachStep(mlp, self.hidden))
-        return tower(d_in, parts, self.dropout)
+        for part in parts:
+            part.apply(start)
+        return tower(d_in, parts, self.dropout, always_mapped=False)
+
+
+def start(module: nn.Module) -> None:
+    """Let maps and convolutions start as in the authors' code."""
+    if isinstance(module, (nn.Linear, nn.Conv1d)):
+        nn.init.normal_(module.weight, std=0.02)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.contract import Architecture, Backbone, Layout, State, setting
+from rnnbench.contract import Architecture, Backbone, Layout, State, setting, undecayed
 from rnnbench.nn import EachStep, GatedMLP, LinearCell, ShortConvolution, tower
+
+gelu = partial(F.gelu, approximate="tanh")  # JAX's, which the authors' code has
+
+
+def start(module: nn.Linear | nn.Conv1d, variance: float = 1.0) -> None:
+    """Let a map start normal, with this variance over the number of its inputs, its bias at 0."""
+    nn.init.normal_(module.weight, std=math.sqrt(variance / module.weight[0].numel()))
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
 
 
 class RGLRUCell(LinearCell):
@@ -20,9 +31,10 @@ class RGLRUCell(LinearCell):
     def __init__(self, width: int):
         super().__init__(width)
         self.gates = nn.Linear(width, 2 * width)
-        # a = exp(-8 softplus(Λ)) begins uniform in [0.9, 0.999], where every r is 1.
-        rate = -torch.empty(width).uniform_(0.9, 0.999).log() / 8
-        self.decay = nn.Parameter(torch.expm1(rate).log())  # the inverse of softplus
+        start(self.gates)
+        # exp(-softplus(Λ)), which a_t is where 8 r is 1, begins uniform on the area of the ring.
+        rate = -0.5 * torch.empty(width).uniform_(0.9**2, 0.999**2).log()
+        self.decay = undecayed(nn.Parameter(torch.expm1(rate).log()))  # the inverse of softplus
 
     def project(self, x_BTD: Tensor, state: tuple[Tensor, ...]) -> Tensor:
         return torch.cat([self.gates(x_BTD), x_BTD], -1)
@@ -38,11 +50,14 @@ class RGLRUCell(LinearCell):
 class HawkMixer(Backbone):
     """A mixer W_o (GELU(W_1 x) ⊙ RGLRU(convolution(W_2 x)))."""
 
-    def __init__(self, width: int, kernel: int):
+    def __init__(self, width: int, kernel: int, layers: int = 1):
         super().__init__()
         self.width = width
         self.into, self.out = nn.Linear(width, 2 * width), nn.Linear(width, width)
         self.convolution, self.cell = ShortConvolution(width, kernel), RGLRUCell(width)
+        start(self.into)
+        start(self.out, 2 / layers)
+        start(self.convolution.convolve, 0.01)
 
     def forward(
         self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
@@ -51,7 +66,7 @@ class HawkMixer(Backbone):
         gate, u = self.into(x_BTD).chunk(2, -1)
         u, before = self.convolution(u, before)
         h, carried = self.cell(u, carried)
-        return self.out(F.gelu(gate) * h), (before, carried)
+        return self.out(gelu(gate) * h), (before, carried)
 
     def carry(self, state: State) -> State:
         before, carried = state
@@ -66,14 +81,23 @@ class Hawk(Architecture):
     h_t = a_t ⊙ h_{t-1} + √(1 − a_t²) ⊙ i_t ⊙ x_t
 
     A block is x + W_o (GELU(W_1 x̂) ⊙ RGLRU(conv(W_2 x̂))), then y + MLP(ŷ), where the hat is
-    RMSNorm and the convolution is over `kernel` steps, each channel alone. The recurrence is as
-    wide as the model (4/3 of it in the paper), and W_a, W_x are full (block-diagonal in the paper).
+    RMSNorm and the convolution is over `kernel` steps, each channel alone. GELU is its tanh form.
+
+    Starts are those of the authors' code (recurrentgemma): exp(−softplus(Λ)) on the ring from 0.9
+    to 0.999, uniform by area (the paper says so of its eighth power); maps normal with variance
+    1/inputs, those that end a branch 2/layers of it, the convolution a hundredth; biases 0; tables
+    of tokens N(0, 1/H). Λ does not decay with the weights. Other than there, W_a and W_x are full:
+    their blocks are of 256 channels, which is more than the default width. The recurrence is as
+    wide as the model (4/3 of it in the paper); the first step is scaled by √(1 − a²) too, as in the
+    paper (their code leaves it out where a text begins), since a chunk's first step is no text's.
     Half precision is summed in float32.
 
-    Source: De et al. (2024), Griffin, arXiv:2402.19427, sections 2.2-2.4 and eqs. 1-4.
+    Source: De et al. (2024), Griffin, arXiv:2402.19427, sections 2.2-2.4 and eqs. 1-4;
+    github.com/google-deepmind/recurrentgemma.
     """
 
     name: ClassVar[str] = "hawk"
+    version: ClassVar[int] = 2
     tiny: ClassVar[Mapping[str, Any]] = {"hidden": 6, "layers": 1, "expand": 1}
 
     hidden: int = setting(128, "model width", unit="units", low=1, search=(32, 256, "log"))
@@ -82,10 +106,15 @@ class Hawk(Architecture):
     expand: int = setting(3, "inner width of the MLP over `hidden`", low=1, high=8)
     dropout: float = setting(0.0, "on each residual branch", low=0.0, high=0.95, search=(0.0, 0.5))
 
+    def start_embedding(self, table_VD: nn.Parameter) -> None:
+        nn.init.normal_(table_VD, std=self.input_width**-0.5)
+
     def build(self, d_in: int, *, causal: bool) -> Backbone:
         parts: list[Backbone] = []
         for _ in range(self.layers):
-            parts.append(HawkMixer(self.hidden, self.kernel))
-            mlp = GatedMLP(self.hidden, self.expand * self.hidden)
+            parts.append(HawkMixer(self.hidden, self.kernel, self.layers))
+            mlp = GatedMLP(self.hidden, self.expand * self.hidden, activation=gelu)
+            start(mlp.into)
+            start(mlp.out, 2 / self.layers)
             parts.append(EachStep(mlp, self.hidden))
-        return tower(d_in, parts, self.dropout)
+        return tower(d_in, parts, self.dropout, always_mapped=False)

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from rnnbench.contract import Architecture, Backbone, setting
+from rnnbench.contract import Architecture, Backbone, setting, undecayed
 from rnnbench.nn import FastCell, Stack, refuse_idle_dropout, scan
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
@@ -29,8 +29,8 @@ class IndRNNCell(FastCell):
         super().__init__()
         self.width, self.activation, self.limit = hidden, activation, limit
         self.weight_x = nn.Parameter(torch.empty(hidden, d_in))
-        self.bias_x = nn.Parameter(torch.zeros(hidden))
-        self.recurrent = nn.Parameter(torch.ones(hidden))
+        self.bias_x = undecayed(nn.Parameter(torch.zeros(hidden)))
+        self.recurrent = undecayed(nn.Parameter(torch.ones(hidden)))
         bound = 1 / math.sqrt(d_in)
         nn.init.uniform_(self.weight_x, -bound, bound)
         if not last:
@@ -65,13 +65,14 @@ class IndRNN(Architecture):
 
     With that limit, which holds after every update, a gradient at most doubles over `horizon`
     steps. horizon=null: no limit. u starts uniform in [0, 1], and in the last layer at 1, as the
-    paper does for tasks whose target comes at the end. b starts at 0.
+    paper does for tasks whose target comes at the end. b starts at 0. u and b never decay with the
+    weights, as in the authors' code.
 
     Source: Li, Li, Cook, Zhu & Gao (2018), arXiv:1803.04831, eqs. 2 and 8, and section 5.1.
     """
 
     name: ClassVar[str] = "indrnn"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     hidden: int = setting(256, "units of a layer", unit="units", low=1, search=(32, 512, "log"))
     layers: int = setting(2, "layers, one above the other", low=1, search=(2, 6))

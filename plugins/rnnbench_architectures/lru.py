@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.contract import Architecture, Backbone, Refusal, setting
+from rnnbench.contract import Architecture, Backbone, Refusal, setting, undecayed
 from rnnbench.nn import ComplexCell, GLUMixer, complexed, tower
 
 
@@ -28,6 +28,8 @@ class LRUCell(ComplexCell):
         self.into = nn.Parameter(torch.randn(2 * units, width) / math.sqrt(2 * width))  # B
         self.out = nn.Parameter(torch.randn(width, 2 * units) / math.sqrt(units))  # C
         self.around = nn.Parameter(torch.randn(width))  # D
+        for p in (self.log_rate, self.log_angle, self.log_scale, self.into):
+            undecayed(p)
 
     def project(self, x_BTD: Tensor, state: tuple[Tensor, ...]) -> Tensor:
         return torch.cat([F.linear(x_BTD, self.into), x_BTD], -1)
@@ -49,13 +51,15 @@ class LRU(Architecture):
     λ = exp(−exp(ν) + i·exp(θ)),   γ begins as √(1 − |λ|²) and is trained as its logarithm
 
     λ starts uniform on the ring r_min ≤ |λ| ≤ r_max, with an angle in [0, phase]. A block is
-    x + GLU(GELU(LRU(norm(x)))), the norm being RMSNorm. The paper trains ν, θ, γ and B at a smaller
-    learning rate, without weight decay; here all parameters have the optimiser's.
+    x + GLU(GELU(LRU(norm(x)))), the norm being RMSNorm (batch norm in the paper, which would mix
+    rows). ν, θ, γ and B never decay with the weights, as in the paper, which also trains them at a
+    smaller learning rate; here all parameters have the optimiser's.
 
     Source: Orvieto et al. (2023), arXiv:2303.06349, section 3 and appendix A.
     """
 
     name: ClassVar[str] = "lru"
+    version: ClassVar[int] = 2
     tiny: ClassVar[Mapping[str, Any]] = {"hidden": 6, "layers": 1, "units": 4}
 
     hidden: int = setting(128, "model width", unit="units", low=1, search=(32, 256, "log"))
@@ -79,4 +83,4 @@ class LRU(Architecture):
             GLUMixer(LRUCell(self.hidden, self.units, self.r_min, self.r_max, self.phase))
             for _ in range(self.layers)
         )
-        return tower(d_in, mixers, self.dropout)
+        return tower(d_in, mixers, self.dropout, always_mapped=False)

@@ -29,10 +29,9 @@ class MISTCell(DelayCell):
         self.weight_x = nn.Parameter(torch.empty(delays + 2 * hidden, d_in))
         self.weight_h = nn.Parameter(torch.empty(delays + hidden, hidden))
         self.weight_m = nn.Parameter(torch.empty(hidden, hidden))
-        self.bias = nn.Parameter(torch.empty(delays + 2 * hidden))
-        bound = 1 / math.sqrt(hidden)
         for p in self.parameters():
-            nn.init.uniform_(p, -bound, bound)
+            nn.init.normal_(p, std=1 / math.sqrt(hidden))
+        self.bias = nn.Parameter(torch.zeros(delays + 2 * hidden))
 
     def project(self, x_BTD: Tensor, state: tuple[Tensor, ...]) -> Tensor:
         return F.linear(x_BTD, self.weight_x, self.bias)
@@ -55,9 +54,12 @@ class MIST(Architecture):
     r_t = σ(W_r x_t + U_r h_{t-1} + b_r)
     h_t = tanh(W_h x_t + U_h [r_t ⊙ Σ_{i=0..n-1} a_{t,i} h_{t-2^i}] + b_h),   h_t = 0 for t ≤ 0
 
+    Weights start N(0, 1/H) and biases at 0, as in the authors' code.
+
     Source: DiPietro, Rupprecht, Navab & Hager (2017), arXiv:1702.07805.
     """
 
+    version: ClassVar[int] = 2
     tiny: ClassVar[Mapping[str, Any]] = {"hidden": 4, "delays": 3}
 
     hidden: int = setting(128, "units of a layer", unit="units", low=1, search=(32, 256, "log"))

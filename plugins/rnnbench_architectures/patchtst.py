@@ -102,7 +102,7 @@ class PatchTST(Architecture):
     All series share the weights. It reads the past of what is forecast, and no other column.
     Defaults are the paper's for small sets such as ETTh1; for large ones it has hidden = 128,
     heads = 16 and inner = 256. The scores of a layer's attention are not added to the next one's,
-    as some code does.
+    which the authors' code does.
 
     Source: Nie et al. (2023), A time series is worth 64 words, arXiv:2211.14730, section 3.
     """

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from rnnbench.contract import Architecture, Backbone, Layout, Refusal, State, setting
+from rnnbench.contract import Architecture, Backbone, Layout, Refusal, State, setting, undecayed
 from rnnbench.nn import ComplexCell, GLUMixer, linear_scan, tower
 
 BLOCK = 64  # steps that are made by one product
@@ -36,6 +36,8 @@ class S4DCell(ComplexCell):
         self.frequency = nn.Parameter(frequency.float().repeat(width, 1))  # Im A
         self.out = nn.Parameter(torch.randn(width, units, 2) / math.sqrt(2))  # C
         self.around = nn.Parameter(torch.randn(width))  # D
+        for p in (self.log_step, self.log_decay, self.frequency):
+            undecayed(p)
 
     def discrete(self) -> tuple[Tensor, Tensor]:
         """Return log λ = Δ A and C (exp(ΔA) - 1) / A, both (H, N): zero-order hold, with B = 1."""
@@ -103,14 +105,16 @@ class S4D(Architecture):
 
     A_n starts as −1/2 + iπn (spectrum=linear, S4D-Lin) or −1/2 + i (N/π)(N/(2n+1) − 1)
     (spectrum=inverse, S4D-Inv; N = 2 · units). Δ starts log-uniform in [slowest, fastest]. A block
-    is x + GLU(GELU(S4D(norm(x)))), the norm being RMSNorm. The paper trains A and Δ at a smaller
-    learning rate, without weight decay; here all parameters have the optimiser's.
+    is x + GLU(GELU(S4D(norm(x)))), the norm being RMSNorm (LayerNorm after the sum in the authors'
+    example). A and Δ never decay with the weights, as in the authors' code; the paper also trains
+    them at a smaller learning rate, here all parameters have the optimiser's.
 
     Source: Gu, Gupta, Goel & Ré (2022), On the parameterization and initialization of diagonal
     state space models, arXiv:2206.11893, section 3 and eqs. 7-9.
     """
 
     name: ClassVar[str] = "s4d"
+    version: ClassVar[int] = 2
     tiny: ClassVar[Mapping[str, Any]] = {"hidden": 6, "layers": 1, "units": 3}
 
     hidden: int = setting(128, "model width", unit="units", low=1, search=(32, 256, "log"))
@@ -136,4 +140,4 @@ class S4D(Architecture):
             )
             for _ in range(self.layers)
         )  # fmt: skip
-        return tower(d_in, mixers, self.dropout)
+        return tower(d_in, mixers, self.dropout, always_mapped=False)

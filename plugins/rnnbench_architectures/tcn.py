@@ -25,7 +25,8 @@ class CausalConvolution(nn.Module):
         start = nn.Conv1d(d_in, width, kernel)  # torch's initialisation
         self.direction = nn.Parameter(start.weight.detach())
         self.gain = nn.Parameter(start.weight.detach().flatten(1).norm(dim=1))
-        self.bias = nn.Parameter(torch.zeros(width))
+        assert start.bias is not None
+        self.bias = nn.Parameter(start.bias.detach())
 
     def forward(self, x_BCT: Tensor, past_BCR: Tensor | None) -> tuple[Tensor, Tensor]:
         if past_BCR is None:
@@ -45,6 +46,8 @@ class Block(nn.Module):
         self.first = CausalConvolution(d_in, width, kernel, dilation)
         self.second = CausalConvolution(width, width, kernel, dilation)
         self.skip = nn.Conv1d(d_in, width, 1) if d_in != width else nn.Identity()
+        if isinstance(self.skip, nn.Conv1d):
+            nn.init.normal_(self.skip.weight, std=0.01)
         self.dropout = dropout
 
     def forward(self, x_BCT: Tensor, state: State) -> tuple[Tensor, State]:
@@ -89,12 +92,14 @@ class TCN(Architecture):
     width is another
 
     Weights are normalised (w = g v / |v|); dropout drops whole channels. What lies before the
-    first step is zero in every layer. A step sees 1 + 2 (k - 1) (2^layers - 1) steps.
+    first step is zero in every layer. A step sees 1 + 2 (k - 1) (2^layers - 1) steps. Convolutions
+    start as torch's, the 1×1 one from N(0, 0.01²), as in the authors' code.
 
     Source: Bai, Kolter and Koltun (2018), arXiv:1803.01271, section 3.
     """
 
     name: ClassVar[str] = "tcn"
+    version: ClassVar[int] = 2
     tiny: ClassVar[Mapping[str, Any]] = {"hidden": 4, "layers": 2, "kernel": 2}
 
     hidden: int = setting(64, "channels of a layer", unit="units", low=1, search=(16, 256, "log"))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.contract import Architecture, Backbone, Layout, Refusal, State, setting
+from rnnbench.contract import Architecture, Backbone, Layout, Refusal, State, setting, undecayed
 from rnnbench.nn import (
     EachStep,
     GatedCell,
@@ -20,29 +21,76 @@ from rnnbench.nn import (
     ShortConvolution,
     in_chunks,
     refuse_uneven_heads,
+    scan,
     tower,
     unflat,
 )
 
 CHUNK = 64
+KERNEL = 4  # steps that the convolutions see
 EMPTY = -1e4  # log of what an empty memory is scaled by: whatever comes first sets the scale
+
+
+def small(weight: Tensor, width: int) -> None:
+    """Let a map start N(0, 2/(5 width)): Nguyen & Salazar (2019), arXiv:1910.05895."""
+    nn.init.normal_(weight, std=math.sqrt(2 / (5 * width)))
+
+
+def wang(weight: Tensor, width: int, layers: int) -> None:
+    """Let a map that ends a branch start with the deviation 2 / (layers √width).
+
+    As in Wang & Komatsuzaki (2021), GPT-J.
+    """
+    nn.init.normal_(weight, std=2 / layers / math.sqrt(width))
+
+
+class BlockLinear(nn.Module):
+    """A linear map that is block-diagonal, in blocks of so many channels, without a bias."""
+
+    def __init__(self, width: int, block: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width // block, block, block))
+
+    def forward(self, x: Tensor) -> Tensor:
+        blocks = x.unflatten(-1, self.weight.shape[:2])
+        return torch.einsum("...ni,noi->...no", blocks, self.weight).flatten(-2)
 
 
 class SLSTMCell(GatedCell):
     """The state is (h, c, n, m); the gates are stacked in the order i, f, z, o.
 
     c and n are kept divided by exp(m), so a trick that mixed old and new ones would mix scales.
+
+    Args:
+        paired: the input is two of width d_in side by side: i and f read the first, z and o the
+            second.
+        heads: the forget gate's bias falls within each, from 5 to -7.
+        depth: where the block stands, from 0 (first) to 1 (last): the later, the longer the bias
+            stays high.
     """
 
     gate_names: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
     exponential: ClassVar[tuple[str, ...]] = ("input",)  # not between 0 and 1
     reads_hidden = False
 
-    def __init__(self, d_in: int, hidden: int):
+    def __init__(
+        self, d_in: int, hidden: int, paired: bool = False, heads: int = 1, depth: float = 0.0
+    ):
         super().__init__(d_in, hidden, gates=4, states=4)
-        self.apart = (1, 2, 3)
+        self.apart, self.paired = (1, 2, 3), paired
+        self.input_width = 2 * d_in if paired else d_in
+        at = torch.linspace(0.0, 1.0, hidden // heads)
         with torch.no_grad():
-            self.bias_x[hidden : 2 * hidden] = torch.linspace(3.0, 6.0, hidden)
+            small(self.weight_x, d_in)
+            for p in (self.weight_h, self.bias_h, self.bias_x):
+                p.zero_()
+            self.bias_x[hidden : 2 * hidden] = (5 - 12 * at ** (0.3 + 1.3 * depth)).repeat(heads)
+
+    def project(self, x_BTD: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+        if not self.paired:
+            return super().project(x_BTD, state)
+        pairs = zip(x_BTD.chunk(2, -1), self.weight_x.chunk(2), self.bias_x.chunk(2), strict=True)
+        return torch.cat([scan.linear(*pair) for pair in pairs], -1)
 
     def initial(self, x_BD: Tensor) -> tuple[Tensor, ...]:
         *zeros, m_BH = super().initial(x_BD)
@@ -61,20 +109,28 @@ class SLSTMCell(GatedCell):
 
 
 class SLSTMMixer(Backbone):
-    """A mixer norm(sLSTM(x)), each head normalised alone."""
+    """A mixer norm(sLSTM(x)), each head normalised alone.
 
-    def __init__(self, width: int, heads: int):
+    The gates i and f see SiLU(convolution(x)), z and o see x.
+    """
+
+    def __init__(self, width: int, heads: int, depth: float = 0.0):
         super().__init__()
-        self.width, self.cell, self.norm = width, SLSTMCell(width, width), HeadNorm(width, heads)
+        self.width, self.convolution = width, ShortConvolution(width, KERNEL)
+        self.cell = SLSTMCell(width, width, paired=True, heads=heads, depth=depth)
+        self.norm = HeadNorm(width, heads)
 
     def forward(
         self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
     ) -> tuple[Tensor, State]:
-        h_BTD, state = self.cell(x_BTD, state)
-        return self.norm(h_BTD), state
+        before, carried = (None, None) if state is None else state
+        u_BTD, before = self.convolution(x_BTD, before)
+        h_BTD, carried = self.cell(torch.cat([F.silu(u_BTD), x_BTD], -1), carried)
+        return self.norm(h_BTD), (before, carried)
 
     def carry(self, state: State) -> State:
-        return self.cell.carry(state)
+        before, carried = state
+        return self.convolution.carry(before), self.cell.carry(carried)
 
 
 class MLSTMMixer(Backbone):
@@ -84,15 +140,19 @@ class MLSTMMixer(Backbone):
     (C, n, m) of each head: C is (K, V), divided by exp(m) as n is.
     """
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, heads: int, layers: int = 1):
         super().__init__()
         self.width, self.heads = width, heads
         inner = 2 * width
-        self.into, self.out = nn.Linear(width, 2 * inner), nn.Linear(inner, width)
-        self.convolution = ShortConvolution(inner, 4)
-        self.q, self.k, self.v = (nn.Linear(inner, inner) for _ in range(3))
+        self.into = nn.Linear(width, 2 * inner, bias=False)
+        self.out = nn.Linear(inner, width, bias=False)
+        self.convolution = ShortConvolution(inner, KERNEL)
+        self.q, self.k, self.v = (BlockLinear(inner, math.gcd(inner, 4)) for _ in range(3))
         self.gates = nn.Linear(3 * inner, 2 * heads)
         self.norm, self.skip = HeadNorm(inner, heads), nn.Parameter(torch.ones(inner))
+        for part in (self.into, self.q, self.k, self.v):
+            small(part.weight, width)
+        wang(self.out.weight, width, layers)
         with torch.no_grad():
             self.gates.weight.zero_()
             self.gates.bias[:heads].normal_(0.0, 0.1)
@@ -164,16 +224,26 @@ class XLSTM(Architecture):
 
     The m only keep exp in range: undivided by exp(m), the last line is C q / max(|n · q|, 1). Since
     its gates do not see h, an mLSTM is made chunk by chunk, and cannot track a state as an sLSTM
-    does. Blocks are residual with RMSNorm: an sLSTM block is followed by a gated MLP of 4/3 of the
-    width, an mLSTM block works at twice the width, between a convolution over 4 steps and a gate.
-    blocks=mixed has mLSTM in blocks 1, 3, … and sLSTM in blocks 2, 4, …
-    Here R and the maps to q, k and v are full where the paper has a block for each head, and an
-    sLSTM has no convolution; `heads` are those of the mLSTM and of the norms after either.
+    does. Blocks are residual with LayerNorm: an sLSTM block, whose i and f see a convolution over 4
+    steps, is followed by a gated MLP of 4/3 of the width; an mLSTM block works at twice the width,
+    between a convolution over 4 steps and a gate, and its maps to q, k and v have blocks of 4
+    channels. blocks=mixed has mLSTM in blocks 1, 3, … and sLSTM in blocks 2, 4, …; `heads` are
+    those of the mLSTM, of the sLSTM's biases, and of the norms after either.
 
-    Source: Beck et al. (2024), arXiv:2405.04517, eqs. 8-27 and figures 10-11.
+    Starts are those of the authors' code: R = 0; the sLSTM's b_f falls in each head from 5 to −7,
+    as 5 − 12 (j/(K−1))^(0.3 + 1.3 d) with d from 0 in the first block to 1 in the last; the mLSTM's
+    b_f rises over the heads from 3 to 6, its gates' weights are 0; maps N(0, 2/(5H)), those that
+    end a branch N(0, 4/(layers² H)); tables of tokens as other maps. Biases, gains, R and such
+    tables never decay with the weights. Other than there, W and R of an sLSTM are full, since
+    core's fast tiers and tricks know one recurrent matrix, and the MLP's width is 4/3 as in the
+    paper (theirs is 1.3, up to a multiple of 64).
+
+    Source: Beck et al. (2024), arXiv:2405.04517, eqs. 8-27 and figures 10-11;
+    github.com/NX-AI/xlstm.
     """
 
     name: ClassVar[str] = "xlstm"
+    version: ClassVar[int] = 2
     tiny: ClassVar[Mapping[str, Any]] = {"hidden": 8, "heads": 2}
 
     hidden: int = setting(128, "model width", unit="units", low=1, search=(32, 256, "log"))
@@ -191,12 +261,25 @@ class XLSTM(Architecture):
                 "  Set layers to 2 or more, or blocks to slstm or mlstm."
             )
 
+    def start_embedding(self, table_VD: nn.Parameter) -> None:
+        small(undecayed(table_VD), self.input_width)
+
     def build(self, d_in: int, *, causal: bool) -> Backbone:
         parts: list[Backbone] = []
         for layer in range(self.layers):
             if self.blocks == "mlstm" or (self.blocks == "mixed" and layer % 2 == 0):
-                parts.append(MLSTMMixer(self.hidden, self.heads))
-            else:
-                mlp = GatedMLP(self.hidden, math.ceil(4 * self.hidden / 3))
-                parts += [SLSTMMixer(self.hidden, self.heads), EachStep(mlp, self.hidden)]
-        return tower(d_in, parts, self.dropout)
+                parts.append(MLSTMMixer(self.hidden, self.heads, self.layers))
+                continue
+            depth = layer / (self.layers - 1) if self.layers > 1 else 0.0
+            mlp = GatedMLP(self.hidden, math.ceil(4 * self.hidden / 3), bias=False)
+            small(mlp.into.weight, self.hidden)
+            wang(mlp.out.weight, self.hidden, self.layers)
+            parts.append(SLSTMMixer(self.hidden, self.heads, depth))
+            parts.append(EachStep(mlp, self.hidden))
+        backbone = tower(
+            d_in, parts, self.dropout, norm=partial(nn.LayerNorm, bias=False), always_mapped=False
+        )
+        for name, p in backbone.named_parameters():
+            if p.dim() < 2 or name.endswith("weight_h"):
+                undecayed(p)
+        return backbone

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from rnnbench.contract import Refusal, Task, Trick, WrappedOptimizer, setting
+from rnnbench.contract import Refusal, Task, Trick, WrappedOptimizer, decays, setting
 
 KINDS = ("recurrent", "input", "bias", "embedding", "other")
+UNDECAYED = "undecayed"
 MARK = "kind_for_weight_decay"  # on a parameter, since an optimiser knows no names
 
 
@@ -27,7 +28,7 @@ class DecayingOptimizer(WrappedOptimizer):
         """Shrink the parameters, or where the decay is not decoupled their gradients."""
         for group in self.param_groups:
             for p in group["params"]:
-                rate = self.rates[getattr(p, MARK)]
+                rate = self.rates.get(getattr(p, MARK), 0.0)
                 if p.grad is None or not rate:
                     continue
                 if self.decoupled:
@@ -50,7 +51,8 @@ class WeightDecay(Trick):
     Kinds, by the names that cells give: `recurrent` is what is called weight_h, `input` what is
     called weight_x, `bias` everything of fewer than two dimensions, `embedding` the tables of
     tokens (with tied weights the readout is one), `other` all other matrices, such as the
-    readout's. `optimizer.weight_decay` acts on all of them besides.
+    readout's. `optimizer.weight_decay` acts on all of them besides. What an architecture marks as
+    never decaying (the logarithms of decay rates of `mamba`, say) is of no kind, and stays.
 
     Null value: all rates 0.
 
@@ -101,14 +103,16 @@ class WeightDecay(Trick):
 
 
 def kinds_of(model: nn.Module) -> dict[nn.Parameter, str]:
-    """Return the kind of every parameter."""
+    """Return the kind of every parameter, `undecayed` where it is marked so."""
     tables = {
         p for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()
     }  # fmt: skip
     kinds = {}
     for path, p in model.named_parameters():
         names = path.split(".")
-        if p in tables:
+        if not decays(p):
+            kind = UNDECAYED
+        elif p in tables:
             kind = "embedding"
         elif p.dim() < 2:
             kind = "bias"

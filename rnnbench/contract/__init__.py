@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rnnbench.contract.architecture import Architecture, Backbone, Cell, detach
     from rnnbench.contract.estimation import Estimator, EstimatorInput
     from rnnbench.contract.names import SITES, Kind
-    from rnnbench.contract.optimizer import WrappedOptimizer
+    from rnnbench.contract.optimizer import WrappedOptimizer, decays, undecayed
     from rnnbench.contract.plugin import Plugin
     from rnnbench.contract.settings import setting
     from rnnbench.contract.task import Data, ItemScores, Meter, Metric, Source, Task
@@ -39,7 +39,7 @@ _HOME = {
     "rnnbench.contract.architecture": ("Architecture", "Backbone", "Cell", "detach"),
     "rnnbench.contract.estimation": ("Estimator", "EstimatorInput"),
     "rnnbench.contract.names": ("SITES", "Kind"),
-    "rnnbench.contract.optimizer": ("WrappedOptimizer",),
+    "rnnbench.contract.optimizer": ("WrappedOptimizer", "decays", "undecayed"),
     "rnnbench.contract.plugin": ("Plugin",),
     "rnnbench.contract.settings": ("setting",),
     "rnnbench.contract.task": ("Data", "ItemScores", "Meter", "Metric", "Source", "Task"),
@@ -77,8 +77,10 @@ __all__ = [
     "Task",
     "Trick",
     "WrappedOptimizer",
+    "decays",
     "detach",
     "setting",
+    "undecayed",
 ]  # fmt: skip
 
 

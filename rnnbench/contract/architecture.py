@@ -189,6 +189,13 @@ class Architecture(Plugin):
         """
         return None
 
+    def start_embedding(self, table_VD: nn.Parameter) -> None:
+        """Give a table of tokens its first values, in place; by default it keeps torch's, N(0, 1).
+
+        Called once on every table that a new model reads the task's tokens by, at the very end.
+        Write it where the code of the architecture's authors starts such tables otherwise.
+        """
+
     def model(self, task: Task) -> nn.Module | None:
         """Return a whole `rnnbench.nn.Model`, or None (the default) to be wired by core."""
         return None

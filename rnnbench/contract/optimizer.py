@@ -1,4 +1,4 @@
-"""An optimiser around an optimiser, for tricks that change how weights are stepped."""
+"""An optimiser around an optimiser, for tricks; and a mark on parameters that never decay."""
 
 from __future__ import annotations
 
@@ -11,6 +11,24 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract.types import Moment
+
+_MARK = "_no_weight_decay"  # on the parameter, by the name that Mamba's authors gave it
+
+
+def undecayed(parameter: nn.Parameter) -> nn.Parameter:
+    """Mark a parameter that no weight decay shrinks, and return it.
+
+    For parameters whose zero means something else than "nothing", such as the logarithm of a rate:
+    `self.log_rate = undecayed(nn.Parameter(...))`. `optimizer.weight_decay` then leaves it alone
+    with every optimiser; a trick that shrinks weights asks `decays`.
+    """
+    setattr(parameter, _MARK, True)
+    return parameter
+
+
+def decays(parameter: Tensor) -> bool:
+    """Return whether weight decay may shrink a parameter: it was not marked by `undecayed`."""
+    return not getattr(parameter, _MARK, False)
 
 
 class WrappedOptimizer(torch.optim.Optimizer):

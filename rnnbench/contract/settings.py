@@ -6,6 +6,7 @@ No torch here.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -19,6 +20,7 @@ def setting(
     search: tuple[Any, ...] | None = None,
     plugin: str | None = None,
     width: bool = False,
+    revised: tuple[Any, ...] = (),
 ) -> Any:
     """Return a dataclass field for a hyper-parameter, with its help, unit, range and search space.
 
@@ -34,14 +36,22 @@ def setting(
             what it names is part of the run's identity.
         width: of an architecture: `budget.parameters` solves for this field. Where no field says
             so, it is `hidden`.
+        revised: values whose results came to mean something else, once for each time that they
+            did. A run with such a value has so much higher a version of the plugin; runs with
+            other values keep their identity.
 
     Write the arguments as literals: rnnbench reads them from the source, without importing it.
     """
     metadata = {"help": help, "unit": unit, "low": low, "high": high, "search": search}
-    metadata |= {"plugin": plugin, "width": width}
+    metadata |= {"plugin": plugin, "width": width, "revised": revised}
     if isinstance(default, (list, dict, set)):
         raise TypeError("a setting's default must be immutable: use a tuple")
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def revisions(revised: Mapping[str, tuple[Any, ...]], settings: Mapping[str, Any]) -> int:
+    """Count how often the results of these settings came to mean something else: see `setting`."""
+    return sum(values.count(settings.get(name)) for name, values in revised.items())
 
 
 def out_of_range(field: dataclasses.Field[Any], value: Any) -> str | None:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rnnbench.docs import rooms
+from rnnbench.docs import authors, rooms
 from rnnbench.registry.registry import discover, schema
 from rnnbench.registry.schema import KINDS, FieldSchema
 from rnnbench.results.record import FAILED, FINAL, Status
@@ -221,6 +221,21 @@ def house() -> str:
     )
 
 
+def against_architectures() -> str:
+    """Every architecture against its authors' code."""
+    return _against("architecture", authors.ARCHITECTURES)
+
+
+def against_estimators() -> str:
+    """Every estimator against its paper."""
+    return _against("estimator", authors.ESTIMATORS)
+
+
+def _against(kind: str, compared: dict[str, authors.AgainstAuthors]) -> str:
+    header = (kind, "compared with", "equal", "other, and why", "held by")
+    return _table(header, authors.rows(compared))
+
+
 def _schemas(cls: Any) -> list[FieldSchema]:
     """The fields of core's own dataclasses, as those of a plugin."""
     import typing
@@ -269,6 +284,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "sweep-objectives": sweep_objectives,
     "statuses": statuses,
     "rooms": house,
+    "against-architectures": against_architectures,
+    "against-estimators": against_estimators,
 }
 
 

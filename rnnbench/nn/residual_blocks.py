@@ -26,12 +26,20 @@ class EachStep(Backbone):
         return self.module(x_BTD), ()
 
 
+Norm = Callable[[int], nn.Module]  # of a width
+
+
+def rms_norm(width: int) -> nn.Module:
+    """Return the norm of a tower's blocks: x / √(mean x² + 1e-6), with a gain a channel."""
+    return nn.RMSNorm(width, eps=1e-6)
+
+
 class Residual(Backbone):
     """A residual block y = x + dropout(part(norm(x)))."""
 
-    def __init__(self, part: Backbone, dropout: float = 0.0):
+    def __init__(self, part: Backbone, dropout: float = 0.0, norm: Norm = rms_norm):
         super().__init__()
-        self.norm, self.part = nn.RMSNorm(part.width, eps=1e-6), part
+        self.norm, self.part = norm(part.width), part
         self.dropout, self.width = dropout, part.width
 
     def forward(
@@ -45,15 +53,29 @@ class Residual(Backbone):
 
 
 class GatedMLP(nn.Module):
-    """A gated map W_o (GELU(W_g x) ⊙ W_u x): Shazeer (2020), arXiv:2002.05202, eq. 6 (GEGLU)."""
+    """A gated map W_o (f(W_g x) ⊙ W_u x): Shazeer (2020), arXiv:2002.05202, eq. 6.
 
-    def __init__(self, width: int, inner: int):
+    Args:
+        inner: rows of W_g and of W_u.
+        bias: each of the three maps has one.
+        activation: f; GELU (GEGLU) by default.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        inner: int,
+        bias: bool = True,
+        activation: Callable[[Tensor], Tensor] = F.gelu,
+    ):
         super().__init__()
-        self.into, self.out = nn.Linear(width, 2 * inner), nn.Linear(inner, width)
+        self.into = nn.Linear(width, 2 * inner, bias=bias)
+        self.out = nn.Linear(inner, width, bias=bias)
+        self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.into(x).chunk(2, -1)
-        return self.out(F.gelu(gate) * up)
+        return self.out(self.activation(gate) * up)
 
 
 class GLUMixer(Backbone):
@@ -78,12 +100,16 @@ class ShortConvolution(Backbone):
     """A convolution y_t = Σ_{k<K} w_k ⊙ x_{t-k} + b of each channel alone.
 
     The state is the last K - 1 inputs.
+
+    Args:
+        steps: K.
+        bias: there is a b.
     """
 
-    def __init__(self, width: int, steps: int):
+    def __init__(self, width: int, steps: int, bias: bool = True):
         super().__init__()
         self.width, self.past = width, steps - 1
-        self.convolve = nn.Conv1d(width, width, steps, groups=width)
+        self.convolve = nn.Conv1d(width, width, steps, groups=width, bias=bias)
 
     def forward(
         self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
@@ -94,9 +120,12 @@ class ShortConvolution(Backbone):
         steps = x_BTD.shape[1]
         weight_KD = self.convolve.weight[:, 0].flip(1).t()
         # A sum of shifted products: on the CPU faster than grouped convolutions of torch.
-        bias_D = self.convolve.bias
-        assert bias_D is not None
-        y_BTD = torch.addcmul(bias_D, whole_BLD[:, self.past :], weight_KD[0])
+        bias_D, now_BTD = self.convolve.bias, whole_BLD[:, self.past :]
+        y_BTD = (
+            now_BTD * weight_KD[0]
+            if bias_D is None
+            else torch.addcmul(bias_D, now_BTD, weight_KD[0])
+        )
         for k in range(1, self.past + 1):
             y_BTD = torch.addcmul(
                 y_BTD, whole_BLD[:, self.past - k : self.past - k + steps], weight_KD[k]
@@ -104,19 +133,27 @@ class ShortConvolution(Backbone):
         return y_BTD, (whole_BLD[:, steps:],)
 
 
-def tower(d_in: int, parts: Iterable[Backbone], dropout: float = 0.0) -> Stack:
+def tower(
+    d_in: int,
+    parts: Iterable[Backbone],
+    dropout: float = 0.0,
+    *,
+    norm: Norm = rms_norm,
+    always_mapped: bool = True,
+) -> Stack:
     """Stack residual blocks between a linear map of the input and a last norm.
 
     Args:
         parts: from the bottom up, all of one width; each is normalised, run, and added.
         dropout: on each residual branch.
+        norm: makes the norms from their width.
+        always_mapped: the input is mapped even where it is as wide as the blocks. Where false, an
+            input of their width enters as it is, as in most language models.
     """
-    blocks = [Residual(part, dropout) for part in parts]
+    blocks = [Residual(part, dropout, norm) for part in parts]
     width = blocks[0].width
-    return Stack(
-        [EachStep(nn.Linear(d_in, width), width), *blocks,
-         EachStep(nn.RMSNorm(width, eps=1e-6), width)]
-    )  # fmt: skip
+    enter = nn.Linear(d_in, width) if always_mapped or d_in != width else nn.Identity()
+    return Stack([EachStep(enter, width), *blocks, EachStep(norm(width), width)])
 
 
 def unflat(x_BTD: Tensor, heads: int) -> Tensor:

@@ -161,7 +161,7 @@ def read_class(kind: str, name: str, cls: Any) -> Schema:
             f.name,
             hints[f.name],
             f.default,
-            **{k: f.metadata.get(k, "" if k == "help" else None) for k in FACTS},
+            **{k: f.metadata.get(k, default) for k, default in FACTS.items()},
         )
         for f in dataclasses.fields(cls)
     }

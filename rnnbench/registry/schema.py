@@ -11,7 +11,11 @@ from typing import Any
 KINDS = ("architectures", "tasks", "tricks")
 
 
-FACTS = ("help", "unit", "low", "high", "search", "plugin", "width")  # that a `setting` states
+# What a `setting` states, and what it states by default.
+FACTS: Mapping[str, Any] = {
+    "help": "", "unit": None, "low": None, "high": None, "search": None, "plugin": None,
+    "width": None, "revised": (),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class FieldSchema:
     search: tuple[Any, ...] | None = None
     plugin: str | None = None
     width: bool = False
+    revised: tuple[Any, ...] = ()
 
     @property
     def required(self) -> bool:

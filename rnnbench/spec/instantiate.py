@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, NamedTuple
 
+from rnnbench.contract.settings import revisions
 from rnnbench.errors import PluginError, Refusal, SpecError
 from rnnbench.registry.registry import load
 from rnnbench.spec.run_spec import PluginSpec, RunSpec
@@ -23,14 +25,16 @@ def create(kind: str, spec: PluginSpec) -> Any:
     Raises:
         PluginError: unknown, broken, or another version than the spec was written for.
     """
-    cls = load(kind, spec.name)
-    if cls.version != spec.version:
+    cls, settings = load(kind, spec.name), dict(spec.settings)
+    revised = {f.name: f.metadata.get("revised", ()) for f in dataclasses.fields(cls)}
+    version = cls.version + revisions(revised, settings)
+    if version != spec.version:
         raise PluginError(
-            f"{kind[:-1]} {spec.name!r} is at version {cls.version}; this run was made with "
+            f"{kind[:-1]} {spec.name!r} is at version {version}; this run was made with "
             f"version {spec.version}, whose results mean something else.\n"
             "  Install the version of its package that the record's provenance names."
         )
-    return cls(**dict(spec.settings))
+    return cls(**settings)
 
 
 def instantiate(spec: RunSpec) -> Plugins:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from rnnbench.contract.settings import revisions
 from rnnbench.errors import PluginError, SpecError
 from rnnbench.files.yaml_with_lines import YamlError, parse_yaml
 from rnnbench.registry.registry import schema
@@ -69,7 +70,9 @@ def make_plugin_spec(
                 settings[name] = canonical_name(field.plugin, settings[name])
             except (SpecError, PluginError) as error:
                 raise SpecError(f"{at(place)}{section}.{name}={values[name]}: {error}") from error
-    return PluginSpec(plugin.name, plugin.version, tuple(settings.items()))
+    revised = {name: field.revised for name, field in plugin.fields.items()}
+    version = plugin.version + revisions(revised, settings)
+    return PluginSpec(plugin.name, version, tuple(settings.items()))
 
 
 def named(kind: str, text: str) -> tuple[PluginSpec, dict[str, Any]]:
@@ -83,13 +86,13 @@ def named(kind: str, text: str) -> tuple[PluginSpec, dict[str, Any]]:
     """
     name, settings = read_plugin(text)
     name, _, version = name.partition("@")
-    plugin = schema(kind, name)
-    if version and version != str(plugin.version):
+    spec = make_plugin_spec(schema(kind, name), settings, name, {})
+    if version and version != str(spec.version):
         raise PluginError(
-            f"{kind[:-1]} {name!r} is at version {plugin.version}; {text!r} was written for "
+            f"{kind[:-1]} {name!r} is at version {spec.version}; {text!r} was written for "
             f"version {version}, whose results mean something else."
         )
-    return make_plugin_spec(plugin, settings, name, {}), settings
+    return spec, settings
 
 
 def canonical_name(kind: str, text: str) -> str:

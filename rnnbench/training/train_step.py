@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ from rnnbench.contract import (
     Task,
     Trick,
     WrappedOptimizer,
+    decays,
 )
 from rnnbench.nn import Model
 from rnnbench.nn.models.base import Feed
@@ -97,6 +98,8 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """Return an optimiser of torch.optim by name, changed by the tricks.
 
+    Parameters that are marked as `undecayed` have no weight decay, whichever the optimiser.
+
     Raises:
         Refusal: an unknown name, or a setting that this optimiser does not have.
     """
@@ -117,7 +120,26 @@ def make_optimizer(
             options[name] = value
         elif value:
             raise Refusal(f"optimizer.{name} = {value}: {settings.name} has no {name}.\n  Drop it.")
-    return tricks.fold("optimizer", cls(list(parameters), **options))
+    return tricks.fold("optimizer", cls(groups_by_decay(parameters, accepted, options), **options))
+
+
+DECAYS = ("weight_decay", "lambd")  # the settings of torch's optimisers that shrink weights
+
+
+def groups_by_decay(
+    parameters: Iterable[nn.Parameter],
+    accepted: Mapping[str, inspect.Parameter],
+    options: Mapping[str, Any],
+) -> list[nn.Parameter] | list[dict[str, Any]]:
+    """Return the parameters, those apart that must not decay where the optimiser shrinks others."""
+    parameters = list(parameters)
+    shrinking = [n for n in DECAYS if n in accepted and options.get(n, accepted[n].default)]
+    kept = [p for p in parameters if not decays(p)]
+    if not shrinking or not kept:
+        return parameters
+    groups: list[dict[str, Any]] = [{"params": kept, **dict.fromkeys(shrinking, 0.0)}]
+    others = [p for p in parameters if decays(p)]
+    return [{"params": others}, *groups] if others else groups
 
 
 # These need a closure or a sparse gradient that a plain step does not give.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnnbench.contract import Architecture, Backbone, Batch, Kind, Refusal, Result, State, Task
 from rnnbench.nn import Attention, Decoder, Embed, Model, corners, ends, valid
@@ -25,11 +25,15 @@ def wire(architecture: Architecture, task: Task) -> Model:
             "  Choose another task or architecture: rnnbench list"
         )
     own = architecture.model(task)
-    if own is None:
-        return WIRING[task.kind](architecture, task)
-    if not isinstance(own, Model):
-        raise TypeError(f"{architecture.name}.model returned a {type(own).__name__}, not a Model")
-    return own
+    model = WIRING[task.kind](architecture, task) if own is None else own
+    if not isinstance(model, Model):
+        raise TypeError(f"{architecture.name}.model returned a {type(model).__name__}, not a Model")
+    for part in model.modules():
+        if isinstance(part, Embed) and isinstance(part.map, nn.Embedding):
+            table_VD = part.map.weight
+            assert isinstance(table_VD, nn.Parameter)
+            architecture.start_embedding(table_VD)
+    return model
 
 
 def pooled(y_BTH: Tensor, batch: Batch, how: str) -> Tensor:
@@ -121,7 +125,7 @@ class Unaligned(Decoder):
         width = architecture.input_width
         self.source_embed = Embed(task.source, width)
         self.encoder = architecture.build(width, causal=False)
-        self.condition = torch.nn.Linear(self.encoder.width, width)
+        self.condition = nn.Linear(self.encoder.width, width)
         self.embed = Embed(task.target, width)
         own = architecture.decoder(width, self.encoder.width)
         self.backbone = architecture.build(width, causal=True) if own is None else own

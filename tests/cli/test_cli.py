@@ -162,6 +162,15 @@ def test_describe_tells_fields_ranges_source_and_what_combines():
     assert {f["name"] for f in as_json["fields"]} >= {"length", "valid_characters"}
 
 
+def test_describe_tells_how_a_plugin_stands_to_its_authors_code_where_it_was_held_against_it():
+    output = call("describe", "mist", env={"COLUMNS": "200"})
+    assert "Held against rdipietro/mist-rnns. Equal: step, starts." in output
+    (as_json,) = json.loads(call("describe", "uoro", "--json"))
+    assert as_json["authors_code"]["code"] == "the paper's equations"
+    (as_json,) = json.loads(call("describe", "zoneout", "--json"))
+    assert as_json["authors_code"] is None
+
+
 def test_the_leaderboard_in_all_forms(tmp_path):
     from support.fake_records import fake_records
 

@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
-from rnnbench.errors import SpecError
+from rnnbench.errors import PluginError, SpecError
 from rnnbench.spec.compose import compose
+from rnnbench.spec.instantiate import create
 from rnnbench.spec.plugin_text import read_assignment, read_plugin, read_value
 from rnnbench.spec.run_spec import Budget, PluginSpec, RunSpec
 
@@ -163,3 +164,14 @@ def test_a_run_id_is_safe_as_a_file_name():
     run_id = compose("char-lm", "lstm", ["clip", "zoneout"]).run_id
     assert run_id.startswith("char-lm.lstm+clip+zoneout.")
     assert Budget(steps=1).validate_every == 100
+
+
+def test_a_value_whose_results_mean_something_else_raises_the_version_of_its_runs_alone():
+    point, gaussian, quantiles = (
+        compose("sunspots", "gru", settings={"task.output": output}).task
+        for output in ("point", "gaussian", "quantiles")
+    )
+    assert point.version == gaussian.version == quantiles.version - 1
+    assert create("tasks", quantiles).output == "quantiles"
+    with pytest.raises(PluginError, match="'sunspots' is at version 2; this run was made with"):
+        create("tasks", dataclasses.replace(quantiles, version=1))

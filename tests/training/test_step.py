@@ -5,7 +5,7 @@ import torch
 from support.toys import TOYS, TinyLSTM
 from torch import nn
 
-from rnnbench.contract import Moment, Trick
+from rnnbench.contract import Moment, Trick, decays, undecayed
 from rnnbench.spec.run_spec import Optimizer
 from rnnbench.training.loader import Loader
 from rnnbench.training.train_step import TrickFold, assemble, make_optimizer, training_step
@@ -143,3 +143,24 @@ def test_any_optimiser_of_torch_by_name(name):
     optimizer = make_optimizer(Optimizer(name=name, lr=0.5), model.parameters(), TrickFold())
     assert type(optimizer).__name__.lower() == name.lower()
     assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd", "asgd", "rmsprop", "adamax"])
+def test_a_parameter_that_is_marked_never_decays_whatever_the_optimiser(name):
+    marked, other = undecayed(nn.Parameter(torch.ones(3))), nn.Parameter(torch.ones(3))
+    assert (decays(marked), decays(other)) == (False, True)
+    settings = Optimizer(name=name, lr=0.1, weight_decay=0.1)
+    optimizer = make_optimizer(settings, [marked, other], TrickFold())
+    for _ in range(3):
+        marked.grad, other.grad = torch.zeros(3), torch.zeros(3)
+        optimizer.step()
+    assert torch.equal(marked, torch.ones(3))
+    assert (other < 1).all()
+
+
+def test_without_weight_decay_an_optimiser_has_one_group_as_ever():
+    parameters = [undecayed(nn.Parameter(torch.ones(3))), nn.Parameter(torch.ones(3))]
+    groups = make_optimizer(Optimizer(), parameters, TrickFold()).param_groups
+    assert [group["params"] for group in groups] == [parameters]
+    alone = make_optimizer(Optimizer(weight_decay=0.1), parameters[:1], TrickFold())
+    assert [group["weight_decay"] for group in alone.param_groups] == [0.0]

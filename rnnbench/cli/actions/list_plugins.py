@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rnnbench.contract.names import SITES
+from rnnbench.docs.authors import ARCHITECTURES, ESTIMATORS, AgainstAuthors
 from rnnbench.errors import PluginError
 from rnnbench.registry.import_probe import broken_plugins
 from rnnbench.registry.registry import did_you_mean, discover, schema
@@ -132,6 +133,7 @@ def _as_dict(item: Entry, plugin_schema: Schema) -> dict[str, Any]:
         }
         for f in plugin_schema.fields.values()
     ]
+    against = against_authors(item)
     return {
         **_plugin_row(item, plugin_schema),
         "doc": dedented(plugin_schema.doc),
@@ -139,7 +141,15 @@ def _as_dict(item: Entry, plugin_schema: Schema) -> dict[str, Any]:
         "fields": fields,
         "recommended": dict(plugin_schema.recommended),
         "combines": combines(item, plugin_schema),
+        "authors_code": None if against is None else against._asdict(),
     }
+
+
+def against_authors(item: Entry) -> AgainstAuthors | None:
+    """Return what one of rnnbench's own plugins was compared with, where it was."""
+    if item.distribution != "rnnbench":
+        return None
+    return {"architectures": ARCHITECTURES, "tricks": ESTIMATORS}.get(item.kind, {}).get(item.name)
 
 
 def combines(item: Entry, plugin_schema: Schema) -> str:
@@ -162,6 +172,9 @@ def _print_description(console: Console, item: Entry, plugin_schema: Schema) -> 
         f" (plugin version {plugin_schema.version})"
     )
     console.print(dedented(plugin_schema.doc) + "\n", markup=False, highlight=False)
+    against = against_authors(item)
+    if against is not None:
+        console.print(against.sentences() + "\n", markup=False, highlight=False)
     if plugin_schema.fields:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in ("field", "type", "default", "unit", "range", "search", "help"):

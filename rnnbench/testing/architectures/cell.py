@@ -26,9 +26,11 @@ def cells_of(plugin: Architecture) -> list[Cell]:
 
 
 def cell_input(cell: Cell) -> int:
-    """Return D of a cell: the width that its `step` accepts."""
+    """Return D of a cell: the width that its `step` accepts; `input_width` where it says so."""
     while hasattr(cell, "inner"):
         cell = cell.inner  # type: ignore[assignment]
+    if hasattr(cell, "input_width"):
+        return int(cell.input_width)  # type: ignore[arg-type]
     if hasattr(cell, "weight_x"):
         return int(cell.weight_x.shape[1])  # type: ignore[index]
     for width in (WIDTH, cell.width, WIDTH + cell.width):

@@ -55,12 +55,6 @@ def test_two_steps_of_the_rg_lru_by_hand():
     assert y.flatten().tolist() == pytest.approx(expected, abs=1e-14)
 
 
-def test_the_decay_of_the_rg_lru_starts_between_nine_tenths_and_one():
-    a = torch.exp(-8 * torch.nn.functional.softplus(RGLRUCell(500).decay))
-    assert 0.899 < a.min() < 0.91
-    assert 0.99 < a.max() < 0.9991
-
-
 def test_lru_is_a_loop_over_complex_numbers():
     torch.manual_seed(0)
     cell = LRUCell(3, 5, 0.5, 0.9, 3.0).double()

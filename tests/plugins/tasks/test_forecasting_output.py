@@ -90,18 +90,50 @@ def test_quantiles_never_cross_and_their_loss_is_twice_the_pinball_loss():
         own.quantile(out, 0.33)
 
 
-def test_crps_by_quantiles_is_near_the_closed_form():
-    normal = scipy.stats.norm(0, 1)
-    q = torch.tensor(normal.ppf(LEVELS))
+KNOWN = {
+    "normal": scipy.stats.norm(), "laplace": scipy.stats.laplace(), "t": scipy.stats.t(3),
+    "exponential": scipy.stats.expon(), "uniform": scipy.stats.uniform(),
+    "log-normal": scipy.stats.lognorm(1),
+}  # fmt: skip
+
+
+def out_with_quantiles(q):
+    """The output whose quantiles are these."""
     half = len(LEVELS) // 2
     gaps = torch.log(torch.expm1(q.diff()))  # softplus of these are the distances
-    out = torch.cat([q[half : half + 1], gaps[half:], gaps[:half].flip(0)])
-    exact_out = torch.tensor([0.0, math.log(math.expm1(1 - 1e-4))], dtype=torch.float64)
-    assert float(Quantiles().quantile(out, 0.05)) == pytest.approx(normal.ppf(0.05))
-    for truth in (-1.5, 0.0, 0.4):
+    return torch.cat([q[half : half + 1], gaps[half:], gaps[:half].flip(0)])
+
+
+def crps_by_definition(other, y):
+    """CRPS by a fine sum over levels: twice the pinball loss of every quantile."""
+    tau = (np.arange(200_000) + 0.5) / 200_000
+    error = y - other.ppf(tau)
+    return 2 * np.maximum(tau * error, (tau - 1) * error).mean()
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_crps_by_quantiles_of_a_known_distribution_is_its_own_within_a_hundredth(name):
+    other = KNOWN[name]
+    out = out_with_quantiles(torch.tensor(other.ppf(LEVELS)))
+    assert float(Quantiles().quantile(out, 0.05)) == pytest.approx(other.ppf(0.05), abs=1e-9)
+    wanted, found = [], []
+    for level in (np.arange(40) + 0.5) / 40:
+        y = float(other.ppf(level))
+        wanted.append(crps_by_definition(other, y))
+        found.append(float(Quantiles().crps(out, torch.tensor([y], dtype=torch.float64))))
+    assert found == pytest.approx(wanted, rel=0.01)
+    assert sum(found) == pytest.approx(sum(wanted), rel=0.001)
+
+
+def test_crps_by_quantiles_is_an_absolute_error_where_they_are_one_value_or_far_away():
+    out = torch.full((len(LEVELS),), -800.0, dtype=torch.float64)  # all distances are 0
+    out[0] = 2.0
+    for truth in (-3.0, 2.0, 2.5):
         y = torch.tensor([truth], dtype=torch.float64)
-        exact = float(Gaussian().crps(exact_out, y))
-        assert float(Quantiles().crps(out, y)) == pytest.approx(exact, rel=0.08)
+        assert float(Quantiles().crps(out, y)) == pytest.approx(abs(truth - 2.0), abs=1e-9)
+    out = out_with_quantiles(torch.tensor(scipy.stats.norm.ppf(LEVELS)))
+    far = torch.tensor([1e4], dtype=torch.float64)
+    assert float(Quantiles().crps(out, far)) == pytest.approx(1e4, rel=1e-4)
 
 
 @named

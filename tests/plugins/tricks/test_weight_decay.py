@@ -10,6 +10,7 @@ from rnnbench.spec.run_spec import Optimizer
 from rnnbench.training.dry_run import check
 from rnnbench.training.train_step import TrickFold, assemble, make_optimizer
 from rnnbench_architectures.lstm import LSTM
+from rnnbench_architectures.mamba import Mamba
 from rnnbench_architectures.transformer import Transformer
 from rnnbench_tricks.tied_weights import TiedWeights
 from rnnbench_tricks.warmup_cosine import WarmupCosine
@@ -62,6 +63,21 @@ def test_every_parameter_is_of_one_kind():
     assert named["readout.weight"] == named["condition.weight"] == "other"
     tied = assemble(TinyLSTM(), TOYS["lm"], TrickFold([TiedWeights()]))
     assert kinds_of(tied)[tied.readout.weight] == "embedding"
+
+
+def test_what_an_architecture_marks_as_never_decaying_is_of_no_kind():
+    rates = {"bias": 0.5, "other": 0.5, "embedding": 0.5, "recurrent": 0.0}
+    tricks = TrickFold([WeightDecay(**rates)])
+    model = assemble(Mamba(hidden=8, layers=1), TOYS["lm"], tricks)
+    optimizer = make_optimizer(Optimizer(name="sgd", lr=0.1), model.parameters(), tricks)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    same = [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
+    assert sorted(name.rpartition("selection.")[2] for name in same) == [
+        "around", "log_decay", "steps.bias",
+    ]  # fmt: skip
 
 
 def test_decay_of_a_kind_that_a_model_has_none_of_is_refused():
