@@ -173,6 +173,8 @@ def _make_board(records: list[Record], divided: bool, method: Method) -> Board:
         provenance=provenance_in_words(used or records),
         selection={k: fullest.selection[k] for k in SELECTED if k in fullest.selection},
         method=method,
+        data=spec.data,
+        task_settings=dict(spec.task.settings),
     )
 
 
