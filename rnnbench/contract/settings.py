@@ -19,6 +19,7 @@ def setting(
     search: tuple[Any, ...] | None = None,
     plugin: str | None = None,
     width: bool = False,
+    added: bool = False,
 ) -> Any:
     """Return a dataclass field for a hyper-parameter, with its help, unit, range and search space.
 
@@ -34,11 +35,13 @@ def setting(
             what it names is part of the run's identity.
         width: of an architecture: `budget.parameters` solves for this field. Where no field says
             so, it is `hidden`.
+        added: it came after runs had been made, and at its default changes none of their results.
+            At its default it is left out of a run's identity, so that these runs keep theirs.
 
     Write the arguments as literals: rnnbench reads them from the source, without importing it.
     """
     metadata = {"help": help, "unit": unit, "low": low, "high": high, "search": search}
-    metadata |= {"plugin": plugin, "width": width}
+    metadata |= {"plugin": plugin, "width": width, "added": added}
     if isinstance(default, (list, dict, set)):
         raise TypeError("a setting's default must be immutable: use a tuple")
     return dataclasses.field(default=default, metadata=metadata)

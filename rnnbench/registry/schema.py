@@ -11,7 +11,8 @@ from typing import Any
 KINDS = ("architectures", "tasks", "tricks")
 
 
-FACTS = ("help", "unit", "low", "high", "search", "plugin", "width")  # that a `setting` states
+# That a `setting` states.
+FACTS = ("help", "unit", "low", "high", "search", "plugin", "width", "added")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class FieldSchema:
     search: tuple[Any, ...] | None = None
     plugin: str | None = None
     width: bool = False
+    added: bool = False
 
     @property
     def required(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from rnnbench.errors import PluginError, SpecError
 from rnnbench.files.yaml_with_lines import YamlError, parse_yaml
 from rnnbench.registry.registry import schema
-from rnnbench.registry.schema import Schema
+from rnnbench.registry.schema import FieldSchema, Schema
 from rnnbench.spec.fill import at, fill
 from rnnbench.spec.run_spec import PluginSpec
 
@@ -69,7 +69,14 @@ def make_plugin_spec(
                 settings[name] = canonical_name(field.plugin, settings[name])
             except (SpecError, PluginError) as error:
                 raise SpecError(f"{at(place)}{section}.{name}={values[name]}: {error}") from error
-    return PluginSpec(plugin.name, plugin.version, tuple(settings.items()))
+    # Runs that were made before a setting was added keep their identity.
+    told = {k: v for k, v in settings.items() if not _is_unsaid(plugin.fields[k], v)}
+    return PluginSpec(plugin.name, plugin.version, tuple(told.items()))
+
+
+def _is_unsaid(field: FieldSchema, value: Any) -> bool:
+    """Tell whether a setting was added later and is at its default."""
+    return bool(field.added) and value == field.default
 
 
 def named(kind: str, text: str) -> tuple[PluginSpec, dict[str, Any]]:

@@ -11,6 +11,7 @@ from rnnbench.contract import Data, Meter, Prediction, Task
 from rnnbench.nn import Model
 from rnnbench.training.examples import drawings
 from rnnbench.training.modes import evaluating
+from rnnbench.training.output_lengths import OutputLengths
 
 
 class Evaluation(NamedTuple):
@@ -19,10 +20,15 @@ class Evaluation(NamedTuple):
     Attributes:
         metrics: by name, "loss" among them: means over all target elements, never over batches.
         examples: what the task shows of the first items, as many as were asked for.
+        unmeasurable: the metrics that could tell nothing here, with the reason.
+        lengths: shares of outputs and targets beyond the end of decoding, see `output_lengths`;
+            {} where nothing was decoded that ends by itself.
     """
 
     metrics: dict[str, float]
     examples: list[dict[str, str]]
+    unmeasurable: dict[str, str]
+    lengths: dict[str, float]
 
 
 def evaluate(
@@ -48,6 +54,7 @@ def evaluate(
     """
     nll_sum, count, state = 0.0, 0, None
     shown: list[dict[str, str]] = []
+    lengths = OutputLengths(task.target)
     with evaluating(model):
         for key in data.order(task.eval_batch, None):
             batch = data.batch(key, None).to(device)
@@ -65,6 +72,7 @@ def evaluate(
                 prediction = prediction._replace(
                     decoded=decoded.y, attention=decoded.attention, decoded_out=decoded.out
                 )
+                lengths.add(batch, decoded.y)
             meter.update(batch, prediction)
             if drawn is not None:
                 drawn += drawings(task, batch, prediction)
@@ -72,6 +80,7 @@ def evaluate(
             if len(shown) < examples:
                 shown += task.show(batch, prediction)[: examples - len(shown)]
     metrics = {"loss": nll_sum / count if count else float("nan")}
+    unmeasurable = {}
     if meter is not None:
         measured, declared = meter.compute(), {m.name for m in task.metrics}
         if set(measured) != declared:
@@ -80,4 +89,5 @@ def evaluate(
                 f"{sorted(measured)}: mend the task's `metrics` or its meter"
             )
         metrics |= {name: float(value) for name, value in measured.items()}
-    return Evaluation(metrics, shown)
+        unmeasurable = dict(meter.unmeasurable)
+    return Evaluation(metrics, shown, unmeasurable, lengths.shares())

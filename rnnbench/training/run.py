@@ -211,14 +211,16 @@ class Training:
         noise = random_state()
         try:
             with self.averaged():
-                metrics = self.ranks.agree(
-                    lambda: self.validate("valid", full=self.selection is not None).metrics
+                evaluation = self.ranks.agree(
+                    lambda: self.validate("valid", full=self.selection is not None)
                 )
         except Ended:
             set_random_state(noise)  # it is validated anew, as if never begun
             self._save()
             raise
-        value, at, progress = metrics[self.task.selection], self.loader.position, self.progress
+        at, progress, metrics = self.loader.position, self.progress, evaluation.metrics
+        value = metrics[self.task.selection]
+        progress.unmeasurable = evaluation.unmeasurable.get(self.task.selection, "")
         figures = {**metrics, "train_loss": progress.mean_loss, **progress.flow}
         progress.curve.append([at.step, self.train_seconds, figures])
         self.telemetry.log(at, self.train_seconds, {f"valid_{k}": v for k, v in metrics.items()})
@@ -226,8 +228,8 @@ class Training:
             raise Ended(
                 Status.NAN, f"validation {self.task.selection} is {value} at step {at.step}"
             )
-        higher = self.selection is not None and self.selection.higher_is_better
-        better = progress.choose(value, at.step, higher_is_better=higher)
+        higher = self.higher_is_better
+        better, value = progress.choose(self.task.selection, higher_is_better=higher)
         if better:
             with self.averaged():
                 weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
@@ -242,6 +244,11 @@ class Training:
         asks = self.on_validation
         if self.ranks.agree(lambda: asks is not None and asks(at.step, value)):
             raise Ended(Status.PRUNED, f"by the search, at step {at.step}")
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Tell whether the value by which the task selects is to be large."""
+        return self.selection is not None and self.selection.higher_is_better
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
         """Return a context in which the model has the weights that are evaluated and kept."""

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rnnbench.leaderboard.limit_notes import length_marks, length_notes
 from rnnbench.results.record import Record, Status
 from rnnbench.results.store import Store
 from rnnbench.spec.from_command_line import describe_spec
@@ -118,12 +119,23 @@ def show(record: Record, console: Console) -> None:
         cells += [format_figure(b.get(name)) for b in baselines.values()]
         table.add_row(f"{name} {units.get(name, '')}".strip(), *cells)
     console.print(table)
+    for remark in remarks(record):
+        console.print(f"note: {remark}", markup=False, highlight=False)
     cost = record.cost
     console.print(
         f"{cost['parameters']:,.0f} parameters, {cost['steps']:,.0f} steps, "
         f"{cost['tokens']:,.0f} target elements, {cost['train_seconds']:.1f} s of training, "
         f"{cost['wall_seconds']:.1f} s in all"
     )
+
+
+def remarks(record: Record) -> list[str]:
+    """Return what a reader must know beside a run's figures."""
+    told: list[str] = []
+    if fallback := record.selection.get("fallback"):
+        told.append(f"{fallback['note']} step {record.selection['step']}")
+    split = "test" if "test" in record.metrics else "valid"
+    return [*told, *length_marks([record], split), *length_notes([record], split)]
 
 
 def format_figure(value: float | None) -> str:

@@ -63,6 +63,13 @@ class TextTranslation(TranslationTask):
         low=0,
     )
     train_pairs: int = setting(0, "first training pairs to use; 0: all", unit="pairs", low=0)
+    max_length: int = setting(
+        0,
+        "most tokens of an output; 0: one more than the longest training target has",
+        unit="tokens",
+        low=0,
+        added=True,
+    )
 
     @property
     @abstractmethod
@@ -89,7 +96,7 @@ class TextTranslation(TranslationTask):
             classes=len(self.tokeniser("target")),
             start=Subwords.START,
             stop=STOP,
-            longest=self._prepared["longest"],
+            longest=self.max_length or self._prepared["longest"],
             vocabulary=self._shares_vocabulary("target"),
         )
 
