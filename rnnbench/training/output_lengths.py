@@ -31,7 +31,8 @@ class OutputLengths:
         self.outputs += len(reached_B)
         self.reached += int(reached_B.sum())
         if self.target.longest is not None:
-            stop_BS = batch.y == self.target.stop
+            assert self.target.stop is not None
+            stop_BS = batch.y.eq(self.target.stop)
             # Of each row the tokens before the first stop: as many as have none up to them.
             length_B = (stop_BS.cumsum(1) == 0).sum(1)
             if batch.y_len is not None:

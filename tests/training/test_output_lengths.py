@@ -54,7 +54,7 @@ def test_outputs_may_be_as_long_as_max_length_says(repeats, tmp_path):
 
 
 def test_shares_of_cut_outputs_and_of_longer_targets_are_in_the_record_and_said(repeats, tmp_path):
-    store, record = run_in(tmp_path / "runs", repeats(max_length=2))
+    _, record = run_in(tmp_path / "runs", repeats(max_length=2))
     told = record.provenance["decoding"]
     assert told["test"]["longer_targets"] == 1.0
     assert told["valid"]["longer_targets"] == 0.5
@@ -89,7 +89,7 @@ def test_every_task_that_writes_texts_has_the_setting_and_older_runs_keep_their_
 def test_predictions_and_generated_outputs_end_where_the_task_or_the_command_says(
     repeats, tmp_path
 ):
-    store, record = run_in(tmp_path / "runs", repeats(max_length=3))
+    _, record = run_in(tmp_path / "runs", repeats(max_length=3))
 
     def call(*arguments):
         done = CliRunner().invoke(
