@@ -1,4 +1,4 @@
-"""What chooses where the selection metric tells nothing: the loss. No torch.
+"""Lets the loss choose where the selection metric tells nothing. No torch.
 
 A metric that is the same at every validation, such as BLEU on answers of one word, cannot tell a
 good checkpoint from a bad one, nor one trial of a search from another. From its first repetition

@@ -18,13 +18,13 @@ from rnnbench.errors import RunError, SpecError, UserError
 from rnnbench.nn import Model
 from rnnbench.nn.models.base import Continuation
 from rnnbench.nn.models.decoding import Decoded, Decoding, decode
+from rnnbench.nn.models.output_lengths import reached_limit
 from rnnbench.results.find_run import find_run
 from rnnbench.results.record import Record
 from rnnbench.results.run_folder import WEIGHTS
 from rnnbench.results.store import Store
 from rnnbench.spec.instantiate import instantiate
 from rnnbench.training.modes import evaluating
-from rnnbench.training.output_lengths import reached_limit
 from rnnbench.training.train_step import TrickFold, assemble
 
 

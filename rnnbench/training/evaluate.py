@@ -9,9 +9,9 @@ import torch
 
 from rnnbench.contract import Data, Meter, Prediction, Task
 from rnnbench.nn import Model
+from rnnbench.nn.models.output_lengths import OutputLengths
 from rnnbench.training.examples import drawings
 from rnnbench.training.modes import evaluating
-from rnnbench.training.output_lengths import OutputLengths
 
 
 class Evaluation(NamedTuple):
@@ -20,15 +20,10 @@ class Evaluation(NamedTuple):
     Attributes:
         metrics: by name, "loss" among them: means over all target elements, never over batches.
         examples: what the task shows of the first items, as many as were asked for.
-        unmeasurable: the metrics that could tell nothing here, with the reason.
-        lengths: shares of outputs and targets beyond the end of decoding, see `output_lengths`;
-            {} where nothing was decoded that ends by itself.
     """
 
     metrics: dict[str, float]
     examples: list[dict[str, str]]
-    unmeasurable: dict[str, str]
-    lengths: dict[str, float]
 
 
 def evaluate(
@@ -40,6 +35,7 @@ def evaluate(
     examples: int = 0,
     look: Callable[[], None] = lambda: None,
     drawn: list[dict[str, Any]] | None = None,
+    lengths: OutputLengths | None = None,
 ) -> Evaluation:
     """Return the metrics of a split, and examples of it.
 
@@ -48,13 +44,13 @@ def evaluate(
         examples: how many examples to show at most.
         look: called after each batch; what it raises ends the evaluation.
         drawn: gets what can be drawn of the first items, see `rnnbench.training.examples`.
+        lengths: counts the outputs that are decoded.
 
     Raises:
         ValueError: the meter gave other metrics than the task declares.
     """
     nll_sum, count, state = 0.0, 0, None
     shown: list[dict[str, str]] = []
-    lengths = OutputLengths(task.target)
     with evaluating(model):
         for key in data.order(task.eval_batch, None):
             batch = data.batch(key, None).to(device)
@@ -72,7 +68,8 @@ def evaluate(
                 prediction = prediction._replace(
                     decoded=decoded.y, attention=decoded.attention, decoded_out=decoded.out
                 )
-                lengths.add(batch, decoded.y)
+                if lengths is not None:
+                    lengths.add(batch, decoded.y)
             meter.update(batch, prediction)
             if drawn is not None:
                 drawn += drawings(task, batch, prediction)
@@ -80,7 +77,6 @@ def evaluate(
             if len(shown) < examples:
                 shown += task.show(batch, prediction)[: examples - len(shown)]
     metrics = {"loss": nll_sum / count if count else float("nan")}
-    unmeasurable = {}
     if meter is not None:
         measured, declared = meter.compute(), {m.name for m in task.metrics}
         if set(measured) != declared:
@@ -89,5 +85,4 @@ def evaluate(
                 f"{sorted(measured)}: mend the task's `metrics` or its meter"
             )
         metrics |= {name: float(value) for name, value in measured.items()}
-        unmeasurable = dict(meter.unmeasurable)
-    return Evaluation(metrics, shown, unmeasurable, lengths.shares())
+    return Evaluation(metrics, shown)

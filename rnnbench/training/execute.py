@@ -21,6 +21,7 @@ import torch
 from rnnbench.contract import Meter, Task
 from rnnbench.files.atomic import replace_file, sweep_folder
 from rnnbench.nn import scan
+from rnnbench.nn.models.output_lengths import describe_limit
 from rnnbench.results.record import FINAL, Figures, Record, Status, provenance
 from rnnbench.results.run_folder import CHECKPOINTS, ITEM_SCORES, WEIGHTS
 from rnnbench.results.store import Store
@@ -33,7 +34,6 @@ from rnnbench.training.devices.supervisor import refuse_devices, train_in_group
 from rnnbench.training.examples import sample_text, write_examples
 from rnnbench.training.lightning_module import train
 from rnnbench.training.logs import Telemetry
-from rnnbench.training.output_lengths import describe_limit
 from rnnbench.training.progress import OnStep, OnValidation
 from rnnbench.training.run import Training
 from rnnbench.training.stopping import Ended, signals
@@ -237,9 +237,9 @@ def _evaluate_best(run: Training, record: Record) -> None:
         evaluation = run.validate(split, full=True, examples=examples)
         record.metrics[split] = {**evaluation.metrics}
         record.examples += evaluation.examples
-        if evaluation.lengths:
+        if shares := run.lengths.shares():
             decoding = record.provenance.setdefault("decoding", describe_limit(task))
-            decoding[split] = evaluation.lengths
+            decoding[split] = shares
         if run.spec.test:
             record.baselines[split] = baselines_of(task, split)
         if split == "test" and run.meter is not None:

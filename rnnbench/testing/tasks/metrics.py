@@ -83,8 +83,7 @@ def trains_and_evaluates(task: Task) -> None:
     for name in ("valid", "test"):
         data = _Few(task.data(name, 0))
         meter = task.meter(name)
-        evaluation = evaluate(model, task, data, meter, torch.device("cpu"), examples=2)
-        figures, shown = evaluation.metrics, evaluation.examples
+        figures, shown = evaluate(model, task, data, meter, torch.device("cpu"), examples=2)
         bad = [k for k, v in figures.items() if not math.isfinite(v)]
         if bad:
             raise Broken(f"{name}: {bad[0]} is {figures[bad[0]]} for an untrained model")

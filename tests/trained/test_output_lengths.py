@@ -11,8 +11,8 @@ from rnnbench.cli import main
 from rnnbench.cli.actions.run import remarks
 from rnnbench.contract import Batch, Port
 from rnnbench.leaderboard.boards import build
+from rnnbench.nn.models.output_lengths import OutputLengths
 from rnnbench.spec.compose import compose
-from rnnbench.training.output_lengths import OutputLengths
 from rnnbench.training.resolve import resolve
 
 SETTINGS = {
