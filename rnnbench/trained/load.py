@@ -120,9 +120,10 @@ def with_max_length(trained: Trained, tokens: int) -> Trained:
     task, model = trained.task, trained.model
     target = model.target
     if not model.decodes or target.stop is None or target.layout == "positions":
+        instead = "take --length" if task.continues else "drop --max-length"
         raise RunError(
-            f"{task.name}: its outputs are not texts that end by themselves, so there is no most "
-            "of tokens to set; drop --max-length"
+            f"{task.name}: --max-length is for outputs that end by themselves, such as "
+            f"translations, and these do not; {instead}"
         )
     model.target = dataclasses.replace(target, longest=tokens)
     return trained
