@@ -67,7 +67,10 @@ def check(task: str | None, architecture: str | None, settings: tuple[str, ...],
     from rnnbench.training.dry_run import check_resolved
     from rnnbench.training.resolve import resolve_with_plugins
 
-    checked = check_resolved(resolve_with_plugins(spec))
+    resolved = resolve_with_plugins(spec)
+    if told := resolved.plugins[0].what_is_read():
+        click.echo(told)
+    checked = check_resolved(resolved)
     where = {"meta": "shapes only, on the meta device", "cpu": "on a tiny batch on the CPU"}
     click.echo(
         f"possible: {checked.parameters:,} parameters (one step checked {where[checked.device]})"

@@ -205,6 +205,13 @@ class Task(Plugin):
         """Return the raw data that it reads; () for a synthetic task."""
         return ()
 
+    def what_is_read(self) -> str:
+        """Return how a user's own table is read, to be shown before a run; "" for nothing to say.
+
+        That is which columns are targets, covariates, time and series, so that a mistake shows.
+        """
+        return ""
+
     def data(self, split: str, seed: int) -> Data:
         """Return the split "train", "valid" or "test".
 

@@ -72,6 +72,22 @@ def test_shares_of_cut_outputs_and_of_longer_targets_are_in_the_record_and_said(
     assert not any("limit" in mark for mark in (*board.ranked[0].marks, *board.notes))
 
 
+def test_targets_that_no_output_can_equal_are_told_before_anything_is_computed(repeats, tmp_path):
+    files = {
+        f"task.{name}": value
+        for name, value in repeats().task.settings
+        if value and (name.endswith("_file") or name in ("tokens", "min_count"))
+    }
+    command = ["check", "parallel-text", "seq2seq", *(f"{k}={v}" for k, v in files.items())]
+    told = CliRunner().invoke(main, command).output
+    assert (
+        "50% of the targets on test have more than the 4 tokens of the longest output: no output "
+        "can equal them.\n  For outputs of that length set task.max_length=9\npossible"
+    ) in told
+    told = CliRunner().invoke(main, [*command, "task.max_length=9"]).output
+    assert told.startswith("possible")
+
+
 def test_only_a_max_length_that_was_chosen_is_part_of_a_runs_identity(repeats):
     plain, chosen = repeats(), repeats(max_length=12)
     assert "max_length" not in dict(plain.task.settings)

@@ -27,6 +27,8 @@ def run_once(run: ResolvedRun, trainer: Trainer, root: Path | str, *, quiet: boo
     """Execute a run unless it is finished, and show its record; return the exit code."""
     spec, plugins = run
     console, store = Console(), Store(root)
+    if told := plugins[0].what_is_read():
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
     record = store.finished(spec.run_id)
     if record is not None:
         console.print(f"finished before, not run again: {store.place(spec.run_id)}")

@@ -113,16 +113,16 @@ def run(
 
 
 def _fetch(sweep: Sweep, console: Console) -> None:
-    """Fetch the data of all tasks before the first trial, and print what is fetched."""
+    """Fetch the data of all tasks before the first trial; print what is fetched, and read how."""
     from rnnbench.registry.registry import load
 
-    sources = {
-        source.name: source
+    tasks = [
+        load("tasks", task["name"])(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in task.items() if k != "name"}
+        )
         for task in sweep.tasks
-        for source in load("tasks", task["name"])(
-            **{k: v for k, v in task.items() if k != "name"}
-        ).sources()
-    }
+    ]
+    sources = {source.name: source for task in tasks for source in task.sources()}
     from rnnbench.data import fetch
 
     def say(line: str) -> None:
@@ -130,6 +130,9 @@ def _fetch(sweep: Sweep, console: Console) -> None:
 
     for source in sources.values():
         fetch(source, say)
+    for task in tasks:
+        if told := task.what_is_read():
+            say(told)
 
 
 def records_of(store: Store, sweep: Sweep) -> Iterator[Record]:
