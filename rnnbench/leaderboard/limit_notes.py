@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rnnbench.results.record import Record, Status
 from rnnbench.results.selection import SO
 
+RUNS = 5  # that are named
 REASONS = 2  # why a metric told nothing, at most
 SHARE = 0.01  # of outputs or targets, above which it is said
 
@@ -16,8 +17,9 @@ def fallback_notes(records: Sequence[Record]) -> list[str]:
     """Say where the loss chose checkpoints and configurations, since the metric told nothing."""
     done = [r for r in records if r.status is Status.DONE]
     blind = [r for r in done if r.selection.get("fallback")]
+    notes = _first_kept_notes(done)
     if not blind:
-        return []
+        return notes
     metric = blind[0].selection["metric"]
     reasons = sorted({r.selection["fallback"]["note"].removesuffix(SO) for r in blind})
     ranked = metric == blind[0].headline["name"]
@@ -25,8 +27,33 @@ def fallback_notes(records: Sequence[Record]) -> list[str]:
     shown = "; ".join(reasons[:REASONS]) + ("; …" if len(reasons) > REASONS else "")
     return [
         f"In {len(blind)} of {len(done)} runs {metric} told nothing on validation ({shown}), so "
-        f"the loss chose checkpoint and configuration.{rank}"
+        f"the loss chose checkpoint and configuration.{rank}",
+        *notes,
     ]
+
+
+def _first_kept_notes(done: Sequence[Record]) -> list[str]:
+    """Name runs of earlier versions that kept the first of equal validations."""
+    early = sorted(r.run_id for r in done if not r.selection.get("fallback") and _kept_first(r))
+    if not early:
+        return []
+    return [
+        "Made by an earlier rnnbench, which kept the first validation where the selection metric "
+        "never moved, though the loss was lower later: "
+        f"{', '.join(early[:RUNS])}{', …' if len(early) > RUNS else ''}. Remove these folders from "
+        "runs/ to run them again."
+    ]
+
+
+def _kept_first(record: Record) -> bool:
+    """Tell whether a run kept its first validation for want of a metric that moves."""
+    metric = record.selection["metric"]
+    figures = [values for _, _, values in record.curve]
+    values = [f.get(metric) for f in figures]
+    losses = [math.inf if f.get("loss") is None else f["loss"] for f in figures]
+    if metric == "loss" or len(values) < 2 or None in values or len(set(values)) > 1:
+        return False
+    return record.selection["step"] == record.curve[0][0] and min(losses) < losses[0]
 
 
 def length_marks(runs: Sequence[Record], split: str = "test") -> tuple[str, ...]:

@@ -322,14 +322,3 @@ def test_refusals_are_told_once_of_the_boards_tasks_and_not_of_what_has_been_run
     kept = refusal("char-lm", "gru", "clip")
     others = [refusal("char-lm", "lstm", "clip"), refusal("digits", "gru", "clip")]
     assert refused_now(boards, [kept, *others, dict(kept)]) == [kept]
-
-
-def test_of_configurations_with_equal_values_on_validation_the_lowest_loss_is_shown():
-    records = []
-    for lr, loss in ((1e-3, 0.5), (2e-3, 0.1), (3e-3, 0.9)):
-        record = make_record(make_spec("digits", lr=lr), 0.4, valid=0.0)
-        record.metrics["valid"]["loss"] = loss
-        records.append(record)
-    (board,) = build(records)
-    (row,) = board.ranked
-    assert row.settings["optimizer"]["lr"] == 2e-3
