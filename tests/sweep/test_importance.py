@@ -58,7 +58,7 @@ def test_the_setting_that_decides_has_the_largest_share(tmp_path, evaluator):
 
 @pytest.mark.parametrize("evaluator", ["ped-anova", "fanova"])
 def test_trials_that_the_loss_alone_tells_apart_show_what_mattered(tmp_path, evaluator):
-    engine = a_sweep(tmp_path, 60, lambda p: 1e-7 * p["architecture.hidden"] / 256)
+    engine = a_sweep(tmp_path, 60, lambda p: 1e-9 * p["architecture.hidden"] / 256)
     (cell,) = importances(engine, "digits", evaluator=evaluator)
     assert cell.shares[0][0] == "architecture.hidden"
     assert cell.shares[0][1] > 0.6
