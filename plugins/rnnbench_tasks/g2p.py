@@ -82,6 +82,13 @@ class G2P(Task):
 
     stress: bool = setting(False, "vowels of each stress are phonemes of their own")
     train_words: int = setting(0, "training words to use, chosen by hash; 0: all", low=0)
+    max_length: int = setting(
+        0,
+        "most phonemes of an output; 0: one more than the longest training target has",
+        unit="phonemes",
+        low=0,
+        added=True,
+    )
 
     @property
     def source(self) -> Port:
@@ -93,7 +100,7 @@ class G2P(Task):
             classes=len(self._sounds),
             start=Subwords.START,
             stop=_STOP,
-            longest=self._prepared["longest"],
+            longest=self.max_length or self._prepared["longest"],
             vocabulary="phonemes",
         )
 

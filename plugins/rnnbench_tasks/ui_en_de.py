@@ -44,6 +44,13 @@ class UiEnDe(TranslationTask):
     )
     subwords: Literal["bpe", "unigram"] = setting("bpe", "how the subwords are learnt")
     max_tokens: int = setting(64, "longest side of a pair that is kept", unit="subwords", low=1)
+    max_length: int = setting(
+        0,
+        "most subwords of an output; 0: max_tokens and one more",
+        unit="subwords",
+        low=0,
+        added=True,
+    )
 
     @property
     def source(self) -> Port:
@@ -55,7 +62,7 @@ class UiEnDe(TranslationTask):
             classes=self.vocabulary,
             start=Subwords.START,
             stop=Subwords.STOP,
-            longest=self.max_tokens + 1,
+            longest=self.max_length or self.max_tokens + 1,
             vocabulary="subwords",
         )
 

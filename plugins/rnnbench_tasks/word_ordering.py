@@ -51,6 +51,13 @@ class WordOrdering(Task):
 
     vocabulary: int = setting(1000, "subwords", unit="subwords", low=400, high=65535)
     max_tokens: int = setting(16, "longest string that is kept", unit="subwords", low=2)
+    max_length: int = setting(
+        0,
+        "most subwords of an output; 0: max_tokens and one more",
+        unit="subwords",
+        low=0,
+        added=True,
+    )
 
     @property
     def source(self) -> Port:
@@ -62,7 +69,7 @@ class WordOrdering(Task):
             classes=self.vocabulary,
             start=Subwords.START,
             stop=Subwords.STOP,
-            longest=self.max_tokens + 1,
+            longest=self.max_length or self.max_tokens + 1,
         )
 
     def sources(self) -> tuple[Source, ...]:

@@ -92,6 +92,8 @@ def decoding_options(command: Any) -> Any:
         click.option("--length-penalty", type=float, default=0.0, show_default=True,
                      help="Of beam: above 0 favours longer outputs."),
         click.option("--seed", type=int, default=0, show_default=True, help="Of draws."),
+        click.option("--max-length", type=click.IntRange(min=1),
+                     help="Most tokens of an output.  [default: as the run's task says]"),
         RESULTS,
         click.option("--json", "as_json", is_flag=True, help="Machine-readable."),
     ):  # fmt: skip
@@ -109,7 +111,7 @@ def decoding_options(command: Any) -> Any:
               help="Steps that a language model produces.")  # fmt: skip
 @click.option("--samples", type=click.IntRange(min=1), help="How many.  [default: 1 text, 5 rows]")
 def generate(run: str, root: Path, seed: int, as_json: bool, prompt: str | None, length: int,
-             samples: int | None, **chosen: Any) -> None:  # fmt: skip
+             samples: int | None, max_length: int | None, **chosen: Any) -> None:  # fmt: skip
     """Let a finished RUN produce: text from a prompt, or outputs for test inputs.
 
     RUN is an id, the beginning of one, or a run's folder.
@@ -117,7 +119,7 @@ def generate(run: str, root: Path, seed: int, as_json: bool, prompt: str | None,
     from rnnbench.cli.actions.generate import generate_command
 
     generate_command(root, run, chosen, prompt=prompt, length=length, samples=samples, seed=seed,
-                     as_json=as_json)  # fmt: skip
+                     max_length=max_length, as_json=as_json)  # fmt: skip
 
 
 @main.command(epilog=example(
@@ -131,14 +133,15 @@ def generate(run: str, root: Path, seed: int, as_json: bool, prompt: str | None,
     required=True,
     help="A sentence, numbers, a CSV; or the name of a file, or - for standard input.",
 )
-def predict(run: str, root: Path, text: str, seed: int, as_json: bool, **chosen: Any) -> None:
+def predict(run: str, root: Path, text: str, seed: int, as_json: bool, max_length: int | None,
+            **chosen: Any) -> None:  # fmt: skip
     """Let a finished RUN answer an input of your own.
 
     RUN is an id, the beginning of one, or a run's folder.
     """
     from rnnbench.cli.actions.generate import predict_command
 
-    predict_command(root, run, text, chosen, seed=seed, as_json=as_json)
+    predict_command(root, run, text, chosen, seed=seed, max_length=max_length, as_json=as_json)
 
 
 @main.command(epilog=example(

@@ -21,6 +21,7 @@ def setting(
     plugin: str | None = None,
     width: bool = False,
     revised: tuple[Any, ...] = (),
+    added: bool = False,
 ) -> Any:
     """Return a dataclass field for a hyper-parameter, with its help, unit, range and search space.
 
@@ -39,11 +40,13 @@ def setting(
         revised: values whose results came to mean something else, once for each time that they
             did. A run with such a value has so much higher a version of the plugin; runs with
             other values keep their identity.
+        added: it came after runs had been made, and at its default changes none of their results.
+            At its default it is left out of a run's identity, so that these runs keep theirs.
 
     Write the arguments as literals: rnnbench reads them from the source, without importing it.
     """
     metadata = {"help": help, "unit": unit, "low": low, "high": high, "search": search}
-    metadata |= {"plugin": plugin, "width": width, "revised": revised}
+    metadata |= {"plugin": plugin, "width": width, "revised": revised, "added": added}
     if isinstance(default, (list, dict, set)):
         raise TypeError("a setting's default must be immutable: use a tuple")
     return dataclasses.field(default=default, metadata=metadata)

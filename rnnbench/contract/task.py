@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol
 
 import torch
@@ -109,11 +110,14 @@ class Meter:
 
     Attributes:
         signature: how a standard tool computed the metrics, where it says so (sacreBLEU's).
+        unmeasurable: after `compute`, the metrics that even right answers could not have raised on
+            this split, with the reason: "bleu": "no reference has 4 tokens".
         decodes: it needs `Prediction.decoded` (slower: the model produces y step by step).
     """
 
     decodes: bool = False
     signature: str = ""
+    unmeasurable: Mapping[str, str] = MappingProxyType({})
 
     def update(self, batch: Batch, prediction: Prediction) -> None:
         """Take in a batch and what the model made of it."""

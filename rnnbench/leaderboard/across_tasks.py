@@ -1,21 +1,22 @@
 """Compares rows over all tasks, from one board a task: a pure function.
 
-One board a task, and the rows that all of these have. Ranks ask in how many places a row stands
-before others, whatever the distances (Demšar 2006); normalised scores ask how far it gets (Agarwal
-et al. 2021). A row all of whose runs failed on a task stands last there, and scores 0.
+One board a task, each data set being one, and rows that all of these have (`compared_tasks`).
+Ranks ask in how many places a row stands before others, whatever the distances (Demšar 2006);
+normalised scores ask how far it gets (Agarwal et al. 2021). A row all of whose runs failed on a
+task stands last there, and scores 0.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from rnnbench.leaderboard.compared_tasks import choose_boards, rows_with_result, without_gaps
 from rnnbench.leaderboard.pairwise import judge_all
-from rnnbench.leaderboard.types import Board, Row
+from rnnbench.leaderboard.types import Board
 from rnnbench.stats import Estimate
 from rnnbench.stats.normalised_scores import Scores, improvement, interquartile_estimate, profile
 from rnnbench.stats.ranks_over_tasks import cliques, critical_difference, friedman, rank_methods
@@ -81,8 +82,8 @@ class Across:
 def across(boards: Sequence[Board]) -> Across | None:
     """Compare rows over tasks; None where no two rows meet on two tasks."""
     notes: list[str] = []
-    chosen = _choose_boards(boards, notes)
-    names, tasks = _without_gaps({t: _rows_with_result(b) for t, b in chosen.items()}, notes)
+    chosen = choose_boards(boards, notes)
+    names, tasks = without_gaps({t: rows_with_result(b) for t, b in chosen.items()}, notes)
     if len(names) < 2 or len(tasks) < 2:
         return None
     picked = [chosen[task] for task in tasks]
@@ -100,7 +101,7 @@ def across(boards: Sequence[Board]) -> Across | None:
     test = friedman(ranks)
     average = [float(r) for r in ranks.mean(1)]
     difference = critical_difference(len(names), len(tasks))
-    scores = _normalise(picked, names, notes)
+    scores = _normalise(dict(zip(tasks, picked, strict=True)), names, notes)
     if len(tasks) < 5:
         notes.append(f"{len(tasks)} tasks are few for Friedman's test: it can miss differences.")
     if test.p >= 0.05:
@@ -133,77 +134,22 @@ def across(boards: Sequence[Board]) -> Across | None:
     )
 
 
-def _choose_boards(boards: Sequence[Board], notes: list[str]) -> dict[str, Board]:
-    """Choose one board for each task: with the most tested rows; of equals, with the most runs."""
-    by_task: dict[str, list[Board]] = defaultdict(list)
-    for board in boards:
-        by_task[board.task].append(board)
-    chosen = {}
-    for task, candidates in sorted(by_task.items()):
-        best = max(
-            candidates, key=lambda b: (len(b.ranked), sum(r.runs for r in b.rows), b.protocol_id)
-        )
-        if len(best.ranked) < 2:
-            notes.append(f"{task} has fewer than two rows with test results, so it is left out.")
-            continue
-        if len(candidates) > 1:
-            budget = dict(best.protocol).get("Budget", "")
-            notes.append(
-                f"{task} has {len(candidates)} boards, which are not ranked together; the one with "
-                f"the most rows counts ({budget})."
-            )
-        chosen[task] = best
-    return chosen
-
-
-def _rows_with_result(board: Board) -> dict[str, Row]:
-    """Return the rows that have a result, failure being one, by name."""
-    return {r.name: r for r in board.rows if r.kind in ("ranked", "failed")}
-
-
-def _without_gaps(
-    rows: Mapping[str, Mapping[str, Row]], notes: list[str]
-) -> tuple[list[str], list[str]]:
-    """Leave out names and tasks until every row has a result on every task, the emptiest first."""
-    tasks = list(rows)
-    names = sorted({name for rows_by_name in rows.values() for name in rows_by_name})
-    without_names, without_tasks = [], []
-    while names and tasks:
-        lacking_names = {n: sum(n not in rows[t] for t in tasks) / len(tasks) for n in names}
-        lacking_tasks = {t: sum(n not in rows[t] for n in names) / len(names) for t in tasks}
-        worst_name = max(names, key=lambda n: (lacking_names[n], n))
-        worst_task = max(tasks, key=lambda t: (lacking_tasks[t], t))
-        if not lacking_names[worst_name]:
-            break
-        if lacking_names[worst_name] >= lacking_tasks[worst_task]:
-            names.remove(worst_name)
-            without_names.append(worst_name)
-        else:
-            tasks.remove(worst_task)
-            without_tasks.append(worst_task)
-    if without_names and tasks:
-        notes.append(f"Not run on every task, so left out: {', '.join(sorted(without_names))}.")
-    if without_tasks and names:
-        notes.append(f"Tasks that lack some rows, left out: {', '.join(sorted(without_tasks))}.")
-    return names, tasks
-
-
 def _mean_of_row(board: Board, name: str) -> float:
-    row = _rows_with_result(board)[name]
+    row = rows_with_result(board)[name]
     return math.nan if row.test is None else row.test.mean
 
 
-def _normalise(boards: Sequence[Board], names: Sequence[str], notes: list[str]) -> list[Scores]:
+def _normalise(boards: Mapping[str, Board], names: Sequence[str], notes: list[str]) -> list[Scores]:
     """Return [row][task]: the seeds' normalised scores."""
     columns = []
     without = []
-    for board in boards:
+    for task, board in boards.items():
         sign = 1.0 if board.higher_is_better else -1.0
-        rows = _rows_with_result(board)
+        rows = rows_with_result(board)
         means = [sign * r.test.mean for r in rows.values() if r.test is not None]
         floors = [sign * r.test.mean for r in board.rows if r.kind == "baseline" and r.test]
         if not floors:
-            without.append(board.task)
+            without.append(task)
         at_zero, at_one = max(floors) if floors else min(means), max(means)
         if (
             at_one <= at_zero
@@ -252,7 +198,7 @@ def _count_outcomes(
     count = len(names)
     table = np.zeros((count, count, 3), dtype=int)
     for board in boards:
-        outcomes, rows = judge_all(board), _rows_with_result(board)
+        outcomes, rows = judge_all(board), rows_with_result(board)
         for i, name in enumerate(names):
             for j, other in enumerate(names):
                 if i == j:

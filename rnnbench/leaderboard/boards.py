@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from rnnbench.leaderboard.grouping import group
+from rnnbench.leaderboard.limit_notes import fallback_notes, length_notes
 from rnnbench.leaderboard.protocol_text import (
     machine_in_words,
     protocol_in_words,
@@ -156,6 +157,7 @@ def _make_board(records: list[Record], divided: bool, method: Method) -> Board:
         [(row, sample) for row, sample in rows_with_values if row.kind == "ranked"], higher, method
     )
     more_notes += [*_unequal_notes(rows, used), *_powerless_notes(rows, method)]
+    more_notes += [*fallback_notes(records), *length_notes(used)]
     for baseline, value in baselines.items():
         worse = (i for i, r in enumerate(rows) if r.test and _is_better(value, r.test.mean, higher))
         rows.insert(next(worse, len(rows)), Row("baseline", baseline, test=Estimate(value, 0)))
@@ -173,6 +175,8 @@ def _make_board(records: list[Record], divided: bool, method: Method) -> Board:
         provenance=provenance_in_words(used or records),
         selection={k: fullest.selection[k] for k in SELECTED if k in fullest.selection},
         method=method,
+        data=spec.data,
+        task_settings=dict(spec.task.settings),
     )
 
 

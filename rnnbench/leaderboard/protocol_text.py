@@ -70,7 +70,7 @@ def why_apart(spec: RunSpec, others: Iterable[RunSpec]) -> tuple[str, ...]:
         if other.task != spec.task:
             settings, other_settings = dict(spec.task.settings), dict(other.task.settings)
             parts += [
-                f"{name}={other_settings.get(name)} there, {settings.get(name)} here"
+                f"{_assign(name, other_settings)} there, {_assign(name, settings)} here"
                 for name in sorted(settings.keys() | other_settings.keys())
                 if settings.get(name) != other_settings.get(name)
             ]
@@ -86,6 +86,11 @@ def why_apart(spec: RunSpec, others: Iterable[RunSpec]) -> tuple[str, ...]:
             )
         reasons.append("; ".join(parts) or "another headline or selection metric there")
     return tuple(sorted(reasons))
+
+
+def _assign(name: str, settings: Mapping[str, Any]) -> str:
+    """Return a setting as "length=100"; one that was added later may have been left alone."""
+    return f"{name}={settings[name]}" if name in settings else f"{name} by default"
 
 
 def provenance_in_words(records: Sequence[Record]) -> tuple[tuple[str, tuple[str, ...]], ...]:

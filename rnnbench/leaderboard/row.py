@@ -14,6 +14,7 @@ from statistics import median
 from typing import Any
 
 from rnnbench.leaderboard.grouping import Group
+from rnnbench.leaderboard.limit_notes import length_marks
 from rnnbench.leaderboard.types import CurvePoint, Failure, Margin, Row
 from rnnbench.results.record import COSTS, FAILED, Record, Status
 from rnnbench.results.sharing.origin import DIFFERS, UNVERIFIED, state_of
@@ -92,9 +93,8 @@ def make_row(
         curve=_common_curve(runs, curve_metric),
         examples=tuple(runs[0].examples),
     )
-    return dataclasses.replace(
-        row, marks=_write_marks(row, len(tested)) + _origin_marks(runs)
-    ), runs
+    marks = _write_marks(row, len(tested)) + length_marks(runs) + _origin_marks(runs)
+    return dataclasses.replace(row, marks=marks), runs
 
 
 def _trial_values(configs: Iterable[list[Record]]) -> tuple[float | None, ...]:
@@ -120,11 +120,17 @@ def _finished_tests(runs: list[Record]) -> list[Record]:
 
 
 def _choose_configuration(tested: dict[RunSpec, list[Record]]) -> RunSpec:
-    """Return the configuration to show: of those with most seeds, the best on validation."""
+    """Return the configuration to show: of those with most seeds, the best on validation.
 
-    def preference(runs: list[Record]) -> tuple[int, float]:
+    Of those whose selection metric is equal, or tells nothing, it is that of the lowest loss.
+    """
+
+    def preference(runs: list[Record]) -> tuple[int, float, float]:
         mean = math.fsum(r.selection["value"] for r in runs) / len(runs)
-        return -len(runs), -mean if runs[0].selection["higher_is_better"] else mean
+        if all(r.selection.get("fallback", {}).get("unmeasurable") for r in runs):
+            mean = 0.0
+        loss = math.fsum(_finite_value(r, "valid", "loss") for r in runs) / len(runs)
+        return -len(runs), -mean if runs[0].selection["higher_is_better"] else mean, loss
 
     preferences = {config: preference(runs) for config, runs in tested.items()}
     first = min(preferences.values())

@@ -127,6 +127,8 @@ class Board:
             so far.
         apart: why it is not ranked together with each other board of its task.
         method: how its intervals and tiers came about.
+        data: version of the task's data; "" where the task makes them.
+        task_settings: of the task, by name.
     """
 
     task: str
@@ -141,6 +143,8 @@ class Board:
     selection: dict[str, Any] = field(default_factory=dict)
     apart: tuple[str, ...] = ()
     method: Method = STANDARD
+    data: str = ""
+    task_settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def higher_is_better(self) -> bool:

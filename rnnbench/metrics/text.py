@@ -12,6 +12,8 @@ from rnnbench.metrics.base import CountingMeter, decoded_output, masked_sum
 
 __all__ = ["LanguageModelling", "Translation"]
 
+ORDER = 4  # of the longest n-grams that BLEU counts
+
 
 class LanguageModelling(CountingMeter):
     """Measures "perplexity" exp(nats per token) and "bits_per_char" nats per character / ln 2.
@@ -63,6 +65,8 @@ class Translation(CountingMeter):
         lowercase: compare without regard to case; the signature says so.
     Attributes:
         signature: sacreBLEU's own description of both figures; "" before `compute`.
+        unmeasurable: "bleu", where no reference has the four tokens that it counts: the
+            references themselves would score 0.
     Source: Papineni et al. (2002) for BLEU, Popović (2015) for chrF, Post (2018),
     arXiv:1804.08771, for the signature.
     """
@@ -116,6 +120,10 @@ class Translation(CountingMeter):
             "length_ratio": shorter / longer if longer else 1.0,
         }
         self.signature = f"BLEU|{bleu.get_signature()} chrF2|{chrf.get_signature()}"
+        # Tokens are blanks' words or parts of them, so one long text settles it without sacreBLEU.
+        short = all(len(text.split()) < ORDER for text in self.references)
+        if short and not BLEU().corpus_score(self.references, [self.references]).score:
+            self.unmeasurable = {"bleu": f"no reference has the {ORDER} tokens that BLEU counts"}
         return values
 
     def items(self, metric: str) -> ItemScores | None:

@@ -14,7 +14,7 @@ KINDS = ("architectures", "tasks", "tricks")
 # What a `setting` states, and what it states by default.
 FACTS: Mapping[str, Any] = {
     "help": "", "unit": None, "low": None, "high": None, "search": None, "plugin": None,
-    "width": None, "revised": (),
+    "width": None, "revised": (), "added": None,
 }  # fmt: skip
 
 
@@ -44,6 +44,7 @@ class FieldSchema:
     plugin: str | None = None
     width: bool = False
     revised: tuple[Any, ...] = ()
+    added: bool = False
 
     @property
     def required(self) -> bool:

@@ -79,7 +79,9 @@ class Record:
         reason: of a status other than done, for a reader; keys and tokens are masked.
         metrics: {"valid": {name: value}, "test": {...}}, "loss" in nats or squared error.
         metric_info: name, unit, higher_is_better and help of each; the first is the headline.
-        selection: metric, higher_is_better, value and step of the best validation.
+        selection: metric, higher_is_better, value and step of the best validation; where the
+            metric told nothing (`rnnbench.results.selection`) also "fallback": the metric that
+            chose in its place, its value there, and a note that says why.
         baselines: {"test": {"unigram": {"bits_per_char": 4.7}}, "valid": ...}.
         cost: of the names in `COSTS`; seconds, bytes and counts.
         curve: validations as [step, seconds of training, {metric: value}], "train_loss" and the

@@ -12,7 +12,7 @@ from rnnbench.contract.settings import revisions
 from rnnbench.errors import PluginError, SpecError
 from rnnbench.files.yaml_with_lines import YamlError, parse_yaml
 from rnnbench.registry.registry import schema
-from rnnbench.registry.schema import Schema
+from rnnbench.registry.schema import FieldSchema, Schema
 from rnnbench.spec.fill import at, fill
 from rnnbench.spec.run_spec import PluginSpec
 
@@ -72,7 +72,14 @@ def make_plugin_spec(
                 raise SpecError(f"{at(place)}{section}.{name}={values[name]}: {error}") from error
     revised = {name: field.revised for name, field in plugin.fields.items()}
     version = plugin.version + revisions(revised, settings)
-    return PluginSpec(plugin.name, version, tuple(settings.items()))
+    # Runs that were made before a setting was added keep their identity.
+    told = {k: v for k, v in settings.items() if not _is_unsaid(plugin.fields[k], v)}
+    return PluginSpec(plugin.name, version, tuple(told.items()))
+
+
+def _is_unsaid(field: FieldSchema, value: Any) -> bool:
+    """Tell whether a setting was added later and is at its default."""
+    return bool(field.added) and value == field.default
 
 
 def named(kind: str, text: str) -> tuple[PluginSpec, dict[str, Any]]:

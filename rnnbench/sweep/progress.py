@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
+from rnnbench.results.selection import without_loss
 from rnnbench.sweep.cell_search import CellSearch
 from rnnbench.sweep.file.sweep import GridCell
 from rnnbench.sweep.ledger.status import BusyWorker
@@ -269,6 +270,9 @@ def tally(plan: CellPlan, search: CellSearch | None, seeds: Sequence[int]) -> Ce
     if search is None:
         return CellTally(plan.cell, plan.study, refused=plan.refused)
     count, best = search.counts, search.best()
+    value = None if best is None else best.value
+    if value is not None:
+        value = without_loss(value, higher_is_better=plan.higher_is_better)
     problem = None
     if seeds and search.lacks_best:
         statuses = [str(r.status) for r in search.search_rows()]
@@ -287,7 +291,7 @@ def tally(plan: CellPlan, search: CellSearch | None, seeds: Sequence[int]) -> Ce
         finals_done=count["final", "done"],
         finals_running=count["final", "running"],
         finals_failed=count["final", "failed"],
-        best=None if best is None else best.value,
+        best=value,
         problem=problem,
     )
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -17,6 +18,7 @@ from rnnbench.errors import RunError, SpecError, UserError
 from rnnbench.nn import Model
 from rnnbench.nn.models.base import Continuation
 from rnnbench.nn.models.decoding import Decoded, Decoding, decode
+from rnnbench.nn.models.output_lengths import reached_limit
 from rnnbench.results.find_run import find_run
 from rnnbench.results.record import Record
 from rnnbench.results.run_folder import WEIGHTS
@@ -104,7 +106,33 @@ def predict(trained: Trained, text: str, how: Decoding, seed: int) -> dict[str, 
         shown["log_probability_nats"] = float(decoded.score[0])
     if decoded is not None and decoded.attention is not None:
         shown["attention"] = decoded.attention[0].tolist()
+    if decoded is not None and _reached(trained.model, decoded)[0]:
+        shown["reached_max_length"] = len(decoded.y[0])
     return shown
+
+
+def with_max_length(trained: Trained, tokens: int) -> Trained:
+    """Return the run with a model whose outputs have up to so many tokens.
+
+    Raises:
+        RunError: its outputs are not lists of tokens that end by themselves.
+    """
+    task, model = trained.task, trained.model
+    target = model.target
+    if not model.decodes or target.stop is None or target.layout == "positions":
+        instead = "take --length" if task.continues else "drop --max-length"
+        raise RunError(
+            f"{task.name}: --max-length is for outputs that end by themselves, such as "
+            f"translations, and these do not; {instead}"
+        )
+    model.target = dataclasses.replace(target, longest=tokens)
+    return trained
+
+
+def _reached(model: Model, decoded: Decoded) -> list[bool]:
+    """Return of each output whether it was cut off, not having ended by itself."""
+    reached_B = reached_limit(model.target, decoded.y)
+    return [False] * len(decoded.y) if reached_B is None else reached_B.tolist()
 
 
 def _predict_row(
@@ -187,7 +215,11 @@ def _from_test(
         nll, mask = model.nll(result.out, batch)
         decoded = model.decoded(batch, how, rng)
     prediction = Prediction(nll, mask, result.out, decoded.y, decoded.attention, decoded.out)
-    shown = task.show(batch, prediction)
-    if shown:
-        return shown[:samples]
-    return [{"prediction": " ".join(f"{v:g}" for v in y.flatten().tolist())} for y in decoded.y]
+    shown = task.show(batch, prediction)[:samples]
+    if not shown:
+        rows = (y.flatten().tolist() for y in decoded.y)
+        shown = [{"prediction": " ".join(f"{v:g}" for v in row)} for row in rows]
+    for example, reached in zip(shown, _reached(model, decoded), strict=False):
+        if reached:
+            example["cut off at"] = f"{decoded.y.shape[1]} tokens"
+    return shown

@@ -62,10 +62,13 @@ def describe_training(run: Training, record: Record) -> None:
     ]
     record.selection = {
         "metric": task.selection,
-        "higher_is_better": run.selection is not None and run.selection.higher_is_better,
+        "higher_is_better": run.higher_is_better,
         "value": progress.best["value"],
         "step": progress.best["step"],
     }
+    fallback = progress.fallback(task.selection, higher_is_better=run.higher_is_better)
+    if fallback is not None:
+        record.selection["fallback"] = fallback
 
 
 def record_flops(run: Training, record: Record) -> None:

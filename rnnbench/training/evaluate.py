@@ -9,6 +9,7 @@ import torch
 
 from rnnbench.contract import Data, Meter, Prediction, Task
 from rnnbench.nn import Model
+from rnnbench.nn.models.output_lengths import OutputLengths
 from rnnbench.training.examples import drawings
 from rnnbench.training.modes import evaluating
 
@@ -34,6 +35,7 @@ def evaluate(
     examples: int = 0,
     look: Callable[[], None] = lambda: None,
     drawn: list[dict[str, Any]] | None = None,
+    lengths: OutputLengths | None = None,
 ) -> Evaluation:
     """Return the metrics of a split, and examples of it.
 
@@ -42,6 +44,7 @@ def evaluate(
         examples: how many examples to show at most.
         look: called after each batch; what it raises ends the evaluation.
         drawn: gets what can be drawn of the first items, see `rnnbench.training.examples`.
+        lengths: counts the outputs that are decoded.
 
     Raises:
         ValueError: the meter gave other metrics than the task declares.
@@ -65,6 +68,8 @@ def evaluate(
                 prediction = prediction._replace(
                     decoded=decoded.y, attention=decoded.attention, decoded_out=decoded.out
                 )
+                if lengths is not None:
+                    lengths.add(batch, decoded.y)
             meter.update(batch, prediction)
             if drawn is not None:
                 drawn += drawings(task, batch, prediction)

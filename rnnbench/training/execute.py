@@ -21,6 +21,7 @@ import torch
 from rnnbench.contract import Meter, Task
 from rnnbench.files.atomic import replace_file, sweep_folder
 from rnnbench.nn import scan
+from rnnbench.nn.models.output_lengths import describe_limit
 from rnnbench.results.record import FINAL, Figures, Record, Status, provenance
 from rnnbench.results.run_folder import CHECKPOINTS, ITEM_SCORES, WEIGHTS
 from rnnbench.results.store import Store
@@ -236,6 +237,9 @@ def _evaluate_best(run: Training, record: Record) -> None:
         evaluation = run.validate(split, full=True, examples=examples)
         record.metrics[split] = {**evaluation.metrics}
         record.examples += evaluation.examples
+        if shares := run.lengths.shares():
+            decoding = record.provenance.setdefault("decoding", describe_limit(task))
+            decoding[split] = shares
         if run.spec.test:
             record.baselines[split] = baselines_of(task, split)
         if split == "test" and run.meter is not None:

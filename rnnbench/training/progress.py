@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
 from rnnbench.results.record import Status
+from rnnbench.results.selection import SO, is_blind, why_blind, with_loss
 from rnnbench.training.loader import Position
 from rnnbench.training.stopping import Ended
 
@@ -48,6 +49,7 @@ class TrainingProgress:
         first_loss: of the first training step.
         ended: the budget or the patience is used up, and the last validation was made.
         train_seconds: time spent in training steps.
+        unmeasurable: why the selection metric can tell nothing on validation; "" where it can.
     """
 
     best: dict[str, Any] = field(default_factory=lambda: {"value": None, "step": None, "stale": 0})
@@ -58,6 +60,7 @@ class TrainingProgress:
     first_loss: float | None = None
     ended: bool = False
     train_seconds: float = 0.0
+    unmeasurable: str = ""
 
     def state_dict(self) -> dict[str, Any]:
         """Return all fields by name."""
@@ -98,12 +101,70 @@ class TrainingProgress:
         """Return the mean of the recent training losses, None before the first."""
         return sum(self.recent) / len(self.recent) if self.recent else None
 
-    def choose(self, value: float, step: int, *, higher_is_better: bool) -> bool:
-        """Return whether a validation is the best so far, and remember it as such or as stale."""
+    def choose(self, metric: str, *, higher_is_better: bool) -> Choice:
+        """Weigh the last validation, and remember it as the best so far or as a stale one.
+
+        Args:
+            metric: the name of what chooses, in the figures of `curve`.
+        """
+        step, _, figures = self.curve[-1]
+        value, loss = figures[metric], figures["loss"]
+        blind = bool(self._why_blind(metric, higher_is_better=higher_is_better))
         best = self.best["value"]
-        better = best is None or (value > best if higher_is_better else value < best)
+        if best is None:
+            better = True
+        elif blind:
+            better = _finite(loss) < _finite(self._loss_of_best())
+        else:
+            better = value > best if higher_is_better else value < best
         if better:
             self.best = {"value": value, "step": step, "stale": 0}
         else:
             self.best["stale"] += 1
-        return better
+        if blind:
+            told = 0.0 if self.unmeasurable else value
+            value = with_loss(told, loss, higher_is_better=higher_is_better)
+        return Choice(better, value)
+
+    def fallback(self, metric: str, *, higher_is_better: bool) -> dict[str, Any] | None:
+        """Return what chose in the metric's place, as the record keeps it; None where it did."""
+        why = self._why_blind(metric, higher_is_better=higher_is_better)
+        if not why or self.best["value"] is None:
+            return None
+        return {
+            "metric": "loss",
+            "value": self._loss_of_best(),
+            "note": why + SO,
+            "unmeasurable": bool(self.unmeasurable),
+        }
+
+    def _why_blind(self, metric: str, *, higher_is_better: bool) -> str:
+        """Say why a metric has told nothing so far; "" where it has."""
+        if metric == "loss":
+            return ""
+        if self.unmeasurable:
+            return f"{metric} tells nothing where {self.unmeasurable}"
+        values = [v for _, _, figures in self.curve if math.isfinite(v := figures[metric])]
+        blind = is_blind(values, higher_is_better=higher_is_better)
+        return why_blind(metric, values) if blind else ""
+
+    def _loss_of_best(self) -> float:
+        return next(f["loss"] for step, _, f in self.curve if step == self.best["step"])
+
+
+class Choice(NamedTuple):
+    """A validation among those before it.
+
+    Attributes:
+        better: whether it is the best so far.
+        compared: the value by which it is compared with validations of other runs, see
+            `rnnbench.results.selection`.
+    """
+
+    better: bool
+    compared: float
+
+
+def _finite(loss: float) -> float:
+    """Return the loss, infinity where there is none: it is no lower than any other."""
+    return loss if math.isfinite(loss) else math.inf

@@ -6,7 +6,6 @@ the rounds calls `Training.close_round`.
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from rnnbench.contract import Batch, Meter, Moment, State, WrappedOptimizer
 from rnnbench.nn import Model
+from rnnbench.nn.models.output_lengths import OutputLengths
 from rnnbench.results.record import Status
 from rnnbench.spec.instantiate import Plugins, instantiate
 from rnnbench.spec.run_spec import RunSpec, Trainer
@@ -47,6 +47,7 @@ from rnnbench.training.train_step import (
     TrainStep,
     TrickFold,
     assemble,
+    averaged,
     constrain,
     make_optimizer,
 )
@@ -61,6 +62,7 @@ class Training:
         split: how the run was found to split over devices; "" on one.
         drawn: what can be drawn of the first items, after a validation with examples.
         meter: of the last full evaluation.
+        lengths: of the outputs of the last evaluation.
         kept: called after each checkpoint.
     """
 
@@ -92,11 +94,13 @@ class Training:
         )
         self.loader = Loader.of_run(spec, self.data)
         self.selection = next((m for m in self.task.metrics if m.name == self.task.selection), None)
+        self.higher_is_better = self.selection is not None and self.selection.higher_is_better
         self.device = torch.device("cpu")
         self.state: State = None
         self.progress = TrainingProgress()
         self.drawn: list[dict[str, Any]] = []
         self.meter: Meter | None = None
+        self.lengths = OutputLengths(self.task.target)
         self.stop_signal: int | None = None
         self.saved = self._began = time.monotonic()
         self.validation_seconds = 0.0  # of the last one
@@ -210,15 +214,14 @@ class Training:
             self._save()
         noise = random_state()
         try:
-            with self.averaged():
-                metrics = self.ranks.agree(
-                    lambda: self.validate("valid", full=self.selection is not None).metrics
-                )
+            with averaged(self.optimizer):
+                metrics, unmeasurable = self.ranks.agree(self._look_at_validation)
         except Ended:
             set_random_state(noise)  # it is validated anew, as if never begun
             self._save()
             raise
         value, at, progress = metrics[self.task.selection], self.loader.position, self.progress
+        progress.unmeasurable = unmeasurable
         figures = {**metrics, "train_loss": progress.mean_loss, **progress.flow}
         progress.curve.append([at.step, self.train_seconds, figures])
         self.telemetry.log(at, self.train_seconds, {f"valid_{k}": v for k, v in metrics.items()})
@@ -226,10 +229,10 @@ class Training:
             raise Ended(
                 Status.NAN, f"validation {self.task.selection} is {value} at step {at.step}"
             )
-        higher = self.selection is not None and self.selection.higher_is_better
-        better = progress.choose(value, at.step, higher_is_better=higher)
+        higher = self.higher_is_better
+        better, value = progress.choose(self.task.selection, higher_is_better=higher)
         if better:
-            with self.averaged():
+            with averaged(self.optimizer):
                 weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
             progress.best_weights = weights
         if isinstance(self.optimizer, WrappedOptimizer):
@@ -243,11 +246,11 @@ class Training:
         if self.ranks.agree(lambda: asks is not None and asks(at.step, value)):
             raise Ended(Status.PRUNED, f"by the search, at step {at.step}")
 
-    def averaged(self) -> contextlib.AbstractContextManager[None]:
-        """Return a context in which the model has the weights that are evaluated and kept."""
-        if isinstance(self.optimizer, WrappedOptimizer):
-            return self.optimizer.averaged()
-        return contextlib.nullcontext()
+    def _look_at_validation(self) -> tuple[dict[str, float], str]:
+        """Return the metrics on validation, and why the selecting one can tell nothing, if so."""
+        metrics = self.validate("valid", full=self.selection is not None).metrics
+        known = self.meter.unmeasurable if self.selection is not None and self.meter else {}
+        return metrics, known.get(self.task.selection, "")
 
     def validate(
         self, split: str, full: bool, examples: int = 0, model: Model | None = None
@@ -272,7 +275,10 @@ class Training:
                 raise self._interrupted(self.stop_signal, f"while evaluating on {split}, ")
 
         drawn = self.drawn if examples else None
-        evaluation = evaluate(evaluated, self.task, data, meter, self.device, examples, look, drawn)
+        self.lengths = OutputLengths(self.task.target)
+        evaluation = evaluate(
+            evaluated, self.task, data, meter, self.device, examples, look, drawn, self.lengths
+        )
         self.validation_seconds = time.monotonic() - began
         self.meter = meter or self.meter
         return evaluation

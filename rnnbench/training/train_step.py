@@ -5,6 +5,7 @@ The dry run takes the same step on the meta device, so what passes there is what
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -259,6 +260,13 @@ class TrainStep:
         state = self.model.carry(final_state) if self.carried else None
         self.ranks.common()
         return StepOutcome(mean_loss(self._losses), state)
+
+
+def averaged(optimizer: torch.optim.Optimizer) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which the model has the weights that are evaluated and kept."""
+    if isinstance(optimizer, WrappedOptimizer):
+        return optimizer.averaged()
+    return contextlib.nullcontext()
 
 
 @torch.no_grad()

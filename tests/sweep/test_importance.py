@@ -56,6 +56,14 @@ def test_the_setting_that_decides_has_the_largest_share(tmp_path, evaluator):
     assert importances(engine, "char-lm") == ()
 
 
+@pytest.mark.parametrize("evaluator", ["ped-anova", "fanova"])
+def test_trials_that_the_loss_alone_tells_apart_show_what_mattered(tmp_path, evaluator):
+    engine = a_sweep(tmp_path, 60, lambda p: 1e-9 * p["architecture.hidden"] / 256)
+    (cell,) = importances(engine, "digits", evaluator=evaluator)
+    assert cell.shares[0][0] == "architecture.hidden"
+    assert cell.shares[0][1] > 0.6
+
+
 @pytest.mark.parametrize(
     ("count", "words"), [(1, "1 finished trial is too few"), (3, "3 finished trials are too few")]
 )

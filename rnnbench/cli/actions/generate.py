@@ -14,16 +14,19 @@ from rnnbench.results.store import Store
 
 def generate_command(
     root: Path | str, run: str, chosen: Mapping[str, Any], *, prompt: str | None, length: int,
-    samples: int | None, seed: int, as_json: bool,
+    samples: int | None, seed: int, max_length: int | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Print continuations of a prompt, or outputs for test inputs.
 
     Args:
         chosen: fields of `Decoding`; a method of None is the task's default one.
+        max_length: tokens of an output at most; None: as the run's task says.
     """
-    from rnnbench.trained.load import generate, load_run
+    from rnnbench.trained.load import generate, load_run, with_max_length
 
     trained = load_run(Store(root), run)
+    if max_length is not None:
+        trained = with_max_length(trained, max_length)
     shown = generate(trained, run, chosen, prompt=prompt, length=length, samples=samples, seed=seed)
     if as_json:
         print(json.dumps({"run": trained.record.run_id, "samples": shown}, ensure_ascii=False))
@@ -44,20 +47,30 @@ def _print_samples(samples: Sequence[Mapping[str, str]]) -> None:
 
 
 def predict_command(
-    root: Path | str, run: str, text: str, chosen: Mapping[str, Any], *, seed: int, as_json: bool
-) -> None:
+    root: Path | str, run: str, text: str, chosen: Mapping[str, Any], *, seed: int,
+    max_length: int | None, as_json: bool,
+) -> None:  # fmt: skip
     """Print what a run makes of one input.
 
     Args:
         text: as `--input` has it, see `read_input`.
         chosen: fields of `Decoding`; a method of None is "greedy".
+        max_length: tokens of the output at most; None: as the run's task says.
     """
-    from rnnbench.trained.load import load_run, predict, read_decoding
+    from rnnbench.trained.load import load_run, predict, read_decoding, with_max_length
 
     store, text = Store(root), read_input(text)
     how = read_decoding("greedy", chosen)
-    shown = predict(load_run(store, run), text, how, seed)
+    trained = load_run(store, run)
+    if max_length is not None:
+        trained = with_max_length(trained, max_length)
+    shown = predict(trained, text, how, seed)
     print(json.dumps(shown, ensure_ascii=False, indent=2) if as_json else shown["prediction"])
+    if not as_json and "reached_max_length" in shown:
+        print(
+            f"cut off at {shown['reached_max_length']} tokens; --max-length allows more",
+            file=sys.stderr,
+        )
 
 
 def read_input(value: str) -> str:

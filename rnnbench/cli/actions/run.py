@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rnnbench.leaderboard.limit_notes import length_marks, length_notes
 from rnnbench.results.record import Record, Status
 from rnnbench.results.store import Store
 from rnnbench.spec.from_command_line import describe_spec
@@ -26,6 +27,8 @@ def run_once(run: ResolvedRun, trainer: Trainer, root: Path | str, *, quiet: boo
     """Execute a run unless it is finished, and show its record; return the exit code."""
     spec, plugins = run
     console, store = Console(), Store(root)
+    if told := plugins[0].what_is_read():
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
     record = store.finished(spec.run_id)
     if told := plugins[0].what_is_read():
         console.print(told, markup=False, highlight=False, soft_wrap=True)
@@ -120,12 +123,23 @@ def show(record: Record, console: Console) -> None:
         cells += [format_figure(b.get(name)) for b in baselines.values()]
         table.add_row(f"{name} {units.get(name, '')}".strip(), *cells)
     console.print(table)
+    for remark in remarks(record):
+        console.print(f"note: {remark}", markup=False, highlight=False)
     cost = record.cost
     console.print(
         f"{cost['parameters']:,.0f} parameters, {cost['steps']:,.0f} steps, "
         f"{cost['tokens']:,.0f} target elements, {cost['train_seconds']:.1f} s of training, "
         f"{cost['wall_seconds']:.1f} s in all"
     )
+
+
+def remarks(record: Record) -> list[str]:
+    """Return what a reader must know beside a run's figures."""
+    told: list[str] = []
+    if fallback := record.selection.get("fallback"):
+        told.append(f"{fallback['note']} step {record.selection['step']}")
+    split = "test" if "test" in record.metrics else "valid"
+    return [*told, *length_marks([record], split), *length_notes([record], split)]
 
 
 def format_figure(value: float | None) -> str:

@@ -25,6 +25,7 @@ from rnnbench.metrics.text import Translation
 
 __all__ = ["Corpus", "TextTranslation"]
 
+LONGER = 0.01  # of a split's targets, above which it is said that outputs are too short for them
 Corpus = Mapping[str, Sequence[tuple[str, str]]]  # (source, target) texts of each split
 
 
@@ -63,6 +64,13 @@ class TextTranslation(TranslationTask):
         low=0,
     )
     train_pairs: int = setting(0, "first training pairs to use; 0: all", unit="pairs", low=0)
+    max_length: int = setting(
+        0,
+        "most tokens of an output; 0: one more than the longest training target has",
+        unit="tokens",
+        low=0,
+        added=True,
+    )
 
     @property
     @abstractmethod
@@ -89,7 +97,7 @@ class TextTranslation(TranslationTask):
             classes=len(self.tokeniser("target")),
             start=Subwords.START,
             stop=STOP,
-            longest=self._prepared["longest"],
+            longest=self.max_length or self._prepared["longest"],
             vocabulary=self._shares_vocabulary("target"),
         )
 
@@ -111,6 +119,24 @@ class TextTranslation(TranslationTask):
         """Return source and target text of each pair, as the corpus has them."""
         x, y = (_lines(self._prepared[f"{split}_{side}_text"]) for side in ("x", "y"))
         return list(zip(x, y, strict=True))
+
+    def what_is_read(self) -> str:
+        """Say where targets are longer than outputs may be; "" where at most 1% of them are."""
+        limit = self.target.longest
+        assert limit is not None
+        told, longest = [], 0
+        for split in ("valid", "test"):
+            lengths = np.diff(self._prepared[f"{split}_y_at"]) - 1  # without the token that ends it
+            if (share := float((lengths > limit).mean())) > LONGER:
+                told.append(f"{100 * share:.3g}% of the targets on {split}")
+                longest = max(longest, int(lengths.max()))
+        if not told:
+            return ""
+        return (
+            f"{' and '.join(told)} have more than the {limit:,} tokens of the longest output: no "
+            "output can equal them.\n"
+            f"  For outputs of that length set task.max_length={longest + 1}"
+        )
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
         """Read a sentence of the source language."""

@@ -136,6 +136,15 @@ def _environment_pairs(record: Record) -> list[list[str]]:
     ):  # fmt: skip
         if provenance.get(key):
             pairs.append([label, _as_text(provenance[key])])
+    decoding = provenance.get("decoding")
+    if isinstance(decoding, Mapping):
+        shares = {
+            split: v.get("reached") for split, v in decoding.items() if isinstance(v, Mapping)
+        }
+        told = [f"{100 * s:.3g}% on {split}" for split, s in shares.items() if s is not None]
+        pairs.append(["Outputs cut off at the limit", ", ".join(told)])
+    if fallback := record.selection.get("fallback"):
+        pairs.append(["Chosen by loss", _as_text(fallback["note"])])
     if isinstance(scan := provenance.get("scan"), Mapping):
         cells = [c for c in scan.get("cells") or [] if isinstance(c, Mapping)]
         tiers = [f"{c.get('cell')}: {c.get('tier')}" for c in cells]

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from rnnbench.errors import UserError
+from rnnbench.results.selection import compared_value, compared_values
 
 if TYPE_CHECKING:
     from rnnbench.results.record import Record
@@ -61,7 +62,9 @@ class Ending:
 
     Attributes:
         status: status of the record ("done", "pruned", "nan", ...), or "refused".
-        value: best value on validation, by the task's selection; None unless finite.
+        value: best value on validation, by the task's selection; None unless finite. Where the
+            selection metric told nothing, the loss tells it from equal ones, as in the curve
+            (`rnnbench.results.selection`).
         curve: (optimiser step, value on validation), finite values only.
         costs: costs by their names in `rnnbench.results.record.COSTS`, finite values only.
     """
@@ -75,13 +78,20 @@ class Ending:
     @classmethod
     def of(cls, record: Record) -> Ending:
         """Return the ending of the run that left this record."""
-        metric = record.selection.get("metric")
-        curve = [(int(step), values.get(metric)) for step, _, values in record.curve]
+        selection, figures = record.selection, [values for _, _, values in record.curve]
+        values = compared_values(
+            [_finite(f.get(selection.get("metric"))) for f in figures],
+            [_finite(f.get("loss")) for f in figures],
+            higher_is_better=bool(selection.get("higher_is_better")),
+            by_loss=selection.get("metric") == "loss",
+            unmeasurable=bool(selection.get("fallback", {}).get("unmeasurable")),
+        )
+        steps = [int(step) for step, _, _ in record.curve]
         return cls(
             status=record.status.value,
             reason=record.reason,
-            value=_finite(record.selection.get("value")),
-            curve=tuple((s, float(v)) for s, v in curve if _finite(v) is not None),
+            value=_finite(compared_value(selection)),
+            curve=tuple((s, v) for s, v in zip(steps, values, strict=True) if v is not None),
             costs={k: v for k, c in record.cost.items() if (v := _finite(c)) is not None},
         )
 

@@ -102,14 +102,19 @@ def _shares(
     distributions = {n: distribution(Dimension.from_dict(n, entry)) for n, entry in space.items()}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=SEED))
-    for rows in trials.values():
+    values = {n: math.fsum(v for _, v in rows) / len(rows) for n, rows in trials.items()}
+    # Trials that the loss tells apart differ by millionths, which a forest takes for nothing.
+    least, most = min(values.values()), max(values.values())
+    if 0 < most - least <= 1e-5 * max(abs(least), abs(most), 1.0):
+        values = {n: (v - least) / (most - least) for n, v in values.items()}
+    for number, rows in trials.items():
         params = rows[0][0]
         study.add_trial(
             create_trial(
                 state=TrialState.COMPLETE,
                 params=params,
                 distributions={n: distributions[n] for n in params},
-                value=math.fsum(value for _, value in rows) / len(rows),
+                value=values[number],
             )
         )
     conditional = [n for n, entry in space.items() if "when" in entry]
