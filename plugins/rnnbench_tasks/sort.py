@@ -60,15 +60,15 @@ class Order(Outputs):
     """Measures "accuracy" and "in_place"; see `Sort`."""
 
     def __init__(self) -> None:
-        self.items = self.right = self.numbers = self.in_place = 0
+        self.lists = self.right = self.numbers = self.in_place = 0
 
     def add(self, elements: np.ndarray, answer: list[int], guess: list[int]) -> None:
-        self.items += 1
+        self.lists += 1
         self.right += answer == guess
         self.numbers += len(answer)
         self.in_place += sum(a == b for a, b in zip(answer, guess, strict=False))
 
     def compute(self) -> dict[str, float]:
-        if not self.items:
+        if not self.lists:
             raise RuntimeError("Order saw no output: the split was empty")
-        return {"accuracy": self.right / self.items, "in_place": self.in_place / self.numbers}
+        return {"accuracy": self.right / self.lists, "in_place": self.in_place / self.numbers}
