@@ -20,6 +20,7 @@ from rnnbench.spec.run_spec import Optimizer, RunSpec
 from rnnbench.training.checks.foresight import refuse_foresight
 from rnnbench.training.checks.plugin_faults import find_own_frame
 from rnnbench.training.checks.splits import refuse_short_splits
+from rnnbench.training.checks.undeclared_files import refuse_undeclared
 from rnnbench.training.loader import split_of
 from rnnbench.training.resolve import ResolvedRun
 from rnnbench.training.train_step import (
@@ -139,10 +140,11 @@ def check_resolved(run: ResolvedRun) -> Checked:
 
     Raises:
         SplitRefusal: a split of the task has nothing to train or to measure on.
-        Refusal: the combination makes no sense.
+        Refusal: the combination makes no sense, or the task reads files that it does not declare.
     """
     task, architecture, tricks = run.plugins
     refuse_short_splits(run.spec, run.plugins)
+    refuse_undeclared(task)
     data = split_of(task, "train", run.spec.seed)
     return check(architecture, task, tricks, run.spec.optimizer, data=data)
 

@@ -18,6 +18,7 @@ from rnnbench.errors import EmptySplitError, SeriesError, ShortTextError, SplitR
 from rnnbench.spec.instantiate import Plugins
 from rnnbench.spec.run_spec import RunSpec
 from rnnbench.training.checks.plugin_faults import find_own_frame
+from rnnbench.training.checks.undeclared_files import noting
 from rnnbench.training.loader import keyed_generator, split_of
 
 SPLITS = ("train", "valid", "test")
@@ -44,10 +45,12 @@ def _read_once(task: Task, split: str, seed: int, rows: int) -> None:
     """Read the beginning of a split; a sweep asks for the same ones with each of its trials."""
     try:
         data = split_of(task, split, seed)
-        keys = data.order(rows, keyed_generator(seed, 0) if split == "train" else None)
+        with noting(task):
+            keys = data.order(rows, keyed_generator(seed, 0) if split == "train" else None)
+            has_target = any(_has_target(data, key, split, seed) for key in keys)
         if not len(keys):
             raise EmptySplitError(_say_no_batch(data, task, split, rows))
-        if not any(_has_target(data, key, split, seed) for key in keys):
+        if not has_target:
             raise EmptySplitError(
                 f"{split} has no target to measure: all of its {len(data):,} items lack one"
             )
