@@ -37,18 +37,18 @@ def refuse_short_splits(spec: RunSpec, plugins: Plugins, *, test: bool | None = 
     for split in splits:
         seed = spec.seed if split == "train" else 0
         rows = spec.optimizer.batch if split == "train" else plugins.task.eval_batch
-        _read_once(plugins.task, split, seed, rows)
+        _read_once(plugins.task, spec.data, split, seed, rows)
 
 
 @functools.lru_cache(maxsize=64)
-def _read_once(task: Task, split: str, seed: int, rows: int) -> None:
+def _read_once(task: Task, version: str, split: str, seed: int, rows: int) -> None:
     """Read the beginning of a split; a sweep asks for the same ones with each of its trials."""
     try:
         data = split_of(task, split, seed)
         with noting(task):
             keys = data.order(rows, keyed_generator(seed, 0) if split == "train" else None)
-            has_target = any(_has_target(data, key, split, seed) for key in keys)
-        if not len(keys):
+            has_target = len(data) and any(_has_target(data, k, split, seed) for k in keys)
+        if not len(keys) or not len(data):
             raise EmptySplitError(_say_no_batch(data, task, split, rows))
         if not has_target:
             raise EmptySplitError(

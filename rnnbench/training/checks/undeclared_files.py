@@ -70,12 +70,13 @@ def _say_undeclared(task: Task, paths: list[Path]) -> str:
     more = f" and {len(paths) - MOST} more" if len(paths) > MOST else ""
     calls = ", ".join(f"own_file({str(p)!r}, {p.stem!r})" for p in paths[:MOST])
     cls = type(task).__name__
+    so_far = "*what it returns now, " if task.sources() else ""
     return (
         f"{task.name} reads {', '.join(map(str, paths[:MOST]))}{more}, and does not declare it.\n"
         "  A run is known by the content of what its task declares. Were another file to change, "
         "the finished run would be shown as if it had not.\n"
         f"  Write in {cls}, with `from rnnbench.data import own_file`:\n"
         "      def sources(self):\n"
-        f"          return ({calls},)\n"
+        f"          return ({so_far}{calls},)\n"
         "  What the task makes for itself belongs in rnnbench.data.prepare, which keeps it."
     )
