@@ -60,9 +60,9 @@ class OpenedFiles:
 
     def note_move(self, old: object, new: object) -> None:
         """Take in that a file has another name now."""
-        if isinstance(old, (str, os.PathLike)) and isinstance(new, (str, os.PathLike)):
-            if os.path.abspath(old) in self.written:
-                self.written.add(os.path.abspath(new))
+        known = isinstance(old, (str, os.PathLike)) and os.path.abspath(old) in self.written
+        if known and isinstance(new, (str, os.PathLike)):
+            self.written.add(os.path.abspath(new))
 
 
 _watches: list[OpenedFiles] = []
@@ -117,5 +117,6 @@ def _known_places() -> list[Path]:
                                                          "platlib", "include"))]  # fmt: skip
     places += [p for p in sys.path if p.endswith(("site-packages", "dist-packages"))]
     places += [platformdirs.user_cache_dir(), platformdirs.user_config_dir()]
-    places += [p for p in (os.environ.get("XDG_CACHE_HOME"), os.environ.get("XDG_CONFIG_HOME")) if p]
+    own = (os.environ.get(name) for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME"))
+    places += [place for place in own if place]
     return [Path(os.path.realpath(p)) for p in places]

@@ -73,9 +73,7 @@ def _of_run(
     return {"distribution": entry.distribution, "version": there.get("version"), "code": ""}
 
 
-def _say_verdict(
-    name: str, about: Mapping[str, Any], known: Sequence[Mapping[str, Any]]
-) -> str:
+def _say_verdict(name: str, about: Mapping[str, Any], known: Sequence[Mapping[str, Any]]) -> str:
     """Say what is known of the laws of a plugin, of this code best of all."""
     of = f"{name} of {about['distribution']} {about['version'] or '(version not known)'}"
     here = [v for v in known if about["code"] and v["code"] == about["code"]]

@@ -183,6 +183,7 @@ def test_n_grams_longer_than_the_training_text_are_refused_before_they_are_count
         check(NGram(order=order), task)
         KneserNey(torch.zeros(16, dtype=torch.long).numpy(), 7, order)
         return
-    with pytest.raises(Refusal, match=f"order = {order} needs more than {order} training tokens") as e:
+    said = f"order = {order} needs more than {order} training tokens"
+    with pytest.raises(Refusal, match=said) as e:
         check(NGram(order=order), task)
     assert "Set architecture.order=15 or lower" in str(e.value)

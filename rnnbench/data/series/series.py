@@ -219,7 +219,8 @@ class Series:
         if short and (split != "train" or not any(map(len, times))):
             raise SeriesError(
                 f"{short[0]}{split} has {short[1]} rows, too few for a context of {context} and a "
-                f"horizon of {horizon}: make them smaller.\n  {self._say_what_fits(context, horizon)}"
+                f"horizon of {horizon}: make them smaller.\n"
+                f"  {self._say_what_fits(context, horizon)}"
             )
         naive_PV = self.naive_at_test_PV if split == "test" else self.naive_PV
         return Windows(self, np.concatenate(times), context, horizon, centre, naive_PV)

@@ -17,8 +17,8 @@ import sqlalchemy as sa
 from rnnbench.leaderboard.boards import build, mark_absent, refused_now
 from rnnbench.leaderboard.third_parties import mark_third_parties
 from rnnbench.leaderboard.types import LEAST_TRIALS, Board, CellImportance
-from rnnbench.registry.published_results import LiteratureError, Published, published
 from rnnbench.registry.held_laws import verdicts_noted
+from rnnbench.registry.published_results import LiteratureError, Published, published
 from rnnbench.registry.registry import discover
 from rnnbench.registry.schema_from_source import read_source
 from rnnbench.report.site.sweeps import SweepView, read_sweeps

@@ -1,1 +1,1 @@
-"""What is checked before a run computes: its splits, what it may see, which files it reads."""
+"""Checks what a run needs before it computes: its splits, what it may see, which files it reads."""
