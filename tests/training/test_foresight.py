@@ -154,6 +154,22 @@ def test_a_trick_that_looks_ahead_is_named_and_the_architecture_is_not():
     assert str(refusal.value).splitlines()[-1].strip().startswith("Mend shifts, whose laws")
 
 
+def test_a_model_that_takes_no_changed_input_is_let_by_with_a_warning():
+    def strict(own, h):
+        if len(h) > 4:
+            raise ValueError("four rows at most")
+        return h
+
+    with pytest.warns(RuntimeWarning, match="looks ahead is not tried here: ValueError: four rows"):
+        check(architecture(strict), TOYS["lm"])
+
+
+def test_a_model_that_is_too_large_to_be_built_for_it_is_let_by_with_a_warning(monkeypatch):
+    monkeypatch.setattr("rnnbench.training.checks.foresight.LARGEST", 100)
+    with pytest.warns(RuntimeWarning, match=r"not tried here: it has \d+ numbers"):
+        check(TinyLSTM(), TOYS["lm"])
+
+
 def test_a_stream_of_single_steps_is_read_in_longer_pieces():
     @dataclass(frozen=True)
     class OneStep(Toy):

@@ -13,7 +13,6 @@ from rnnbench.contract import Architecture, Batch, Refusal, Task, Trick
 from rnnbench.nn import Model
 from rnnbench.nn.scan.choice import eagerly
 from rnnbench.training.checks.leaks import find_leak
-from rnnbench.training.determinism import seed_torch
 from rnnbench.training.train_step import TrickFold, assemble
 
 LARGEST = 100_000_000  # numbers of a model that are laid out on the CPU for this
@@ -35,12 +34,7 @@ def refuse_foresight(
     if not parameters:
         return
     if parameters > LARGEST:
-        warnings.warn(
-            f"{architecture.name} on {task.name}: whether a model of {parameters:,} numbers looks "
-            f"ahead is not tried here. Hold its laws: rnnbench check-plugin {architecture.name}",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        _say_untried(architecture, task, f"it has {parameters:,} numbers")
         return
     leak = _try(architecture, task, tricks, batch)
     if leak is None:
@@ -61,13 +55,29 @@ def _try(
 ) -> str | None:
     """Return what a fresh model of the combination sees and may not, in words, or None."""
     with torch.random.fork_rng(devices=[]), eagerly():
-        seed_torch(0)
+        torch.default_generator.manual_seed(0)
         model = assemble(architecture, task, TrickFold(tricks)).eval()
         stir(model)
         try:
             return find_leak(copy.deepcopy(model).double(), task, in_double(batch))
-        except Exception:  # it computes in one precision only, or fails in this one as well
+        except Exception:  # it computes in one precision only
+            with torch.no_grad():
+                model(batch)  # where this fails as well, the fault is the plugin's
+        try:
             return find_leak(model, task, batch)
+        except Exception as error:  # it takes no other inputs than such as the data have
+            _say_untried(architecture, task, f"{type(error).__name__}: {error}")
+            return None
+
+
+def _say_untried(architecture: Architecture, task: Task, why: str) -> None:
+    """Warn that nothing is known of what a model sees."""
+    warnings.warn(
+        f"{architecture.name} on {task.name}: whether it looks ahead is not tried here: {why}. "
+        f"Hold its laws: rnnbench check-plugin {architecture.name}",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 @torch.no_grad()
