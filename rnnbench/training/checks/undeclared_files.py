@@ -19,17 +19,17 @@ from rnnbench.registry.registry import discover, opened_at_import
 
 MOST = 3  # files that are named
 
-# What tasks have read in this process: their data are kept and not read again.
-_read_by: dict[Task, dict[Path, None]] = {}
+# What tasks have read undeclared in this process: their data are kept and not read again.
+_undeclared: dict[Task, dict[Path, None]] = {}
 
 
 @contextlib.contextmanager
 def noting(task: Task) -> Iterator[None]:
-    """Note which files a task reads within it."""
+    """Note which files a task reads within it that it does not declare now."""
     with watching() as opened:
         yield
-    if found := opened.data():
-        _read_by.setdefault(task, {}).update(dict.fromkeys(found))
+    if found := _find_undeclared(task, opened.data()):
+        _undeclared.setdefault(task, {}).update(dict.fromkeys(found))
 
 
 def refuse_undeclared(task: Task) -> None:
@@ -45,14 +45,14 @@ def refuse_undeclared(task: Task) -> None:
             _ = again.source, again.target
             for split in ("valid", "test"):
                 task.meter(split)
-    paths = _find_undeclared(task)
+    at_import = _find_undeclared(task, opened_at_import(type(task).__module__))
+    paths = list(dict.fromkeys([*_undeclared.get(task, ()), *at_import]))
     if paths:
         raise Refusal(_say_undeclared(task, paths))
 
 
-def _find_undeclared(task: Task) -> list[Path]:
-    """Return the files that a task read, so far or as it was imported, and does not declare."""
-    read = {**_read_by.get(task, {}), **dict.fromkeys(opened_at_import(type(task).__module__))}
+def _find_undeclared(task: Task, read: list[Path]) -> list[Path]:
+    """Return those of some files that were read which a task does not declare."""
     if not read:
         return []
     declared = {
