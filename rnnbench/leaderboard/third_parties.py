@@ -49,7 +49,7 @@ def _say(
     verdicts: Verdicts,
 ) -> list[str]:  # fmt: skip
     """Say of a plugin of each version that the runs had whether it was held to its laws."""
-    said = {}
+    said: dict[str, None] = {}
     for run in runs:
         about = _of_run(kind, name, run, installed)
         if about is None:
@@ -82,10 +82,10 @@ def _say_verdict(name: str, about: Mapping[str, Any], known: Sequence[Mapping[st
         if verdict["broken"]:
             return f"{of} breaks its laws ({', '.join(verdict['broken'])})"
         return f"{of} was held to its laws at this version: {verdict['held']} held, none broken"
-    again = f"rnnbench check-plugin {name}"
+    advice = f" (rnnbench check-plugin {name})"
     if not known:
-        return f"{of} was not held to its laws ({again})"
+        return f"{of} was not held to its laws{advice}"
     was, version = known[-1], about["version"]
     changed = "other code of this version" if was["version"] == version else f"at {was['version']}"
     outcome = f"broke {', '.join(was['broken'])}" if was["broken"] else "was held to its laws"
-    return f"{of} {outcome} {changed}, not as it ran here ({again})"
+    return f"{of} {outcome} {changed}, not as it ran here{advice}"

@@ -82,8 +82,9 @@ def leaderboard_command(
     store = Store(root)
     installed = discover()[0]
     records = list(store.records(task=task))
-    boards = mark_absent(build(records, task, method=request.method), installed)
+    boards = build(records, task, method=request.method)
     boards = mark_third_parties(boards, records, installed, verdicts_noted())
+    boards = mark_absent(boards, installed)
     report_damage(store)
     if task is not None and not boards:
         known = sorted({b.task for b in build(store.records())})

@@ -91,8 +91,8 @@ def gather(
     records = latest(store.records(task=task))
     if boards is None:
         installed = discover()[0]
-        boards = mark_absent(build(records), installed)
-        boards = mark_third_parties(boards, records, installed, verdicts_noted())
+        boards = mark_third_parties(build(records), records, installed, verdicts_noted())
+        boards = mark_absent(boards, installed)
     names = sorted({board.task for board in boards})
     sweeps = read_sweeps(store.engine)
     if task is not None:

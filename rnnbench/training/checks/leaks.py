@@ -109,7 +109,7 @@ class _Watch(TorchDispatchMode):
 
     narrow = False
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         leaves = (leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor))
         self.narrow = self.narrow or any(leaf.dtype in NARROW for leaf in leaves)
@@ -192,7 +192,7 @@ def _other(values: Tensor, port: Port, row: Batch) -> Tensor:
 def _stack(rows: list[Batch]) -> Batch:
     """Return rows of equal shapes as one batch."""
     return Batch._make(
-        torch.cat(values) if isinstance(values[0], Tensor) else values[0]  # type: ignore[arg-type]
+        torch.cat(values) if isinstance(values[0], Tensor) else values[0]
         for values in zip(*rows, strict=True)
     )
 
