@@ -20,6 +20,7 @@ __all__ = [
     "SeriesError",
     "ShortTextError",
     "SpecError",
+    "SplitRefusal",
     "SweepError",
     "UserError",
 ]  # fmt: skip
@@ -46,6 +47,11 @@ class Refusal(UserError, ValueError):
     """A combination that makes no sense; the message says what, why and what to do."""
 
     label = "refused"
+
+
+class SplitRefusal(Refusal):
+    """A task of whose data a split has nothing to train or to measure on: no architecture is to
+    blame."""
 
 
 class SpecError(UserError, ValueError):

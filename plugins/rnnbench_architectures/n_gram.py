@@ -30,7 +30,7 @@ class NGramModel(Model):
                 f"{architecture.name} counts which token follows which; {task.name} is no language "
                 "model.\n  Choose one, such as char-lm."
             )
-        self.task, self.order = task, architecture.order
+        self.task, self.name, self.order = task, architecture.name, architecture.order
         self.counted: KneserNey | None = None
         # Nothing is learnt. A parameter without numbers lets the one training step run.
         self.nothing = nn.Parameter(torch.zeros(0))
@@ -49,6 +49,25 @@ class NGramModel(Model):
             self.counted = KneserNey(text_N, self.target.classes, self.order)
         return self.counted
 
+    def refuse_short_text(self) -> None:
+        """Refuse a training text with no n-gram of this order, before it is counted.
+
+        Raises:
+            Refusal: naming the tokens that there are.
+        """
+        data, tokens = self.task.data("train", 0), 0
+        if len(data) > self.order:  # an item is a token at least
+            return
+        for key in data.order(1, None):
+            tokens += data.batch(key, None).x.shape[1] + (not data.carried)
+        tokens += data.carried
+        if tokens <= self.order:
+            lower = f"Set architecture.order={tokens - 1} or lower, or g" if tokens > 2 else "G"
+            raise Refusal(
+                f"{self.name}: order = {self.order} needs more than {self.order} training tokens; "
+                f"{self.task.name} has {tokens}.\n  {lower}ive it a longer training text."
+            )
+
     def forward(self, batch: Batch, state: State = None, feed: Feed | None = None) -> Result:
         x_BT, reach = batch.x, self.order - 1
         rows, steps = x_BT.shape
@@ -57,6 +76,7 @@ class NGramModel(Model):
         kept = seen_BU[:, seen_BU.shape[1] - reach :]
         kind = self.nothing.dtype
         if x_BT.is_meta:  # shapes alone
+            self.refuse_short_text()
             out_BTV = torch.empty(rows, steps, self.target.classes, device="meta", dtype=kind)
         else:
             at_TR = torch.arange(steps)[:, None] + torch.arange(1, reach + 1)

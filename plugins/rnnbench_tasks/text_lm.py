@@ -113,6 +113,12 @@ class TextLM(LanguageModel):
     def sources(self) -> tuple[Source, ...]:
         return self._files
 
+    def advise_longer(self, split: str) -> str:
+        units = " or task.unit=character" if self.unit in ("word", "subword") else ""
+        if split == "train" or self.valid:
+            return f"Give task.{split} a longer text{units and f', or set{units[3:]}'}"
+        return f"Give task.train a longer text, or set task.{split}_share higher{units}"
+
     def recipe(self) -> TokenRecipe:
         names = tuple(name for source in self._files for name in source.files)
         return TokenRecipe(

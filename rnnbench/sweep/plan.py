@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rnnbench.errors import PluginError, Refusal, SweepError, UserError
+from rnnbench.errors import PluginError, Refusal, SplitRefusal, SweepError, UserError
 from rnnbench.files.yaml_with_lines import Place
 from rnnbench.registry.registry import did_you_mean
 from rnnbench.registry.schema import FieldSchema
@@ -51,8 +52,9 @@ def installed_plugins() -> PluginAccess:
     from rnnbench.registry.registry import schema
     from rnnbench.spec.compose import compose
     from rnnbench.spec.instantiate import instantiate
+    from rnnbench.training.checks.splits import refuse_short_splits
     from rnnbench.training.dry_run import check_spec
-    from rnnbench.training.resolve import resolve
+    from rnnbench.training.resolve import resolve_with_plugins
 
     def fields(kind: str, name: str) -> Mapping[str, FieldSchema]:
         return schema(kind, name).fields
@@ -61,7 +63,9 @@ def installed_plugins() -> PluginAccess:
         cell: GridCell, settings: Params, places: Places, seed: int, test: bool
     ) -> RunSpec:
         parts = cell.task, cell.architecture, cell.tricks
-        return resolve(compose(*parts, settings, seed=seed, test=test, places=places))
+        run = resolve_with_plugins(compose(*parts, settings, seed=seed, test=test, places=places))
+        refuse_short_splits(*run, test=True)  # final runs meet it
+        return run.spec
 
     def higher_is_better(spec: RunSpec) -> bool:
         task, _, _ = instantiate(spec)
@@ -254,6 +258,8 @@ def _plan(
     def compose(params: Params) -> RunSpec:
         try:
             return plan.composed(plugins, params, search.seed, test=False)
+        except SplitRefusal as error:  # no trial of any architecture could be run on these data
+            raise SweepError(f"{_place_of(str(error), places)}: {error}") from error
         except Refusal:
             raise
         except UserError as error:
@@ -292,6 +298,12 @@ def _plan(
         definition=definition,
         higher_is_better=plugins.higher_is_better(smallest),
     )
+
+
+def _place_of(message: str, places: Places) -> str:
+    """Return where a setting of the task that a message names stands, else where the task does."""
+    named = (name for name in re.findall(r"task\.\w+", message) if name in places)
+    return places[next(named, "task")]
 
 
 def extended(plan: CellPlan, sweep: Sweep, trials: int) -> CellPlan:

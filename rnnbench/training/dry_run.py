@@ -6,7 +6,6 @@ batch on the CPU, if asked for.
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +15,12 @@ import torch
 
 import rnnbench
 from rnnbench.contract import Architecture, Batch, Data, Moment, Refusal, Task, Trick
-from rnnbench.contract.plugin import Plugin
 from rnnbench.spec.instantiate import instantiate
 from rnnbench.spec.run_spec import Optimizer, RunSpec
+from rnnbench.training.checks.foresight import refuse_foresight
+from rnnbench.training.checks.plugin_faults import find_own_frame
+from rnnbench.training.checks.splits import refuse_short_splits
+from rnnbench.training.checks.undeclared_files import refuse_undeclared
 from rnnbench.training.loader import split_of
 from rnnbench.training.resolve import ResolvedRun
 from rnnbench.training.train_step import (
@@ -105,6 +107,12 @@ def check(
         )
     if not parameters:
         _refuse_idle(architecture, task, tricks)
+    try:
+        refuse_foresight(architecture, task, tricks, batch, parameters)
+    except Refusal:
+        raise
+    except Exception as error:
+        raise _as_fault_of_plugin(architecture, task, tricks, error) from error
     return Checked(parameters, device)
 
 
@@ -126,8 +134,17 @@ def check_spec(spec: RunSpec) -> Checked:
 
 
 def check_resolved(run: ResolvedRun) -> Checked:
-    """Run `check` on a run with its plugins; training then reads the same data, read once."""
+    """Run `check` on a run with its plugins, after a look at its splits.
+
+    Training then reads the same data, read once.
+
+    Raises:
+        SplitRefusal: a split of the task has nothing to train or to measure on.
+        Refusal: the combination makes no sense, or the task reads files that it does not declare.
+    """
     task, architecture, tricks = run.plugins
+    refuse_short_splits(run.spec, run.plugins)
+    refuse_undeclared(task)
     data = split_of(task, "train", run.spec.seed)
     return check(architecture, task, tricks, run.spec.optimizer, data=data)
 
@@ -191,27 +208,3 @@ def _as_fault_of_plugin(
         f"({frame.filename}:{frame.lineno})\n"
         "  This is a fault in a plugin, not a choice of yours: report it to its author."
     )
-
-
-def find_own_frame(error: Exception, plugins: Sequence[Plugin]) -> traceback.FrameSummary:
-    """Return the innermost frame of an error in the packages of some plugins, else the last one."""
-    frames = traceback.extract_tb(error.__traceback__)
-    places = [place for plugin in plugins if (place := _place_of(type(plugin))) is not None]
-    for frame in reversed(frames):
-        file = Path(frame.filename)
-        if any(place == file or place in file.parents for place in places):
-            return frame
-    return frames[-1]
-
-
-def _place_of(plugin: type[Plugin]) -> Path | None:
-    """Return the folder of a plugin's package, or its file where it is in none, or in core.
-
-    None where it came from no file, such as a class made in a notebook.
-    """
-    package = sys.modules.get(plugin.__module__.partition(".")[0])
-    package_file = getattr(package, "__file__", None)
-    if package is not rnnbench and hasattr(package, "__path__") and package_file:
-        return Path(package_file).parent
-    file = getattr(sys.modules.get(plugin.__module__), "__file__", None)
-    return Path(file) if file else None

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,6 +23,7 @@ from rnnbench.contract import Meter, Task
 from rnnbench.files.atomic import replace_file, sweep_folder
 from rnnbench.nn import scan
 from rnnbench.nn.models.output_lengths import describe_limit
+from rnnbench.registry.held_laws import describe_third_parties
 from rnnbench.results.record import FINAL, Figures, Record, Status, provenance
 from rnnbench.results.run_folder import CHECKPOINTS, ITEM_SCORES, WEIGHTS
 from rnnbench.results.store import Store
@@ -82,7 +84,7 @@ def execute(
     record = Record(
         spec=spec, status=Status.CRASHED, reason="the process ended", attempt=attempt,
         sweep=sweep, study=study, started=started.isoformat(timespec="seconds"),
-        provenance=provenance(device=device_name(trainer)),
+        provenance=_provenance(spec, trainer),
     )  # fmt: skip
     stop = _StopRequests(ranks=trainer.devices > 1)
     try:
@@ -108,6 +110,14 @@ def execute(
         checkpoint.clear(folder)
         store.forget(spec.run_id, CHECKPOINTS)
     return record
+
+
+def _provenance(spec: RunSpec, trainer: Trainer) -> dict[str, Any]:
+    """Return where a run is made, and by which code of third parties."""
+    names = [("tasks", spec.task.name), ("architectures", spec.architecture.name)]
+    others = describe_third_parties([*names, *(("tricks", t.name) for t in spec.tricks)])
+    made = provenance(device=device_name(trainer))
+    return made | {"third_parties": others} if others else made
 
 
 class _StopRequests:

@@ -17,6 +17,7 @@ import torch
 from rnnbench.contract import Batch, Data, Task
 from rnnbench.errors import SpecError
 from rnnbench.spec.run_spec import RunSpec
+from rnnbench.training.checks.undeclared_files import noting
 from rnnbench.training.train_step import count_targets
 
 PACK = 25  # optimiser steps in what Lightning sees as one batch
@@ -52,7 +53,8 @@ def keyed_generator(*key: int) -> torch.Generator:
 @functools.lru_cache(maxsize=8)
 def split_of(task: Task, split: str, seed: int) -> Data:
     """Return a task's split, which warm workers keep from run to run."""
-    return task.data(split, seed)
+    with noting(task):
+        return task.data(split, seed)
 
 
 class Loader:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 import textwrap
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.errors import PluginError
+from rnnbench.registry.held_laws import OWN, note_verdict
 from rnnbench.registry.registry import did_you_mean, discover, load
 from rnnbench.registry.schema import KINDS, Entry
 
@@ -75,7 +77,18 @@ def _judge(item: Entry, quiet: bool) -> dict[str, Any]:
     report = _make_report(item, str(plugin), verdicts, seconds)
     if not quiet:
         print(f"\n{summary(report)}")
+    if item.distribution != OWN:
+        _note(item, report)
     return report
+
+
+def _note(item: Entry, report: dict[str, Any]) -> None:
+    """Keep the verdict, so that boards can tell it."""
+    broken = [law["name"].replace("_", " ") for law in report["laws"] if law["outcome"] == "broken"]
+    try:
+        note_verdict(item, report["held"], broken)
+    except OSError as error:
+        print(f"rnnbench: boards will not know of this verdict: {error}", file=sys.stderr)
 
 
 def lines(verdict: Verdict) -> list[str]:

@@ -16,8 +16,10 @@ from rnnbench.leaderboard.best_of_n import effort
 from rnnbench.leaderboard.boards import build, mark_absent, refused_now
 from rnnbench.leaderboard.pairwise import ReadItems, judge
 from rnnbench.leaderboard.pareto import fronts
+from rnnbench.leaderboard.third_parties import mark_third_parties
 from rnnbench.leaderboard.trick_effects import attribute
 from rnnbench.leaderboard.types import Board
+from rnnbench.registry.held_laws import verdicts_noted
 from rnnbench.registry.registry import did_you_mean, discover
 from rnnbench.report.files.boards import as_csv, as_json, attributions_as_csv, attributions_as_json
 from rnnbench.report.terminal import sections
@@ -79,7 +81,10 @@ def leaderboard_command(
     _refuse_contradictions(request, task, want_json, want_csv, page is not None, attribution)
     store = Store(root)
     installed = discover()[0]
-    boards = mark_absent(build(store.records(task=task), task, method=request.method), installed)
+    records = list(store.records(task=task))
+    boards = build(records, task, method=request.method)
+    boards = mark_third_parties(boards, records, installed, verdicts_noted())
+    boards = mark_absent(boards, installed)
     report_damage(store)
     if task is not None and not boards:
         known = sorted({b.task for b in build(store.records())})

@@ -206,7 +206,8 @@ class Series:
         if self.ahead and context < horizon:
             raise SeriesError(
                 f"columns known ahead are read {horizon} steps ahead within the context, which has "
-                f"{context}: make it at least as long as the horizon"
+                f"{context}: make it at least as long as the horizon.\n"
+                f"  Set task.context={horizon} or more, or task.horizon={context} or less"
             )
         part, times = SPLITS.index(split), []
         short: tuple[str, int] | None = None
@@ -218,10 +219,27 @@ class Series:
         if short and (split != "train" or not any(map(len, times))):
             raise SeriesError(
                 f"{short[0]}{split} has {short[1]} rows, too few for a context of {context} and a "
-                f"horizon of {horizon}: make them smaller"
+                f"horizon of {horizon}: make them smaller.\n"
+                f"  {self._say_what_fits(context, horizon)}"
             )
         naive_PV = self.naive_at_test_PV if split == "test" else self.naive_PV
         return Windows(self, np.concatenate(times), context, horizon, centre, naive_PV)
+
+    def _say_what_fits(self, context: int, horizon: int) -> str:
+        """Say which of the two to lower, and how far, so that every split has a window."""
+        train_P, valid_P, test_P = (self.ends_P3 - self.begin_P[:, None]).T
+        held_out = int(np.minimum(valid_P - train_P, test_P - valid_P).min())
+        # A window lies within training; of what is held out the target alone, as far as what
+        # precedes it holds the context.
+        longest = min(int(train_P.max()) - context, held_out, int(valid_P.min()) - context)
+        if self.ahead:
+            longest = min(longest, context)
+        if longest >= 1:
+            return f"Set task.horizon={longest} or lower, or give it more rows"
+        widest = min(int(train_P.max()), int(valid_P.min())) - horizon
+        if widest >= (horizon if self.ahead else 1) and held_out >= horizon:
+            return f"Set task.context={widest} or lower, or give it more rows"
+        return "Set both task.context and task.horizon lower, or give it more rows"
 
 
 def carry_forward(values_ND: np.ndarray, begin_N: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from rnnbench.data.text.corpus import UNKNOWN, Vocabulary, make_corpus
 from rnnbench.data.text.files import END, SPLITS, TokenRecipe
 from rnnbench.data.text.ngrams import KneserNey, add_one_nats
 from rnnbench.data.text.tokens import Subwords
+from rnnbench.errors import ShortTextError
 from rnnbench.metrics.text import LanguageModelling
 
 __all__ = ["LanguageModel"]
@@ -77,7 +78,23 @@ class LanguageModel(Task):
         return tuple("" if i == at or s == END else s for i, s in enumerate(self._symbols.symbols))
 
     def data(self, split: str, seed: int) -> Data:
+        """Return the stream of a split.
+
+        Raises:
+            ShortTextError: it has fewer than two tokens, one to read and one to predict.
+        """
+        count = len(self._corpus[split])
+        if count < 2:
+            has = f"one {self.recipe().unit}" if count else f"no {self.recipe().unit}"
+            raise ShortTextError(
+                f"{self.name}: the {split} text has {has}, and needs two at least: one to read and "
+                f"one to predict.\n  {self.advise_longer(split)}"
+            )
         return Stream(self._corpus[split], self.length, self.test_rows if split == "test" else None)
+
+    def advise_longer(self, split: str) -> str:
+        """Say how a text that is too short is made longer."""
+        return f"Give a longer {split} text"
 
     def meter(self, split: str) -> Meter:
         share = len(self._corpus[split]) / self._corpus["characters"][split]

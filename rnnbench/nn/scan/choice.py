@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -50,6 +52,17 @@ def use(tier: Tier = "auto", long: bool = False) -> None:
     if tier not in get_args(Tier):
         raise ValueError(f"scan tier {tier!r}: choose auto, eager, inductor or c")
     _choice.tier, _choice.long, _choice.seconds = tier, long, {}
+
+
+@contextlib.contextmanager
+def eagerly() -> Iterator[None]:
+    """Scan by the eager loop within it, which builds no kernel; then as before, report and all."""
+    before = _choice.tier, _choice.seconds
+    _choice.tier, _choice.seconds = "eager", {}
+    try:
+        yield
+    finally:
+        _choice.tier, _choice.seconds = before
 
 
 def chosen() -> Tier:

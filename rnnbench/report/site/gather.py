@@ -15,7 +15,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from rnnbench.leaderboard.boards import build, mark_absent, refused_now
+from rnnbench.leaderboard.third_parties import mark_third_parties
 from rnnbench.leaderboard.types import LEAST_TRIALS, Board, CellImportance
+from rnnbench.registry.held_laws import verdicts_noted
 from rnnbench.registry.published_results import LiteratureError, Published, published
 from rnnbench.registry.registry import discover
 from rnnbench.registry.schema_from_source import read_source
@@ -88,7 +90,9 @@ def gather(
     """
     records = latest(store.records(task=task))
     if boards is None:
-        boards = mark_absent(build(records), discover()[0])
+        installed = discover()[0]
+        boards = mark_third_parties(build(records), records, installed, verdicts_noted())
+        boards = mark_absent(boards, installed)
     names = sorted({board.task for board in boards})
     sweeps = read_sweeps(store.engine)
     if task is not None:

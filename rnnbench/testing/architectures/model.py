@@ -11,6 +11,7 @@ from rnnbench.spec.run_spec import Optimizer
 from rnnbench.testing.fixtures.backbones import EXACT, doubled, leaves, models_of, rows_of
 from rnnbench.testing.fixtures.toy_tasks import TOYS, Toy
 from rnnbench.testing.law import Broken, DoesNotApply, Laws, differ
+from rnnbench.training.checks.leaks import find_leak
 from rnnbench.training.determinism import seed_torch
 from rnnbench.training.train_step import (
     TrickFold,
@@ -126,6 +127,17 @@ def row_fault(model: Model, toy: Toy, batch: Batch) -> str | None:
 
 
 @LAWS.law(
+    "A whole model sees nothing that it may not: what comes later, its target, other rows.",
+    "Read left to right where the task is causal; never read batch.y of the step at hand.",
+)
+def models_see_what_they_may(plugin: Architecture) -> None:
+    for name, toy, model, batch in models_of(plugin):
+        leak = find_leak(model, toy, batch)
+        if leak:
+            raise Broken(f"on {name}: it {leak}")
+
+
+@LAWS.law(
     "The loss is the mean of nll over what is counted, and padding of the target is not.",
     "A model of your own must override loss and nll together, with `gold` as their target.",
 )
@@ -181,6 +193,7 @@ def broken_promise(model: Model, toy: Toy) -> str | None:
     batch = doubled(toy.example())
     return (
         row_fault(model, toy, batch)
+        or find_leak(model, toy, batch)
         or (stepping_fault(model, batch) if isinstance(model, Decoder) else None)
         or (stream_fault(model, toy) if toy.carried else None)
     )

@@ -84,6 +84,11 @@ def trains_and_evaluates(task: Task) -> None:
         data = _Few(task.data(name, 0))
         meter = task.meter(name)
         figures, shown = evaluate(model, task, data, meter, torch.device("cpu"), examples=2)
+        try:
+            meter.items(task.metrics[0].name)
+        except Exception as error:  # every finished run asks for them
+            said = f"{type(error).__name__}: {error}"
+            raise Broken(f"{name}: items({task.metrics[0].name!r}) gave {said}") from error
         bad = [k for k, v in figures.items() if not math.isfinite(v)]
         if bad:
             raise Broken(f"{name}: {bad[0]} is {figures[bad[0]]} for an untrained model")

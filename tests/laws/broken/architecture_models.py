@@ -74,6 +74,22 @@ class Centred(OwnModel):
         return result._replace(out=result.out - result.out.mean(0, keepdim=True))
 
 
+class ReadsOn(OwnModel):
+    """Reads a step of the input before it is its turn."""
+
+    def forward(self, batch, state=None, feed=None):
+        return super().forward(batch._replace(x=batch.x.roll(-1, 1)), state)
+
+
+class Copies(OwnModel):
+    """Puts its own target on top of what it says."""
+
+    def forward(self, batch, state=None, feed=None):
+        result = super().forward(batch, state)
+        truth = F.one_hot(batch.y, result.out.shape[-1]) if self.target.classes else batch.y
+        return result._replace(out=result.out + truth)
+
+
 class Summed(OwnModel):
     def loss(self, out, batch):
         return self.nll(out, batch)[0].sum()
@@ -106,6 +122,20 @@ class WiredCentred(Wired):
     """Source: made up."""
 
     own = Centred
+
+
+@dataclass(frozen=True)
+class WiredReadsOn(Wired):
+    """Source: made up."""
+
+    own = ReadsOn
+
+
+@dataclass(frozen=True)
+class WiredCopies(Wired):
+    """Source: made up."""
+
+    own = Copies
 
 
 @dataclass(frozen=True)
@@ -274,6 +304,9 @@ BROKEN = [
     ("decoding_equals_teacher_forcing", Peeking(), "teacher forcing differ"),
     ("model_rows_are_independent", WiredCentred(), "when it is alone"),
     ("model_rows_are_independent", Wired(), "other padding of the source"),
+    ("models_see_what_they_may", WiredReadsOn(), "step 1 changes when the input of step 2 does"),
+    ("models_see_what_they_may", WiredCopies(), "step 1 changes when its own target does"),
+    ("models_see_what_they_may", WiredCentred(), "lets rows read each other"),
     ("loss_is_the_mean_of_nll", WiredSummed(), "loss and mean nll differ"),
     ("loss_is_the_mean_of_nll", WiredCountsPadding(), "targets counted, there are"),
     ("evaluation_is_deterministic", DropsAlways(), "draws random numbers"),

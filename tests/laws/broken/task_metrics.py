@@ -227,9 +227,26 @@ class ListedSetting(Majority):
         object.__setattr__(self, "sizes", frozenset(self.sizes))
 
 
+class ItemCounter(Accuracy):
+    """Keeps a number under the name of the method that every finished run calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.items = 0
+
+
+@dataclass(frozen=True)
+class CountsItems(Majority):
+    """Source: made up."""
+
+    def meter(self, split):
+        return ItemCounter()
+
+
 BROKEN = [
     ("trains_and_evaluates", ShowsNumbers(), "show gave"),
     ("trains_and_evaluates", SelectsByNothing(), "selection is 'f1'"),
+    ("trains_and_evaluates", CountsItems(), "items('accuracy') gave TypeError"),
     ("recommendations_are_settings", RecommendsTypos(), "no field 'batch_size'"),
     ("recommendations_are_settings", RecommendsTwoBudgets(), "steps and epochs"),
     ("padding_is_not_counted", PaddingCounts(), "other padding changes perplexity"),
