@@ -8,6 +8,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from typing import Any, Literal
 
@@ -63,10 +64,26 @@ class Dimension:
             return any(value == c and type(value) is type(c) for c in self.choices)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False
-        if not self.low <= value <= self.high or (self.kind == "int" and value != int(value)):
-            return False
-        steps = (value - self.low) / self.step if self.step else 0.0
-        return abs(steps - round(steps)) < 1e-9 * max(1.0, steps)
+        if self.kind == "int" or not math.isfinite(value):
+            return self.low <= value <= self.high and value == self.nearest(value)
+        return math.isclose(value, self.nearest(value), rel_tol=1e-12, abs_tol=1e-9 * self.step)
+
+    def nearest(self, value: Any) -> Any:
+        """Return the value of this dimension that is next to a number; a choice is itself.
+
+        What is reckoned in floats misses the values as they are written: 0.1 + 6 * 0.1 lies
+        beyond 0.7, and 0.1 + 2 * 0.1 beside 0.3.
+        """
+        if self.kind == "choice":
+            return value
+        inside = min(max(value, self.low), self.high)
+        if not self.step:
+            return self.number(inside)
+        return self.point(round((Fraction(inside) - _exact(self.low)) / _exact(self.step)))
+
+    def point(self, index: int) -> Any:
+        """Return the value so many steps above `low`, as it would be written."""
+        return self.number(_exact(self.low) + index * _exact(self.step))
 
     def values(self) -> list[Any] | None:
         """Return all values, ascending; None where the range is continuous."""
@@ -74,8 +91,7 @@ class Dimension:
             return list(self.choices)
         if not self.step:
             return None
-        count = round((self.high - self.low) / self.step) + 1
-        return [self.number(self.low + i * self.step) for i in range(count)]
+        return list(_points(self.low, self.high, self.step, self.kind == "int"))
 
     def ends(self) -> list[Any]:
         """Return the values to try a configuration on: both ends, or every choice."""
@@ -95,9 +111,9 @@ class Dimension:
             value = math.exp(math.log(low) + unit * (math.log(high) - math.log(low)))
         else:
             value = low + unit * (high - low)
-        return self.number(min(max(value, self.low), self.high))
+        return self.nearest(value)
 
-    def number(self, value: float) -> Any:
+    def number(self, value: float | Fraction) -> Any:
         """Return a number in the type of this dimension, rounded where it is whole."""
         return round(value) if self.kind == "int" else float(value)
 
@@ -192,6 +208,23 @@ def corners(space: Sequence[Dimension]) -> list[Params]:
     return points
 
 
+def _exact(number: float) -> Fraction:
+    """Return the number that a float is written as: 1/10 for 0.1, which itself is a bit more."""
+    return Fraction(repr(number))
+
+
+def _written(number: Fraction) -> str:
+    return str(int(number) if number.denominator == 1 else float(number))
+
+
+@cache
+def _points(low: float, high: float, step: float, whole: bool) -> tuple[Any, ...]:
+    """Return all values of a range with a step, ascending."""
+    count = round((_exact(high) - _exact(low)) / _exact(step)) + 1
+    d = Dimension("", "int" if whole else "float", low, high, step=step)
+    return tuple(d.point(i) for i in range(count))
+
+
 def _members(type_: Any) -> set[Any]:
     """Return the members of a type: {int, NoneType} for `int | None`."""
     if typing.get_origin(type_) in (typing.Union, types.UnionType):
@@ -237,12 +270,16 @@ def _range(name: str, entry: Mapping[str, Any], continuous: bool) -> Dimension:
     if step < 0 or ("step" in entry and step == 0):
         raise SpaceError(f"step must be above 0, got {step}")
     if step:
-        steps = (high - low) / step
-        if abs(steps - round(steps)) > 1e-9 * max(1.0, steps):
+        steps = (_exact(high) - _exact(low)) / _exact(step)
+        last = _exact(low) + round(steps) * _exact(step)
+        if abs(steps - round(steps)) > Fraction(1, 10**9):  # a third is never written out
+            before = _exact(low) + math.floor(steps) * _exact(step)
+            after = before + _exact(step)
             raise SpaceError(
-                f"from low {low}, steps of {step} do not reach high {high}; the last one is "
-                f"{low + math.floor(steps) * step}"
+                f"from low {low}, steps of {step} do not reach high {high}: they come to "
+                f"{_written(before)} and {_written(after)}; write one of them as high"
             )
+        high = last
     kind: Literal["float", "int"] = "float" if continuous else "int"
     convert = float if continuous else int
     if not continuous and not step and not log:

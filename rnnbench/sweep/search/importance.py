@@ -99,11 +99,12 @@ def _shares(
     if len(trials) < LEAST_TRIALS:
         many = "1 finished trial is" if len(trials) == 1 else f"{len(trials)} finished trials are"
         return (), f"{many} too few to tell: search {LEAST_TRIALS} or more"
-    distributions = {n: distribution(Dimension.from_dict(n, entry)) for n, entry in space.items()}
+    dimensions = {n: Dimension.from_dict(n, entry) for n, entry in space.items()}
+    distributions = {n: distribution(d) for n, d in dimensions.items()}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=SEED))
     for rows in trials.values():
-        params = rows[0][0]
+        params = {n: dimensions[n].nearest(value) for n, value in rows[0][0].items()}
         study.add_trial(
             create_trial(
                 state=TrialState.COMPLETE,
