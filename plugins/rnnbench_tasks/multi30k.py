@@ -74,7 +74,7 @@ class Multi30K(TextTranslation):
         super().__post_init__()
         if "cs" in self.languages and self.test != "2016_flickr":
             raise ValueError(
-                f"multi30k: there is no Czech in test={self.test}; set test=2016_flickr"
+                f"multi30k: there is no Czech in test={self.test}; set task.test=2016_flickr"
             )
 
     @property

@@ -12,7 +12,7 @@ from rnnbench.files.yaml_with_lines import YamlText, read_yaml
 from rnnbench.registry.registry import did_you_mean
 from rnnbench.spec.compose import UNITS, compose
 from rnnbench.spec.fill import fill
-from rnnbench.spec.plugin_text import Plugin, read_assignment, read_plugin
+from rnnbench.spec.plugin_text import Plugin, split_assignment, split_plugin
 from rnnbench.spec.run_spec import RunSpec, Trainer
 
 KEYS = ("task", "architecture", "tricks", "optimizer", "budget", "trainer", "seed", "logger")
@@ -37,11 +37,11 @@ def read_request(
         SpecError, PluginError: naming what is wrong and where it was written.
     """
     # `rnnbench run --file run.yaml optimizer.lr=1` has settings where names would stand.
-    loose = [word for word in (task, architecture) if word and "=" in word]
-    task, architecture = (None if w and "=" in w else w for w in (task, architecture))
+    loose = [word for word in (task, architecture) if word and _is_setting(word)]
+    task, architecture = (None if w in loose else w for w in (task, architecture))
     written = read_yaml(file) if file else None
     values, places, plugins, file_seed = _from_file(written) if written else ({}, {}, {}, None)
-    assignments = dict(read_assignment(s) for s in [*loose, *settings])
+    assignments = dict(split_assignment(s) for s in [*loose, *settings])
     if "logger" in assignments:
         assignments["trainer.logger"] = assignments.pop("logger")
     if any(f"budget.{u}" in assignments for u in UNITS):
@@ -120,11 +120,17 @@ def _from_file(
     return values, places, plugins, seed
 
 
+def _is_setting(word: str) -> bool:
+    """Tell `optimizer.lr=1` from a plugin with settings of its own, `clockwork:periods=1,2`."""
+    name, equals, _ = word.partition("=")
+    return bool(equals) and ":" not in name
+
+
 def _plugin(value: Any, place: str) -> tuple[str, Mapping[str, Any]]:
     if not isinstance(value, (str, dict)):
         raise SpecError(f"{place}: a plugin is a name or a mapping with `name:`, got {value!r}")
     try:
-        return read_plugin(value)
+        return split_plugin(value)
     except SpecError as error:
         raise SpecError(f"{place}: {error}") from error
 

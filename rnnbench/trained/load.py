@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -149,12 +150,13 @@ def generate(
     if not trained.model.decodes:
         raise RunError(
             f"{trained.task.name} is {trained.task.kind.value} and generates nothing; "
-            f"to ask what the run makes of an input: rnnbench predict {run} --input ..."
+            "to ask what the run makes of an input: "
+            f"rnnbench predict {shlex.quote(run)} --input TEXT"
         )
     if prompt is not None:
         raise RunError(
             f"{trained.task.name} goes on from no prompt; for an output of your own input: "
-            f"rnnbench predict {run} --input ..."
+            f"rnnbench predict {shlex.quote(run)} --input TEXT"
         )
     return _from_test(trained, how, rng, samples or 5)
 

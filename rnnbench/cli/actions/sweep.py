@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -105,7 +106,7 @@ def run(
     if html and boards:
         page = store.root / "sweeps" / sweep.name / "leaderboard.html"
         page.parent.mkdir(parents=True, exist_ok=True)
-        command = f"rnnbench sweep {Path(sweep.text.file).name}"
+        command = f"rnnbench sweep {shlex.quote(Path(sweep.text.file).name)}"
         write_page(boards, page, f"Sweep {sweep.name}", refused=outcome.refused, command=command)
         print(f"page: {page.resolve()}")
     print(outcome.summary())

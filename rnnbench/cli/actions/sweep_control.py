@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -87,6 +89,19 @@ def open_sweep(name: str, root: Path | str, database: str | None) -> Iterator[Sw
         yield SweepHandle(name, store, requests, Ledger(store.engine, name, NOBODY))
 
 
+def resume_command(name: str, root: Path | str, database: str | None) -> str:
+    """Return what to type for a sweep to go on, wherever its results are."""
+    words = ["rnnbench", "sweep", "resume", name]
+    if str(root) not in ("rnnbench-results", os.environ.get("RNNBENCH_RESULTS")):
+        words += ["--out", str(root)]
+    if database and database != os.environ.get("RNNBENCH_DATABASE"):
+        words += [
+            "--database",
+            database if "@" not in database else "URL",
+        ]  # it may hold a password
+    return shlex.join(words)
+
+
 def show_status(
     name: str | None, root: Path | str, database: str | None, as_json: bool, watch: bool
 ) -> None:
@@ -114,7 +129,7 @@ def show_status(
                     console.print(text, markup=False, highlight=False, soft_wrap=True)
                 console.print(line(now), markup=False, highlight=False, soft_wrap=True)
                 if not holder and now.count("left"):
-                    console.print(f"Go on: rnnbench sweep resume {name}", markup=False)
+                    print(f"Go on: {resume_command(name, root, database)}")
             if not watch or holder is None:
                 return
             time.sleep(WATCH_SECONDS)
@@ -167,7 +182,7 @@ def pause_sweep(name: str, root: Path | str, database: str | None) -> None:
     with open_sweep(name, root, database) as sweep:
         sweep.requests.change(paused=True)
         running = "what runs goes on to its end" if sweep.holder() else "nobody runs it now"
-        print(f"{name} is paused: {running}. Go on: rnnbench sweep resume {name}")
+        print(f"{name} is paused: {running}. Go on: {resume_command(name, root, database)}")
 
 
 def stop_sweep(name: str, root: Path | str, database: str | None) -> int:
@@ -181,7 +196,7 @@ def stop_sweep(name: str, root: Path | str, database: str | None) -> int:
         print(f"asked {describe(holder)} to stop", flush=True)
         while sweep.holder() == holder:
             time.sleep(0.2)
-        print(f"{name} has stopped. Go on: rnnbench sweep resume {name}")
+        print(f"{name} has stopped. Go on: {resume_command(name, root, database)}")
         return 0
 
 
@@ -194,7 +209,7 @@ def retry_trials(name: str, trials: Sequence[str], root: Path | str, database: s
         if not keys:
             print("no trial failed in a way that could end differently")
         elif sweep.holder() is None:
-            print(f"Nobody runs {name} now: rnnbench sweep resume {name}")
+            print(f"Nobody runs {name} now: {resume_command(name, root, database)}")
 
 
 def extend_sweep(
@@ -226,7 +241,7 @@ def extend_sweep(
             parts.append(f"final seeds {', '.join(map(str, request.seeds))} beside the file's")
         print(f"{name} is asked for {' and '.join(parts)}")
         if sweep.holder() is None:
-            print(f"Nobody runs it now: rnnbench sweep resume {name}")
+            print(f"Nobody runs it now: {resume_command(name, root, database)}")
 
 
 def show_logs(name: str, trial: str | None, root: Path | str, database: str | None) -> None:
