@@ -108,7 +108,7 @@ def test_a_ledger_of_before_with_a_value_a_hair_beyond_is_read():
 
 def test_steps_that_miss_the_end_are_refused_with_ends_that_can_be_written():
     entry = {"low": 0.1, "high": 0.75, "step": 0.2}
-    with pytest.raises(SpaceError, match=r"they come to 0\.7 and 0\.9; write one of them as high"):
+    with pytest.raises(SpaceError, match=r"the last one is 0\.7 and the next 0\.9: write one"):
         dimension("rate", entry, float, None)
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.results.record import Record, Status
 from rnnbench.results.store import Store
 from rnnbench.spec.from_command_line import describe_spec
@@ -25,14 +26,16 @@ from rnnbench.training.stopping import exit_code
 def run_once(run: ResolvedRun, trainer: Trainer, root: Path | str, *, quiet: bool) -> int:
     """Execute a run unless it is finished, and show its record; return the exit code."""
     spec, plugins = run
-    console, store = Console(), Store(root)
+    console, store = plain_console(), Store(root)
     record = store.finished(spec.run_id)
     if record is not None:
-        console.print(f"finished before, not run again: {store.place(spec.run_id)}")
+        text = f"finished before, not run again: {store.place(spec.run_id)}"
+        console.print(text, soft_wrap=True)
         show(record, console)
         return exit_code_of(record)
     checked = check_resolved(run)
-    console.print(f"{describe_spec(spec)}: {checked.parameters:,} parameters")
+    text = f"{describe_spec(spec)}: {checked.parameters:,} parameters"
+    console.print(text, soft_wrap=True)
     previous = store.read(spec.run_id)
     with ProgressBar(console, quiet=quiet) as on_step:
         record = execute(
@@ -68,12 +71,12 @@ class ProgressBar:
     def __init__(self, console: Console, *, quiet: bool):
         self.console, self.quiet = console, quiet
         self.bar = Progress(
-            TextColumn("step {task.fields[step]}"),
+            TextColumn("step {task.fields[step]}", markup=False),
             BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("loss {task.fields[loss]}"),
+            TextColumn("{task.percentage:>3.0f}%", markup=False),
+            TextColumn("loss {task.fields[loss]}", markup=False),
             TimeElapsedColumn(),
-            TextColumn("left"),
+            TextColumn("left", markup=False),
             TimeRemainingColumn(),
             console=console,
         )
@@ -103,7 +106,7 @@ class ProgressBar:
 def show(record: Record, console: Console) -> None:
     """Print the metrics of both splits beside the trivial baselines, and the cost."""
     if record.status is not Status.DONE:
-        console.print(f"{record.status}: {record.reason}", markup=False)
+        console.print(f"{record.status}: {record.reason}", soft_wrap=True)
     if not record.metrics:
         return
     splits = list(record.metrics)

@@ -17,6 +17,7 @@ from rnnbench.cli.actions.sweep_control import open_sweep
 from rnnbench.leaderboard.boards import build
 from rnnbench.report.page.page import write_page
 from rnnbench.report.terminal.board import print_boards
+from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.results.record import Record
 from rnnbench.results.store import Store
 from rnnbench.sweep.file.read_search import read_seconds
@@ -84,7 +85,7 @@ def run(
     """
     if workers is not None:
         sweep = dataclasses.replace(sweep, workers=workers)
-    console = Console()
+    console = plain_console()
     _fetch(sweep, console)
     from rnnbench.report.terminal.sweep_progress import TerminalProgress
     from rnnbench.sweep.engines.choose import EngineChoice
@@ -97,7 +98,7 @@ def run(
         )  # fmt: skip
     for failure in outcome.failures:
         text = f"failed: {failure.key}: {failure.status}: {failure.reason}"
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.print(text, soft_wrap=True)
     with closing(Store(root, database)) as store:
         boards = build(records_of(store, sweep))
         report_damage(store)
@@ -127,7 +128,7 @@ def _fetch(sweep: Sweep, console: Console) -> None:
     from rnnbench.data import fetch
 
     def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
     for source in sources.values():
         fetch(source, say)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from rich.console import Console
 
 from rnnbench.errors import UserError
+from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.report.terminal.sweep_progress import line, table, workers
 from rnnbench.results.database import reader
 from rnnbench.results.record import Status
@@ -109,7 +109,7 @@ def show_status(
     if name is None:
         _list_sweeps(root, database, as_json)
         return
-    console = Console()
+    console = plain_console()
     with open_sweep(name, root, database) as sweep:
         while True:
             now, request, holder = sweep.snapshot(), sweep.requests.read(), sweep.holder()
@@ -120,14 +120,14 @@ def show_status(
                 if watch and console.is_terminal:
                     console.clear()
                 who = f", run by {describe(holder)}" if holder else ""
-                console.print(f"{name}: {sweep.state(now, request)}{who}", markup=False)
+                console.print(f"{name}: {sweep.state(now, request)}{who}")
                 console.print(table(now))
                 if now.busy:
                     console.print(workers(now))
                 for row in failed:
                     text = f"{row.status}: {row.key}: {row.reason}"
-                    console.print(text, markup=False, highlight=False, soft_wrap=True)
-                console.print(line(now), markup=False, highlight=False, soft_wrap=True)
+                    console.print(text, soft_wrap=True)
+                console.print(line(now), soft_wrap=True)
                 if not holder and now.count("left"):
                     print(f"Go on: {resume_command(name, root, database)}")
             if not watch or holder is None:

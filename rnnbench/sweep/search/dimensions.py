@@ -276,8 +276,8 @@ def _range(name: str, entry: Mapping[str, Any], continuous: bool) -> Dimension:
             before = _exact(low) + math.floor(steps) * _exact(step)
             after = before + _exact(step)
             raise SpaceError(
-                f"from low {low}, steps of {step} do not reach high {high}: they come to "
-                f"{_written(before)} and {_written(after)}; write one of them as high"
+                f"from low {low}, steps of {step} do not reach high {high}; the last one is "
+                f"{_written(before)} and the next {_written(after)}: write one of them as high"
             )
         high = last
     kind: Literal["float", "int"] = "float" if continuous else "int"
