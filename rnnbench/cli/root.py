@@ -28,6 +28,8 @@ RESULTS = click.option(
     help="Folder of results, or an address such as s3://bucket/results.",
 )  # fmt: skip
 
+SEED = click.IntRange(0, 2**63 - 1)  # as `rnnbench.spec.seeds` has it
+
 DATABASE = click.option(
     "--database", envvar="RNNBENCH_DATABASE", show_envvar=True, metavar="URL",
     help="Results database, such as postgresql://host/name.  [default: SQLite in the results]",

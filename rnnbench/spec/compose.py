@@ -17,6 +17,7 @@ from rnnbench.registry.schema import Schema
 from rnnbench.spec.fill import at, field_names, fill
 from rnnbench.spec.plugin_text import Plugin, make_plugin_spec, split_plugin
 from rnnbench.spec.run_spec import Budget, Optimizer, RunSpec
+from rnnbench.spec.seeds import complaint
 
 SECTIONS = ("task", "architecture", "tricks", "optimizer", "budget")
 
@@ -45,6 +46,8 @@ def compose(
         SpecError: an unknown name, a wrong type, a value out of range, contradictory budgets.
     """
     places = places or {}
+    if problem := complaint([seed]):
+        raise SpecError(problem)
     task_name, task_own = _read(task, "task", places)
     architecture_name, architecture_own = _read(architecture, "architecture", places)
     trick_list = [_read(t, "tricks", places) for t in tricks]

@@ -14,6 +14,7 @@ from rnnbench.spec.compose import UNITS, compose
 from rnnbench.spec.fill import fill
 from rnnbench.spec.plugin_text import Plugin, split_assignment, split_plugin
 from rnnbench.spec.run_spec import RunSpec, Trainer
+from rnnbench.spec.seeds import complaint
 
 KEYS = ("task", "architecture", "tricks", "optimizer", "budget", "trainer", "seed", "logger")
 COMMAND = "command line"
@@ -115,8 +116,8 @@ def _from_file(
                 values[f"{key}.{field}"] = v
                 places[f"{key}.{field}"] = written.at(key, field)
     seed = top.get("seed")
-    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
-        raise SpecError(f"{places['seed']}: seed is a whole number from 0 on, got {seed!r}")
+    if seed is not None and (problem := complaint([seed])):
+        raise SpecError(f"{places['seed']}: {problem}")
     return values, places, plugins, seed
 
 
