@@ -246,7 +246,7 @@ def _plan(
     }
     name = f"{cell.name[:80]}.{_digest(canonical_json(cell_as_written))}"  # where it is refused
     start = first_points(sweep, cell, space, fields, lists, plugins.recommended(cell.task["name"]))
-    trials = _count_trials(search, space)
+    trials = count_trials(search, space)
     plan = CellPlan(
         cell, name, cell_as_written, settings, space, trials, places, lists=lists, start=start
     )  # fmt: skip
@@ -299,14 +299,14 @@ def extended(plan: CellPlan, sweep: Sweep, trials: int) -> CellPlan:
     if plan.refused or not plan.space or not plan.trials:
         return plan
     search = dataclasses.replace(sweep.search, trials=trials)
-    return dataclasses.replace(plan, trials=max(plan.trials, _count_trials(search, plan.space)))
+    return dataclasses.replace(plan, trials=max(plan.trials, count_trials(search, plan.space)))
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def _count_trials(search: Search, space: Sequence[Dimension]) -> int:
+def count_trials(search: Search, space: Sequence[Dimension]) -> int:
     """Return the number of trials wanted of a cell with this space."""
     if search.trials == 0:
         return 0

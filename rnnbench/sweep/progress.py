@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from rnnbench.sweep.cell_search import CellSearch
 from rnnbench.sweep.file.sweep import GridCell
+from rnnbench.sweep.ledger.ledger import TrialRow
 from rnnbench.sweep.ledger.status import BusyWorker
 from rnnbench.sweep.plan import CellPlan
 from rnnbench.training.stopping import exit_code
@@ -31,6 +32,7 @@ class CellTally:
         best: the best value on validation; None where no trial is done.
         refused: why the combination cannot run; None: it can.
         problem: why there are no final runs; None where there are some.
+        higher_is_better: whether `best` is to be large; None: an earlier version did not say.
     """
 
     cell: GridCell
@@ -47,6 +49,7 @@ class CellTally:
     best: float | None = None
     refused: str | None = None
     problem: str | None = None
+    higher_is_better: bool | None = None
 
     @property
     def name(self) -> str:
@@ -271,10 +274,7 @@ def tally(plan: CellPlan, search: CellSearch | None, seeds: Sequence[int]) -> Ce
     count, best = search.counts, search.best()
     problem = None
     if seeds and search.lacks_best:
-        statuses = [str(r.status) for r in search.search_rows()]
-        counts = ", ".join(f"{statuses.count(s)} {s}" for s in dict.fromkeys(statuses))
-        what = "keeps the constraints" if count["search", "done"] else "is done"
-        problem = f"no trial {what} ({counts}), so there is no configuration to report"
+        problem = why_no_finals(search.search_rows(), constrained=bool(count["search", "done"]))
     return CellTally(
         cell=plan.cell,
         study=plan.study,
@@ -289,7 +289,20 @@ def tally(plan: CellPlan, search: CellSearch | None, seeds: Sequence[int]) -> Ce
         finals_failed=count["final", "failed"],
         best=None if best is None else best.value,
         problem=problem,
+        higher_is_better=plan.higher_is_better,
     )
+
+
+def why_no_finals(rows: Sequence[TrialRow], *, constrained: bool) -> str:
+    """Say why the search of a cell has no configuration for final runs, given its rows.
+
+    Args:
+        constrained: whether a trial is done, and only the constraints keep it from being chosen.
+    """
+    statuses = [str(r.status) for r in rows]
+    counts = ", ".join(f"{statuses.count(s)} {s}" for s in dict.fromkeys(statuses))
+    what = "keeps the constraints" if constrained else "is done"
+    return f"no trial {what} ({counts}), so there is no configuration to report"
 
 
 def failures(cells: Sequence[CellSearch]) -> tuple[FailedTrial, ...]:

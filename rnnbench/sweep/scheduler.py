@@ -100,6 +100,7 @@ class Scheduler:
         try:
             with signals(self._ask_to_stop):
                 self._show(force=True)
+                self._write_status()
                 while not self._signal:
                     self._obey()
                     self._feed()

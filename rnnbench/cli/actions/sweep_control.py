@@ -28,6 +28,7 @@ from rnnbench.sweep.ledger.requests import SweepRequest, SweepRequests, sweep_or
 from rnnbench.sweep.ledger.status import SweepStatus
 from rnnbench.sweep.ledger.tables import Now, sweep_driver
 from rnnbench.sweep.progress import Snapshot
+from rnnbench.sweep.recount import recounted
 
 WATCH_SECONDS = 1.0
 NOBODY = "nobody:0:0"  # the identity of a process that drives no sweep
@@ -62,12 +63,13 @@ class SweepHandle:
         return owner if has_lease and not is_dead(owner) else None
 
     def snapshot(self) -> Snapshot:
-        """Return the state of the sweep that its driver wrote last."""
-        request = self.requests.read()
+        """Return the state of the sweep: its cells as a driver saw them, counted by the ledger."""
+        request, driven = self.requests.read(), self.holder() is not None
         status = SweepStatus(self.store.engine, self.name)
-        busy = status.busy_workers() if self.holder() else []
+        busy = status.busy_workers() if driven else []
         nothing = {"cells": [], "seconds": 0.0, "per_minute": None, "seconds_left": None}
-        return Snapshot.from_dict(request.pace or nothing, busy, request.paused)
+        written = Snapshot.from_dict(request.pace or nothing, busy, request.paused)
+        return recounted(written, request, self.ledger, driven=driven)
 
     def state(self, now: Snapshot, request: SweepRequest) -> str:
         """Return the state in a word or two: running, paused, stopping, complete, waiting."""
