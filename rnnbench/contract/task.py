@@ -110,10 +110,13 @@ class Meter:
     Attributes:
         signature: how a standard tool computed the metrics, where it says so (sacreBLEU's).
         decodes: it needs `Prediction.decoded` (slower: the model produces y step by step).
+        notes: what a reader must know beside the figures, after `compute`; () where there is
+            nothing, and the same for every run of a protocol.
     """
 
     decodes: bool = False
     signature: str = ""
+    notes: tuple[str, ...] = ()
 
     def update(self, batch: Batch, prediction: Prediction) -> None:
         """Take in a batch and what the model made of it."""

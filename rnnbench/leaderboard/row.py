@@ -14,6 +14,7 @@ from statistics import median
 from typing import Any
 
 from rnnbench.leaderboard.grouping import Group
+from rnnbench.leaderboard.idle_notes import idle_marks
 from rnnbench.leaderboard.types import CurvePoint, Failure, Margin, Row
 from rnnbench.results.record import COSTS, FAILED, Record, Status
 from rnnbench.results.sharing.origin import DIFFERS, UNVERIFIED, state_of
@@ -93,7 +94,7 @@ def make_row(
         examples=tuple(runs[0].examples),
     )
     return dataclasses.replace(
-        row, marks=_write_marks(row, len(tested)) + _origin_marks(runs)
+        row, marks=_write_marks(row, len(tested)) + idle_marks(runs) + _origin_marks(runs)
     ), runs
 
 

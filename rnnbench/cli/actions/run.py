@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rnnbench.leaderboard.idle_notes import idle_tricks, metric_notes
 from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.results.record import Record, Status
 from rnnbench.results.store import Store
@@ -127,6 +128,8 @@ def show(record: Record, console: Console) -> None:
         f"{cost['tokens']:,.0f} target elements, {cost['train_seconds']:.1f} s of training, "
         f"{cost['wall_seconds']:.1f} s in all"
     )
+    for text in [*idle_tricks(record), *metric_notes([record])]:
+        console.print(f"note: {text}", soft_wrap=True)
 
 
 def format_figure(value: float | None) -> str:

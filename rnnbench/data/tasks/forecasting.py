@@ -108,8 +108,10 @@ class Forecast(Task):
         return self._meter(self.data(split, 0), as_points=False)
 
     def _meter(self, windows: Windows, as_points: bool) -> Meter:
-        series = len(self.series.names)
-        return Forecasts(windows.unit, series, self._distribution, as_points=as_points)
+        names = self.series.names
+        return Forecasts(
+            windows.unit, len(names), self._distribution, as_points=as_points, names=names
+        )
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
         """Score the naive forecasts on the same windows.

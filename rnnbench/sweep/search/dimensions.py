@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, Literal
 
 from rnnbench.errors import SweepError
+from rnnbench.sweep.search.steps import all_steps, exact, nearest_step, written
 
 Params = dict[str, Any]  # dotted name -> value
 
@@ -79,11 +80,7 @@ class Dimension:
         inside = min(max(value, self.low), self.high)
         if not self.step:
             return self.number(inside)
-        return self.point(round((Fraction(inside) - _exact(self.low)) / _exact(self.step)))
-
-    def point(self, index: int) -> Any:
-        """Return the value so many steps above `low`, as it would be written."""
-        return self.number(_exact(self.low) + index * _exact(self.step))
+        return self.number(nearest_step(self.low, self.step, inside))
 
     def values(self) -> list[Any] | None:
         """Return all values, ascending; None where the range is continuous."""
@@ -91,7 +88,7 @@ class Dimension:
             return list(self.choices)
         if not self.step:
             return None
-        return list(_points(self.low, self.high, self.step, self.kind == "int"))
+        return [self.number(v) for v in all_steps(self.low, self.high, self.step)]
 
     def ends(self) -> list[Any]:
         """Return the values to try a configuration on: both ends, or every choice."""
@@ -208,23 +205,6 @@ def corners(space: Sequence[Dimension]) -> list[Params]:
     return points
 
 
-def _exact(number: float) -> Fraction:
-    """Return the number that a float is written as: 1/10 for 0.1, which itself is a bit more."""
-    return Fraction(repr(number))
-
-
-def _written(number: Fraction) -> str:
-    return str(int(number) if number.denominator == 1 else float(number))
-
-
-@cache
-def _points(low: float, high: float, step: float, whole: bool) -> tuple[Any, ...]:
-    """Return all values of a range with a step, ascending."""
-    count = round((_exact(high) - _exact(low)) / _exact(step)) + 1
-    d = Dimension("", "int" if whole else "float", low, high, step=step)
-    return tuple(d.point(i) for i in range(count))
-
-
 def _members(type_: Any) -> set[Any]:
     """Return the members of a type: {int, NoneType} for `int | None`."""
     if typing.get_origin(type_) in (typing.Union, types.UnionType):
@@ -270,14 +250,14 @@ def _range(name: str, entry: Mapping[str, Any], continuous: bool) -> Dimension:
     if step < 0 or ("step" in entry and step == 0):
         raise SpaceError(f"step must be above 0, got {step}")
     if step:
-        steps = (_exact(high) - _exact(low)) / _exact(step)
-        last = _exact(low) + round(steps) * _exact(step)
+        steps = (exact(high) - exact(low)) / exact(step)
+        last = exact(low) + round(steps) * exact(step)
         if abs(steps - round(steps)) > Fraction(1, 10**9):  # a third is never written out
-            before = _exact(low) + math.floor(steps) * _exact(step)
-            after = before + _exact(step)
+            before = exact(low) + math.floor(steps) * exact(step)
+            after = before + exact(step)
             raise SpaceError(
                 f"from low {low}, steps of {step} do not reach high {high}; the last one is "
-                f"{_written(before)} and the next {_written(after)}: write one of them as high"
+                f"{written(before)} and the next {written(after)}: write one of them as high"
             )
         high = last
     kind: Literal["float", "int"] = "float" if continuous else "int"
