@@ -135,6 +135,7 @@ class SweepOutcome:
         lost_workers: number of workers that died with a job.
         signal: number of the signal that stopped it; 0 where it went to its end.
         failures: failed trials of the whole sweep, earlier starts included.
+        remarks: what a reader must know of the search, as it was said at the start.
     """
 
     sweep: str
@@ -144,6 +145,7 @@ class SweepOutcome:
     lost_workers: int
     signal: int = 0
     failures: tuple[FailedTrial, ...] = field(default=())
+    remarks: tuple[str, ...] = ()
 
     @property
     def refused(self) -> list[dict[str, Any]]:

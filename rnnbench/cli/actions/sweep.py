@@ -99,6 +99,8 @@ def run(
     for failure in outcome.failures:
         text = f"failed: {failure.key}: {failure.status}: {failure.reason}"
         console.print(text, soft_wrap=True)
+    for remark in outcome.remarks:
+        console.print(remark, soft_wrap=True)
     with closing(Store(root, database)) as store:
         boards = build(records_of(store, sweep))
         report_damage(store)
