@@ -17,11 +17,16 @@ from rnnbench.moved import renamed
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure that a task reports, as papers of its field do."""
+    """A figure that a task reports, as papers of its field do.
+
+    Attributes:
+        higher_is_better: None where neither is, such as of a ratio of lengths; such a metric can
+            neither rank nor choose.
+    """
 
     name: str
     unit: str = ""
-    higher_is_better: bool = False
+    higher_is_better: bool | None = False
     help: str = ""
 
 

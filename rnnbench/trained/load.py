@@ -26,6 +26,8 @@ from rnnbench.spec.instantiate import instantiate
 from rnnbench.training.modes import evaluating
 from rnnbench.training.train_step import TrickFold, assemble
 
+SHOWN = 8  # inputs of a batch: so many a task shows of it
+
 
 class Trained(NamedTuple):
     """A finished run whose model can be asked."""
@@ -180,10 +182,21 @@ def _continue(
 def _from_test(
     trained: Trained, how: Decoding, rng: torch.Generator, samples: int
 ) -> list[dict[str, str]]:
-    """Return outputs for the first inputs of the test split."""
+    """Return outputs for the first inputs of the test split: fewer where it has no more."""
+    data = trained.task.data("test", 0)
+    shown: list[dict[str, str]] = []
+    for key in data.order(min(samples, SHOWN), None):
+        shown += _show_batch(trained, how, rng, data.batch(key, None))
+        if len(shown) >= samples:
+            break
+    return shown[:samples]
+
+
+def _show_batch(
+    trained: Trained, how: Decoding, rng: torch.Generator, batch: Batch
+) -> list[dict[str, str]]:
+    """Return the outputs for the inputs of a batch, as the task shows them."""
     task, model = trained.task, trained.model
-    data = task.data("test", 0)
-    batch = data.batch(data.order(samples, None)[0], None)
     with evaluating(model):
         result = model(batch)
         nll, mask = model.nll(result.out, batch)
@@ -191,5 +204,5 @@ def _from_test(
     prediction = Prediction(nll, mask, result.out, decoded.y, decoded.attention, decoded.out)
     shown = task.show(batch, prediction)
     if shown:
-        return shown[:samples]
+        return shown
     return [{"prediction": " ".join(f"{v:g}" for v in y.flatten().tolist())} for y in decoded.y]
