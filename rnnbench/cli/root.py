@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from rnnbench import __version__
+from rnnbench.cli.lost_database import lost_database
 from rnnbench.errors import UserError
 
 
@@ -49,6 +50,10 @@ class Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
+            if said := lost_database(error):
+                fail(f"error: {said}", 1)
+            if getattr(error, "__notes__", None):  # a group within a group has said it
+                raise
             error.add_note(
                 f"This is a fault of rnnbench {__version__}, or of a plugin that the lines above "
                 "name, and not of what you asked for.\n"
