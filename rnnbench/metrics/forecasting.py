@@ -60,6 +60,7 @@ class Forecasts(Meter):
         as_points: the forecasts to be measured are points though the task's are distributions:
             "crps" is measured, coverage is not.
         names: of the series, for `notes`.
+        notes: what the task says of its figures, to which the meter's own are added.
     Source: MASE: Hyndman & Koehler (2006), Int. J. Forecasting 22, section 3; sMAPE:
     Makridakis (1993), Int. J. Forecasting 9(4); RSE and CORR: Lai et al. (2018),
     arXiv:1703.07015, section 4.2, there for one step; CRPS: Gneiting & Raftery (2007).
@@ -74,10 +75,11 @@ class Forecasts(Meter):
         distribution: Forecaster | None = None,
         as_points: bool = False,
         names: Sequence[str] = (),
+        notes: tuple[str, ...] = (),
     ) -> None:
         self.unit, self.series = unit, series
         self.distribution, self.as_points = distribution, as_points
-        self.names = tuple(names)
+        self.names, self.notes = tuple(names), notes
         self.unscaled: set[int] = set()  # series of which a column has no scale
         self.totals: dict[str, float] = {}
         self.of_series: dict[str, Tensor] = {}  # the same sums, (P,)
@@ -170,10 +172,11 @@ class Forecasts(Meter):
                      for p in sorted(self.unscaled)]  # fmt: skip
             more = ", …" if len(names) > NAMED else ""
             which = f" ({', '.join(names[:NAMED])}{more})" if self.series > 1 else ""
-            self.notes = (
+            left_out = (
                 f"mase leaves out what repeats itself exactly, season by season, in the training "
-                f"part, for it has no scale there: in {len(names)} of {self.series} series{which}",
+                f"part, for it has no scale there: in {len(names)} of {self.series} series{which}"
             )
+            self.notes = tuple(dict.fromkeys((*self.notes, left_out)))
         count = self.totals["scaled_count"]
         return self.totals["scaled"] / count if count else math.nan
 

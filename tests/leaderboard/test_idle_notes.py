@@ -105,3 +105,18 @@ def test_where_every_series_repeats_itself_there_is_no_mase_and_it_is_said():
     assert np.isnan(values["mase"])
     assert "in 2 of 2 series ('s0', 's1')" in meter.notes[0]
     assert np.isfinite(values["mae"])
+
+
+@pytest.mark.parametrize(("step", "season"), [(3600, 24), (86400, 7), (3_600_000, 24)])
+def test_times_in_plain_numbers_say_that_they_tell_no_season(step, season, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = "".join(f"{1_700_000_000 + i * step},{v:.4f}\n" for i, v in enumerate(rng.random(200)))
+    (tmp_path / "t.csv").write_text("t,v\n" + rows)
+    task = ["csv-forecast", "dlinear", f"task.path={tmp_path}/t.csv", "task.context=8",
+            "task.horizon=2", "budget.steps=2", "budget.validate_every=2"]  # fmt: skip
+    said = call("run", *task, "--out", tmp_path / "r")
+    assert "tell no season" in said
+    assert f"task.season={season}" in said
+    assert "tell no season" in call("leaderboard", "--out", tmp_path / "r")
+    told = call("run", *task, f"task.season={season}", "--out", tmp_path / "s")
+    assert "tell no season" not in told

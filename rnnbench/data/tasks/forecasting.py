@@ -110,8 +110,13 @@ class Forecast(Task):
     def _meter(self, windows: Windows, as_points: bool) -> Meter:
         names = self.series.names
         return Forecasts(
-            windows.unit, len(names), self._distribution, as_points=as_points, names=names
-        )
+            windows.unit, len(names), self._distribution, as_points=as_points, names=names,
+            notes=self.figure_notes(),
+        )  # fmt: skip
+
+    def figure_notes(self) -> tuple[str, ...]:
+        """Say what a reader must know of the figures, the same in every run; () by default."""
+        return ()
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
         """Score the naive forecasts on the same windows.
