@@ -109,7 +109,8 @@ def _make(folder: Path, vocabulary: int, subwords: Any, max_tokens: int) -> dict
         kept = [pair for pair in encoded if max(map(len, pair)) <= max_tokens]
         if not kept:
             raise DataError(
-                f"no pair of {split} has at most {max_tokens} subwords: raise max_tokens (task.max_tokens)"
+                f"no pair of {split} has at most {max_tokens} subwords: raise max_tokens "
+                "(task.max_tokens)"
             )
         content["left_out"][split] = len(encoded) - len(kept)
         for i, language in enumerate(_LANGUAGES):
