@@ -112,18 +112,19 @@ class Clockwork(Architecture):
         if self.periods and len(self.periods) != self.modules:
             raise Refusal(
                 f"{self.name}: {len(self.periods)} periods for {self.modules} modules.\n"
-                f"  Set modules={len(self.periods)}, or give one period for each module."
+                f"  Set architecture.modules={len(self.periods)}, or give one period for each."
             )
         if list(self.periods) != sorted(self.periods):
             raise Refusal(
                 f"{self.name}: the periods {self.periods} do not rise; modules are listed from "
                 f"fast to slow, since slow ones feed fast ones.\n"
-                f"  Give {tuple(sorted(self.periods))}."
+                f"  Set architecture.periods={','.join(map(str, sorted(self.periods)))}"
             )
         if self.hidden % self.modules:
             raise Refusal(
                 f"{self.name}: {self.hidden} units cannot be shared by {self.modules} modules of "
-                f"equal size.\n  Set hidden to a multiple of {self.modules}, or change modules."
+                f"equal size.\n  Set architecture.hidden to a multiple of "
+                f"{self.modules}, or change architecture.modules."
             )
 
     def build(self, d_in: int, *, causal: bool) -> Backbone:

@@ -85,7 +85,7 @@ class PointerGenerator(Architecture):
         if self.coverage_weight and not self.coverage:
             raise Refusal(
                 f"{self.name}: coverage_weight = {self.coverage_weight} weighs what only coverage "
-                "counts.\n  Set coverage=true, or drop it."
+                "counts.\n  Set architecture.coverage=true, or drop it."
             )
 
     def model(self, task: Task) -> nn.Module:

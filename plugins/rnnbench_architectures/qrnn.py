@@ -108,7 +108,8 @@ class QRNN(Architecture):
         if self.layers == 1 and self.kernel_above != 1:
             raise Refusal(
                 f"qrnn: kernel_above = {self.kernel_above} is of the layers above the first, and "
-                "there is one layer.\n  Set layers to 2 or more, or kernel_above to 1."
+                "there is one layer.\n"
+                "  Set architecture.layers=2 or more, or architecture.kernel_above=1."
             )
 
     def build(self, d_in: int, *, causal: bool) -> Backbone:

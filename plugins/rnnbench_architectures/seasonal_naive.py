@@ -32,7 +32,7 @@ class SeasonalNaiveModel(AtOnce):
         if season > self.context:
             raise Refusal(
                 f"{a.name}: a season of {season} steps lies before the window of {self.context}.\n"
-                f"  Set the task's context to {season} or more."
+                f"  Set task.context={season} or more."
             )
         self.season = season
         # Nothing is learnt. A parameter without numbers lets the one training step run.

@@ -87,12 +87,13 @@ class Seq2Seq(Architecture):
         if self.attention == "dot" and self.encoder == "both":
             raise Refusal(
                 f"{self.name}: attention=dot needs a memory as wide as the decoder, and an encoder "
-                "of both directions is twice as wide.\n  Set encoder=forward, or attention=general."
+                "of both directions is twice as wide.\n"
+                "  Set architecture.encoder=forward, or architecture.attention=general."
             )
         if self.start == "state" and self.encoder == "both":
             raise Refusal(
                 f"{self.name}: start=state needs an encoder of the decoder's own shape.\n"
-                "  Set encoder=forward, or start=projected."
+                "  Set architecture.encoder=forward, or architecture.start=projected."
             )
 
     def model(self, task: Task) -> nn.Module:

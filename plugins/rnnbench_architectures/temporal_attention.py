@@ -60,7 +60,7 @@ class TemporalAttention(Architecture):
             raise Refusal(
                 f"{self.name}: attention=position has a vector for each distance, and {task.name} "
                 "does not say how long its source and its target are.\n"
-                "  Set attention=content, or state `longest` in the task's ports."
+                "  Set architecture.attention=content, or state `longest` in the task's ports."
             )
         plan = EncoderDecoderChoices(
             owner=self.name,

@@ -258,7 +258,7 @@ class XLSTM(Architecture):
         if self.blocks == "mixed" and self.layers == 1:
             raise Refusal(
                 "xlstm: blocks = mixed needs two kinds of block, and layers = 1.\n"
-                "  Set layers to 2 or more, or blocks to slstm or mlstm."
+                "  Set architecture.layers=2 or more, or architecture.blocks=mlstm (or slstm)."
             )
 
     def start_embedding(self, table_VD: nn.Parameter) -> None:

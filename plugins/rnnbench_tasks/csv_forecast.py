@@ -32,6 +32,8 @@ from rnnbench.data.tasks.forecasting import Forecast
 
 _TABLE = "statsmodels/datasets/sunspots/sunspots.csv"
 
+MOST_SECONDS = 40 * 86400  # of a step: more are taken for milliseconds
+
 
 @dataclass(frozen=True, kw_only=True)
 class CSVForecast(Forecast):
@@ -180,6 +182,21 @@ class CSVForecast(Forecast):
     @property
     def step(self) -> TimeStep:
         return TimeStep(*self._prepared["step"])
+
+    def figure_notes(self) -> tuple[str, ...]:
+        """Say that plain numbers as times tell no season, so that MASE goes by the step before."""
+        if self.season or self.step.unit != "number":
+            return ()
+        amount = self.step.amount
+        seconds = amount if amount < MOST_SECONDS else amount / 1000
+        unit = "seconds" if seconds == amount else "milliseconds"
+        season = TimeStep("second", seconds).season
+        guess = f" (if they are {unit}, perhaps task.season={season})" if season > 1 else ""
+        return (
+            "the times are plain numbers, which tell no season: mase compares with the step "
+            f"before, a season of 1. Where values repeat, set task.season to the steps after "
+            f"which they do{guess}.",
+        )
 
     @cached_property
     def series(self) -> Series:

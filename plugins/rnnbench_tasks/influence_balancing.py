@@ -83,7 +83,7 @@ class InfluenceBalancing(Task):
         if self.settle >= self.eval_steps:
             raise ValueError(
                 f"{self.name}: settle = {self.settle} leaves nothing of the {self.eval_steps} "
-                "steps of an evaluation; raise eval_steps"
+                f"steps of an evaluation; set task.eval_steps={self.settle + 1} or more"
             )
 
     @property

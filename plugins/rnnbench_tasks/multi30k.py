@@ -59,6 +59,7 @@ class Multi30K(TextTranslation):
     (2017), arXiv:1710.07177; Czech from Barrault et al. (2018), WMT.
     """
 
+    version: ClassVar[int] = 2  # 1 had a length_ratio of the smaller over the larger
     name: ClassVar[str] = "multi30k"
     tiny: ClassVar[dict[str, Any]] = {"train_pairs": 600, "vocabulary": 400}
 
@@ -74,7 +75,7 @@ class Multi30K(TextTranslation):
         super().__post_init__()
         if "cs" in self.languages and self.test != "2016_flickr":
             raise ValueError(
-                f"multi30k: there is no Czech in test={self.test}; set test=2016_flickr"
+                f"multi30k: there is no Czech in test={self.test}; set task.test=2016_flickr"
             )
 
     @property

@@ -104,7 +104,7 @@ class Stream(Task):
         if data.carried:
             raise Refusal(
                 f"stream: {self.of} is a stream already, whose state is carried.\n"
-                "  Choose it itself, and set its length to 1."
+                "  Choose it itself, and set its length to 1 (task.length=1)."
             )
         return Joined(data, self.length) if split == "train" else data
 

@@ -36,7 +36,7 @@ class UiEnDe(TranslationTask):
     Source: the strings are Home Assistant's; the task and its splits are this benchmark's own.
     """
 
-    version: ClassVar[int] = 2  # 1 had batches of other pairs
+    version: ClassVar[int] = 3  # 1 had batches of other pairs; 2 another length_ratio
 
     direction: Literal["en-de", "de-en"] = setting("en-de", "source and target language")
     vocabulary: int = setting(
@@ -116,7 +116,8 @@ def _make(folder: Path, vocabulary: int, subwords: Any, max_tokens: int) -> dict
         kept = [pair for pair in encoded if max(map(len, pair)) <= max_tokens]
         if not kept:
             raise DataError(
-                f"no pair of {split} has at most {max_tokens} subwords: raise max_tokens"
+                f"no pair of {split} has at most {max_tokens} subwords: raise max_tokens "
+                "(task.max_tokens)"
             )
         content["left_out"][split] = len(encoded) - len(kept)
         for i, language in enumerate(_LANGUAGES):

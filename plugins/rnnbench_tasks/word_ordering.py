@@ -38,6 +38,7 @@ class WordOrdering(Task):
     syntax, arXiv:1604.08633; the strings are Home Assistant's.
     """
 
+    version: ClassVar[int] = 2  # 1 had a length_ratio of the smaller over the larger
     kind: ClassVar[Kind] = Kind.VEC_TO_SEQ
     metrics: ClassVar[tuple[Metric, ...]] = TranslationTask.metrics
     selection: ClassVar[str] = "bleu"

@@ -43,7 +43,7 @@ class InputNoise(Trick):
         if self.on == "words" and self.strength > 1:
             raise Refusal(
                 f"{self.name}: strength = {self.strength} is a share of words.\n"
-                "  Set it to 1 or less."
+                f"  Set tricks.{self.name}.strength=1 or less."
             )
 
     def sites(self) -> tuple[str, ...]:

@@ -42,6 +42,16 @@ class TriggeredAverage(AveragingOptimizer):
                     a += (p - a) / self.memory["count"]
         return done
 
+    def idle(self) -> str:
+        if "average" in self.memory:
+            return ""
+        return (
+            f"nt-asgd never acted: none of the {len(self.memory['logs'])} validations was worse "
+            f"than the best of those more than {self.interval} before it, so nothing was averaged; "
+            "a longer budget, a smaller budget.validate_every or a smaller "
+            "tricks.nt-asgd.interval lets it"
+        )
+
     def average(self) -> list[Tensor] | None:
         return self.memory.get("average")
 

@@ -23,6 +23,15 @@ class PlateauSchedule(WrappedOptimizer):
         super().schedule(at)
         self.scale_lr(self.memory["factor"], self.trick.min_lr)
 
+    def idle(self) -> str:
+        if self.memory["factor"] != 1:
+            return ""
+        return (
+            f"plateau never acted: never were more than {self.trick.patience} validations in a row "
+            "no new best, so the learning rate did not fall; a longer budget, a smaller "
+            "budget.validate_every or a smaller tricks.plateau.patience lets it"
+        )
+
     def observe(self, value: float, better: bool) -> None:
         super().observe(value, better)
         self.memory["stale"] = 0 if better else self.memory["stale"] + 1

@@ -63,7 +63,8 @@ class SparseAttentiveBacktracking(Trick):
         if self.memories <= self.k_top:
             raise Refusal(
                 f"{self.name}: memories = {self.memories} and k_top = {self.k_top}: none would "
-                f"ever be left out.\n  Set memories to {self.k_top + 1} or more, or lower k_top."
+                f"ever be left out.\n  Set memories to {self.k_top + 1} or more "
+                f"(tricks.{self.name}.memories={self.k_top + 1}), or lower k_top."
             )
 
     def model(self, model: nn.Module, task: Task) -> nn.Module:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from rnnbench import __version__
+from rnnbench.cli.lost_database import lost_database
 from rnnbench.errors import UserError
 
 
@@ -28,6 +29,8 @@ RESULTS = click.option(
     default=Path("rnnbench-results"), show_default=True,
     help="Folder of results, or an address such as s3://bucket/results.",
 )  # fmt: skip
+
+SEED = click.IntRange(0, 2**63 - 1)  # as `rnnbench.spec.seeds` has it
 
 DATABASE = click.option(
     "--database", envvar="RNNBENCH_DATABASE", show_envvar=True, metavar="URL",
@@ -48,6 +51,10 @@ class Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
+            if said := lost_database(error):
+                fail(f"error: {said}", 1)
+            if getattr(error, "__notes__", None):  # a group within a group has said it
+                raise
             error.add_note(
                 f"This is a fault of rnnbench {__version__}, or of a plugin that the lines above "
                 "name, and not of what you asked for.\n"

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rnnbench.cli.root import RESULTS, example, main
+from rnnbench.cli.root import RESULTS, SEED, example, main
 
 
 def run_options(command: Any) -> Any:
@@ -21,7 +21,7 @@ def run_options(command: Any) -> Any:
                      help="A training trick; repeat it for more, in folding order."),
         click.option("--file", "file", type=click.Path(path_type=Path, dir_okay=False),
                      help="YAML: task, architecture, tricks, optimizer, budget, seed, trainer."),
-        click.option("--seed", type=int, help="Of weights, data order and noise.  [default: 0]"),
+        click.option("--seed", type=SEED, help="Of weights, data order and noise.  [default: 0]"),
     ):  # fmt: skip
         command = option(command)
     return command
@@ -91,7 +91,7 @@ def decoding_options(command: Any) -> Any:
         click.option("--beam", type=int, default=5, show_default=True, help="Prefixes kept."),
         click.option("--length-penalty", type=float, default=0.0, show_default=True,
                      help="Of beam: above 0 favours longer outputs."),
-        click.option("--seed", type=int, default=0, show_default=True, help="Of draws."),
+        click.option("--seed", type=SEED, default=0, show_default=True, help="Of draws."),
         click.option("--max-length", type=click.IntRange(min=1),
                      help="Most tokens of an output.  [default: as the run's task says]"),
         RESULTS,

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rnnbench.cli.root import DATABASE, RESULTS, Commands, example, main
+from rnnbench.cli.root import DATABASE, RESULTS, SEED, Commands, example, main
 
 
 class Sweeps(Commands):
@@ -137,7 +137,7 @@ def retry(name: str, trials: tuple[str, ...], root: Path | str, database: str | 
 
 @sweep.command(epilog=example("rnnbench sweep extend quickstart --trials 20"))
 @click.option("--trials", type=click.IntRange(min=1), help="Of each cell, in all.")
-@click.option("--seed", "seeds", type=click.IntRange(min=0), multiple=True,
+@click.option("--seed", "seeds", type=SEED, multiple=True,
               help="One more seed of the final runs; may be repeated.")  # fmt: skip
 @named
 def extend(name: str, trials: int | None, seeds: tuple[int, ...], root: Path | str,

@@ -18,11 +18,16 @@ from rnnbench.moved import renamed
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure that a task reports, as papers of its field do."""
+    """A figure that a task reports, as papers of its field do.
+
+    Attributes:
+        higher_is_better: None where neither is, such as of a ratio of lengths; such a metric can
+            neither rank nor choose.
+    """
 
     name: str
     unit: str = ""
-    higher_is_better: bool = False
+    higher_is_better: bool | None = False
     help: str = ""
 
 
@@ -113,11 +118,14 @@ class Meter:
         unmeasurable: after `compute`, the metrics that even right answers could not have raised on
             this split, with the reason: "bleu": "no reference has 4 tokens".
         decodes: it needs `Prediction.decoded` (slower: the model produces y step by step).
+        notes: what a reader must know beside the figures, after `compute`; () where there is
+            nothing, and the same for every run of a protocol.
     """
 
     decodes: bool = False
     signature: str = ""
     unmeasurable: Mapping[str, str] = MappingProxyType({})
+    notes: tuple[str, ...] = ()
 
     def update(self, batch: Batch, prediction: Prediction) -> None:
         """Take in a batch and what the model made of it."""

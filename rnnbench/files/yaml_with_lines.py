@@ -43,6 +43,17 @@ class YamlText:
         return YamlError(f"{self.at(*place)}: {message}")
 
 
+class WrittenInt(int):
+    """A whole number that is written in another way than Python would: 010, +5.
+
+    Attributes:
+        written: as it stands in the file, for a field that takes text.
+    """
+
+    def __init__(self, written: str) -> None:
+        self.written = written
+
+
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the scalars of the YAML 1.2 core schema."""
 
@@ -143,7 +154,7 @@ def _scalar(node: yaml.ScalarNode, where: str) -> Any:
     if tag == "bool":
         return text.lower() == "true"
     if tag == "int":
-        return int(text)
+        return int(text) if text == str(int(text)) else WrittenInt(text)
     if tag == "float":
         return float(re.sub(r"\.(inf|nan)", r"\1", text.lower()))
     if tag == "str":

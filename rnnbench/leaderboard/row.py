@@ -14,6 +14,7 @@ from statistics import median
 from typing import Any
 
 from rnnbench.leaderboard.grouping import Group
+from rnnbench.leaderboard.idle_notes import idle_marks
 from rnnbench.leaderboard.limit_notes import length_marks
 from rnnbench.leaderboard.types import CurvePoint, Failure, Margin, Row
 from rnnbench.results.record import COSTS, FAILED, Record, Status
@@ -93,8 +94,8 @@ def make_row(
         curve=_common_curve(runs, curve_metric),
         examples=tuple(runs[0].examples),
     )
-    marks = _write_marks(row, len(tested)) + length_marks(runs) + _origin_marks(runs)
-    return dataclasses.replace(row, marks=marks), runs
+    marks = _write_marks(row, len(tested)) + idle_marks(runs) + length_marks(runs)
+    return dataclasses.replace(row, marks=marks + _origin_marks(runs)), runs
 
 
 def _trial_values(configs: Iterable[list[Record]]) -> tuple[float | None, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -16,6 +16,8 @@ from rnnbench.nn.distributions import Forecaster
 __all__ = ["INTERVALS", "Forecasts"]
 
 INTERVALS = (80, 90)  # per cent
+LEAST_SCALE = 1e-6  # z-scores: a smaller in-sample error is what rounding leaves of none
+NAMED = 5  # series without a scale that are named
 
 
 class WindowUnit(Protocol):
@@ -41,10 +43,11 @@ class Forecasts(Meter):
     """Errors of forecasts made without seeing the target, over all steps and columns together.
 
     "mse", "mae": in z-scores. "mase": mean of |error| / in-sample error of the seasonal naive
-    forecast of the same series and column. "smape": mean of 200 |y - f| / (|y| + |f|) in the
-    data's own unit, in per cent from 0 to 200. "rse": √(Σ (y - f)² / Σ (y - ȳ)²) over all
-    z-scores. "corr": correlation of y and f within each series and column, averaged over those
-    where y varies; 0 where f does not, and where no y varies.
+    forecast of the same series and column; those that repeat themselves exactly have no such error
+    and are left out, which `notes` says (NaN where all are). "smape": mean of
+    200 |y - f| / (|y| + |f|) in the data's own unit, in per cent from 0 to 200. "rse":
+    √(Σ (y - f)² / Σ (y - ȳ)²) over all z-scores. "corr": correlation of y and f within each series
+    and column, averaged over those where y varies; 0 where f does not, and where no y varies.
     Of a distribution also "crps" in z-scores, and "coverage_80" and "coverage_90", the shares of
     y in its central intervals. A point forecast's CRPS is its absolute error.
 
@@ -56,6 +59,8 @@ class Forecasts(Meter):
         distribution: of the forecasts; None for points.
         as_points: the forecasts to be measured are points though the task's are distributions:
             "crps" is measured, coverage is not.
+        names: of the series, for `notes`.
+        notes: what the task says of its figures, to which the meter's own are added.
     Source: MASE: Hyndman & Koehler (2006), Int. J. Forecasting 22, section 3; sMAPE:
     Makridakis (1993), Int. J. Forecasting 9(4); RSE and CORR: Lai et al. (2018),
     arXiv:1703.07015, section 4.2, there for one step; CRPS: Gneiting & Raftery (2007).
@@ -69,9 +74,13 @@ class Forecasts(Meter):
         series: int = 1,
         distribution: Forecaster | None = None,
         as_points: bool = False,
+        names: Sequence[str] = (),
+        notes: tuple[str, ...] = (),
     ) -> None:
         self.unit, self.series = unit, series
         self.distribution, self.as_points = distribution, as_points
+        self.names, self.notes = tuple(names), notes
+        self.unscaled: set[int] = set()  # series of which a column has no scale
         self.totals: dict[str, float] = {}
         self.of_series: dict[str, Tensor] = {}  # the same sums, (P,)
         self._series_B: Tensor | None = None  # of the batch at hand
@@ -93,7 +102,11 @@ class Forecasts(Meter):
         self._add("count", mask.double(), mask)
         self._add("squares", error.square(), mask)
         self._add("absolutes", error, mask)
-        self._add("scaled", error / unit.naive_BV[:, None], mask)
+        has_scale_B1V = (unit.naive_BV > LEAST_SCALE)[:, None]
+        scaled = torch.where(has_scale_B1V, error / unit.naive_BV[:, None], 0.0)
+        self._add("scaled", scaled, mask & has_scale_B1V)
+        self._add("scaled_count", mask.double(), mask & has_scale_B1V)
+        self.unscaled |= set(unit.series_B[~has_scale_B1V.flatten(1).all(1)].tolist())
         y_z, f_z = y_BSV + unit.level_BV[:, None], f_BSV + unit.level_BV[:, None]
         self._correlate(y_z, f_z, mask, unit.series_B)
         mean, std = unit.mean_BV[:, None], unit.std_BV[:, None]
@@ -144,13 +157,28 @@ class Forecasts(Meter):
         values = {
             "mse": self.totals["squares"] / count,
             "mae": self.totals["absolutes"] / count,
-            "mase": self.totals["scaled"] / count,
+            "mase": self._mean_scaled(),
             "smape": 200 * self.totals["shares"] / count,
             "rse": math.sqrt(self.totals["squares"] / spread) if spread > 0 else math.nan,
             "corr": self._correlation(self.moments_6PV),
         }
         extra = ("crps", *(f"coverage_{percent}" for percent in INTERVALS))
         return values | {name: self.totals[name] / count for name in extra if name in self.totals}
+
+    def _mean_scaled(self) -> float:
+        """Return MASE, and note which series it leaves out."""
+        if self.unscaled:
+            names = [repr(self.names[p]) if self.names else f"number {p + 1}"
+                     for p in sorted(self.unscaled)]  # fmt: skip
+            more = ", …" if len(names) > NAMED else ""
+            which = f" ({', '.join(names[:NAMED])}{more})" if self.series > 1 else ""
+            left_out = (
+                f"mase leaves out what repeats itself exactly, season by season, in the training "
+                f"part, for it has no scale there: in {len(names)} of {self.series} series{which}"
+            )
+            self.notes = tuple(dict.fromkeys((*self.notes, left_out)))
+        count = self.totals["scaled_count"]
+        return self.totals["scaled"] / count if count else math.nan
 
     def items(self, metric: str) -> ItemScores | None:
         """Return the errors of several series.
@@ -161,7 +189,8 @@ class Forecasts(Meter):
         name = sums.get(metric, metric)
         if name not in self.of_series:
             return None
-        table = torch.stack([self.of_series[name], self.of_series["count"]], 1)
+        count = "scaled_count" if name == "scaled" else "count"
+        table = torch.stack([self.of_series[name], self.of_series[count]], 1)
         scale = 200.0 if metric == "smape" else 1.0
         return ItemScores("series", "ratio", table[table[:, 1] > 0].tolist(), scale)
 

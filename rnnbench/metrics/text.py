@@ -53,9 +53,8 @@ class Translation(CountingMeter):
 
     "bleu" and "chrf" go from 0 to 100.
 
-    "length_ratio" is the smaller of the translations' and the references' total length over the
-    larger, in sacreBLEU's tokens: 1 where they are as long, lower where translations are too
-    short or too long.
+    "length_ratio" is the translations' total length over that of the references, in sacreBLEU's
+    tokens: 1 where they are as long, 6 where translations are six times too long.
 
     Args:
         detokenise: returns the text of a list of tokens.
@@ -113,11 +112,10 @@ class Translation(CountingMeter):
         self.counted()
         bleu, chrf = BLEU(lowercase=self.lowercase), CHRF(lowercase=self.lowercase)
         scored = bleu.corpus_score(self.guesses, [self.references])
-        shorter, longer = sorted((scored.sys_len, scored.ref_len))
         values = {
             "bleu": scored.score,
             "chrf": chrf.corpus_score(self.guesses, [self.references]).score,
-            "length_ratio": shorter / longer if longer else 1.0,
+            "length_ratio": scored.sys_len / max(scored.ref_len, 1),
         }
         self.signature = f"BLEU|{bleu.get_signature()} chrF2|{chrf.get_signature()}"
         # Tokens are blanks' words or parts of them, so one long text settles it without sacreBLEU.

@@ -16,7 +16,7 @@ def refuse_idle_dropout(name: str, layers: int, dropout: float, residual: bool =
             shown = str(given).lower() if given is True else given
             raise Refusal(
                 f"{name}: {what} = {shown} acts between layers, and there is one layer.\n"
-                f"  Set layers to 2 or more, or {what} to {none}."
+                f"  Set architecture.layers=2 or more, or architecture.{what}={none}."
             )
 
 

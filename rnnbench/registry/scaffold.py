@@ -7,6 +7,7 @@ import importlib.util
 import itertools
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,10 +68,10 @@ def create_plugin(kind: str, name: str, into: Path) -> list[Path]:
 def next_commands(kind: str, name: str, folder: Path) -> list[str]:
     """Return what to type after `create_plugin`: install, hold against the laws, run, test."""
     return [
-        f"pip install -e {folder}",
+        f"pip install -e {shlex.quote(str(folder))}",
         f"rnnbench check-plugin {name}",
         f"rnnbench run {TRY[kind].format(name=name)} budget.steps=200",
-        f"pytest {folder}",
+        f"pytest {shlex.quote(str(folder))}",
     ]
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from filelock import FileLock
 from sqlalchemy import (
+    URL,
     Column,
     Connection,
     Engine,
@@ -89,11 +90,12 @@ def open_database(where: str | Path) -> Engine:
     """
     if isinstance(where, str) and "://" not in where:
         raise DatabaseError(f"{where!r} is not a database URL such as postgresql://host/name")
-    url = f"sqlite:///{where}" if isinstance(where, Path) else where
+    # A file is not written as a URL, in which `?` and `%` have a meaning.
+    url = URL.create("sqlite", database=str(where)) if isinstance(where, Path) else where
     try:
         backend = make_url(url).get_backend_name()
     except (ArgumentError, ValueError) as error:  # a port that is no number is a ValueError
-        raise DatabaseError(f"{redact(url)!r} is not a database URL: {error}") from error
+        raise DatabaseError(f"{redact(str(where))!r} is not a database URL: {error}") from error
     engine = _open_sqlite(url) if backend == "sqlite" else _open_server(url)
     _engines.add(engine)
     return engine
@@ -188,7 +190,7 @@ def _lock_tables(connection: Connection) -> Iterator[None]:
         connection.execute(text("SELECT RELEASE_LOCK('rnnbench')"))
 
 
-def _open_server(url: str) -> Engine:
+def _open_server(url: str | URL) -> Engine:
     address = make_url(url)
     if address.drivername in DRIVERS:
         address = address.set(drivername=f"{address.drivername}+{DRIVERS[address.drivername][0]}")
@@ -204,7 +206,7 @@ def _open_server(url: str) -> Engine:
         raise DatabaseError(f"no database is called {address.drivername}: {error}") from error
 
 
-def _open_sqlite(url: str) -> Engine:
+def _open_sqlite(url: str | URL) -> Engine:
     engine = create_engine(url, connect_args={"timeout": WAIT_SECONDS})
     file = make_url(url).database
 

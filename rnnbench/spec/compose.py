@@ -14,9 +14,10 @@ from typing import Any
 from rnnbench.errors import PluginError, SpecError
 from rnnbench.registry.registry import did_you_mean, schema
 from rnnbench.registry.schema import Schema
-from rnnbench.spec.fill import at, fill
-from rnnbench.spec.plugin_text import Plugin, make_plugin_spec, read_plugin
+from rnnbench.spec.fill import at, field_names, fill
+from rnnbench.spec.plugin_text import Plugin, make_plugin_spec, split_plugin
 from rnnbench.spec.run_spec import Budget, Optimizer, RunSpec
+from rnnbench.spec.seeds import complaint
 
 SECTIONS = ("task", "architecture", "tricks", "optimizer", "budget")
 
@@ -45,6 +46,8 @@ def compose(
         SpecError: an unknown name, a wrong type, a value out of range, contradictory budgets.
     """
     places = places or {}
+    if problem := complaint([seed]):
+        raise SpecError(problem)
     task_name, task_own = _read(task, "task", places)
     architecture_name, architecture_own = _read(architecture, "architecture", places)
     trick_list = [_read(t, "tricks", places) for t in tricks]
@@ -64,11 +67,13 @@ def compose(
         "budget": {},
         **{f"tricks.{n}": dict(own) for n, own in trick_list},
     }
+    fields: dict[str, list[str]] = {s: list(found.fields) for s, found in schemas.items()}
+    fields |= {"optimizer": field_names(Optimizer), "budget": field_names(Budget)}
     layers = [(schemas["task"].recommended, {}), (settings or {}, places)]
     for layer, layer_places in layers:
         for dotted, value in layer.items():
             place = layer_places.get(dotted)
-            section, field = _locate(dotted, values, place)
+            section, field = _locate(dotted, fields, place)
             if section == "budget":  # a later layer's budget replaces, not joins, an earlier one's
                 _replace_budget(values["budget"], field, dict(layer))
             values[section][field] = value
@@ -94,7 +99,7 @@ def compose(
 
 def _read(plugin: Plugin, section: str, places: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     try:
-        return read_plugin(plugin)
+        return split_plugin(plugin)
     except SpecError as error:
         raise SpecError(at(places.get(section)) + str(error)) from error
 
@@ -106,23 +111,28 @@ def _schema(kind: str, name: str, place: str | None) -> Schema:
         raise SpecError(at(place) + str(error)) from error
 
 
-def _locate(
-    dotted: str, values: Mapping[str, dict[str, Any]], place: str | None
-) -> tuple[str, str]:
-    """Split a dotted name into its section and its field."""
+def _locate(dotted: str, fields: Mapping[str, Sequence[str]], place: str | None) -> tuple[str, str]:
+    """Split a dotted name into its section and its field.
+
+    Args:
+        fields: the fields of each section of this run.
+    """
     section, _, field = dotted.rpartition(".")
-    if section in values:
+    if section in fields:
         return section, field
     if section.startswith("tricks.") or section == "tricks":
-        tricks = [s.removeprefix("tricks.") for s in values if s.startswith("tricks.")]
+        tricks = [s.removeprefix("tricks.") for s in fields if s.startswith("tricks.")]
         has = f"the tricks {', '.join(tricks)}" if tricks else "no tricks"
         raise SpecError(
             f"{at(place)}{dotted}: this run has {has}"
             f"{did_you_mean(section.removeprefix('tricks.'), tricks)}\n"
             f"  Write tricks.NAME.FIELD=VALUE, and list the trick: --trick NAME"
         )
-    close = difflib.get_close_matches(section, SECTIONS, n=1)
-    hint = f"; did you mean {close[0]}.{field or '...'}?" if close else ""
+    close = [f"{s}.{dotted}" for s, names in fields.items() if dotted in names]
+    if not close:
+        sections = difflib.get_close_matches(section, SECTIONS, n=1)
+        close = [f"{s}.{field or '...'}" for s in sections]
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
     raise SpecError(
         f"{at(place)}{dotted}: there is no section {section or dotted!r}{hint}\n"
         f"  Sections: {', '.join(SECTIONS)}; and trainer, in `rnnbench run`"

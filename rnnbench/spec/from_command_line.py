@@ -12,8 +12,9 @@ from rnnbench.files.yaml_with_lines import YamlText, read_yaml
 from rnnbench.registry.registry import did_you_mean
 from rnnbench.spec.compose import UNITS, compose
 from rnnbench.spec.fill import fill
-from rnnbench.spec.plugin_text import Plugin, read_assignment, read_plugin
+from rnnbench.spec.plugin_text import Plugin, split_assignment, split_plugin
 from rnnbench.spec.run_spec import RunSpec, Trainer
+from rnnbench.spec.seeds import complaint
 
 KEYS = ("task", "architecture", "tricks", "optimizer", "budget", "trainer", "seed", "logger")
 COMMAND = "command line"
@@ -37,11 +38,11 @@ def read_request(
         SpecError, PluginError: naming what is wrong and where it was written.
     """
     # `rnnbench run --file run.yaml optimizer.lr=1` has settings where names would stand.
-    loose = [word for word in (task, architecture) if word and "=" in word]
-    task, architecture = (None if w and "=" in w else w for w in (task, architecture))
+    loose = [word for word in (task, architecture) if word and _is_setting(word)]
+    task, architecture = (None if w in loose else w for w in (task, architecture))
     written = read_yaml(file) if file else None
     values, places, plugins, file_seed = _from_file(written) if written else ({}, {}, {}, None)
-    assignments = dict(read_assignment(s) for s in [*loose, *settings])
+    assignments = dict(split_assignment(s) for s in [*loose, *settings])
     if "logger" in assignments:
         assignments["trainer.logger"] = assignments.pop("logger")
     if any(f"budget.{u}" in assignments for u in UNITS):
@@ -115,16 +116,22 @@ def _from_file(
                 values[f"{key}.{field}"] = v
                 places[f"{key}.{field}"] = written.at(key, field)
     seed = top.get("seed")
-    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
-        raise SpecError(f"{places['seed']}: seed is a whole number from 0 on, got {seed!r}")
+    if seed is not None and (problem := complaint([seed])):
+        raise SpecError(f"{places['seed']}: {problem}")
     return values, places, plugins, seed
+
+
+def _is_setting(word: str) -> bool:
+    """Tell `optimizer.lr=1` from a plugin with settings of its own, `clockwork:periods=1,2`."""
+    name, equals, _ = word.partition("=")
+    return bool(equals) and ":" not in name
 
 
 def _plugin(value: Any, place: str) -> tuple[str, Mapping[str, Any]]:
     if not isinstance(value, (str, dict)):
         raise SpecError(f"{place}: a plugin is a name or a mapping with `name:`, got {value!r}")
     try:
-        return read_plugin(value)
+        return split_plugin(value)
     except SpecError as error:
         raise SpecError(f"{place}: {error}") from error
 

@@ -10,40 +10,50 @@ from typing import Any
 
 from rnnbench.contract.settings import revisions
 from rnnbench.errors import PluginError, SpecError
-from rnnbench.files.yaml_with_lines import YamlError, parse_yaml
 from rnnbench.registry.registry import schema
 from rnnbench.registry.schema import FieldSchema, Schema
 from rnnbench.spec.fill import at, fill
 from rnnbench.spec.run_spec import PluginSpec
+from rnnbench.spec.typed_text import NULLS, TypedText, read_value
 
 Plugin = str | Mapping[str, Any]  # "zoneout:rate=0.1", or {"name": "zoneout", "rate": 0.1}
 
+BEGIN_QUOTED = ('"', "'", "[")  # texts that begin so are written in quotes
+# A comma that is in no brackets, nor in quotes that begin a value or an element.
+SEPARATOR = re.compile(r""",(?![^\[\(]*[\]\)])(?=(?:[^"]*"[^"]*")*[^"]*$)""")
 
-def read_value(text: str) -> Any:
-    """Read a value by YAML 1.2: `3e-3` is a number, `null` is None, `no` is a word.
+
+def split_assignment(text: str) -> tuple[str, TypedText]:
+    """Split `optimizer.lr=3e-3` into its name and the text of its value.
 
     Raises:
-        SpecError: not YAML, or an interpolation.
+        SpecError: there is no name or no `=`, or an interpolation.
     """
-    try:
-        return parse_yaml(text, "command line").value
-    except YamlError as error:
-        raise SpecError(f"{text!r} is not a value: {error}") from error
-
-
-def read_assignment(text: str) -> tuple[str, Any]:
-    """Read `optimizer.lr=3e-3` as ("optimizer.lr", 0.003)."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise SpecError(f"{text!r} is not a setting; write name=value, such as optimizer.lr=3e-3")
-    return name.strip(), read_value(value)
+    if "${" in value:
+        raise SpecError(f"{text!r}: '${{' is refused: write the value itself")
+    return name.strip(), TypedText(value)
+
+
+def read_assignment(text: str) -> tuple[str, Any]:
+    """Read `optimizer.lr=3e-3` as ("optimizer.lr", 0.003), whatever field it is for."""
+    name, value = split_assignment(text)
+    return name, read_value(value)
 
 
 def read_plugin(plugin: Plugin) -> tuple[str, dict[str, Any]]:
     """Read name and settings of "zoneout:rate=0.1,cell_rate=0.2" or of a mapping with a name."""
+    name, settings = split_plugin(plugin)
+    return name, {k: read_value(v) if isinstance(v, TypedText) else v for k, v in settings.items()}
+
+
+def split_plugin(plugin: Plugin) -> tuple[str, dict[str, Any]]:
+    """Split a plugin into its name and settings; those of a text wait for their field's type."""
     if isinstance(plugin, str):
         name, _, listed = plugin.partition(":")
-        return name, dict(read_assignment(part) for part in _split(listed) if part)
+        return name, dict(split_assignment(part) for part in _split(listed))
     settings = dict(plugin)
     if "name" not in settings:
         raise SpecError(f"{dict(plugin)} names no plugin: add `name:`")
@@ -51,8 +61,18 @@ def read_plugin(plugin: Plugin) -> tuple[str, dict[str, Any]]:
 
 
 def _split(text: str) -> list[str]:
-    """Split settings at commas outside brackets."""
-    return re.split(r",(?![^\[\(]*[\]\)])", text)
+    """Split settings at commas outside brackets and quotes.
+
+    A part without `=` goes on with the list before it (`periods=1,2,4`), and after `=` stands a
+    comma that is the value (`decimal=,`).
+    """
+    settings: list[str] = []
+    for part in SEPARATOR.split(text):
+        if settings and "=" not in part and (part.strip() or settings[-1].endswith("=")):
+            settings[-1] += f",{part}"
+        elif part.strip():
+            settings.append(part)
+    return settings
 
 
 def make_plugin_spec(
@@ -91,7 +111,7 @@ def named(kind: str, text: str) -> tuple[PluginSpec, dict[str, Any]]:
     Raises:
         SpecError, PluginError: it cannot be; or it was written for another version.
     """
-    name, settings = read_plugin(text)
+    name, settings = split_plugin(text)
     name, _, version = name.partition("@")
     spec = make_plugin_spec(schema(kind, name), settings, name, {})
     if version and version != str(spec.version):
@@ -114,7 +134,10 @@ def canonical_name(kind: str, text: str) -> str:
 
 
 def _write_value(value: Any) -> str:
-    """Write a value as `read_value` reads it."""
+    """Write a value as the field that it is of reads it."""
     if isinstance(value, tuple):
         return f"[{','.join(map(_write_value, value))}]"
-    return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, str):
+        plain = not ("," in value or value in NULLS or value.startswith(BEGIN_QUOTED))
+        return value if plain else json.dumps(value)
+    return json.dumps(value)

@@ -21,6 +21,7 @@ from rnnbench.sweep.file.sweep import GridCell, Search, Sweep
 from rnnbench.sweep.search.cell_space import ELEMENT, cell_space, is_switch
 from rnnbench.sweep.search.dimensions import Dimension, Params, corners, grid_size
 from rnnbench.sweep.search.first_points import check_names, first_points
+from rnnbench.sweep.search.idle_pruner import why_never
 
 Places = Mapping[str, str]  # dotted name -> "file:line"
 
@@ -96,6 +97,7 @@ class CellPlan:
         refused: why the combination cannot run; None: it can.
         lists: settings that are lists and have searched elements, by dotted name.
         start: the parameters of the first trials.
+        never_pruned: why the pruner can stop no trial; None: it may, or there is none.
     """
 
     cell: GridCell
@@ -109,6 +111,7 @@ class CellPlan:
     refused: str | None = None
     lists: Params = dataclasses.field(default_factory=dict)
     start: tuple[Params, ...] = ()
+    never_pruned: str | None = None
 
     def composed(self, plugins: PluginAccess, params: Params, seed: int, *, test: bool) -> RunSpec:
         """Return the run of a configuration.
@@ -250,7 +253,7 @@ def _plan(
     }
     name = f"{cell.name[:80]}.{_digest(canonical_json(cell_as_written))}"  # where it is refused
     start = first_points(sweep, cell, space, fields, lists, plugins.recommended(cell.task["name"]))
-    trials = _count_trials(search, space)
+    trials = count_trials(search, space)
     plan = CellPlan(
         cell, name, cell_as_written, settings, space, trials, places, lists=lists, start=start
     )  # fmt: skip
@@ -274,10 +277,11 @@ def _plan(
         plugins.check(smallest)
     except Refusal as error:
         return dataclasses.replace(plan, refused=str(error))
+    budgets = [smallest.budget]
     for point in (*others, *start):  # every end of every range must be a value of its field
         # A single refused configuration is a failed trial, and does not refuse the cell.
         with contextlib.suppress(Refusal):
-            compose(point)
+            budgets.append(compose(point).budget)
     definition: dict[str, Any] = {
         "run": smallest.as_dict(),
         "space": {d.name: d.as_dict() for d in space},
@@ -297,6 +301,7 @@ def _plan(
         study=f"{cell.name[:80]}.{_digest(canonical_json(definition))}",
         definition=definition,
         higher_is_better=plugins.higher_is_better(smallest),
+        never_pruned=why_never(search, trials, budgets),
     )
 
 
@@ -311,14 +316,14 @@ def extended(plan: CellPlan, sweep: Sweep, trials: int) -> CellPlan:
     if plan.refused or not plan.space or not plan.trials:
         return plan
     search = dataclasses.replace(sweep.search, trials=trials)
-    return dataclasses.replace(plan, trials=max(plan.trials, _count_trials(search, plan.space)))
+    return dataclasses.replace(plan, trials=max(plan.trials, count_trials(search, plan.space)))
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def _count_trials(search: Search, space: Sequence[Dimension]) -> int:
+def count_trials(search: Search, space: Sequence[Dimension]) -> int:
     """Return the number of trials wanted of a cell with this space."""
     if search.trials == 0:
         return 0

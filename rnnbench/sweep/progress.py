@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from rnnbench.results.selection import without_loss
 from rnnbench.sweep.cell_search import CellSearch
 from rnnbench.sweep.file.sweep import GridCell
+from rnnbench.sweep.ledger.ledger import TrialRow
 from rnnbench.sweep.ledger.status import BusyWorker
 from rnnbench.sweep.plan import CellPlan
 from rnnbench.training.stopping import exit_code
@@ -32,6 +33,7 @@ class CellTally:
         best: the best value on validation; None where no trial is done.
         refused: why the combination cannot run; None: it can.
         problem: why there are no final runs; None where there are some.
+        higher_is_better: whether `best` is to be large; None: an earlier version did not say.
     """
 
     cell: GridCell
@@ -48,6 +50,7 @@ class CellTally:
     best: float | None = None
     refused: str | None = None
     problem: str | None = None
+    higher_is_better: bool | None = None
 
     @property
     def name(self) -> str:
@@ -133,6 +136,7 @@ class SweepOutcome:
         lost_workers: number of workers that died with a job.
         signal: number of the signal that stopped it; 0 where it went to its end.
         failures: failed trials of the whole sweep, earlier starts included.
+        remarks: what a reader must know of the search, as it was said at the start.
     """
 
     sweep: str
@@ -142,6 +146,7 @@ class SweepOutcome:
     lost_workers: int
     signal: int = 0
     failures: tuple[FailedTrial, ...] = field(default=())
+    remarks: tuple[str, ...] = ()
 
     @property
     def refused(self) -> list[dict[str, Any]]:
@@ -275,10 +280,7 @@ def tally(plan: CellPlan, search: CellSearch | None, seeds: Sequence[int]) -> Ce
         value = without_loss(value, higher_is_better=plan.higher_is_better)
     problem = None
     if seeds and search.lacks_best:
-        statuses = [str(r.status) for r in search.search_rows()]
-        counts = ", ".join(f"{statuses.count(s)} {s}" for s in dict.fromkeys(statuses))
-        what = "keeps the constraints" if count["search", "done"] else "is done"
-        problem = f"no trial {what} ({counts}), so there is no configuration to report"
+        problem = why_no_finals(search.search_rows(), constrained=bool(count["search", "done"]))
     return CellTally(
         cell=plan.cell,
         study=plan.study,
@@ -293,7 +295,20 @@ def tally(plan: CellPlan, search: CellSearch | None, seeds: Sequence[int]) -> Ce
         finals_failed=count["final", "failed"],
         best=value,
         problem=problem,
+        higher_is_better=plan.higher_is_better,
     )
+
+
+def why_no_finals(rows: Sequence[TrialRow], *, constrained: bool) -> str:
+    """Say why the search of a cell has no configuration for final runs, given its rows.
+
+    Args:
+        constrained: whether a trial is done, and only the constraints keep it from being chosen.
+    """
+    statuses = [str(r.status) for r in rows]
+    counts = ", ".join(f"{statuses.count(s)} {s}" for s in dict.fromkeys(statuses))
+    what = "keeps the constraints" if constrained else "is done"
+    return f"no trial {what} ({counts}), so there is no configuration to report"
 
 
 def failures(cells: Sequence[CellSearch]) -> tuple[FailedTrial, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -88,6 +88,9 @@ def run_sweep(
     if all(plan.refused for plan in plans):
         reasons = "\n".join(f"  {plan.cell.name}: {plan.refused}" for plan in plans)
         raise SweepError(f"{sweep.text.file}: every combination is refused:\n{reasons}")
+    remarks = tuple(_say_idle_pruner(sweep, plans))
+    for remark in remarks:
+        progress.note(remark)
     if engine_factory is None:
         engine_factory = engine_factory_for(engine, sweep, root, beat, progress.note)
     try:
@@ -110,6 +113,7 @@ def run_sweep(
                     progress=progress,
                     beat=beat,
                     at=at,
+                    remarks=remarks,
                 ).run()
     except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
         raise LostStorageError(
@@ -117,6 +121,21 @@ def run_sweep(
             "  What was committed is safe, and finished runs are on disk. When it is back, the "
             "same command goes on from here."
         ) from error
+
+
+def _say_idle_pruner(sweep: Sweep, plans: Sequence[CellPlan]) -> Iterator[str]:
+    """Say in which cells the pruner can stop no trial, and why, each reason once."""
+    reasons: dict[str, list[str]] = {}
+    for plan in plans:
+        if plan.never_pruned and not plan.refused:
+            reasons.setdefault(plan.never_pruned, []).append(plan.cell.name)
+    possible = sum(not plan.refused for plan in plans)
+    for reason, cells in reasons.items():
+        where = "" if len(cells) == possible else f" in {', '.join(dict.fromkeys(cells))}"
+        yield (
+            f"note: {sweep.text.at('search', 'pruner')}: {sweep.search.pruner.name} never stops a "
+            f"trial{where}: {reason}"
+        )
 
 
 class LostStorageError(OutageError):

@@ -77,8 +77,10 @@ class Scheduler:
         progress: Progress,
         beat: float,
         at: Callable[[str], None],
+        remarks: Sequence[str] = (),
     ) -> None:
         self.sweep, self.requests, self._make_cells = sweep, requests, make_cells
+        self._remarks = tuple(remarks)
         self._request = requests.read()
         self.plans, self.cells = make_cells(self._request)
         self.store, self.ledger, self.progress, self.at = store, ledger, progress, at
@@ -100,6 +102,7 @@ class Scheduler:
         try:
             with signals(self._ask_to_stop):
                 self._show(force=True)
+                self._write_status()
                 while not self._signal:
                     self._obey()
                     self._feed()
@@ -124,6 +127,7 @@ class Scheduler:
             lost_workers=self._lost,
             signal=self._signal,
             failures=failures(list(self.cells.values())),
+            remarks=self._remarks,
         )
 
     # ------------------------------------------------------------------------ placing of trials

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -26,6 +27,8 @@ from rnnbench.results.store import Store
 from rnnbench.spec.instantiate import instantiate
 from rnnbench.training.modes import evaluating
 from rnnbench.training.train_step import TrickFold, assemble
+
+SHOWN = 8  # inputs of a batch: so many a task shows of it
 
 
 class Trained(NamedTuple):
@@ -177,12 +180,13 @@ def generate(
     if not trained.model.decodes:
         raise RunError(
             f"{trained.task.name} is {trained.task.kind.value} and generates nothing; "
-            f"to ask what the run makes of an input: rnnbench predict {run} --input ..."
+            "to ask what the run makes of an input: "
+            f"rnnbench predict {shlex.quote(run)} --input TEXT"
         )
     if prompt is not None:
         raise RunError(
             f"{trained.task.name} goes on from no prompt; for an output of your own input: "
-            f"rnnbench predict {run} --input ..."
+            f"rnnbench predict {shlex.quote(run)} --input TEXT"
         )
     return _from_test(trained, how, rng, samples or 5)
 
@@ -206,16 +210,27 @@ def _continue(
 def _from_test(
     trained: Trained, how: Decoding, rng: torch.Generator, samples: int
 ) -> list[dict[str, str]]:
-    """Return outputs for the first inputs of the test split."""
+    """Return outputs for the first inputs of the test split: fewer where it has no more."""
+    data = trained.task.data("test", 0)
+    shown: list[dict[str, str]] = []
+    for key in data.order(min(samples, SHOWN), None):
+        shown += _show_batch(trained, how, rng, data.batch(key, None))
+        if len(shown) >= samples:
+            break
+    return shown[:samples]
+
+
+def _show_batch(
+    trained: Trained, how: Decoding, rng: torch.Generator, batch: Batch
+) -> list[dict[str, str]]:
+    """Return the outputs for the inputs of a batch, as the task shows them."""
     task, model = trained.task, trained.model
-    data = task.data("test", 0)
-    batch = data.batch(data.order(samples, None)[0], None)
     with evaluating(model):
         result = model(batch)
         nll, mask = model.nll(result.out, batch)
         decoded = model.decoded(batch, how, rng)
     prediction = Prediction(nll, mask, result.out, decoded.y, decoded.attention, decoded.out)
-    shown = task.show(batch, prediction)[:samples]
+    shown = task.show(batch, prediction)
     if not shown:
         rows = (y.flatten().tolist() for y in decoded.y)
         shown = [{"prediction": " ".join(f"{v:g}" for v in row)} for row in rows]

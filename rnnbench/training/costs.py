@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from rnnbench.contract import Architecture, Data, Moment, Task, Trick
+from rnnbench.contract import Architecture, Data, Moment, Task, Trick, WrappedOptimizer
 from rnnbench.nn import Model, scan
 from rnnbench.results.record import Figures, Record, Status
 from rnnbench.spec.run_spec import Optimizer
@@ -51,6 +51,10 @@ def describe_training(run: Training, record: Record) -> None:
         record_flops(run, record)
     record.curve = progress.curve
     record.provenance["metric_signature"] = run.meter.signature if run.meter else ""
+    if run.meter is not None and run.meter.notes:
+        record.provenance["metric_notes"] = list(run.meter.notes)
+    if idle := _idle_tricks(run.optimizer):
+        record.provenance["idle"] = idle
     record.provenance["devices"] = run.settings.devices
     if run.split:
         record.provenance["split"] = run.split
@@ -69,6 +73,15 @@ def describe_training(run: Training, record: Record) -> None:
     fallback = progress.fallback(task.selection, higher_is_better=run.higher_is_better)
     if fallback is not None:
         record.selection["fallback"] = fallback
+
+
+def _idle_tricks(optimizer: torch.optim.Optimizer) -> list[str]:
+    """Return what the optimiser's wrappers say that changed nothing, the innermost first."""
+    said: list[str] = []
+    while isinstance(optimizer, WrappedOptimizer):
+        said.insert(0, optimizer.idle())
+        optimizer = optimizer.inner
+    return [text for text in said if text]
 
 
 def record_flops(run: Training, record: Record) -> None:

@@ -55,6 +55,20 @@ def test_test_sentences_are_translated_with_their_alignment(results):
     assert {"source", "target", "prediction", "alignment"} <= set(samples[0])
 
 
+def test_as_many_test_sentences_are_shown_as_were_asked_for(results):
+    for count in (3, 20):
+        said = json.loads(
+            call("generate", "ui-en-de", "--samples", count, "--json", "--out", results)
+        )
+        assert len(said["samples"]) == count
+        assert len({s["source"] for s in said["samples"]}) > count // 2
+
+
+def test_where_the_test_split_has_fewer_inputs_it_is_said(results):
+    said = call("generate", "co2", "--samples", 100000, "--out", results)
+    assert "of 100000 samples: the test split has no more inputs" in said
+
+
 def test_a_sentence_is_translated(results):
     said = json.loads(
         call("predict", "ui-en-de", "--input", "Turn off the light", "--json", "--out", results)

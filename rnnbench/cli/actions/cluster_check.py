@@ -6,9 +6,9 @@ import dataclasses
 import json
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.sweep.cluster.compare_nodes import compare, table
 
 
@@ -17,10 +17,10 @@ def check_command(address: str, root: Path, as_json: bool) -> int:
     from rnnbench.sweep.cluster.ask_nodes import ask_nodes
     from rnnbench.sweep.cluster.connection import RayConnection
 
-    console = Console(stderr=as_json)
+    console = plain_console(stderr=as_json)
 
     def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
     connection = RayConnection(address, say)
     try:

@@ -7,13 +7,13 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
 from rnnbench.data import fetch, status, verify
 from rnnbench.errors import PluginError
 from rnnbench.registry.import_probe import broken_plugins
 from rnnbench.registry.registry import discover, entry, load, schema
+from rnnbench.report.terminal.plain_console import plain_console
 
 if TYPE_CHECKING:
     from rnnbench.contract import Source
@@ -100,7 +100,7 @@ def list_sources(as_json: bool) -> None:
         table.add_row(
             source.name, ", ".join(tasks), source.origin, size, source.licence, local.state + where
         )
-    Console().print(table)
+    plain_console().print(table)
 
 
 def fetch_sources(tasks: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rnnbench.files.atomic import replace_file
+from rnnbench.report.terminal.plain_console import plain_console
 
 
 def diagnose_command(
@@ -30,7 +31,7 @@ def diagnose_command(
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / "diagnosis.json", json.dumps(diagnoses, indent=1, allow_nan=False))
     draw(diagnoses, folder / "diagnosis.svg")
-    _print_table(diagnoses, Console())
+    _print_table(diagnoses, plain_console())
     for name in ("diagnosis.svg", "diagnosis.json"):
         print(f"written: {folder / name}")
 

@@ -28,6 +28,9 @@ def generate_command(
     if max_length is not None:
         trained = with_max_length(trained, max_length)
     shown = generate(trained, run, chosen, prompt=prompt, length=length, samples=samples, seed=seed)
+    if samples is not None and len(shown) < samples:
+        text = f"{len(shown)} of {samples} samples: the test split has no more inputs"
+        print(text, file=sys.stderr)
     if as_json:
         print(json.dumps({"run": trained.record.run_id, "samples": shown}, ensure_ascii=False))
     else:

@@ -24,6 +24,7 @@ from rnnbench.registry.registry import did_you_mean, discover
 from rnnbench.report.files.boards import as_csv, as_json, attributions_as_csv, attributions_as_json
 from rnnbench.report.terminal import sections
 from rnnbench.report.terminal.board import print_boards
+from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.report.terminal.trick_effects import print_attributions
 from rnnbench.results.item_scores import read_items
 from rnnbench.results.run_folder import ITEM_SCORES
@@ -106,7 +107,7 @@ def leaderboard_command(
     elif want_csv:
         print(as_csv(boards), end="")
     elif page is None:
-        console = Console(highlight=False)
+        console = plain_console()
         if not request.sections or not boards:
             print_boards(boards, console, items_of(store))
         _print_sections(boards, request, store, task, console)

@@ -16,6 +16,7 @@ from rnnbench.registry.import_probe import broken_plugins
 from rnnbench.registry.registry import did_you_mean, discover, schema
 from rnnbench.registry.schema import KINDS, Entry, Schema
 from rnnbench.registry.schema_from_source import dedented
+from rnnbench.report.terminal.plain_console import plain_console
 
 
 def list_plugins(kind: str | None, site: str | None, as_json: bool) -> None:
@@ -37,13 +38,13 @@ def list_plugins(kind: str | None, site: str | None, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"plugins": rows, "broken": [vars(b) for b in broken]}, indent=2))
         return
-    console = Console()
+    console = plain_console()
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         heading = f"{row['kind']} of {row['distribution']} {row['version']}"
         groups.setdefault(heading, []).append(row)
     for heading, group in groups.items():
-        console.print(heading, style="bold", markup=False, highlight=False)
+        console.print(heading, style="bold")
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
         for i in range(3):
             table.add_column(no_wrap=i < 2)
@@ -52,7 +53,7 @@ def list_plugins(kind: str | None, site: str | None, as_json: bool) -> None:
         console.print(table)
     for b in broken:
         what = f"{b.kind[:-1]} {b.name} of {b.distribution}" if b.name else b.distribution
-        console.print(f"broken: {what}: {b.reason}", style="red", markup=False)
+        console.print(f"broken: {what}: {b.reason}", style="red")
 
 
 def _plugin_row(item: Entry, plugin_schema: Schema) -> dict[str, Any]:
@@ -114,7 +115,7 @@ def describe_plugin(name: str, as_json: bool) -> None:
         print(json.dumps([_as_dict(i, s) for i, s in described], indent=2))
         return
     for item, plugin_schema in described:
-        _print_description(Console(), item, plugin_schema)
+        _print_description(plain_console(), item, plugin_schema)
 
 
 def _as_dict(item: Entry, plugin_schema: Schema) -> dict[str, Any]:
@@ -194,8 +195,8 @@ def _print_description(console: Console, item: Entry, plugin_schema: Schema) -> 
     if plugin_schema.task_kind:
         console.print(f"kind:       {plugin_schema.task_kind}")
     for name, value in plugin_schema.recommended.items():
-        console.print(f"recommends: {name}={value}", highlight=False)
-    console.print(f"combines:   {combines(item, plugin_schema)}", soft_wrap=True, highlight=False)
+        console.print(f"recommends: {name}={value}")
+    console.print(f"combines:   {combines(item, plugin_schema)}", soft_wrap=True)
 
 
 def _as_text(value: Any, none: str = "") -> str:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rnnbench.leaderboard.boards import build
 from rnnbench.leaderboard.reproduce import Recipe, ReproductionReport, find_recipe, judge, recipes
 from rnnbench.leaderboard.types import Board
+from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.results.store import Store
 
 GOOD = ("exact", "within tolerance")
@@ -25,9 +26,9 @@ def list_recipes(root: Path | str, database: str | None) -> None:
     for recipe in recipes():
         report = judge(recipe, boards_of(recipe, root, database))
         table.add_row(recipe.name, recipe.claim, recipe.takes, report.outcome)
-    console = Console()
+    console = plain_console()
     console.print(table)
-    console.print("\nrun one: rnnbench reproduce NAME", highlight=False)
+    console.print("\nrun one: rnnbench reproduce NAME")
 
 
 def reproduce_command(
@@ -60,7 +61,7 @@ def boards_of(recipe: Recipe, root: Path | str, database: str | None) -> list[Bo
 
 
 def print_report(report: ReproductionReport, console: Console | None = None) -> None:
-    console = console or Console()
+    console = console or plain_console()
     recipe = report.recipe
     _print_line(console, f"\n{recipe.claim}\n {recipe.paper}, {recipe.where}")
     table = Table(box=None, pad_edge=False)
@@ -84,4 +85,4 @@ def print_report(report: ReproductionReport, console: Console | None = None) -> 
 
 
 def _print_line(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)

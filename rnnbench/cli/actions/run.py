@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rnnbench.leaderboard.idle_notes import idle_tricks, metric_notes
 from rnnbench.leaderboard.limit_notes import length_marks, length_notes
+from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.results.record import Record, Status
 from rnnbench.results.store import Store
 from rnnbench.spec.from_command_line import describe_spec
@@ -26,18 +28,18 @@ from rnnbench.training.stopping import exit_code
 def run_once(run: ResolvedRun, trainer: Trainer, root: Path | str, *, quiet: bool) -> int:
     """Execute a run unless it is finished, and show its record; return the exit code."""
     spec, plugins = run
-    console, store = Console(), Store(root)
-    if told := plugins[0].what_is_read():
-        console.print(told, markup=False, highlight=False, soft_wrap=True)
+    console, store = plain_console(), Store(root)
     record = store.finished(spec.run_id)
     if told := plugins[0].what_is_read():
         console.print(told, markup=False, highlight=False, soft_wrap=True)
     if record is not None:
-        console.print(f"finished before, not run again: {store.place(spec.run_id)}")
+        text = f"finished before, not run again: {store.place(spec.run_id)}"
+        console.print(text, soft_wrap=True)
         show(record, console)
         return exit_code_of(record)
     checked = check_resolved(run)
-    console.print(f"{describe_spec(spec)}: {checked.parameters:,} parameters")
+    text = f"{describe_spec(spec)}: {checked.parameters:,} parameters"
+    console.print(text, soft_wrap=True)
     previous = store.read(spec.run_id)
     with ProgressBar(console, quiet=quiet) as on_step:
         record = execute(
@@ -73,12 +75,12 @@ class ProgressBar:
     def __init__(self, console: Console, *, quiet: bool):
         self.console, self.quiet = console, quiet
         self.bar = Progress(
-            TextColumn("step {task.fields[step]}"),
+            TextColumn("step {task.fields[step]}", markup=False),
             BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("loss {task.fields[loss]}"),
+            TextColumn("{task.percentage:>3.0f}%", markup=False),
+            TextColumn("loss {task.fields[loss]}", markup=False),
             TimeElapsedColumn(),
-            TextColumn("left"),
+            TextColumn("left", markup=False),
             TimeRemainingColumn(),
             console=console,
         )
@@ -108,7 +110,7 @@ class ProgressBar:
 def show(record: Record, console: Console) -> None:
     """Print the metrics of both splits beside the trivial baselines, and the cost."""
     if record.status is not Status.DONE:
-        console.print(f"{record.status}: {record.reason}", markup=False)
+        console.print(f"{record.status}: {record.reason}", soft_wrap=True)
     if not record.metrics:
         return
     splits = list(record.metrics)
@@ -131,6 +133,8 @@ def show(record: Record, console: Console) -> None:
         f"{cost['tokens']:,.0f} target elements, {cost['train_seconds']:.1f} s of training, "
         f"{cost['wall_seconds']:.1f} s in all"
     )
+    for text in [*idle_tricks(record), *metric_notes([record])]:
+        console.print(f"note: {text}", soft_wrap=True)
 
 
 def remarks(record: Record) -> list[str]:

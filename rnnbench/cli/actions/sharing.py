@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def export_command(
             f"  {_count(len(written.without_weights), 'run')} without weights, which only a "
             "finished run leaves: " + ", ".join(written.without_weights[:5])
         )
-    print(f"  read it elsewhere: rnnbench import {written.path.name}")
+    print(f"  read it elsewhere: rnnbench import {shlex.quote(written.path.name)}")
 
 
 def wandb_command(root: Path, runs: Sequence[str], task: str | None, project: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,7 @@ from rnnbench.errors import SpecError, UserError
 from rnnbench.leaderboard.boards import build
 from rnnbench.report.page.page import write_page
 from rnnbench.report.terminal.board import print_boards
+from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.results.record import Record
 from rnnbench.results.store import Store
 from rnnbench.sweep.file.read_search import read_seconds
@@ -84,7 +86,7 @@ def run(
     """
     if workers is not None:
         sweep = dataclasses.replace(sweep, workers=workers)
-    console = Console()
+    console = plain_console()
     _fetch(sweep, console)
     from rnnbench.report.terminal.sweep_progress import TerminalProgress
     from rnnbench.sweep.engines.choose import EngineChoice
@@ -97,7 +99,9 @@ def run(
         )  # fmt: skip
     for failure in outcome.failures:
         text = f"failed: {failure.key}: {failure.status}: {failure.reason}"
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.print(text, soft_wrap=True)
+    for remark in outcome.remarks:
+        console.print(remark, soft_wrap=True)
     with closing(Store(root, database)) as store:
         boards = build(records_of(store, sweep))
         report_damage(store)
@@ -106,7 +110,7 @@ def run(
     if html and boards:
         page = store.root / "sweeps" / sweep.name / "leaderboard.html"
         page.parent.mkdir(parents=True, exist_ok=True)
-        command = f"rnnbench sweep {Path(sweep.text.file).name}"
+        command = f"rnnbench sweep {shlex.quote(Path(sweep.text.file).name)}"
         write_page(boards, page, f"Sweep {sweep.name}", refused=outcome.refused, command=command)
         print(f"page: {page.resolve()}")
     print(outcome.summary())
@@ -120,7 +124,7 @@ def _fetch(sweep: Sweep, console: Console) -> None:
     from rnnbench.data import fetch
 
     def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
     for source in sources.values():
         fetch(source, say)

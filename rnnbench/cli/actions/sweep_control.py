@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -12,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from rich.console import Console
 
 from rnnbench.errors import UserError
+from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.report.terminal.sweep_progress import line, table, workers
 from rnnbench.results.database import reader
 from rnnbench.results.record import Status
@@ -26,6 +28,7 @@ from rnnbench.sweep.ledger.requests import SweepRequest, SweepRequests, sweep_or
 from rnnbench.sweep.ledger.status import SweepStatus
 from rnnbench.sweep.ledger.tables import Now, sweep_driver
 from rnnbench.sweep.progress import Snapshot
+from rnnbench.sweep.recount import recounted
 
 WATCH_SECONDS = 1.0
 NOBODY = "nobody:0:0"  # the identity of a process that drives no sweep
@@ -60,12 +63,13 @@ class SweepHandle:
         return owner if has_lease and not is_dead(owner) else None
 
     def snapshot(self) -> Snapshot:
-        """Return the state of the sweep that its driver wrote last."""
-        request = self.requests.read()
+        """Return the state of the sweep: its cells as a driver saw them, counted by the ledger."""
+        request, driven = self.requests.read(), self.holder() is not None
         status = SweepStatus(self.store.engine, self.name)
-        busy = status.busy_workers() if self.holder() else []
+        busy = status.busy_workers() if driven else []
         nothing = {"cells": [], "seconds": 0.0, "per_minute": None, "seconds_left": None}
-        return Snapshot.from_dict(request.pace or nothing, busy, request.paused)
+        written = Snapshot.from_dict(request.pace or nothing, busy, request.paused)
+        return recounted(written, request, self.ledger, driven=driven)
 
     def state(self, now: Snapshot, request: SweepRequest) -> str:
         """Return the state in a word or two: running, paused, stopping, complete, waiting."""
@@ -87,6 +91,19 @@ def open_sweep(name: str, root: Path | str, database: str | None) -> Iterator[Sw
         yield SweepHandle(name, store, requests, Ledger(store.engine, name, NOBODY))
 
 
+def resume_command(name: str, root: Path | str, database: str | None) -> str:
+    """Return what to type for a sweep to go on, wherever its results are."""
+    words = ["rnnbench", "sweep", "resume", name]
+    if str(root) not in ("rnnbench-results", os.environ.get("RNNBENCH_RESULTS")):
+        words += ["--out", str(root)]
+    if database and database != os.environ.get("RNNBENCH_DATABASE"):
+        words += [
+            "--database",
+            database if "@" not in database else "URL",
+        ]  # it may hold a password
+    return shlex.join(words)
+
+
 def show_status(
     name: str | None, root: Path | str, database: str | None, as_json: bool, watch: bool
 ) -> None:
@@ -94,7 +111,7 @@ def show_status(
     if name is None:
         _list_sweeps(root, database, as_json)
         return
-    console = Console()
+    console = plain_console()
     with open_sweep(name, root, database) as sweep:
         while True:
             now, request, holder = sweep.snapshot(), sweep.requests.read(), sweep.holder()
@@ -105,16 +122,16 @@ def show_status(
                 if watch and console.is_terminal:
                     console.clear()
                 who = f", run by {describe(holder)}" if holder else ""
-                console.print(f"{name}: {sweep.state(now, request)}{who}", markup=False)
+                console.print(f"{name}: {sweep.state(now, request)}{who}")
                 console.print(table(now))
                 if now.busy:
                     console.print(workers(now))
                 for row in failed:
                     text = f"{row.status}: {row.key}: {row.reason}"
-                    console.print(text, markup=False, highlight=False, soft_wrap=True)
-                console.print(line(now), markup=False, highlight=False, soft_wrap=True)
+                    console.print(text, soft_wrap=True)
+                console.print(line(now), soft_wrap=True)
                 if not holder and now.count("left"):
-                    console.print(f"Go on: rnnbench sweep resume {name}", markup=False)
+                    print(f"Go on: {resume_command(name, root, database)}")
             if not watch or holder is None:
                 return
             time.sleep(WATCH_SECONDS)
@@ -167,7 +184,7 @@ def pause_sweep(name: str, root: Path | str, database: str | None) -> None:
     with open_sweep(name, root, database) as sweep:
         sweep.requests.change(paused=True)
         running = "what runs goes on to its end" if sweep.holder() else "nobody runs it now"
-        print(f"{name} is paused: {running}. Go on: rnnbench sweep resume {name}")
+        print(f"{name} is paused: {running}. Go on: {resume_command(name, root, database)}")
 
 
 def stop_sweep(name: str, root: Path | str, database: str | None) -> int:
@@ -181,7 +198,7 @@ def stop_sweep(name: str, root: Path | str, database: str | None) -> int:
         print(f"asked {describe(holder)} to stop", flush=True)
         while sweep.holder() == holder:
             time.sleep(0.2)
-        print(f"{name} has stopped. Go on: rnnbench sweep resume {name}")
+        print(f"{name} has stopped. Go on: {resume_command(name, root, database)}")
         return 0
 
 
@@ -194,7 +211,7 @@ def retry_trials(name: str, trials: Sequence[str], root: Path | str, database: s
         if not keys:
             print("no trial failed in a way that could end differently")
         elif sweep.holder() is None:
-            print(f"Nobody runs {name} now: rnnbench sweep resume {name}")
+            print(f"Nobody runs {name} now: {resume_command(name, root, database)}")
 
 
 def extend_sweep(
@@ -226,7 +243,7 @@ def extend_sweep(
             parts.append(f"final seeds {', '.join(map(str, request.seeds))} beside the file's")
         print(f"{name} is asked for {' and '.join(parts)}")
         if sweep.holder() is None:
-            print(f"Nobody runs it now: rnnbench sweep resume {name}")
+            print(f"Nobody runs it now: {resume_command(name, root, database)}")
 
 
 def show_logs(name: str, trial: str | None, root: Path | str, database: str | None) -> None:

@@ -110,8 +110,15 @@ class Forecast(Task):
         return self._meter(self.data(split, 0), as_points=False)
 
     def _meter(self, windows: Windows, as_points: bool) -> Meter:
-        series = len(self.series.names)
-        return Forecasts(windows.unit, series, self._distribution, as_points=as_points)
+        names = self.series.names
+        return Forecasts(
+            windows.unit, len(names), self._distribution, as_points=as_points, names=names,
+            notes=self.figure_notes(),
+        )  # fmt: skip
+
+    def figure_notes(self) -> tuple[str, ...]:
+        """Say what a reader must know of the figures, the same in every run; () by default."""
+        return ()
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
         """Score the naive forecasts on the same windows.

@@ -33,8 +33,8 @@ class TranslationTask(Task):
         Metric(
             "length_ratio",
             "",
-            higher_is_better=True,
-            help="total length of translations and references, the smaller over the larger",
+            higher_is_better=None,
+            help="total length of translations over that of references: 1 is best",
         ),
     )
     selection: ClassVar[str] = "bleu"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -44,6 +45,31 @@ class Characters:
     def decode(self, tokens: Iterable[int]) -> str:
         """Return the text of some tokens, with U+FFFD for the unknown symbol."""
         return "".join(self.symbols[t - 1] if t else "\ufffd" for t in tokens)
+
+
+def _why_not(message: str) -> str:
+    """Say in words, and with a number to write, why sentencepiece learnt no vocabulary.
+
+    Args:
+        message: its own: place in its source, the condition that failed, then perhaps a sentence.
+    """
+    if most := re.search(r"too high.*<= (\d+)", message):
+        return (
+            f"the text has pieces for {most[1]} at most.\n  Set task.vocabulary={most[1]} or less, "
+            "or give more text."
+        )
+    if least := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
+        return (
+            f"its characters alone, with the bytes, take {least[1]}.\n"
+            f"  Set task.vocabulary={least[1]} or more."
+        )
+    if "sentences_.empty()" in message:
+        return (
+            "there is no line in it that can be read: it is empty, or its lines are longer than "
+            "4,192 bytes.\n  Give text in shorter lines."
+        )
+    sentence = re.sub(r"^[^\[]*\[.*\]\s*", "", message.strip())
+    return sentence or "it does not say why"
 
 
 class Subwords:
@@ -94,7 +120,7 @@ class Subwords:
         except RuntimeError as e:
             raise DataError(
                 f"sentencepiece makes no {algorithm} vocabulary of {size} tokens from this text: "
-                f"{str(e).strip()}"
+                f"{_why_not(str(e))}"
             ) from e
         return cls(out.getvalue())
 

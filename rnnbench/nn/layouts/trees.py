@@ -180,7 +180,7 @@ class TreeLayer(WholeInputBackbone):
         if most > self.arity:
             raise Refusal(
                 f"{self.owner}: a node has {most} children and arity is {self.arity}.\n"
-                f"  Set architecture.arity to {most} or more, or architecture.kind=child-sum."
+                f"  Set architecture.arity={most} or more, or architecture.kind=child-sum."
             )
 
 
@@ -212,7 +212,8 @@ def refuse_arity(name: str, kind: str, arity: int | None) -> None:
     if kind == "n-ary" and arity is None:
         raise Refusal(
             f"{name}: kind = n-ary has weights for each child, so it needs to know how many.\n"
-            "  Set architecture.arity to the most children of a node, or kind to child-sum."
+            "  Set architecture.arity to the most children of a node, or "
+            "architecture.kind=child-sum."
         )
     if kind != "n-ary" and arity is not None:
         raise Refusal(

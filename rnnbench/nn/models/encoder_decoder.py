@@ -320,7 +320,8 @@ def _scores(
         if query != memory:
             raise Refusal(
                 f"{plan.owner}: attention=dot compares a query of {query} with a memory of "
-                f"{memory}.\n  Choose attention=general, or an encoder that reads one direction."
+                f"{memory}.\n  Choose architecture.attention=general, or an encoder that reads "
+                "one direction."
             )
         return Dot(), None
     return General(query, memory), Window(query, plan.window) if plan.attention == "local" else None

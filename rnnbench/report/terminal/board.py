@@ -17,6 +17,7 @@ from rnnbench.leaderboard.trick_effects import attribute
 from rnnbench.leaderboard.types import Board, Row
 from rnnbench.report import wording
 from rnnbench.report.sentences import headline_claims, legend
+from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.report.wording import visible
 
 GAP = 3  # between columns
@@ -54,7 +55,7 @@ def print_boards(
     Args:
         items: see `rnnbench.leaderboard.pairwise.judge`.
     """
-    console = console or Console(highlight=False)
+    console = console or plain_console()
     if not boards:
         console.print("No results yet. Start with: rnnbench run TASK ARCHITECTURE")
         return
@@ -69,7 +70,7 @@ def print_boards(
 def render(boards: Sequence[Board], width: int = 80) -> str:
     """Return the boards as plain text, no line longer than `width` unless one word is."""
     out = io.StringIO()
-    print_boards(boards, Console(file=out, width=width, highlight=False, color_system=None))
+    print_boards(boards, plain_console(file=out, width=width, color_system=None))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 

@@ -57,7 +57,7 @@ class TerminalProgress(Progress):
         self._print(text)
 
     def _print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def line(now: Snapshot) -> str:

@@ -12,6 +12,7 @@ from rich.text import Text
 from rnnbench.leaderboard.types import Attribution, Effect
 from rnnbench.report import wording
 from rnnbench.report.terminal.board import GAP, print_note
+from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.report.wording import visible
 from rnnbench.stats import Method
 from rnnbench.stats.intervals import STANDARD
@@ -37,7 +38,7 @@ def print_attributions(
     Args:
         method: of the boards that they are of.
     """
-    console = console or Console(highlight=False)
+    console = console or plain_console()
     if not attributions:
         console.print("No results yet. Start with: rnnbench sweep sweeps/ablation.yaml")
         return

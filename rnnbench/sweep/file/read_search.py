@@ -63,7 +63,7 @@ def read_search(reader: Reader, place: Place, value: Any) -> Search:
     timeout = _read_timeout(reader, (*place, "timeout"), d["timeout"]) if "timeout" in d else None
     search = Search(
         trials=trials,
-        seed=reader.integer((*place, "seed"), d.get("seed", seeds[0] if seeds else 0), 0),
+        seed=reader.seed((*place, "seed"), d.get("seed", seeds[0] if seeds else 0)),
         sampler=sampler,
         pruner=pruner,
         space=space,
@@ -180,8 +180,7 @@ def _read_start(
 
 
 def _read_seeds(reader: Reader, place: Place, value: Any) -> tuple[int, ...]:
-    seeds = [reader.integer((*place, i), s, 0) for i, s in enumerate(reader.sequence(place, value))]
-    return tuple(seeds)
+    return tuple(reader.seeds(place, value))
 
 
 def _read_timeout(reader: Reader, place: Place, value: Any) -> float:

@@ -10,6 +10,7 @@ from rnnbench.files.yaml_with_lines import Place, YamlText
 from rnnbench.registry.registry import did_you_mean
 from rnnbench.spec.fill import fill
 from rnnbench.spec.run_spec import Trainer
+from rnnbench.spec.seeds import complaint
 from rnnbench.sweep.file.search_options import REQUIRED, ChosenMethod, Option, Search
 
 ROOTS = ("optimizer", "budget", "task", "architecture", "tricks")
@@ -58,6 +59,19 @@ class Reader:
         if not isinstance(value, int) or isinstance(value, bool) or value < low:
             raise self.error(place, f"{place[-1]} is a whole number from {low} on, got {value!r}")
         return value
+
+    def seed(self, place: Place, value: Any) -> int:
+        """Read the seed of a run."""
+        if problem := complaint([value]):
+            raise self.error(place, f"{place[-1]}: {problem}")
+        return int(value)
+
+    def seeds(self, place: Place, value: Any) -> list[int]:
+        """Read a list of seeds, without any twice."""
+        if isinstance(value, list) and (problem := complaint(value)):
+            first = next(i for i, seed in enumerate(value) if complaint([seed]))
+            raise self.error((*place, first), f"{place[-1]}: {problem}")
+        return [int(seed) for seed in self.sequence(place, value)]
 
     def sequence(self, place: Place, value: Any) -> list[Any]:
         """Read a list of at least one value, without any twice."""
@@ -161,7 +175,7 @@ class Reader:
 
     def final_seeds(self, place: Place, value: Any, search: Search) -> tuple[int, ...]:
         """Read the seeds of the final runs, which must not be those of the search."""
-        seeds = [self.integer((*place, i), s, 0) for i, s in enumerate(self.sequence(place, value))]
+        seeds = self.seeds(place, value)
         for seed in search.seeds or (search.seed,):
             if seed in seeds and search.trials != 0:
                 raise self.error(

@@ -8,10 +8,12 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from typing import Any, Literal
 
 from rnnbench.errors import SweepError
+from rnnbench.sweep.search.steps import all_steps, exact, nearest_step, written
 
 Params = dict[str, Any]  # dotted name -> value
 
@@ -63,10 +65,22 @@ class Dimension:
             return any(value == c and type(value) is type(c) for c in self.choices)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False
-        if not self.low <= value <= self.high or (self.kind == "int" and value != int(value)):
-            return False
-        steps = (value - self.low) / self.step if self.step else 0.0
-        return abs(steps - round(steps)) < 1e-9 * max(1.0, steps)
+        if self.kind == "int" or not math.isfinite(value):
+            return self.low <= value <= self.high and value == self.nearest(value)
+        return math.isclose(value, self.nearest(value), rel_tol=1e-12, abs_tol=1e-9 * self.step)
+
+    def nearest(self, value: Any) -> Any:
+        """Return the value of this dimension that is next to a number; a choice is itself.
+
+        What is reckoned in floats misses the values as they are written: 0.1 + 6 * 0.1 lies
+        beyond 0.7, and 0.1 + 2 * 0.1 beside 0.3.
+        """
+        if self.kind == "choice":
+            return value
+        inside = min(max(value, self.low), self.high)
+        if not self.step:
+            return self.number(inside)
+        return self.number(nearest_step(self.low, self.step, inside))
 
     def values(self) -> list[Any] | None:
         """Return all values, ascending; None where the range is continuous."""
@@ -74,8 +88,7 @@ class Dimension:
             return list(self.choices)
         if not self.step:
             return None
-        count = round((self.high - self.low) / self.step) + 1
-        return [self.number(self.low + i * self.step) for i in range(count)]
+        return [self.number(v) for v in all_steps(self.low, self.high, self.step)]
 
     def ends(self) -> list[Any]:
         """Return the values to try a configuration on: both ends, or every choice."""
@@ -95,9 +108,9 @@ class Dimension:
             value = math.exp(math.log(low) + unit * (math.log(high) - math.log(low)))
         else:
             value = low + unit * (high - low)
-        return self.number(min(max(value, self.low), self.high))
+        return self.nearest(value)
 
-    def number(self, value: float) -> Any:
+    def number(self, value: float | Fraction) -> Any:
         """Return a number in the type of this dimension, rounded where it is whole."""
         return round(value) if self.kind == "int" else float(value)
 
@@ -237,12 +250,16 @@ def _range(name: str, entry: Mapping[str, Any], continuous: bool) -> Dimension:
     if step < 0 or ("step" in entry and step == 0):
         raise SpaceError(f"step must be above 0, got {step}")
     if step:
-        steps = (high - low) / step
-        if abs(steps - round(steps)) > 1e-9 * max(1.0, steps):
+        steps = (exact(high) - exact(low)) / exact(step)
+        last = exact(low) + round(steps) * exact(step)
+        if abs(steps - round(steps)) > Fraction(1, 10**9):  # a third is never written out
+            before = exact(low) + math.floor(steps) * exact(step)
+            after = before + exact(step)
             raise SpaceError(
                 f"from low {low}, steps of {step} do not reach high {high}; the last one is "
-                f"{low + math.floor(steps) * step}"
+                f"{written(before)} and the next {written(after)}: write one of them as high"
             )
+        high = last
     kind: Literal["float", "int"] = "float" if continuous else "int"
     convert = float if continuous else int
     if not continuous and not step and not log:

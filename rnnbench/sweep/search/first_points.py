@@ -56,7 +56,7 @@ def first_points(
                     f"{d.name}={value!r} ({source}) is not in the space of {cell.name}, which is "
                     f"{d.as_dict()}: widen the space, or give another value",
                 )
-            params[d.name] = value
+            params[d.name] = d.nearest(value)
         idle = [name for name in settings if name in names and name not in params]
         if idle:
             raise sweep.error(

@@ -99,7 +99,8 @@ def _shares(
     if len(trials) < LEAST_TRIALS:
         many = "1 finished trial is" if len(trials) == 1 else f"{len(trials)} finished trials are"
         return (), f"{many} too few to tell: search {LEAST_TRIALS} or more"
-    distributions = {n: distribution(Dimension.from_dict(n, entry)) for n, entry in space.items()}
+    dimensions = {n: Dimension.from_dict(n, entry) for n, entry in space.items()}
+    distributions = {n: distribution(d) for n, d in dimensions.items()}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=SEED))
     values = {n: math.fsum(v for _, v in rows) / len(rows) for n, rows in trials.items()}
@@ -108,7 +109,7 @@ def _shares(
     if 0 < most - least <= 1e-5 * max(abs(least), abs(most), 1.0):
         values = {n: (v - least) / (most - least) for n, v in values.items()}
     for number, rows in trials.items():
-        params = rows[0][0]
+        params = {n: dimensions[n].nearest(value) for n, value in rows[0][0].items()}
         study.add_trial(
             create_trial(
                 state=TrialState.COMPLETE,

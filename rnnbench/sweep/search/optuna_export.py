@@ -75,8 +75,10 @@ class StudyCopies:
             with closing(sqlite3.connect(where, timeout=WAIT_SECONDS)) as connection:
                 # Stays with the file.
                 connection.execute(f"PRAGMA journal_mode={journal_mode(where)}")
+            # Optuna takes text in braces for something to be filled in: the file is named apart.
             self._storage = optuna.storages.RDBStorage(
-                f"sqlite:///{where}", engine_kwargs={"connect_args": {"timeout": WAIT_SECONDS}}
+                "sqlite:///studies.db",
+                engine_kwargs={"creator": lambda: sqlite3.connect(where, timeout=WAIT_SECONDS)},
             )
         self._engine = engine = self._storage.engine
         sa.event.listen(engine, "connect", _set_up_quick_writes)

@@ -164,7 +164,12 @@ class CellStudy:
         params = {}
         for d in self.space:
             if is_active(d, params):
-                params[d.name] = suggest(trial, d)
+                drawn = suggest(trial, d)
+                params[d.name] = d.nearest(drawn)
+                if params[d.name] != drawn:  # a restart takes from the ledger what was run
+                    self._memory.set_trial_param(
+                        number, d.name, params[d.name], self._distributions[d.name]
+                    )
         attributes = self._memory.get_study_system_attrs(0)
         new_parents = {k: v for k, v in attributes.items() if PARENTS in k and k not in parents}
         if new_parents:
@@ -260,11 +265,13 @@ class CellStudy:
         values = list(known.values) if known.state == "done" else None
         if known.state == "pruned" and curve and not self._several:
             values = [curve[max(curve)]]  # as Optuna's own `tell` does
+        by_name = {d.name: d for d in self.space}
+        params = {name: by_name[name].nearest(value) for name, value in known.params.items()}
         trial = create_trial(
             state=STATES[known.state],
             values=values,
-            params=known.params,
-            distributions={name: self._distributions[name] for name in known.params},
+            params=params,
+            distributions={name: self._distributions[name] for name in params},
             intermediate_values={} if self._several else curve,
             system_attrs=dict(known.notes),
             constraints=dict(known.violations),

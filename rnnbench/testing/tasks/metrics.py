@@ -230,6 +230,8 @@ def meter_reports_what_is_declared(task: Task) -> None:
             a, b = float(right[metric.name]), float(wrong[metric.name])
             if not (math.isfinite(a) and math.isfinite(b)):
                 raise Broken(f"{name}: {metric.name} is {a} for right and {b} for wrong answers")
+            if metric.higher_is_better is None:
+                continue
             if (a < b if metric.higher_is_better else a > b) and not close(a, b):
                 better = "higher" if metric.higher_is_better else "lower"
                 raise Broken(f"{name}: {metric.name} is {a:.4g} for right and {b:.4g} for wrong "

@@ -96,7 +96,8 @@ const metrics = (run) => {
   const known = Object.fromEntries(run.info.map((m) => [m.name, m]));
   const rows = run.names.map((name, i) => {
     const { unit, higher_is_better: up } = known[name] ?? {};
-    const way = name in known ? `${up ? "higher" : "lower"} is better` : "as trained on";
+    const better = up === null ? "neither way" : up ? "higher" : "lower";
+    const way = name in known ? `${better} is better` : "as trained on";
     const label = make("span", other(name), make("span", `${unit ? `${unit}, ` : ""}${way}`, { className: "mark" }));
     return [label, ...run.figures.map((f) => [number(f[i]), f[i]])];
   });
