@@ -169,13 +169,13 @@ def combines(item: Entry, plugin_schema: Schema) -> str:
 
 def _print_description(console: Console, item: Entry, plugin_schema: Schema) -> None:
     console.print(
-        f"[bold]{item.name}[/bold]  {item.kind[:-1]} of {item.distribution} {item.version}"
+        f"{item.name}  {item.kind[:-1]} of {item.distribution} {item.version}"
         f" (plugin version {plugin_schema.version})"
     )
-    console.print(dedented(plugin_schema.doc) + "\n", markup=False, highlight=False)
+    console.print(dedented(plugin_schema.doc) + "\n")
     against = against_authors(item)
     if against is not None:
-        console.print(against.sentences() + "\n", markup=False, highlight=False)
+        console.print(against.sentences() + "\n")
     if plugin_schema.fields:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in ("field", "type", "default", "unit", "range", "search", "help"):

@@ -31,7 +31,7 @@ def run_once(run: ResolvedRun, trainer: Trainer, root: Path | str, *, quiet: boo
     console, store = plain_console(), Store(root)
     record = store.finished(spec.run_id)
     if told := plugins[0].what_is_read():
-        console.print(told, markup=False, highlight=False, soft_wrap=True)
+        console.print(told, soft_wrap=True)
     if record is not None:
         text = f"finished before, not run again: {store.place(spec.run_id)}"
         console.print(text, soft_wrap=True)
@@ -126,7 +126,7 @@ def show(record: Record, console: Console) -> None:
         table.add_row(f"{name} {units.get(name, '')}".strip(), *cells)
     console.print(table)
     for remark in remarks(record):
-        console.print(f"note: {remark}", markup=False, highlight=False)
+        console.print(f"note: {remark}", soft_wrap=True)
     cost = record.cost
     console.print(
         f"{cost['parameters']:,.0f} parameters, {cost['steps']:,.0f} steps, "
