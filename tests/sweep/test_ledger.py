@@ -1,15 +1,19 @@
 """The ledger: claims, leases, fences, and who may drive."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
+from rnnbench.cli.actions.sweep_control import open_sweep
 from rnnbench.results.database import open_database
 from rnnbench.sweep.ledger.ledger import Ledger, LostSweepError, SweepBusyError, TrialRow
-from rnnbench.sweep.ledger.process_identity import describe, identity, is_dead
+from rnnbench.sweep.ledger.process_identity import describe, identity, is_dead, stopped
+from rnnbench.sweep.ledger.requests import SweepRequests
 
 ME = identity(os.getpid())
 ELSEWHERE = "other-host-1:17:4711"
@@ -98,6 +102,37 @@ def test_a_worker_that_lost_its_lease_cannot_write(ledger):
     assert ledger.beat([(frozen.key, frozen.attempt)]) == set()
     assert ledger.finish(row, state="done", status="done", value=1.0)
     assert ledger.rows()[0].value == 1.0
+
+
+def test_a_stopped_driver_is_said_to_be_stopped_and_what_to_do(ledger, tmp_path):
+    """A driver after Ctrl-Z holds its sweep, also when its lease is over."""
+    code = (
+        "import os, sys\n"
+        "from rnnbench.results.database import open_database\n"
+        "from rnnbench.sweep.ledger.ledger import Ledger\n"
+        "from rnnbench.sweep.ledger.process_identity import identity\n"
+        f"engine = open_database('sqlite:///{tmp_path}/results.db')\n"
+        "with Ledger(engine, 'other', identity(os.getpid())).driving():\n"
+        "    print('drives', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as driver:
+        assert driver.stdout.readline() == "drives\n"
+        driver.send_signal(signal.SIGSTOP)
+        while not stopped(identity(driver.pid)):
+            time.sleep(0.01)
+        shift_clock(ledger, 100)
+        second = Ledger(ledger.engine, "other", ME)
+        with pytest.raises(SweepBusyError, match=rf"stopped: .*kill -CONT {driver.pid}\)"):
+            second.driving().__enter__()
+        SweepRequests(ledger.engine, "other").begin("name: other", "other.yaml", {})
+        with open_sweep("other", tmp_path, None) as sweep:
+            state = sweep.state(sweep.snapshot(), sweep.requests.read())
+        assert state.startswith("its driver is stopped: let it go on")
+        driver.send_signal(signal.SIGCONT)
+        driver.communicate("")
 
 
 def test_one_beat_extends_the_leases_of_five_thousand_trials(ledger):

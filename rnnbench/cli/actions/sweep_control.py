@@ -23,7 +23,7 @@ from rnnbench.results.record import Status
 from rnnbench.results.run_folder import LOG
 from rnnbench.results.store import Store
 from rnnbench.sweep.ledger.ledger import Ledger, TrialRow
-from rnnbench.sweep.ledger.process_identity import describe, is_dead
+from rnnbench.sweep.ledger.process_identity import describe, is_dead, is_here, stopped
 from rnnbench.sweep.ledger.requests import SweepRequest, SweepRequests, sweep_order
 from rnnbench.sweep.ledger.status import SweepStatus
 from rnnbench.sweep.ledger.tables import Now, sweep_driver
@@ -60,7 +60,8 @@ class SweepHandle:
         if row is None:
             return None
         owner, has_lease = row
-        return owner if has_lease and not is_dead(owner) else None
+        # A driver of this host whose lease is over is stopped, and may go on.
+        return owner if (has_lease or is_here(owner)) and not is_dead(owner) else None
 
     def snapshot(self) -> Snapshot:
         """Return the state of the sweep: its cells as a driver saw them, counted by the ledger."""
@@ -72,8 +73,10 @@ class SweepHandle:
         return recounted(written, request, self.ledger, driven=driven)
 
     def state(self, now: Snapshot, request: SweepRequest) -> str:
-        """Return the state in a word or two: running, paused, stopping, complete, waiting."""
-        if self.holder():
+        """Return the state in a few words: running, paused, stopping, complete, waiting."""
+        if holder := self.holder():
+            if what_next := stopped(holder):
+                return f"its driver is stopped: {what_next}"
             return "stopping" if request.stopping else "paused" if request.paused else "running"
         return "complete" if now.cells and not now.count("left") else "waiting for a driver"
 
@@ -122,7 +125,7 @@ def show_status(
                 if watch and console.is_terminal:
                     console.clear()
                 who = f", run by {describe(holder)}" if holder else ""
-                console.print(f"{name}: {sweep.state(now, request)}{who}")
+                console.print(f"{name}: {sweep.state(now, request)}{who}", soft_wrap=True)
                 console.print(table(now))
                 if now.busy:
                     console.print(workers(now))

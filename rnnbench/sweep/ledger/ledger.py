@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from rnnbench.errors import UserError
 from rnnbench.results.database import reader
-from rnnbench.sweep.ledger.process_identity import describe, is_dead, is_here
+from rnnbench.sweep.ledger.process_identity import busy_text, is_dead, is_here
 from rnnbench.sweep.ledger.tables import Now, create_sweep_tables, sweep_cell, sweep_driver, trial
 
 ENDED = ("done", "pruned", "failed")
@@ -105,10 +105,7 @@ class Ledger:
                 and not is_dead(holder[0])
                 and (holder[1] or is_here(holder[0]))
             ):
-                raise SweepBusyError(
-                    f"the sweep {self.sweep!r} is being run by {describe(holder[0])}.\n"
-                    "  Wait for it or stop it; a copy under another `name:` can run beside it."
-                )
+                raise SweepBusyError(busy_text(self.sweep, holder[0]))
             condition = d.sweep == self.sweep
             if holder is not None:
                 condition &= d.owner == holder[0]

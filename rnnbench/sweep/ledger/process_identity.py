@@ -67,8 +67,33 @@ def is_dead(owner: str) -> bool:
     return is_here(owner) and start_time(int(pid)) != start
 
 
+def stopped(owner: str) -> str:
+    """Return what to do about a process that was stopped (Ctrl-Z, SIGSTOP); "" where it was not.
+
+    Such a process still holds what it holds, and does nothing until it is continued.
+    """
+    _, pid, _ = owner.split(":")
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, UnicodeDecodeError):  # gone, or not Linux
+        return ""
+    if not is_here(owner) or is_dead(owner) or state not in "Tt":
+        return ""
+    return f"let it go on (kill -CONT {pid}) or end it (kill -9 {pid})"
+
+
 def describe(owner: str) -> str:
     """Return words for a reader, such as "process 4711 on this host"."""
     owner_place, pid, _ = owner.split(":")
     host = "this host" if is_here(owner) else owner_place.rsplit("-", 2)[0]
     return f"process {pid} on {host}"
+
+
+def busy_text(sweep: str, owner: str) -> str:
+    """Return what to tell whoever would drive a sweep that `owner` drives."""
+    if what_next := stopped(owner):
+        return f"the sweep {sweep!r} is held by {describe(owner)}, which is stopped: {what_next}"
+    return (
+        f"the sweep {sweep!r} is being run by {describe(owner)}.\n"
+        "  Wait for it or stop it; a copy under another `name:` can run beside it."
+    )
