@@ -190,10 +190,20 @@ def _lock_tables(connection: Connection) -> Iterator[None]:
         connection.execute(text("SELECT RELEASE_LOCK('rnnbench')"))
 
 
-def _open_server(url: str | URL) -> Engine:
+def add_driver(url: str | URL) -> URL:
+    """Return an address with the driver that rnnbench installs, where it names none.
+
+    Raises:
+        sqlalchemy.exc.ArgumentError: it is no address.
+    """
     address = make_url(url)
-    if address.drivername in DRIVERS:
-        address = address.set(drivername=f"{address.drivername}+{DRIVERS[address.drivername][0]}")
+    if address.drivername not in DRIVERS:
+        return address
+    return address.set(drivername=f"{address.drivername}+{DRIVERS[address.drivername][0]}")
+
+
+def _open_server(url: str | URL) -> Engine:
+    address = add_driver(url)
     try:
         return create_engine(address, pool_pre_ping=True, isolation_level="READ COMMITTED")
     except ModuleNotFoundError as error:

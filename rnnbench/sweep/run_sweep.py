@@ -31,6 +31,7 @@ from rnnbench.sweep.plan import CellPlan, PluginAccess, extended, installed_plug
 from rnnbench.sweep.progress import Progress, SilentProgress, SweepOutcome
 from rnnbench.sweep.rows import cell_of
 from rnnbench.sweep.scheduler import Scheduler
+from rnnbench.sweep.search.named_storage import NamedStorageCopies
 from rnnbench.sweep.search.study import StudyCopies
 
 
@@ -59,7 +60,7 @@ def run_sweep(
         root: folder or URL of the store.
         database: URL of the results database; None: SQLite in the store.
         studies: Optuna storage for the copies of studies, see
-            `rnnbench.sweep.search.optuna_export.StudyCopies`; None: SQLite in the store.
+            `rnnbench.sweep.search.named_storage`; None: SQLite in the store.
         started: options of this start, for `rnnbench sweep resume`.
         engine: the engine that runs the trials.
         engine_factory: makes the engine instead, if there is anything to run.
@@ -71,7 +72,7 @@ def run_sweep(
 
     Raises:
         SweepError: the sweep cannot be run as it is written, or every combination is refused.
-        StudyStorageError: the storage `studies` cannot be opened.
+        StudyStorageError: `studies` cannot be an address of a storage.
         SweepBusyError: another process drives the sweep.
         LostSweepError: another process took the sweep over.
         EngineError: workers cannot be started.
@@ -97,8 +98,7 @@ def run_sweep(
         with closing(Store(root, database)) as store:
             ledger = Ledger(store.engine, sweep.name, identity(os.getpid()), lease)
             requests = SweepRequests(store.engine, sweep.name)
-            storage = studies or store.root / "studies.db"
-            with ledger.driving(), closing(StudyCopies(storage)) as copies:
+            with ledger.driving(), closing(_open_copies(studies, store, progress)) as copies:
                 requests.begin(sweep.text.text, sweep.text.file, dict(started or {}))
                 make_cells = partial(
                     _make_cells, plans, sweep, ledger=ledger, plugins=plugins, copies=copies, at=at
@@ -121,6 +121,13 @@ def run_sweep(
             "  What was committed is safe, and finished runs are on disk. When it is back, the "
             "same command goes on from here."
         ) from error
+
+
+def _open_copies(studies: str | None, store: Store, progress: Progress) -> StudyCopies:
+    """Open what studies are copied to."""
+    if studies is None:
+        return StudyCopies(store.root / "studies.db")
+    return NamedStorageCopies(studies, progress.note)
 
 
 def _say_idle_pruner(sweep: Sweep, plans: Sequence[CellPlan]) -> Iterator[str]:

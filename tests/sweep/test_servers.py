@@ -1,6 +1,8 @@
 """Sweeps whose ledger is in PostgreSQL or MariaDB (MySQL's protocol), on real servers."""
 
 import os
+import re
+import socket
 import subprocess
 import sys
 import threading
@@ -9,10 +11,13 @@ from contextlib import closing
 
 import optuna
 import pytest
+from optuna.distributions import FloatDistribution
+from optuna.study import StudyDirection
+from optuna.trial import TrialState, create_trial
 from support import TESTS
 from support.database_servers import MariaDB, PostgreSQL, open_server
 from support.fake_work import FAKE_PLUGINS, make_engine, starts
-from support.small_sweeps import RUNS, SWEEP
+from support.small_sweeps import RUNS, SWEEP, Notes
 
 from rnnbench.results.database import open_database
 from rnnbench.results.store import Store
@@ -20,6 +25,9 @@ from rnnbench.sweep.file.sweep import parse_sweep
 from rnnbench.sweep.ledger.ledger import Ledger, SweepBusyError, TrialRow
 from rnnbench.sweep.ledger.process_identity import identity
 from rnnbench.sweep.run_sweep import LostStorageError, run_sweep
+from rnnbench.sweep.search import named_storage
+from rnnbench.sweep.search.named_storage import NamedStorageCopies
+from rnnbench.sweep.search.optuna_export import StudyStorageError
 
 SCRIPT = TESTS / "support" / "fake_work.py"
 ME = identity(os.getpid())
@@ -58,6 +66,17 @@ def rows_of(url):
         return Ledger(engine, "sweep", ME).rows()
     finally:
         engine.dispose()
+
+
+def ended_trial(number):
+    trial = create_trial(
+        state=TrialState.COMPLETE,
+        value=float(number),
+        params={"x": 0.5},
+        distributions={"x": FloatDistribution(0.0, 1.0)},
+    )
+    trial.number = number
+    return trial
 
 
 @BOTH
@@ -139,11 +158,10 @@ def test_a_second_driver_is_told_who_holds_the_sweep(url):
 
 @FIRST
 def test_studies_can_be_copied_to_the_same_server(tmp_path, url):
+    run(SWEEP, tmp_path, url, studies=url)  # the same address is taken in both places
     driver = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
     kind, _, rest = url.partition("://")
-    studies = f"{driver[kind]}://{rest}"
-    run(SWEEP, tmp_path, url, studies=studies)
-    storage = optuna.storages.RDBStorage(studies)
+    storage = optuna.storages.RDBStorage(f"{driver[kind]}://{rest}")
     try:
         names = optuna.get_all_study_names(storage)
         assert len(names) == 4
@@ -153,6 +171,56 @@ def test_studies_can_be_copied_to_the_same_server(tmp_path, url):
     finally:
         storage.remove_session()
         storage.engine.dispose()
+
+
+@FIRST
+def test_studies_are_copied_when_their_server_is_back(url, server, monkeypatch):
+    monkeypatch.setattr(named_storage, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(named_storage, "EVERY_SECONDS", 0.0)
+    notes = []
+    copies = NamedStorageCopies(url, notes.append)
+    copies.open("study", [StudyDirection.MINIMIZE])
+    copies.add("study", ended_trial(0), "run-0")
+    server.stop()
+    try:
+        for number in (1, 2):
+            copies.add("study", ended_trial(number), f"run-{number}")
+        copies.open("another", [StudyDirection.MINIMIZE])
+        (note,) = notes
+        assert "does not answer" in note
+        assert "the sweep goes on" in note
+        assert "sesame" not in note
+    finally:
+        server.start()
+    copies.add("study", ended_trial(3), "run-3")
+    copies.add("another", ended_trial(0), "run-4")
+    copies.close()
+    assert "answers again" in notes[1]
+    assert len(notes) == 2
+    read = NamedStorageCopies(url, notes.append)
+    trials = optuna.load_study(study_name="study", storage=read._storage).trials
+    assert [t.user_attrs["run_id"] for t in trials] == [f"run-{i}" for i in range(4)]
+    (other,) = optuna.load_study(study_name="another", storage=read._storage).trials
+    assert other.user_attrs["run_id"] == "run-4"
+    read.close()
+
+
+def test_a_sweep_ends_whether_or_not_its_studies_can_be_copied(tmp_path):
+    notes = Notes()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        studies = f"postgresql://me:sesame@127.0.0.1:{free.getsockname()[1]}/none"
+    outcome = run(SWEEP, tmp_path, None, studies=studies, progress=notes)
+    assert outcome.complete
+    texts = [n for n in notes.notes if "Optuna storage" in n]
+    assert "does not answer" in texts[0]
+    assert re.match(r"\d+ trials were not copied", texts[-1])
+    assert not any("sesame" in text for text in notes.notes)
+
+
+def test_what_is_no_address_of_a_storage_is_refused_with_one_that_is():
+    with pytest.raises(StudyStorageError, match="--studies postgresql://host/name"):
+        NamedStorageCopies("nonsense")
 
 
 @FIRST

@@ -34,14 +34,14 @@ class StudyStorageError(UserError, ValueError):
 
 
 @dataclass
-class _CopiedStudy:
+class CopiedStudy:
     """A study in the storage, as far as it was copied.
 
     Attributes:
         study_id: its id there.
         count: number of its trials there.
         waiting: ended trials that are still to be copied, with their run ids, by number.
-        study: Optuna's object; None where its tables are filled directly.
+        study: Optuna's object; None where its tables are filled directly, or it is not open.
     """
 
     study_id: int
@@ -51,32 +51,24 @@ class _CopiedStudy:
 
 
 class StudyCopies:
-    """Copies of the studies in one SQLite file, or in the storage that the user names.
+    """Copies of the studies in one SQLite file.
 
     Optuna makes the file and its tables; trials are entered into these tables directly, since its
     own way takes about 30 ms a trial.
 
-    Args:
-        where: the file; or as text the URL of an Optuna storage, or `journal:FILE`.
-
-    Raises:
-        StudyStorageError: the storage cannot be opened.
+    A storage that the user names instead is `rnnbench.sweep.search.named_storage`'s.
     """
 
-    def __init__(self, where: Path | str) -> None:
+    def __init__(self, where: Path) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._studies: dict[str, _CopiedStudy] = {}
+        self._studies: dict[str, CopiedStudy] = {}
         self._written = time.monotonic()
-        self._tables: Mapping[str, sa.Table] | None = None
-        if isinstance(where, str):
-            self._storage: Any = _open_storage(where)
-            return
         with FileLock(f"{where}.lock"):  # two drivers under one root may come at the same time
             with closing(sqlite3.connect(where, timeout=WAIT_SECONDS)) as connection:
                 # Stays with the file.
                 connection.execute(f"PRAGMA journal_mode={journal_mode(where)}")
             # Optuna takes text in braces for something to be filled in: the file is named apart.
-            self._storage = optuna.storages.RDBStorage(
+            self._storage: Any = optuna.storages.RDBStorage(
                 "sqlite:///studies.db",
                 engine_kwargs={"creator": lambda: sqlite3.connect(where, timeout=WAIT_SECONDS)},
             )
@@ -86,21 +78,17 @@ class StudyCopies:
         engine.dispose()  # connections made before the settings
         tables = sa.MetaData()
         tables.reflect(engine, only=lambda name, _: name.startswith("trial"))
-        self._tables = tables.tables
+        self._tables: Mapping[str, sa.Table] = tables.tables
 
     def open(self, name: str, directions: Sequence[StudyDirection]) -> None:
         """Open or create a study; called before its first `add`."""
         study = optuna.create_study(
             storage=self._storage, study_name=name, directions=directions, load_if_exists=True
         )
-        if self._tables is None:
-            count = len(study.get_trials(deepcopy=False))
-            self._studies[name] = _CopiedStudy(study._study_id, count, study=study)
-            return
         trials = self._tables["trials"].c
         query = sa.select(sa.func.count()).where(trials.study_id == study._study_id)
         with self._engine.begin() as connection:
-            self._studies[name] = _CopiedStudy(
+            self._studies[name] = CopiedStudy(
                 study._study_id, connection.execute(query).scalar_one()
             )
 
@@ -112,14 +100,15 @@ class StudyCopies:
         copied = self._studies[name]
         if trial.number >= copied.count:
             copied.waiting[trial.number] = trial, run_id
-        if time.monotonic() - self._written >= EVERY_SECONDS:
+        if self._is_due():
             self.flush()
+
+    def _is_due(self) -> bool:
+        """Tell whether it is time to write."""
+        return time.monotonic() - self._written >= EVERY_SECONDS
 
     def flush(self) -> None:
         """Write the trials that wait."""
-        if self._tables is None:
-            self._flush_by_optuna()
-            return
         rows: dict[str, list[dict[str, Any]]] = {}
         with self._engine.begin() as connection:
             top = sa.func.coalesce(sa.func.max(self._tables["trials"].c.trial_id), 0)
@@ -137,45 +126,16 @@ class StudyCopies:
                 connection.execute(sa.insert(self._tables[table]), entries)
         self._written = time.monotonic()
 
-    def _flush_by_optuna(self) -> None:
-        """Write by Optuna's own way where others may write to the tables, too."""
-        for copied in self._studies.values():
-            while copied.count in copied.waiting:
-                trial, run_id = copied.waiting.pop(copied.count)
-                assert copied.study is not None
-                copied.study.add_trial(_copy(trial, run_id))
-                copied.count += 1
-        self._written = time.monotonic()
-
     def close(self) -> None:
         """Write the trials that wait, and close the storage."""
         try:
             self.flush()
         finally:
-            if isinstance(self._storage, optuna.storages.RDBStorage):
-                self._storage.remove_session()
-                self._storage.engine.dispose()
+            self._storage.remove_session()
+            self._storage.engine.dispose()
 
 
-def _open_storage(where: str) -> Any:
-    """Open an Optuna storage by its URL, or by `journal:FILE`.
-
-    Raises:
-        StudyStorageError: it cannot be opened.
-    """
-    if where.startswith("journal:"):
-        from optuna.storages.journal import JournalFileBackend
-
-        return optuna.storages.JournalStorage(JournalFileBackend(where.removeprefix("journal:")))
-    try:
-        return optuna.storages.RDBStorage(where)
-    except (sa.exc.ArgumentError, ImportError, sa.exc.DBAPIError) as error:
-        shown = where.split("@")[-1]  # without a password
-        first = str(error).splitlines()[0]
-        raise StudyStorageError(f"the Optuna storage {shown} cannot be opened: {first}") from error
-
-
-def _copy(trial: FrozenTrial, run_id: str) -> FrozenTrial:
+def copy_of_trial(trial: FrozenTrial, run_id: str) -> FrozenTrial:
     """Return a copy of a trial that notes the run it is of."""
     return create_trial(
         state=trial.state,
