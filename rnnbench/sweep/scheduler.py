@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+from rnnbench.results.folder_watch import FolderWatch
 from rnnbench.results.store import Store
 from rnnbench.sweep.cell_search import CellSearch, next_row
 from rnnbench.sweep.engines.protocol import (
@@ -85,6 +86,7 @@ class Scheduler:
         self.plans, self.cells = make_cells(self._request)
         self.store, self.ledger, self.progress, self.at = store, ledger, progress, at
         self._status = SweepStatus(store.engine, sweep.name)
+        self._folder = FolderWatch([store.root / "runs", store.root / "results.db"])
         self._make_engine, self._beat = engine_factory, beat
         self._engine: Engine | None = None
         self._held: ChosenTrial | None = None  # waits for the first worker
@@ -117,6 +119,7 @@ class Scheduler:
         finally:
             if self._engine is not None:
                 self._engine.close()
+        self._folder.raise_if_gone()
         self._show(force=True)
         self._write_status()
         return SweepOutcome(
@@ -260,6 +263,7 @@ class Scheduler:
         now = time.monotonic()
         if now - self._beaten >= self._beat:
             self._beaten = now
+            self._folder.raise_if_gone()
             self.ledger.beat(self._running.take_heard())
             self._write_status()
 
