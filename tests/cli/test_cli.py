@@ -115,7 +115,7 @@ def test_a_run_can_be_written_in_a_file_and_overridden(tmp_path):
         ),
         ("task: [char-lm\n", "run.yaml:2:1: is not YAML"),
         ("task: char-lm\narchitecture: lsmt\n", "run.yaml:2: there is no architecture 'lsmt'"),
-        ("task: char-lm\narchitecture: lstm\nseed: many\n", "run.yaml:3: seed is a whole number"),
+        ("task: char-lm\narchitecture: lstm\nseed: many\n", "run.yaml:3: a seed is a whole number"),
     ],
 )
 def test_a_mistake_in_a_file_is_named_with_its_line(tmp_path, text, message):

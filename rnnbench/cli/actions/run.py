@@ -15,6 +15,7 @@ from rnnbench.leaderboard.idle_notes import idle_tricks, metric_notes
 from rnnbench.leaderboard.limit_notes import length_marks, length_notes
 from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.results.record import Record, Status
+from rnnbench.results.run_lock import locked
 from rnnbench.results.store import Store
 from rnnbench.spec.from_command_line import describe_spec
 from rnnbench.spec.run_spec import Trainer
@@ -33,16 +34,38 @@ def run_once(run: ResolvedRun, trainer: Trainer, root: Path | str, *, quiet: boo
     if told := plugins[0].what_is_read():
         console.print(told, soft_wrap=True)
     if record is not None:
-        text = f"finished before, not run again: {store.place(spec.run_id)}"
-        console.print(text, soft_wrap=True)
-        show(record, console)
-        return exit_code_of(record)
+        return _show_finished(record, store, console)
     checked = check_resolved(run)
     text = f"{describe_spec(spec)}: {checked.parameters:,} parameters"
     console.print(text, soft_wrap=True)
+    with locked(store.run_dir(spec.run_id)):
+        record = store.finished(spec.run_id)  # by another process in the meantime
+        if record is not None:
+            return _show_finished(record, store, console)
+        record = _train(run, trainer, store, console, quiet=quiet)
+    show(record, console)
+    if record.status is Status.INTERRUPTED:
+        console.print("The same command goes on from here.")
+    console.print(f"{record.status}: {store.place(spec.run_id)}", soft_wrap=True)
+    return exit_code_of(record)
+
+
+def _show_finished(record: Record, store: Store, console: Console) -> int:
+    """Show a run that was finished before; return the exit code."""
+    text = f"finished before, not run again: {store.place(record.run_id)}"
+    console.print(text, soft_wrap=True)
+    show(record, console)
+    return exit_code_of(record)
+
+
+def _train(
+    run: ResolvedRun, trainer: Trainer, store: Store, console: Console, *, quiet: bool
+) -> Record:
+    """Train a run from its start or its last checkpoint, with a bar; return its record."""
+    spec, plugins = run
     previous = store.read(spec.run_id)
     with ProgressBar(console, quiet=quiet) as on_step:
-        record = execute(
+        return execute(
             spec,
             store=store,
             trainer=trainer,
@@ -51,11 +74,6 @@ def run_once(run: ResolvedRun, trainer: Trainer, root: Path | str, *, quiet: boo
             quiet=False,
             plugins=plugins,
         )
-    show(record, console)
-    if record.status is Status.INTERRUPTED:
-        console.print("The same command goes on from here.")
-    console.print(f"{record.status}: {store.place(spec.run_id)}", soft_wrap=True)
-    return exit_code_of(record)
 
 
 def exit_code_of(record: Record) -> int:
