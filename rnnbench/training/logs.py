@@ -20,7 +20,7 @@ from rnnbench.results.record import Record, redact
 from rnnbench.results.run_folder import ERROR, METRICS
 from rnnbench.spec.run_spec import RunSpec, Trainer
 from rnnbench.training.loader import Position
-from rnnbench.training.wandb_run import open_wandb
+from rnnbench.training.wandb_run import labels, open_wandb
 
 COLUMNS = ("step", "epoch", "tokens", "seconds", "name", "value")
 
@@ -144,7 +144,7 @@ class _Wandb:
         try:
             self.run = open_wandb(
                 project=os.environ.get("WANDB_PROJECT", "rnnbench"), group=sweep,
-                name=spec.run_id, dir=str(folder), config=spec.as_dict(),
+                name=spec.run_id, dir=str(folder), config=spec.as_dict(), **labels(spec, sweep),
             )  # fmt: skip
         except Exception:
             with contextlib.suppress(Exception):
@@ -152,10 +152,14 @@ class _Wandb:
             raise
 
     def log(self, step: int, values: dict[str, Any]) -> None:
-        self.run.log({k: v for k, v in values.items() if v is not None}, step=step)
+        # Names with a slash make a group of charts, and are those of `rnnbench export --wandb`.
+        named = {k.replace("valid_", "valid/", 1): v for k, v in values.items() if v is not None}
+        self.run.log(named, step=step)
 
     def close(self, record: Record) -> None:
-        self.run.summary.update({"status": record.status, **record.metrics.get("test", {})})
+        for split, figures in record.metrics.items():
+            self.run.summary.update({f"{split}/{name}": value for name, value in figures.items()})
+        self.run.summary.update({"status": record.status})
         self.run.finish(exit_code=0 if record.status == "done" else 1)
 
     def abandon(self) -> None:

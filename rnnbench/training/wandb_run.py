@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from rnnbench.spec.run_spec import RunSpec
+
 INIT_SECONDS = float(os.environ.get("WANDB_INIT_TIMEOUT", 20))  # wandb's own 90 s hold up a sweep
 NOT_LOGGED_IN = (
     "wandb is neither logged in by WANDB_API_KEY nor offline: set WANDB_MODE=offline (and "
@@ -15,6 +17,13 @@ NOT_LOGGED_IN = (
 def logged_in() -> bool:
     """Tell whether W&B can be used without asking anybody."""
     return bool(os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE"))
+
+
+def labels(spec: RunSpec, sweep: str | None) -> dict[str, Any]:
+    """Return the job type and the tags by which runs of a project are told apart at W&B."""
+    kind = "run" if sweep is None else "final" if spec.test else "search"
+    names = [spec.task.name, spec.architecture.name, *(t.name for t in spec.tricks)]
+    return {"job_type": kind, "tags": list(dict.fromkeys(names))}
 
 
 def open_wandb(**options: Any) -> Any:
@@ -36,6 +45,7 @@ def open_wandb(**options: Any) -> Any:
             # It would keep the command line as it is, logins and keys included.
             x_disable_meta=True,
             x_disable_machine_info=True,
+            host="rnnbench",  # its default is the name of this machine
         ),
         **options,
     )

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -127,6 +128,21 @@ def test_no_secret_of_the_surroundings_reaches_the_disk(tmp_path, monkeypatch):
         content = path.read_bytes()
         for secret in (*secrets.values(), "canary55pass", "canary77"):
             assert secret.encode() not in content, path
+
+
+def test_wandb_tells_search_from_final_names_splits_and_does_not_name_the_machine(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    canary = "host-canary-4711"
+    monkeypatch.setattr(socket, "gethostname", lambda: canary)
+    run_in(tmp_path, sweep="mysweep")
+    (file,) = tmp_path.rglob("*.wandb")
+    content = file.read_bytes()
+    assert canary.encode() not in content
+    for text in ("search", "mysweep", "char-lm", "lstm", "valid/bits_per_char"):
+        assert text.encode() in content, text
+    assert b"valid_bits_per_char" not in content
 
 
 @pytest.mark.parametrize("status", ["crashed", "nan"])

@@ -13,7 +13,7 @@ from rnnbench.files.atomic import replace_file
 from rnnbench.report.files.boards import EXPORT_FORMAT, csv_of
 from rnnbench.results.record import COSTS, Record
 from rnnbench.results.sharing.origin import state_of
-from rnnbench.training.wandb_run import NOT_LOGGED_IN, logged_in, open_wandb
+from rnnbench.training.wandb_run import NOT_LOGGED_IN, labels, logged_in, open_wandb
 
 TABLES = (".csv", ".json", ".parquet")
 
@@ -127,7 +127,7 @@ def to_wandb(records: Sequence[Record], project: str, say: Callable[[str], None]
     for record in records:
         run = open_wandb(
             project=project, id=record.run_id, name=record.run_id, group=record.sweep,
-            config=record.spec.as_dict(), resume="allow",
+            config=record.spec.as_dict(), resume="allow", **labels(record.spec, record.sweep),
         )  # fmt: skip
         for step, seconds, figures in record.curve:
             run.log(
