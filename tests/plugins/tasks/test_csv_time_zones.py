@@ -306,6 +306,12 @@ def test_a_format_that_reads_a_zone_s_name_and_forgets_it_is_refused(tmp_path):
     assert task.series.ends_P3[0, 0] == 408
 
 
+@pytest.mark.parametrize("first", ["9999-12-01", "0001-01-01T00:00+09:00"])
+def test_years_that_stand_for_no_date_are_refused_with_their_line(first):
+    with pytest.raises(DataError, match=r"line 2, column 't': the year .* no date"):
+        regular(rows_of([first]))
+
+
 @pytest.mark.parametrize("unit", ["s", "us", "ns"])
 def test_parquet_brings_its_zone(tmp_path, unit):
     pa = pytest.importorskip("pyarrow", reason="pyarrow: pip install 'rnnbench[parquet]'")
