@@ -18,7 +18,7 @@ __all__ = [
     "Columns",
     "TableFormat",
     "choose_columns",
-    "find_counter",
+    "find_counters",
     "is_date",
     "is_unnamed",
     "refuse_without_header",
@@ -26,7 +26,9 @@ __all__ = [
 
 # As pandas calls a column that had no name, when it reads a CSV or writes Parquet.
 _UNNAMED = re.compile(r"(Unnamed: \d+(\.\d+)*(_level_\d+)?|__index_level_\d+__)?")
-_COUNTERS = ("index", "level_0", "rownames")  # an index where they count rows, else values
+# An index where they say the order of rows, else values; those of _NUMBERS only if by one.
+_COUNTERS = ("index", "level_0", "rownames", "row.names", "row_names", "rowname", "row_nr", "...1")
+_NUMBERS = ("X", "V1", "id", "ID", "Id", "#", "row")
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,17 @@ def choose_columns(
                 f"{name} has no column {column!r}; it has {', '.join(map(repr, columns))}{between}"
             )
     dated = {c for c, cell in zip(header, first, strict=False) if is_date(cell, how.time_format)}
-    time = how.time or _find_time(columns, unnamed, named, dated, bool(how.values))
+    cells = dict(zip(header, first, strict=False))
+    worded = {
+        c for c, x in cells.items() if isinstance(x, str) and c not in dated
+        and (how.time_format or not how.numbers.reads(x))
+    }  # fmt: skip
+    time = how.time or _find_time(columns, unnamed, named, dated, worded, bool(how.values))
+    if time == "" and header.count("") > 1:
+        raise DataError(
+            f"{name}, line 1: {header.count('')} columns have no name, so none can be told for "
+            "times or series. Write names for them into the line"
+        )
     named = (time, *named)
     for column in named:
         if named.count(column) > 1:
@@ -130,7 +142,8 @@ def choose_columns(
             if left else ""
         )  # fmt: skip
         raise DataError(
-            f"{name} has no column of values besides {', '.join(map(repr, named))}{index_too}"
+            f"{name} has no column of values besides {', '.join(map(repr, named))} "
+            f"({time!r} is read as times){index_too}"
         )
     unread = tuple(c for c in columns if c not in named and c not in values)
     return Columns(time, how.series, values, how.besides, unread)
@@ -138,30 +151,57 @@ def choose_columns(
 
 def _find_time(
     columns: Sequence[str], unnamed: Sequence[str], named: Sequence[str], dated: Collection[str],
-    values_are_named: bool,
+    worded: Collection[str], values_are_named: bool,
 ) -> str:  # fmt: skip
-    """Return the column of times: an index of dates, or the first column that is no index."""
+    """Return the column of times: an index of dates, or the first column that is no index.
+
+    One of dates comes before a first column of words, or one whose name is that of an index.
+    """
     index = [c for c in unnamed if c not in named]
     for column in index:
         if column in dated:
             return column
     plain = [c for c in columns if c not in unnamed]
     free = [c for c in plain if c not in named]
-    if plain and plain[0] in free and (len(free) > 1 or values_are_named):
-        if plain[0] in _COUNTERS:
-            return next((c for c in free if c in dated), plain[0])
-        return plain[0]
+    if free and (len(free) > 1 or values_are_named):
+        first = free[0]
+        if first != plain[0] or first in (*_COUNTERS, *_NUMBERS, *worded):
+            other = index[0] if index and first != plain[0] else first
+            return next((c for c in free if c in dated), other)
+        return first
     return index[0] if index else columns[0]
 
 
-def find_counter(columns: Columns, values_ND: np.ndarray) -> str | None:
-    """Return a column of values that does no more than count rows, as its name says too."""
+def find_counters(
+    columns: Columns, values_ND: np.ndarray, series: Sequence[str]
+) -> tuple[str, ...]:
+    """Return columns of values that do no more than number rows, as their names say too.
+
+    They hold whole numbers that go up, or down, from row to row, in the whole table or in each
+    series, or all numbers from 0 or 1 on in any order.
+    """
+    found: list[str] = []
+    whose_N = np.unique(np.array(series), return_inverse=True)[1]
+    order_N = np.argsort(whose_N, kind="stable")
+    in_one_series = np.diff(whose_N[order_N]) == 0
     for d, column in enumerate(columns.values):
-        if column in _COUNTERS and len(columns.values) > 1:
-            steps_N = np.arange(len(values_ND)) + values_ND[0, d]
-            if values_ND[0, d] in (0, 1) and (values_ND[:, d] == steps_N).all():
-                return column
-    return None
+        value_N = values_ND[:, d]
+        if column not in (*_COUNTERS, *_NUMBERS) or len(value_N) < 2:
+            continue
+        if not (np.isfinite(value_N).all() and (value_N == np.round(value_N)).all()):
+            continue
+        ways = [np.diff(value_N), np.diff(value_N[order_N])[in_one_series]]
+        if column not in _NUMBERS:
+            sorted_N = np.sort(value_N)
+            ways = [*ways, *(-way for way in ways)]
+            counts = any(len(way) and (way > 0).all() for way in ways) or (
+                sorted_N[0] in (0, 1) and bool((np.diff(sorted_N) == 1).all())
+            )
+        else:
+            counts = any(len(way) and (way == 1).all() for way in ways)
+        if counts:
+            found.append(column)
+    return tuple(found) if len(found) < len(columns.values) else ()
 
 
 def is_date(cell: Any, time_format: str) -> bool:

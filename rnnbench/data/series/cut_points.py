@@ -72,6 +72,8 @@ def _cut_at_times(rows: Spaced, name: str, valid: str, test: str, time_format: s
             )
     except ValueError as error:
         raise DataError(f"valid={valid}, test={test}: {error}") from error
+    if rows.times:
+        _refuse_cuts_outside(rows, first, second, bool(read.aware), f"valid={valid}, test={test}")
     ends, begin = [], 0
     for end, clock in zip(rows.ends_P.tolist(), rows.clocks, strict=True):
         cuts = []
@@ -87,6 +89,20 @@ def _cut_at_times(rows: Spaced, name: str, valid: str, test: str, time_format: s
         ends.append([*cuts, end])
         begin = end
     return np.array(ends)
+
+
+def _refuse_cuts_outside(rows: Spaced, first: Any, second: Any, aware: bool, cuts: str) -> None:
+    """Refuse cuts that leave nothing before them, or nothing from them on, in any series."""
+    times = rows.instants if aware else rows.times
+    if aware:
+        first, second = (at.astimezone(UTC).replace(tzinfo=None) for at in (first, second))
+    by = " (of UTC)" if aware else ""
+    if second > max(times) or first <= min(times):
+        late = second > max(times)
+        raise DataError(
+            f"{cuts}: no row of the file is {'at or after the test' if late else 'before them'}: "
+            f"its times are from {min(times)} to {max(times)}{by}"
+        )
 
 
 def _read_cut(read: TimeReader, text: str) -> Any:

@@ -43,7 +43,8 @@ class TimeWriter:
     def __call__(self, local: Any, instant: Any) -> str:
         """Write the time that is `local` on the clock, and `instant` by UTC."""
         if not isinstance(local, datetime):
-            return f"{local:.12g}".replace(".", self.decimal)
+            whole = float(local).is_integer() and abs(local) < 1e21  # such as 13 digits of an epoch
+            return f"{local:.0f}" if whole else f"{local:.14g}".replace(".", self.decimal)
         time = self.clock.at(instant) if self.aware else local
         if self.own_offset is not None:
             time = time.astimezone(self.own_offset)

@@ -13,11 +13,14 @@ from typing import Any
 
 __all__ = ["MISSING", "THOUSANDS", "NumberCells", "OneReading"]
 
-MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "nat", "null", "none", "?", "-"})
+MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "?", "-"})
 THOUSANDS = ("", "none", ".", ",", " ", "'")
 _LEAVE_OUT = "leave the column out (task.targets names those that are forecast)"
-# Blanks that do not break, thin ones, and the apostrophe of typesetters.
-_SPELLINGS = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2019": "'"})
+# Blanks that do not break, thin ones, and the apostrophe and minus of typesetters.
+_SPELLINGS = str.maketrans(
+    {"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2019": "'", "\u2212": "-"}
+)
+_BARE = re.compile(r"(?P<before>[^\d+-]*)(?P<number>[+-]?\d(?:.*\d)?)(?P<after>[^\d+-]*)")
 _POINT_OR_GROUP = re.compile(r"\s*[+-]?[1-9]\d{0,2}\.\d{3}\s*")
 _SHORT_WHOLE = re.compile(r"\s*[+-]?\d{1,3}\s*")
 
@@ -65,6 +68,8 @@ class NumberCells:
     def _read(self, cell: Any) -> float:
         if not isinstance(cell, str):
             return _of_parquet(cell)
+        if not cell.isascii():
+            cell = cell.translate(_SPELLINGS)
         # Python would take any point for one before decimals.
         if self.decimal == "." or ("." not in cell and "," not in cell):
             try:
@@ -76,7 +81,7 @@ class NumberCells:
         return self._read_grouped(cell)
 
     def _read_grouped(self, cell: str) -> float:
-        text = cell.strip().translate(_SPELLINGS)
+        text = cell.strip()
         if self.decimal == "," and "." not in text:
             try:
                 return float(text.replace(",", "."))
@@ -122,6 +127,10 @@ class NumberCells:
         for mark in THOUSANDS[2:]:
             if mark != self.decimal and NumberCells(self.decimal, mark).reads(cell):
                 return f"set task.thousands={shlex.quote(mark)} for what stands between its groups"
+        match = _BARE.fullmatch(cell.strip().translate(_SPELLINGS))
+        if match and self.reads(match["number"]):
+            beside = [part.strip() for part in (match["before"], match["after"]) if part.strip()]
+            return f"write it without {' and '.join(map(repr, beside))}, or {_LEAVE_OUT}"
         return _LEAVE_OUT
 
 
@@ -151,6 +160,8 @@ class OneReading:
         """Take in the cells of a row."""
         for k in tuple(self.open):
             cell = cells[k]
+            if isinstance(cell, str) and not cell.isascii():
+                cell = cell.translate(_SPELLINGS)
             if isinstance(cell, str) and _POINT_OR_GROUP.fullmatch(cell):
                 seen = (abs(float(cell.replace(".", ""))), line, cell.strip())
                 self.least[k] = min(self.least.get(k, seen), seen)

@@ -246,10 +246,12 @@ def _count_days(table: Table, rows: Mapping[str, list[int]]) -> list[Any]:
 def _refuse_doubts(table: Table, name: str, place: str) -> None:
     """Refuse times by whose clock it cannot be said which instant they are."""
     for i, why in sorted(table.doubts.items())[:1]:
+        shown = table.clocks[table.series[i]].at(table.instants[i])
+        offset = shown.isoformat(timespec="seconds")[19:]
         raise DataError(
             f"{name}, {place} {table.lines[i]}: the time {table.times[i]} is in doubt: {why}. "
-            f"Write times with their offset, such as {table.times[i].isoformat()}+01:00, or leave "
-            "out task.zone to take every day for one of 24 hours"
+            f"Write times with their offset, such as {table.times[i].isoformat()}{offset}, or "
+            "leave out task.zone to take every day for one of 24 hours"
         )
 
 

@@ -12,6 +12,7 @@ import io
 import itertools
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from rnnbench.data.series.columns import (
     Columns,
     TableFormat,
     choose_columns,
-    find_counter,
+    find_counters,
     is_date,
     refuse_without_header,
 )
@@ -178,7 +179,11 @@ def _collect(
                     if not read_number.reads(row[i])
                 )
                 if is_date(cell, how.time_format):
-                    why = f"{str(cell)!r} is a time; set task.time={column}"
+                    why = f"{str(cell)!r} is a time; set task.time={shlex.quote(column)}"
+                elif not how.series and isinstance(cell, str) and cell.strip()[:1].isalpha():
+                    why += (
+                        f". If it tells series apart, set task.series_column={shlex.quote(column)}"
+                    )
             raise DataError(f"{name}, {place} {line}, column {column!r}: {why}") from None
         if one_reading.open:
             one_reading.see(line, [row[i] for i in at])
@@ -201,10 +206,11 @@ def _collect(
         raise DataError(f"{name}, {place} {line}, column {columns.numbers[k]!r}: {why}")
     blocks.append(np.array(block).reshape(len(block), len(at)))
     values_ND = np.concatenate(blocks)
-    if not how.values and (counter := find_counter(columns, values_ND)):
-        values_ND = np.delete(values_ND, columns.values.index(counter), 1)
-        values = tuple(c for c in columns.values if c != counter)
-        columns = columns._replace(values=values, unread=(*columns.unread, counter))
+    if not how.values and (counters := find_counters(columns, values_ND, series)):
+        at = [columns.values.index(c) for c in counters]
+        values_ND = np.delete(values_ND, at, 1)
+        values = tuple(c for c in columns.values if c not in counters)
+        columns = columns._replace(values=values, unread=(*columns.unread, *counters))
     followed = follow_clocks(f"{name}, {place}", times, series, lines, how.zone or read_time.zone)
     return Table(columns, values_ND, times, series, lines, *followed, time_like=read_time.like)
 
@@ -221,6 +227,7 @@ def _from_parquet(path: Path, how: TableFormat) -> Table:
     try:
         file = parquet.ParquetFile(path)
         header = list(file.schema_arrow.names)
+        periods = [f.name for f in file.schema_arrow if "period" in _extension_name(f)]
         index = _index_of_pandas(file.schema_arrow.pandas_metadata, header)
         header.sort(key=lambda c: c not in index)  # the index first, as pandas shows it
         some = next(file.iter_batches(1), None)
@@ -229,6 +236,11 @@ def _from_parquet(path: Path, how: TableFormat) -> Table:
         first = some.to_pylist()[0]
         columns = choose_columns(str(path), header, how, [first[c] for c in header], index=index)
         names = [columns.time, *([columns.series] if columns.series else []), *columns.numbers]
+        if columns.time in periods:
+            raise DataError(
+                f"{path}: the column {columns.time!r} has periods of pandas, which the file holds "
+                "as plain numbers. Write times: to_timestamp() of pandas makes them of periods"
+            )
 
         def rows() -> Iterator[tuple[int, Sequence[Any]]]:
             row = 0
@@ -241,6 +253,12 @@ def _from_parquet(path: Path, how: TableFormat) -> Table:
         return _collect(str(path), "row", names, columns, rows(), how)
     except (ArrowException, OSError) as e:
         raise DataError(f"{path}: not a Parquet file that can be read ({e})") from e
+
+
+def _extension_name(column: Any) -> str:
+    """Return the name of a type that is no own one of Arrow's, such as periods of pandas."""
+    name = (column.metadata or {}).get(b"ARROW:extension:name", b"").decode()
+    return name or str(getattr(column.type, "extension_name", ""))
 
 
 def _index_of_pandas(metadata: Mapping[str, Any] | None, header: Sequence[str]) -> list[str]:

@@ -83,6 +83,11 @@ class TimeReader:
         return value
 
     def _check_zone(self, time: datetime | float) -> datetime | float:
+        if isinstance(time, datetime) and not 2 <= time.year <= 9997:
+            raise ValueError(
+                f"the year {time.year} rather stands for no date, and nothing can be counted from "
+                "it; leave its row out"
+            )
         aware = isinstance(time, datetime) and time.tzinfo is not None
         if self.aware is None:
             self.aware = aware

@@ -53,6 +53,8 @@ def read_zone(text: str) -> tzinfo:
     wanted = text.casefold().replace(" ", "_")
     near = [n for n in sorted(names) if wanted in (n.casefold(), n.casefold().split("/")[-1])]
     near = near or difflib.get_close_matches(text, sorted(names), 1)
+    if match := _OFFSET.fullmatch(re.sub(r"^(UTC|GMT)\s*", "", text, flags=re.IGNORECASE)):
+        near = [f"{match[1]}{match[2]:0>2}:{match[3] or '00'}"]  # signs of Etc/GMT+2 are reversed
     meant = f"; did you mean {near[0]}?" if near else "."
     raise ValueError(
         f"there is no time zone {text!r}{meant} Give a name such as Europe/Berlin or UTC, or an "
@@ -109,7 +111,7 @@ def find_clock(times: Sequence[datetime]) -> Clock | None:
 
     Times of one offset follow a clock that is never changed. Of several zones that fit, which
     then agree on these times, that of most people is taken, or any where they also agree for two
-    years more.
+    years more. Where they differ at times at which such rows never are, either will do.
 
     Args:
         times: with offsets, in any order.
@@ -124,7 +126,7 @@ def find_clock(times: Sequence[datetime]) -> Clock | None:
     zones.sort(key=lambda name: (WELL_KNOWN.index(name) if name in WELL_KNOWN else 99, name))
     if not zones:
         return None
-    days = list(_days(marks[0], marks[-1] + LATER * (zones[0] not in WELL_KNOWN)))
+    days = _compared(times, marks[0], marks[-1] + LATER * (zones[0] not in WELL_KNOWN), zones[0])
     first = [day.astimezone(Clock(zones[0]).zone).utcoffset() for day in days]
     for name in zones[1:]:
         zone = Clock(name).zone
@@ -172,6 +174,36 @@ def _places() -> list[str]:
     """Return the names of zones of places, rather than of offsets and old abbreviations."""
     names = zoneinfo.available_timezones()
     return sorted(n for n in names if "/" in n and not n.startswith(("Etc/", "SystemV/", "US/")))
+
+
+def _compared(
+    times: Sequence[datetime], first: datetime, last: datetime, name: str
+) -> list[datetime]:
+    """Return the times at which zones are compared: daily, at what time and on what days rows are.
+
+    Rows a month or more apart are on some days of a month, or at its end, others on some days of
+    a week.
+    """
+    local = sorted(t.replace(tzinfo=None) for t in times)
+    if len({t.time() for t in local}) > 1:
+        return list(_days(first, last))
+    by_months = all(b - a >= 27 * DAY for a, b in itertools.pairwise(local))
+    ends = by_months and all(_is_month_end(t) for t in local)
+    weekdays, monthdays = {t.weekday() for t in local}, {t.day for t in local}
+    zone = Clock(name).zone
+    end = last.astimezone(zone).replace(tzinfo=None)
+    every = (local[0] + k * DAY for k in range((end - local[0]).days + 1))
+    found = [
+        day.replace(tzinfo=zone)
+        for day in every
+        if (_is_month_end(day) if ends else day.day in monthdays if by_months
+            else day.weekday() in weekdays)
+    ]  # fmt: skip
+    return [day.astimezone(UTC) for day in found[:: -(-len(found) // MOST_DAYS)]]
+
+
+def _is_month_end(day: datetime) -> bool:
+    return (day + DAY).month != day.month
 
 
 def _days(first: datetime, last: datetime) -> Iterator[datetime]:

@@ -65,9 +65,83 @@ def test_an_index_that_counts_in_front_of_the_times_is_passed_over(tmp_path):
     assert (task._prepared["time"], list(task.series.columns)) == ("t", ["v"])
 
 
+def two_shops():
+    return pd.concat([frame().assign(shop=s) for s in ("north", "south")])
+
+
+ORDERS = {
+    "reset twice": (frame().reset_index().reset_index(), {}),
+    "a part": (frame().iloc[::3].reset_index(), {}),
+    "newest first": (frame().iloc[::-1].reset_index(), {}),
+    "shuffled": (frame().sample(frac=1, random_state=0).reset_index(), {}),
+    "of each series": (two_shops().reset_index(), {"series_column": "shop"}),
+    "of series by turns": (two_shops().sort_values(["t", "shop"]).reset_index(),
+                           {"series_column": "shop"}),
+    "from R": (frame().reset_index(names="X"), {}),
+    "from R with a name": (frame().reset_index(names="row.names"), {}),
+    "behind its times": (frame().assign(id=range(100, 400)), {"time": "t"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "settings"), ORDERS.values(), ids=ORDERS)
+def test_an_index_with_a_name_is_no_series(tmp_path, table, settings):
+    table.to_csv(tmp_path / "t.csv", index=False)
+    task = CSVForecast(path=str(tmp_path / "t.csv"), **SMALL, **settings)
+    assert (task._prepared["time"], list(task.series.columns)) == ("t", ["v"])
+
+
+@pytest.mark.parametrize("name", ["index", "X", "id"])
+def test_values_that_bear_an_index_s_name_are_read(tmp_path, name):
+    table = two_shops().sort_values(["t", "shop"])
+    table[name] = np.round(50 * table["v"])
+    table.to_csv(tmp_path / "t.csv", index=False)
+    task = CSVForecast(path=str(tmp_path / "t.csv"), series_column="shop", **SMALL)
+    assert list(task.series.columns) == ["v", name]
+
+
+def test_series_may_stand_before_the_times(tmp_path):
+    table = two_shops()[["shop", "t", "v"]]
+    for index in (False, True):
+        table.to_csv(tmp_path / "t.csv", index=index)
+        task = CSVForecast(path=str(tmp_path / "t.csv"), series_column="shop", **SMALL)
+        assert (task._prepared["time"], list(task.series.columns)) == ("t", ["v"])
+    with pytest.raises(DataError, match=r"tells series apart, set task\.series_column=shop"):
+        _ = CSVForecast(path=str(tmp_path / "t.csv"), **SMALL).series
+
+
+def test_times_are_found_behind_other_columns_where_their_format_is_given(tmp_path):
+    table = frame().assign(t=lambda f: f["t"].dt.strftime("%d/%m/%Y %H"))[["v", "t"]]
+    table.assign(w=1 / (1 + table.index)).to_csv(tmp_path / "t.csv", index=False)
+    task = CSVForecast(path=str(tmp_path / "t.csv"), time_format="%d/%m/%Y %H", **SMALL)
+    assert (task._prepared["time"], list(task.series.columns)) == ("t", ["v", "w"])
+
+
+def test_a_name_with_blanks_is_proposed_as_a_shell_takes_it(tmp_path):
+    table = frame().rename(columns={"t": "the time"})[["v", "the time"]]
+    table.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(DataError, match=r"set task\.time='the time'$"):
+        _ = CSVForecast(path=str(tmp_path / "t.csv"), **SMALL).series
+
+
+def test_two_columns_without_names_are_told_to_be_named(tmp_path):
+    pd.concat({s: frame().set_index("t").rename_axis(None) for s in "ab"}).to_csv(
+        tmp_path / "t.csv"
+    )
+    with pytest.raises(DataError, match=r"line 1: 2 columns have no name.* Write names"):
+        _ = CSVForecast(path=str(tmp_path / "t.csv"), **SMALL).series
+
+
+def test_periods_of_pandas_are_not_taken_for_plain_numbers(tmp_path):
+    pytest.importorskip("pyarrow", reason="pyarrow: pip install 'rnnbench[parquet]'")
+    table = frame().set_index(pd.period_range("2000-01", periods=300, freq="M"))[["v"]]
+    table.to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"periods of pandas.*to_timestamp\(\)"):
+        _ = CSVForecast(path=str(tmp_path / "t.parquet"), **SMALL).series
+
+
 def test_a_named_index_of_counts_is_known_from_parquet_and_asked_about_in_a_csv(tmp_path):
     pytest.importorskip("pyarrow", reason="pyarrow: pip install 'rnnbench[parquet]'")
-    table = frame().rename_axis("row")
+    table = frame().rename_axis("place")
     table.to_parquet(tmp_path / "t.parquet")
     assert CSVForecast(path=str(tmp_path / "t.parquet"), **SMALL).series.columns == ("v",)
     table.to_csv(tmp_path / "t.csv")

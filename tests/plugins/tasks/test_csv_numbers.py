@@ -39,6 +39,23 @@ def test_a_point_stands_between_groups_where_a_comma_stands_before_decimals(tmp_
         assert values_of(task) == pytest.approx(WHOLE, rel=1e-5)
 
 
+def test_a_minus_of_typesetters_is_a_minus(tmp_path):
+    task = made(tmp_path, days(values="{i}").replace(",5\n", ",\u22125\n", 1), **SMALL)
+    assert values_of(task)[5] == pytest.approx(-5, abs=0.05)
+    text = german().replace(";1", ";\u22121")
+    with pytest.raises(DataError, match="'-1\\.000' may be"):
+        _ = made(tmp_path, text, **SMALL).series
+
+
+@pytest.mark.parametrize(
+    ("cell", "what"),
+    [("5 %", "'%'"), ("$5", "'\\$'"), ("(5)", "'\\(' and '\\)'"), ("5 EUR", "'EUR'")],
+)
+def test_marks_beside_a_number_are_told_to_be_left_out(tmp_path, cell, what):
+    with pytest.raises(DataError, match=f"line 7.* is no number; write it without {what}, or"):
+        _ = made(tmp_path, days(values="{i}").replace(",5\n", f",{cell}\n", 1), **SMALL).series
+
+
 def test_points_that_may_stand_between_groups_are_refused_with_the_line(tmp_path):
     with pytest.raises(DataError, match=r"line 2, column 'v': '1\.000' may be 1000 or 1\.000"):
         _ = made(tmp_path, german(), **SMALL).series

@@ -54,6 +54,14 @@ def test_days_that_follow_have_the_offset_of_their_day(tmp_path):
     ]  # fmt: skip
 
 
+def test_milliseconds_of_an_epoch_keep_all_their_digits(tmp_path):
+    def hours(first, n):
+        return table([1704067200123 + 3600000 * (first + i) for i in range(n)])
+
+    lines = answer(made(tmp_path, hours(0, 300), **SMALL), hours(300, 4))
+    assert times_of(lines) == [str(1704067200123 + 3600000 * (304 + i)) for i in range(3)]
+
+
 def test_hours_that_follow_are_an_hour_apart_over_a_change_of_the_clock(tmp_path):
     task = made(tmp_path, table(hours("2024-03-20T00:00+00:00", 400)), **SMALL)
     lines = answer(task, table(hours("2024-10-26T20:00+00:00", 4)))

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pandas as pd
 import pytest
 from plugins.tasks.csv_tables import SMALL, made
 
@@ -259,6 +260,43 @@ def test_a_zone_that_is_none_is_refused_at_once(zone, why):
         CSVForecast(path="nowhere.csv", zone=zone)
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"), [("UTC+2", r"\+02:00"), ("GMT-5:30", r"-05:30"), ("gmt +3", r"\+03:00")]
+)
+def test_an_offset_with_a_name_before_it_is_meant_as_people_write_it(text, meant):
+    with pytest.raises(ValueError, match=f"did you mean {meant}[?]"):
+        CSVForecast(path="nowhere.csv", zone=text)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Europe/Athens"])
+@pytest.mark.parametrize("freq", ["MS", "ME", "QS", "W-MON", "B"])
+def test_zones_that_differ_only_where_no_row_ever_is_need_no_setting(zone, freq):
+    times = pd.date_range("2020-01-01", periods=60, freq=freq, tz=zone)
+    times = times if freq != "B" else pd.date_range("2020-01-01", periods=300, freq=freq, tz=zone)
+    step, rows = regular(rows_of(t.isoformat() for t in times))
+    assert step.of_days
+    assert rows.clocks[0].name == zone
+
+
+@pytest.mark.parametrize(
+    ("cuts", "why"),
+    [
+        ({"valid": "2025-01-18", "test": "2025-01-21"}, "no row of the file is at or after the"),
+        ({"valid": "2023-01-18", "test": "2024-01-21"}, "no row of the file is before them"),
+    ],
+)
+def test_cuts_outside_the_file_are_told_with_its_times(tmp_path, cuts, why):
+    with pytest.raises(DataError, match=why):
+        _ = made(tmp_path, tokyo(), **SMALL, **cuts).series
+
+
+def test_an_hour_in_doubt_is_shown_with_an_offset_of_its_zone():
+    shown = dict.fromkeys(t.strftime("%Y-%m-%d %H:%M")
+                          for t in hours("2023-10-20T00:00", 900, "America/New_York"))  # fmt: skip
+    with pytest.raises(DataError, match=r"2023-11-05 01:00:00 is in doubt.*T01:00:00-04:00"):
+        regular(rows_of(shown), zone="America/New_York")
+
+
 def test_a_format_that_reads_a_zone_s_name_and_forgets_it_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"%Z.*task\.zone=UTC"):
         CSVForecast(path="nowhere.csv", time_format="%Y-%m-%d %H:%M:%S %Z")
@@ -266,6 +304,12 @@ def test_a_format_that_reads_a_zone_s_name_and_forgets_it_is_refused(tmp_path):
     format = "%Y-%m-%dT%H:%M:%S JST"
     task = made(tmp_path, text, **SMALL, **CUTS, time_format=format, zone="Asia/Tokyo")
     assert task.series.ends_P3[0, 0] == 408
+
+
+@pytest.mark.parametrize("first", ["9999-12-01", "0001-01-01T00:00+09:00"])
+def test_years_that_stand_for_no_date_are_refused_with_their_line(first):
+    with pytest.raises(DataError, match=r"line 2, column 't': the year .* no date"):
+        regular(rows_of([first]))
 
 
 @pytest.mark.parametrize("unit", ["s", "us", "ns"])
