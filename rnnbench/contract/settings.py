@@ -6,8 +6,11 @@ No torch here.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
+
+LARGEST_INT = 2**63 - 1
 
 
 def setting(
@@ -63,6 +66,11 @@ def out_of_range(field: dataclasses.Field[Any], value: Any) -> str | None:
     if value is None or isinstance(value, (str, bool)):
         return None
     values = value if isinstance(value, (tuple, list)) else (value,)
+    numbers = [v for v in values if isinstance(v, (int, float))]
+    if any(math.isnan(v) for v in numbers if isinstance(v, float)):
+        return f"= {value} is not a number"  # which no bound holds off
+    if any(abs(v) > LARGEST_INT for v in numbers if isinstance(v, int)):
+        return f"= {value} is larger than any number that a machine counts to: {LARGEST_INT}"
     if any((low is not None and v < low) or (high is not None and v > high) for v in values):
         return f"= {value} is outside {'' if low is None else low}..{'' if high is None else high}"
     return None

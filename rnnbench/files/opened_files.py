@@ -10,17 +10,21 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import shlex
 import sys
 import sysconfig
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeGuard
+from urllib.parse import unquote, urlsplit
 
 import platformdirs
 
 __all__ = ["OpenedFiles", "watching"]
 
 CODE = (".py", ".pyc", ".pyi", ".pyd", ".so", ".dll", ".dylib", ".pth")
+EVENTS = ("open", "sqlite3.connect", "os.rename", "subprocess.Popen", "os.system")
 METADATA = (".dist-info", ".egg-info")
 SYSTEM = (
     "/proc", "/sys", "/dev", "/etc", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib",
@@ -53,16 +57,42 @@ class OpenedFiles:
         name = os.path.abspath(os.fsdecode(path))
         if isinstance(flags, int) and flags & (os.O_TRUNC | os.O_CREAT | os.O_WRONLY):
             if not flags & (os.O_TRUNC | os.O_EXCL) and os.path.exists(name):
+                if flags & os.O_RDWR and os.path.getsize(name):  # an empty one is a lock
+                    self.read.setdefault(name)
                 return  # an existing file that is added to
             self.written.add(name)
         else:
             self.read.setdefault(name)
+
+    def note_command(self, command: object, folder: object) -> None:
+        """Take in the files that a command names which is started: `cat data.txt`."""
+        if isinstance(command, (str, bytes, os.PathLike)):
+            command = [command]
+        if not isinstance(command, Iterable):
+            return
+        words = [os.fsdecode(w) for w in command if isinstance(w, (str, bytes, os.PathLike))]
+        for word in words + [part for w in words for part in _split_words(w)]:
+            name = os.path.join(os.fsdecode(folder), word) if _is_path(folder) else word
+            if os.path.isfile(name) and not os.access(name, os.X_OK):
+                self.note(name, os.O_RDONLY)
 
     def note_move(self, old: object, new: object) -> None:
         """Take in that a file has another name now."""
         known = isinstance(old, (str, os.PathLike)) and os.path.abspath(old) in self.written
         if known and isinstance(new, (str, os.PathLike)):
             self.written.add(os.path.abspath(new))
+
+
+def _is_path(value: object) -> TypeGuard[str | bytes | os.PathLike[str]]:
+    return isinstance(value, (str, bytes, os.PathLike))
+
+
+def _split_words(command: str) -> list[str]:
+    """Return the words of a shell's command; none where quotes are open."""
+    try:
+        return list(shlex.shlex(command, posix=True, punctuation_chars=True))
+    except ValueError:
+        return []
 
 
 _watches: list[OpenedFiles] = []
@@ -86,7 +116,7 @@ def _install() -> None:
 
 
 def _hear(event: str, arguments: tuple[object, ...]) -> None:
-    if not _watches or event not in ("open", "sqlite3.connect", "os.rename"):
+    if not _watches or event not in EVENTS:
         return
     thread = threading.get_ident()
     for watch in _watches:
@@ -96,10 +126,20 @@ def _hear(event: str, arguments: tuple[object, ...]) -> None:
             path, _, flags = arguments
             if not (isinstance(path, str) and path.endswith(CODE)):
                 watch.note(path, flags)
+        elif event == "subprocess.Popen":
+            watch.note_command(arguments[1], arguments[2])
+        elif event == "os.system":
+            watch.note_command(arguments[0], None)
         elif event == "os.rename":
             watch.note_move(*arguments[:2])
         elif arguments[0] not in (":memory:", b":memory:", "", b""):
-            watch.note(arguments[0], os.O_RDONLY)
+            watch.note(_database_path(arguments[0]), os.O_RDONLY)
+
+
+def _database_path(name: object) -> object:
+    """Return the path of a database that may be named by a URI: `file:data.db?mode=ro`."""
+    text = os.fsdecode(name) if _is_path(name) else ""
+    return unquote(urlsplit(text).path) if text.startswith("file:") else name
 
 
 def _is_known(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,8 @@ from rnnbench.files.yaml_with_lines import WrittenInt
 from rnnbench.registry.registry import did_you_mean
 from rnnbench.registry.schema import FieldSchema
 from rnnbench.spec.typed_text import TypedText, element_of, members_of, read_typed, words_of
+
+FINITE = ("optimizer", "budget", "trainer")  # a limit of clip may be infinite, and clips nothing
 
 
 def at(place: str | None) -> str:
@@ -73,6 +76,8 @@ def fill(
                 f"{did_you_mean(str(value), [str(w) for w in words_of(hint)])}"
             ) from error
         problem = out_of_range(fields[name], value)
+        if section in FINITE and isinstance(value, float) and math.isinf(value):
+            problem = f"= {value} is without end: give a finite number"
         if problem:
             raise SpecError(f"{place}{section}.{name} {problem}")
     plain: Any = OmegaConf.to_container(config, resolve=False)

@@ -12,7 +12,7 @@ from rnnbench.files.yaml_with_lines import YamlText, read_yaml
 from rnnbench.registry.registry import did_you_mean
 from rnnbench.spec.compose import UNITS, compose
 from rnnbench.spec.fill import fill
-from rnnbench.spec.plugin_text import Plugin, split_assignment, split_plugin
+from rnnbench.spec.plugin_text import Plugin, split_assignments, split_plugin
 from rnnbench.spec.run_spec import RunSpec, Trainer
 from rnnbench.spec.seeds import complaint
 
@@ -42,7 +42,7 @@ def read_request(
     task, architecture = (None if w in loose else w for w in (task, architecture))
     written = read_yaml(file) if file else None
     values, places, plugins, file_seed = _from_file(written) if written else ({}, {}, {}, None)
-    assignments = dict(split_assignment(s) for s in [*loose, *settings])
+    assignments: dict[str, Any] = {**split_assignments([*loose, *settings])}
     if "logger" in assignments:
         assignments["trainer.logger"] = assignments.pop("logger")
     if any(f"budget.{u}" in assignments for u in UNITS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rnnbench.contract.settings import revisions
@@ -37,6 +37,26 @@ def split_assignment(text: str) -> tuple[str, TypedText]:
     return name.strip(), TypedText(value)
 
 
+def split_assignments(texts: Iterable[str], whole: str = "command line") -> dict[str, TypedText]:
+    """Split settings, none of which may be given twice.
+
+    Args:
+        whole: what they were written in, for the message.
+
+    Raises:
+        SpecError: as `split_assignment` does, or a setting is given twice.
+    """
+    values: dict[str, TypedText] = {}
+    for text in texts:
+        name, value = split_assignment(text)
+        if name in values:
+            raise SpecError(
+                f"{whole}: {name} is given twice, as {values[name]} and as {value}; keep one"
+            )
+        values[name] = value
+    return values
+
+
 def read_assignment(text: str) -> tuple[str, Any]:
     """Read `optimizer.lr=3e-3` as ("optimizer.lr", 0.003), whatever field it is for."""
     name, value = split_assignment(text)
@@ -53,7 +73,7 @@ def split_plugin(plugin: Plugin) -> tuple[str, dict[str, Any]]:
     """Split a plugin into its name and settings; those of a text wait for their field's type."""
     if isinstance(plugin, str):
         name, _, listed = plugin.partition(":")
-        return name, dict(split_assignment(part) for part in _split(listed))
+        return name, split_assignments(_split(listed), plugin)
     settings = dict(plugin)
     if "name" not in settings:
         raise SpecError(f"{dict(plugin)} names no plugin: add `name:`")

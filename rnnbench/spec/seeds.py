@@ -28,4 +28,6 @@ def _wrong(value: Any) -> str | None:
             return f"{value} (write {int(value, 0)})"
         except ValueError:
             return repr(value)
-    return {None: "null", True: "true", False: "false"}.get(value) or repr(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "null" if value is None else repr(value)

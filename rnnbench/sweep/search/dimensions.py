@@ -13,8 +13,9 @@ from functools import cache
 from typing import Any, Literal
 
 from rnnbench.errors import SweepError
-from rnnbench.sweep.search.steps import all_steps, exact, nearest_step, written
+from rnnbench.sweep.search.steps import count_steps, exact, nearest_step, step_at, written
 
+LARGEST_GRID = 1_000_000  # points, whose order is shuffled in memory
 Params = dict[str, Any]  # dotted name -> value
 
 
@@ -86,9 +87,19 @@ class Dimension:
         """Return all values, ascending; None where the range is continuous."""
         if self.kind == "choice":
             return list(self.choices)
-        if not self.step:
-            return None
-        return [self.number(v) for v in all_steps(self.low, self.high, self.step)]
+        return [self.pick(i) for i in range(self.count() or 0)] if self.step else None
+
+    def count(self) -> int | None:
+        """Return the number of values; None where the range is continuous."""
+        if self.kind == "choice":
+            return len(self.choices)
+        return count_steps(self.low, self.high, self.step) if self.step else None
+
+    def pick(self, index: int) -> Any:
+        """Return the value with this index among all values, ascending."""
+        if self.kind == "choice":
+            return self.choices[index]
+        return self.number(step_at(self.low, self.step, index))
 
     def ends(self) -> list[Any]:
         """Return the values to try a configuration on: both ends, or every choice."""
@@ -98,9 +109,9 @@ class Dimension:
 
     def at(self, unit: float) -> Any:
         """Return the value at a position in [0, 1), where equal lengths are equally likely."""
-        values = None if self.log else self.values()
-        if values is not None:
-            return values[int(unit * len(values))]
+        count = None if self.log else self.count()
+        if count is not None:  # which may be too many to list
+            return self.pick(int(unit * count))
         low, high = (
             (self.low - 0.5, self.high + 0.5) if self.kind == "int" else (self.low, self.high)
         )
@@ -274,14 +285,19 @@ def grid_size(space: Sequence[Dimension]) -> int:
     """Return the number of points of the grid.
 
     Raises:
-        SpaceError: a dimension is continuous.
+        SpaceError: a dimension is continuous, or there are too many points.
     """
     for d in space:
-        if d.values() is None:
+        if d.count() is None:
             raise SpaceError(f"a grid needs {d.name} with a step, or with choices")
-    if any(d.when for d in space):
-        return len(_branches(tuple(space)))
-    return math.prod(len(d.values() or ()) for d in space)
+    size = math.prod(d.count() or 1 for d in space)
+    if size > LARGEST_GRID:
+        largest = max(space, key=lambda d: d.count() or 1)
+        raise SpaceError(
+            f"this grid has {size:,} points, {largest.count():,} of them along {largest.name}, and "
+            f"{LARGEST_GRID:,} are the most: give {largest.name} a larger step, or another sampler"
+        )
+    return len(_branches(tuple(space))) if any(d.when for d in space) else size
 
 
 @cache
@@ -312,9 +328,8 @@ def grid_point(space: Sequence[Dimension], number: int, seed: int) -> Params:
         return dict(_branches(tuple(space))[index])
     point = {}
     for d in reversed(space):  # the last one varies fastest
-        values = d.values() or []
-        index, digit = divmod(index, len(values))
-        point[d.name] = values[digit]
+        index, digit = divmod(index, d.count() or 1)
+        point[d.name] = d.pick(digit)
     return {d.name: point[d.name] for d in space}
 
 

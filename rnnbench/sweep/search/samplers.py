@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,7 +28,17 @@ def distribution(d: Dimension) -> BaseDistribution:
         return CategoricalDistribution(d.choices)
     if d.kind == "int":
         return IntDistribution(int(d.low), int(d.high), log=d.log, step=int(d.step) or 1)
-    return FloatDistribution(d.low, d.high, log=d.log, step=d.step or None)
+    return FloatDistribution(d.low, d.high, log=d.log, step=_float_step(d))
+
+
+def _float_step(d: Dimension) -> float | None:
+    """Return the step that Optuna is told of; None: it draws any value, and the nearest is taken.
+
+    It divides by the step, and refuses a quotient that is 1e-8 off a whole number, as those of
+    fine steps are for rounding alone.
+    """
+    rounding = max(abs(d.low), abs(d.high)) * sys.float_info.epsilon
+    return d.step if d.step and rounding < 1e-9 * d.step else None
 
 
 def suggest(trial: optuna.Trial, d: Dimension) -> Any:
@@ -37,7 +48,7 @@ def suggest(trial: optuna.Trial, d: Dimension) -> Any:
     if d.kind == "int":
         step = int(d.step) or 1
         return trial.suggest_int(d.name, int(d.low), int(d.high), log=d.log, step=step)
-    return trial.suggest_float(d.name, d.low, d.high, log=d.log, step=d.step or None)
+    return trial.suggest_float(d.name, d.low, d.high, log=d.log, step=_float_step(d))
 
 
 def remembered(chosen: ChosenMethod) -> tuple[int, int]:

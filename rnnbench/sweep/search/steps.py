@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import cache
 
 
 def exact(number: float) -> Fraction:
@@ -21,8 +20,11 @@ def nearest_step(low: float, step: float, value: float) -> Fraction:
     return exact(low) + round((Fraction(value) - exact(low)) / exact(step)) * exact(step)
 
 
-@cache
-def all_steps(low: float, high: float, step: float) -> tuple[Fraction, ...]:
-    """Return every number from `low` to `high` in steps, ascending."""
-    count = round((exact(high) - exact(low)) / exact(step)) + 1
-    return tuple(exact(low) + i * exact(step) for i in range(count))
+def count_steps(low: float, high: float, step: float) -> int:
+    """Return how many numbers there are from `low` to `high` in steps, both counted."""
+    return round((exact(high) - exact(low)) / exact(step)) + 1
+
+
+def step_at(low: float, step: float, index: int) -> Fraction:
+    """Return the number that lies `index` steps above `low`."""
+    return exact(low) + index * exact(step)

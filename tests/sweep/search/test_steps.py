@@ -116,3 +116,16 @@ def test_a_third_that_nobody_can_write_out_is_taken_as_meant():
     d = dimension("rate", {"low": 0, "high": 1, "step": 0.3333333333}, float, None)
     assert d.values() == [0.0, 0.3333333333, 0.6666666666, 0.9999999999]
     assert all(distribution(d)._contains(v) for v in d.values())
+
+
+@pytest.mark.parametrize("sampler", ["qmc", "cmaes"])
+def test_a_range_of_more_numbers_than_memory_holds_is_searched_all_the_same(sampler):
+    space = [
+        dimension("width", {"low": 1, "high": 2**40}, int, None),
+        dimension("rate", {"low": 0, "high": 1, "step": 1e-9}, float, None),
+    ]
+    params = study_of(sampler, space).propose()[1]
+    assert 1 <= params["width"] <= 2**40
+    assert 0 <= params["rate"] <= 1
+    with pytest.raises(SpaceError, match="give width a larger step, or another sampler"):
+        grid_size(space)
