@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.contract import Kind, Port, Refusal, Task, Trick, setting
+from rnnbench.contract import Kind, Port, Refusal, Task, Trick, in_dry_run, setting
 from rnnbench.data import DataError
 from rnnbench.data.text.word_vectors import learn_vectors, read_vectors, require_gensim, sha256_of
 from rnnbench.nn import Embed, Model
@@ -196,7 +196,7 @@ class Encoding(Trick):
         return list(embeddings.values())
 
     def _vectors(self, task: Task, side: Side, table_VE: Tensor) -> Tensor:
-        """Return the vectors (V, K), on the device of the table; on "meta" nothing is learnt."""
+        """Return the vectors (V, K), on the device of the table; a dry run learns nothing."""
         classes, width = table_VE.shape
         like: Any = {"device": table_VE.device, "dtype": table_VE.dtype}
         if self.kind == "one-hot":
@@ -215,9 +215,9 @@ class Encoding(Trick):
                         f"encoding: word2vec learns from sequences; the source of {task.name} is "
                         "one vector.\n  Choose encoding:kind=one-hot or learned."
                     )
-                if table_VE.is_meta:
+                if table_VE.is_meta or in_dry_run():
                     require_gensim()
-                    return torch.empty(classes, self.dimensions, **like)
+                    return torch.randn(classes, self.dimensions, **like)
                 seed = torch.initial_seed()  # the run's, whatever the architecture has drawn
                 at_N, vectors_NK = _learnt(task, side, self.dimensions, self.window, self.epochs,
                                            self.algorithm, seed)  # fmt: skip

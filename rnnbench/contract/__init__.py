@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rnnbench.contract.names import SITES, Kind
     from rnnbench.contract.optimizer import WrappedOptimizer, decays, undecayed
     from rnnbench.contract.plugin import Plugin
+    from rnnbench.contract.rehearsal import in_dry_run
     from rnnbench.contract.settings import setting
     from rnnbench.contract.task import Data, ItemScores, Meter, Metric, Source, Task
     from rnnbench.contract.trick import Trick
@@ -41,6 +42,7 @@ _HOME = {
     "rnnbench.contract.names": ("SITES", "Kind"),
     "rnnbench.contract.optimizer": ("WrappedOptimizer", "decays", "undecayed"),
     "rnnbench.contract.plugin": ("Plugin",),
+    "rnnbench.contract.rehearsal": ("in_dry_run",),
     "rnnbench.contract.settings": ("setting",),
     "rnnbench.contract.task": ("Data", "ItemScores", "Meter", "Metric", "Source", "Task"),
     "rnnbench.contract.trick": ("Trick",),
@@ -79,6 +81,7 @@ __all__ = [
     "WrappedOptimizer",
     "decays",
     "detach",
+    "in_dry_run",
     "setting",
     "undecayed",
 ]  # fmt: skip

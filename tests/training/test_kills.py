@@ -168,14 +168,14 @@ def test_a_signal_while_it_evaluates_ends_it_within_a_batch(tmp_path, monkeypatc
     whole = run_in(tmp_path / "whole", spec)
     plain, looks = run.evaluate, []
 
-    def evaluate(model, task, data, meter, device, examples, look, drawn):
+    def evaluate(model, task, data, meter, device, examples, look, *more):
         def signalled():
             if data is run.split_of(task, split, 0):
                 looks.append(1)
                 os.kill(os.getpid(), signal.SIGTERM)
             look()
 
-        return plain(model, task, data, meter, device, examples, signalled, drawn)
+        return plain(model, task, data, meter, device, examples, signalled, *more)
 
     with monkeypatch.context() as patch:
         patch.setattr(run, "evaluate", evaluate)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rnnbench.contract import Architecture, Batch, Refusal, Task, Trick
+from rnnbench.contract.rehearsal import as_dry_run
 from rnnbench.nn import Model
 from rnnbench.nn.scan.choice import eagerly
 from rnnbench.training.checks.leaks import find_leak
@@ -54,7 +55,7 @@ def _try(
     architecture: Architecture, task: Task, tricks: Sequence[Trick], batch: Batch
 ) -> str | None:
     """Return what a fresh model of the combination sees and may not, in words, or None."""
-    with torch.random.fork_rng(devices=[]), eagerly():
+    with torch.random.fork_rng(devices=[]), eagerly(), as_dry_run():
         torch.default_generator.manual_seed(0)
         model = assemble(architecture, task, TrickFold(tricks)).eval()
         stir(model)

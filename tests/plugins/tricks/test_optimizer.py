@@ -20,7 +20,7 @@ from rnnbench.training.dry_run import check
 from rnnbench.training.execute import execute
 from rnnbench.training.resolve import resolve
 from rnnbench.training.run import Training
-from rnnbench.training.train_step import TrickFold, make_optimizer
+from rnnbench.training.train_step import TrickFold, averaged, make_optimizer
 from rnnbench_tricks.ema import EMA
 from rnnbench_tricks.lookahead import Lookahead
 from rnnbench_tricks.nt_asgd import NTASGD
@@ -232,7 +232,7 @@ def test_the_weights_that_are_kept_are_the_averaged_ones(tmp_path, monkeypatch, 
     def close_round(self):
         close(self)
         values = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
-        with self.averaged():
+        with averaged(self.optimizer):
             average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         seen[self.loader.position.step] = values, average
 
