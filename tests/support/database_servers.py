@@ -44,14 +44,14 @@ class Server:
             self.process = subprocess.Popen(
                 self.as_user(*self.command()), stdout=log, stderr=log, cwd="/"
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not self.is_up():
             assert time.monotonic() < deadline, (self.folder / "log").read_text()
             time.sleep(0.1)
 
     def stop(self):
         self.end()
-        self.process.wait(30)
+        self.process.wait(120)
 
     def close(self):
         if self.process.poll() is None:

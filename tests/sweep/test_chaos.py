@@ -151,7 +151,7 @@ def test_killing_workers_nodes_and_drivers_of_a_cluster_loses_and_repeats_nothin
                 tmp_path, trials=24, kills=5, pause=4.0, seed=3, cluster=cluster, seconds=0.3
             )
             assert sum(kills.values()) >= 2
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while set(ray_processes()) - before and time.monotonic() < deadline:
             time.sleep(0.2)
         assert set(ray_processes()) <= before

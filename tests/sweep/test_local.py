@@ -133,7 +133,7 @@ def test_no_worker_outlives_its_driver(tmp_path):
     assert all(map(is_alive, workers))
     driver.send_signal(signal.SIGKILL)
     driver.communicate()
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 60
     while any(map(is_alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not any(map(is_alive, workers))

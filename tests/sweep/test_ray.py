@@ -51,7 +51,7 @@ def test_results_of_equal_configurations_are_those_of_the_local_engine(make, tmp
 
 def test_a_worker_asks_and_is_told_to_prune(make):
     with closing(make(1)) as engine:
-        (worker,) = wait_idle(engine, seconds=30)
+        (worker,) = wait_idle(engine)
         engine.submit(worker, make_job(asks=True))
         (report,) = [
             e for e in wait_for(engine, ValidationReport) if isinstance(e, ValidationReport)
@@ -64,10 +64,10 @@ def test_a_worker_asks_and_is_told_to_prune(make):
 
 def test_a_killed_worker_takes_only_its_own_job_with_it(make, tmp_path):
     with closing(make(2)) as engine:
-        first, second = wait_idle(engine, 2, seconds=30)
+        first, second = wait_idle(engine, 2)
         engine.submit(first, make_job(seed=1, seconds=30.0))
         engine.submit(second, make_job(seed=2, seconds=1.0))
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while len(starts(tmp_path)) < 2 and time.monotonic() < deadline:
             engine.poll(0.1)
         os.kill(int(first.split(":")[1]), signal.SIGKILL)
@@ -75,13 +75,13 @@ def test_a_killed_worker_takes_only_its_own_job_with_it(make, tmp_path):
         assert (died.key, died.lost) == ("job-1", False)
         assert "SIGKILL" in died.reason
         assert wait_for(engine, Finished)[-1].key == "job-2"
-        wait_idle(engine, 2, seconds=20)
+        wait_idle(engine, 2)
 
 
 def test_a_lost_node_is_replaced_within_30_seconds_and_blames_no_trial(cluster, make, tmp_path):
     with closing(make(1, resources=Resources(labels={"pool": "spot"}))) as engine:
         spot = cluster.add_node(num_cpus=1, labels={"pool": "spot"})
-        (worker,) = wait_idle(engine, seconds=30)
+        (worker,) = wait_idle(engine)
         engine.submit(worker, make_job(seconds=60.0))
         while not starts(tmp_path):
             engine.poll(0.1)
@@ -90,7 +90,7 @@ def test_a_lost_node_is_replaced_within_30_seconds_and_blames_no_trial(cluster, 
         began = time.monotonic()
         died = next(e for e in wait_for(engine, Died, 30) if isinstance(e, Died))
         assert died.lost
-        wait_idle(engine, seconds=30)
+        wait_idle(engine)
         assert time.monotonic() - began < 30
     cluster.remove_node(other)
 
@@ -100,16 +100,16 @@ def test_a_node_that_only_loses_is_set_aside_and_the_others_go_on(make):
     with closing(make(1, say=lines.append)) as engine:
         nodes = []
         for seed in range(3):
-            (worker,) = wait_idle(engine, seconds=30)
+            (worker,) = wait_idle(engine)
             nodes.append(engine.node(worker))
             engine.submit(worker, make_job("deadly", seed=seed))
-            wait_for(engine, Died, 20)
+            wait_for(engine, Died)
         assert len(set(nodes)) == 1
         assert any(line.startswith("node set aside: ") for line in lines)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while engine.nodes() in ([], nodes[:1]) and time.monotonic() < deadline:
             engine.poll(0.2)
-        (worker,) = wait_idle(engine, seconds=30)
+        (worker,) = wait_idle(engine)
         assert engine.node(worker) != nodes[0]
 
 
@@ -119,7 +119,7 @@ def test_what_has_no_room_is_said_and_given_up(make, monkeypatch):
     impossible = Resources(labels={"pool": "none"})
     engine = make(1, resources=impossible, say=lines.append, patience=1.0)
     with closing(engine), pytest.raises(EngineError, match="on a node with pool=none"):
-        wait_idle(engine, seconds=30)
+        wait_idle(engine)
 
 
 def test_a_cluster_without_a_token_is_refused_unless_it_is_said_to_be_closed(cluster, monkeypatch):

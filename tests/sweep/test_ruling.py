@@ -75,14 +75,14 @@ def test_a_pause_starts_nothing_more_and_ends_with_resume(driver):
     assert len(starts(driver.root)) == count
     assert driver.rule("status").startswith("sweep: paused")
     assert "goes on, run by process" in driver.rule("resume")
-    driver.wait_for(lambda: driver.process.poll() == 0, 30)
+    driver.wait_for(lambda: driver.process.poll() == 0, 120)
     assert len(starts(driver.root)) == RUNS
     assert driver.rule("status").startswith("sweep: complete")
 
 
 def test_stop_waits_until_the_driver_has_ended_in_order(driver):
     assert "has stopped. Go on: rnnbench sweep resume sweep" in driver.rule("stop")
-    assert driver.process.wait(5) == 128 + signal.SIGTERM
+    assert driver.process.wait(120) == 128 + signal.SIGTERM
     assert {r.state for r in rows_of(driver.root)} <= {"planned", "done"}
     assert "waiting for a driver" in driver.rule("status")
     assert "is not running" in driver.rule("stop")
@@ -91,7 +91,7 @@ def test_stop_waits_until_the_driver_has_ended_in_order(driver):
 def test_extend_asks_a_running_sweep_for_more(driver):
     output = driver.rule("extend", "--trials", "4", "--seed", "7")
     assert "4 trials of each cell and final seeds 7" in output
-    driver.wait_for(lambda: driver.process.poll() == 0, 30)
+    driver.wait_for(lambda: driver.process.poll() == 0, 120)
     rows = rows_of(driver.root)
     assert sum(r.stage == "search" for r in rows) == 16
     assert {r.number for r in rows if r.stage == "final"} == {1, 2, 7}
@@ -155,16 +155,16 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path):
 
 def test_a_driver_ended_by_usr1_asks_to_be_started_again(driver):
     driver.process.send_signal(signal.SIGUSR1)
-    assert driver.process.wait(15) == 75
+    assert driver.process.wait(120) == 75
     assert {r.state for r in rows_of(driver.root)} <= {"planned", "done"}
 
 
 def test_a_search_that_runs_out_of_time_reports_what_it_has(tmp_path):
-    text = SLOW.replace("trials: 3", "trials: 40\n  timeout: 4")
+    text = SLOW.replace("trials: 3", "trials: 200\n  timeout: 8")
     outcome = run(text.replace("[plain, explodes]", "[plain]"), tmp_path)
     assert outcome.complete
     rows = rows_of(tmp_path)
-    assert 2 <= sum(r.stage == "search" for r in rows) < 60
+    assert 2 <= sum(r.stage == "search" for r in rows) < 400
     assert sum(r.stage == "final" and r.state == "done" for r in rows) == 4
 
 

@@ -196,7 +196,7 @@ def test_another_thread_s_files_are_not_taken_for_the_task_s(tmp_path):
     go, done = threading.Event(), threading.Event()
 
     def other():
-        go.wait(10)
+        go.wait(120)
         read(tmp_path / "other.txt")
         done.set()
 
@@ -204,7 +204,7 @@ def test_another_thread_s_files_are_not_taken_for_the_task_s(tmp_path):
     thread.start()
     with watching() as opened:
         go.set()
-        done.wait(10)
+        done.wait(120)
     thread.join()
     assert opened.data() == []
 
