@@ -26,6 +26,7 @@ def test_a_second_process_of_the_same_run_is_refused_and_told_how_srun_starts_on
             capture_output=True,
             text=True,
             check=False,
+            timeout=120,
         )
         first.send_signal(signal.SIGTERM)
     assert second.returncode == 1

@@ -121,7 +121,9 @@ def test_a_stopped_driver_is_said_to_be_stopped_and_what_to_do(ledger, tmp_path)
     ) as driver:
         assert driver.stdout.readline() == "drives\n"
         driver.send_signal(signal.SIGSTOP)
+        deadline = time.monotonic() + 60
         while not stopped(identity(driver.pid)):
+            assert time.monotonic() < deadline
             time.sleep(0.01)
         shift_clock(ledger, 100)
         second = Ledger(ledger.engine, "other", ME)
