@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from rnnbench.report.site.gather import gather
 from rnnbench.results.database import open_database
+from rnnbench.results.sql_index import result
 from rnnbench.results.store import Store
 from rnnbench.sweep.ledger.tables import create_sweep_tables, sweep_cell, trial
 from rnnbench.sweep.search.dimensions import Dimension
@@ -18,8 +19,9 @@ HIDDEN = Dimension("architecture.hidden", "int", 16, 256)
 RESET = Dimension("architecture.reset", "choice", choices=("before", "after"))
 
 
-def a_sweep(folder, trials, value):
+def a_sweep(folder, trials, value, higher_is_better=False):
     """Fill a ledger with one cell whose trials reached `value(params)`."""
+    Store(folder).close()
     engine = open_database(folder / "results.db")
     create_sweep_tables(engine)
     rng = random.Random(0)
@@ -42,6 +44,12 @@ def a_sweep(folder, trials, value):
                     notes="{}",
                 )
             )  # fmt: skip
+        if higher_is_better is not None:
+            record = json.dumps({"selection": {"higher_is_better": higher_is_better}})
+            row = dict.fromkeys(("run_id", "task", "architecture", "tricks", "status"), "")
+            row |= {"protocol_id": "", "config_id": "", "stamp": "", "record": record}
+            row |= {"run_id": "r0", "seed": 0, "test": False, "attempt": 1}
+            connection.execute(sa.insert(result).values(**row))
     return engine
 
 
@@ -62,6 +70,30 @@ def test_trials_that_the_loss_alone_tells_apart_show_what_mattered(tmp_path, eva
     (cell,) = importances(engine, "digits", evaluator=evaluator)
     assert cell.shares[0][0] == "architecture.hidden"
     assert cell.shares[0][1] > 0.6
+
+
+def good_when_small(params):
+    """A value in which the learning rate decides among small ones, and the width among large."""
+    return params["architecture.hidden"] / 256 + (params["optimizer.lr"] > 1e-3)
+
+
+@pytest.mark.parametrize("higher", [False, True])
+def test_the_best_trials_are_the_largest_where_larger_is_better(tmp_path, higher):
+    sign = -1 if higher else 1
+    engine = a_sweep(tmp_path, 200, lambda p: sign * good_when_small(p), higher_is_better=higher)
+    (cell,) = importances(engine)
+    other = tmp_path / "other"
+    other.mkdir()
+    (same,) = importances(a_sweep(other, 200, good_when_small))
+    assert dict(cell.shares) == pytest.approx(dict(same.shares))
+    assert dict(cell.shares)["optimizer.lr"] > 0.3
+
+
+def test_what_is_good_is_not_guessed_where_no_record_says_it(tmp_path):
+    engine = a_sweep(tmp_path, 60, lambda p: p["optimizer.lr"], higher_is_better=None)
+    (cell,) = importances(engine)
+    assert cell.shares == ()
+    assert "no record of its trials is here" in cell.note
 
 
 @pytest.mark.parametrize(
