@@ -30,7 +30,27 @@ RESULTS = click.option(
     help="Folder of results, or an address such as s3://bucket/results.",
 )  # fmt: skip
 
-SEED = click.IntRange(0, 2**63 - 1)  # as `rnnbench.spec.seeds` has it
+
+class Seed(click.ParamType):
+    """A parameter that is a seed, read as sweep files read one: 010 and 0x10 are refused."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        from rnnbench.files.yaml_with_lines import YamlError, parse_yaml
+        from rnnbench.spec.seeds import complaint
+
+        if isinstance(value, str):
+            try:
+                value = parse_yaml(value, "seed").value
+            except YamlError:
+                self.fail(f"a seed is a whole number, got {value!r}", param, ctx)
+        if (wrong := complaint([value])) is not None:
+            self.fail(wrong, param, ctx)
+        return int(value)
+
+
+SEED = Seed()
 
 DATABASE = click.option(
     "--database", envvar="RNNBENCH_DATABASE", show_envvar=True, metavar="URL",

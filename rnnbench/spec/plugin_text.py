@@ -83,12 +83,15 @@ def split_plugin(plugin: Plugin) -> tuple[str, dict[str, Any]]:
 def _split(text: str) -> list[str]:
     """Split settings at commas outside brackets and quotes.
 
-    A part without `=` goes on with the list before it (`periods=1,2,4`), and after `=` stands a
-    comma that is the value (`decimal=,`).
+    A part without `=` goes on with the list before it (`periods=1,2,4`), an empty one too, which
+    the type of the list then refuses. After `=` stands a comma that is the value (`decimal=,`),
+    and one at the very end says nothing.
     """
     settings: list[str] = []
-    for part in SEPARATOR.split(text):
-        if settings and "=" not in part and (part.strip() or settings[-1].endswith("=")):
+    parts = SEPARATOR.split(text)
+    for i, part in enumerate(parts):
+        more = part.strip() or i < len(parts) - 1
+        if settings and "=" not in part and (more or settings[-1].endswith("=")):
             settings[-1] += f",{part}"
         elif part.strip():
             settings.append(part)

@@ -253,6 +253,12 @@ def test_a_plugin_in_one_word_takes_lists_and_texts():
     )  # fmt: skip
 
 
+def test_an_empty_place_in_a_list_is_refused_and_a_comma_at_the_end_says_nothing():
+    said = call("check", "adding", "clockwork:modules=4,periods=1,2,,8,hidden=32", code=2)
+    assert "architecture.periods=1,2,,8: architecture clockwork takes a list of int" in said
+    assert "possible" in call("check", "adding", "clockwork:modules=3,hidden=30,periods=1,2,4,")
+
+
 def test_a_setting_without_its_section_is_told_where_it_stands():
     said = call("check", "adding", "gru", "hidden=8", code=2)
     assert "did you mean architecture.hidden?" in said

@@ -30,6 +30,16 @@ def test_a_seed_that_no_database_holds_is_refused_before_compute(seed, tmp_path)
     assert str(seed) in said
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [("010", "octal to others: write 10"), ("0x10", "0x10 (write 16)"), ("1_0", "1_0 (write 10)"),
+     ("1.5", "got 1.5"), ("", "got null"), ("'3", "whole number")],
+)  # fmt: skip
+def test_a_typed_seed_is_read_as_that_of_a_file(typed, said):
+    assert said in " ".join(call("check", "adding", "gru", "--seed", typed, code=2).split())
+    assert said in " ".join(call("sweep", "extend", "x", "--seed", typed, code=2).split())
+
+
 def test_the_largest_seed_runs_and_stands_in_the_index(tmp_path):
     call(
         "run", "digits", "gru", "task.step=row", "architecture.hidden=4", "budget.steps=2",
