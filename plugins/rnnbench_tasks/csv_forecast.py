@@ -302,7 +302,7 @@ class CSVForecast(Forecast):
                              f"{len(rows.times)}")  # fmt: skip
         known_NK = calendar_features(rows.times[-need:], self.calendar)
         x, restore = series.tail(
-            rows.values_ND[-need:], known_NK, self.centre, horizon=later,
+            rows.values_ND, known_NK, self.centre, context=self.context, horizon=later,
             series=series.names.index(name),
         )  # fmt: skip
         last = len(rows.times) - later - 1

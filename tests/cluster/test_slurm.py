@@ -47,9 +47,8 @@ touch "$RECIPE_LOG.up-${SLURM_RESTART_COUNT:-0}-$(hostname)"
 RNNBENCH = """#!/bin/bash
 say() { echo "$SLURM_RESTART_COUNT:$*" >>"$RECIPE_LOG"; }
 if [ "$1" = cluster ]; then # like the real one, it returns when the Ray of each node has started
-    until [ "$(ls "$RECIPE_LOG.up-${SLURM_RESTART_COUNT:-0}-"* 2>/dev/null | wc -l)" -ge "${*: -3:1}" ]; do
-        sleep 0.1
-    done
+    up="$RECIPE_LOG.up-${SLURM_RESTART_COUNT:-0}"
+    until [ "$(ls "$up-"* 2>/dev/null | wc -l)" -ge "${*: -3:1}" ]; do sleep 0.1; done
     say "waited for ${*: -3:1}"
     exit 0
 fi

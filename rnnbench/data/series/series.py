@@ -16,6 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from rnnbench.contract import Batch, Data
+from rnnbench.data.series.gaps import carry_forward, refuse_unknown
 from rnnbench.errors import SeriesError
 
 __all__ = ["SPLITS", "Centre", "Series", "Unit", "Windows", "carry_forward"]
@@ -163,23 +164,36 @@ class Series:
         known_NK: np.ndarray | None,
         centre: Centre,
         *,
+        context: int | None = None,
         horizon: int = 0,
         series: int = 0,
     ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
         """Return inputs (1, T, I) of a user's rows, and what turns forecasts into the data's unit.
 
-        The forecasts that it turns are (S, V).
+        The forecasts that it turns are (S, V). A missing value is the last one before it, in all
+        rows that are there, as in training.
 
         Args:
+            known_NK: as many rows, or those of the context and the horizon alone.
+            context: T, the rows that a model reads, all by default; what lies before them fills
+                missing values.
             horizon: the last so many rows hold no more than the columns that are known ahead.
         Raises:
-            SeriesError: a column begins with a missing value.
+            SeriesError: a column has no value, or none where there has to be one before the first
+                row that is read.
         """
-        if self.leading == "refuse" and np.isnan(values_ND[0]).any():
-            raise SeriesError("a column begins with a missing value: there is nothing to carry on")
+        context = len(values_ND) - horizon if context is None else context
+        refuse_unknown(
+            values_ND[: len(values_ND) - horizon],
+            context,
+            self.columns,
+            begins_known=self.leading == "refuse",
+        )
         mean_D, std_D = self.mean_PD[series], self.std_PD[series]
         filled_ND = carry_forward((values_ND - mean_D) / std_D, np.zeros(len(values_ND), int))
-        steps = len(values_ND) - horizon
+        filled_ND, steps = filled_ND[-(context + horizon) :], context
+        if known_NK is not None:
+            known_NK = known_NK[-(context + horizon) :]
         last_D = filled_ND[steps - 1] * (centre == "last")
         ahead_NA = filled_ND[:, self.ahead] - last_D[list(self.ahead)]
         parts = [filled_ND[:steps] - last_D, ahead_NA[len(ahead_NA) - steps :]]
@@ -240,18 +254,6 @@ class Series:
         if widest >= (horizon if self.ahead else 1) and held_out >= horizon:
             return f"Set task.context={widest} or lower, or give it more rows"
         return "Set both task.context and task.horizon lower, or give it more rows"
-
-
-def carry_forward(values_ND: np.ndarray, begin_N: np.ndarray) -> np.ndarray:
-    """Replace each missing value by the last observed one of its column and series, or by 0.
-
-    Args:
-        begin_N: the first row of each row's series.
-    """
-    rows = np.arange(len(values_ND))
-    row_ND = np.where(np.isnan(values_ND), begin_N[:, None], rows[:, None])
-    filled_ND = np.take_along_axis(values_ND, np.maximum.accumulate(row_ND, 0), 0)
-    return np.nan_to_num(filled_ND, copy=False, nan=0.0)
 
 
 class Unit(NamedTuple):

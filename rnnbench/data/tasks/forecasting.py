@@ -140,7 +140,7 @@ class Forecast(Task):
         column.
         """
         context = self.window[0]
-        rows = list(csv.DictReader(io.StringIO(text)))[-context:]
+        rows = list(csv.DictReader(io.StringIO(text)))
         if len(rows) < context:
             raise ValueError(
                 f"{self.name} reads a CSV with a header and {context} or more rows after it; "
@@ -152,7 +152,7 @@ class Forecast(Task):
             raise ValueError(
                 f"{self.name}: the CSV has no column {error}; it has {', '.join(rows[0])}"
             ) from error
-        x, restore = self.series.tail(values_ND, known_NK, self.centre)
+        x, restore = self.series.tail(values_ND, known_NK, self.centre, context=context)
         names = [self.series.columns[d] for d in self.series.target]
 
         def answer(y_SV: Tensor) -> str:

@@ -76,6 +76,35 @@ def test_a_tail_that_cannot_be_read_is_refused_with_the_reason(trained, text, wh
     assert why in " ".join(said.split())
 
 
+def without_values(text, lines):
+    """Return a table whose targets are missing in some of its lines (the header is 0)."""
+    rows = text.splitlines()
+    for i in lines:
+        date, shop, _, rest = rows[i].split(",", 3)
+        rows[i] = f"{date},{shop},,{rest}"
+    return "\n".join(rows)
+
+
+def test_a_tail_without_any_value_of_the_target_is_refused(trained):
+    text = without_values(tail(), range(1, 15))
+    code, said = call("predict", "csv-forecast", "--input", text, "--out", "results")
+    assert code != 0
+    assert "the input has no value of sales in its 14 rows" in " ".join(said.split())
+
+
+def test_a_value_before_what_a_model_reads_fills_a_tail_that_lost_its_own(trained):
+    text = without_values(tail(rows=18), range(3, 19))
+    same = tail(rows=18).splitlines()
+    for i in range(3, 19):
+        same[i] = without_values("\n".join(same), [i]).splitlines()[i].replace(",,", ",51,", 1)
+    answers = [
+        call("predict", "csv-forecast", "--input", t, "--out", "results")
+        for t in (text, "\n".join(same))
+    ]
+    assert answers[0][0] == 0, answers[0][1]
+    assert answers[0] == answers[1]
+
+
 def test_a_broken_table_is_refused_by_check_before_anything_is_trained(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.csv").write_text("date,v\n2020-01-01,1\n2020-01-02,2,3\n")

@@ -89,7 +89,7 @@ def test_rows_that_a_user_gives_become_the_window_that_the_series_has(centre):
     known = np.arange(200.0).reshape(100, 2)
     s = two(values, ahead=(2,), known_NK=known)
     window = s.windows("test", 6, 4, centre).batch(np.array([92]), None)
-    x, restore = s.tail(values[86:96], known[86:96], centre, horizon=4, series=1)
+    x, restore = s.tail(values[86:96], known[86:96], centre, context=6, horizon=4, series=1)
     assert torch.allclose(torch.from_numpy(x), window.x, atol=1e-5)
     assert restore(window.y[0].double().numpy()) == pytest.approx(values[92:96, :2], rel=1e-5)
 
