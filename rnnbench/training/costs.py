@@ -15,6 +15,7 @@ from rnnbench.contract import Architecture, Data, Moment, Task, Trick, WrappedOp
 from rnnbench.nn import Model, scan
 from rnnbench.results.record import Figures, Record, Status
 from rnnbench.spec.run_spec import Optimizer
+from rnnbench.training.checks.remembered_shapes import RememberedShapes
 from rnnbench.training.determinism import on_gpu
 from rnnbench.training.dry_run import sample
 from rnnbench.training.loader import split_of
@@ -115,7 +116,7 @@ def flops_per_target(
     folded = TrickFold(tricks)
     data, batch = task.data("train", 0), sample(task)
     targets = count_targets(batch)
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+    with torch.random.fork_rng(devices=[]), torch.device("meta"), RememberedShapes():
         model = assemble(architecture, task, folded)
         stepped = make_optimizer(optimizer, model.parameters(), folded)
         step = TrainStep(model, folded, data.carried, stepped)

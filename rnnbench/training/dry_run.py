@@ -6,6 +6,7 @@ batch on the CPU, if asked for.
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from rnnbench.spec.instantiate import instantiate
 from rnnbench.spec.run_spec import Optimizer, RunSpec
 from rnnbench.training.checks.foresight import refuse_foresight
 from rnnbench.training.checks.plugin_faults import find_own_frame
+from rnnbench.training.checks.remembered_shapes import RememberedShapes
 from rnnbench.training.checks.splits import refuse_short_splits
 from rnnbench.training.checks.undeclared_files import refuse_undeclared
 from rnnbench.training.loader import split_of
@@ -165,7 +167,8 @@ def _dry_run(
     batch: Batch, carried: bool, device: str,
 ) -> int:  # fmt: skip
     """Take a step and evaluate as a run does; return the number of trainable numbers."""
-    with torch.random.fork_rng(devices=[]), torch.device(device):
+    quick = RememberedShapes() if device == "meta" else contextlib.nullcontext()
+    with torch.random.fork_rng(devices=[]), torch.device(device), quick:
         model = assemble(architecture, task, tricks)
         stepped = make_optimizer(optimizer, model.parameters(), tricks)
         step = TrainStep(model, tricks, carried, stepped)

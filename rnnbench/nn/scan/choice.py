@@ -113,10 +113,13 @@ def describe(cell: Cell) -> str:
 
 
 def operators_are_watched(p: Tensor) -> bool:
-    """Tell whether something looks into or transforms the operators, which a kernel would hide."""
+    """Tell whether something looks into or transforms the operators, which a kernel would hide.
+
+    On the meta device no kernel runs, and what counts operators there may do so.
+    """
     return (
         type(p) is not Tensor
-        or torch._C._len_torch_dispatch_stack() > 0
+        or (torch._C._len_torch_dispatch_stack() > 0 and not p.is_meta)
         or torch._C._functorch.peek_interpreter_stack() is not None
         or torch.compiler.is_compiling()
         or torch.jit.is_tracing()
