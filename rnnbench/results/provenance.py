@@ -95,7 +95,9 @@ def provenance(command: Sequence[str] | None = None, device: str | None = None) 
     }
 
 
+@functools.cache
 def _version_of(name: str) -> str | None:
+    """Return a package's version; cached, as this process keeps the code it started with."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
