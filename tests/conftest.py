@@ -38,7 +38,13 @@ LONGEST_FIRST = (
 RANK = {Path(__file__).parent / name: rank for rank, name in enumerate(LONGEST_FIRST)}
 
 
+@pytest.hookimpl(tryfirst=True)  # before those that are marked as slow are left out
 def pytest_collection_modifyitems(items):
+    from rnnbench.testing.law import ELSEWHERE  # it brings torch
+
+    for item in items:
+        if item.name.endswith(ELSEWHERE):
+            item.add_marker("slow")
     items.sort(key=lambda item: RANK.get(item.path, len(RANK)))
 
 

@@ -150,8 +150,11 @@ def tiny(cls: type[Plugin]) -> Any:
     return cls(**chosen)
 
 
+ELSEWHERE = "_at_neighbouring_settings"  # ends the names of tests that take several times as long
+
+
 class PluginLaws:
-    """Base of the pytest classes: one test a law.
+    """Base of the pytest classes: one test a law, and one more for its neighbouring settings.
 
     class TestElman(ArchitectureLaws):
         tiny = Elman(hidden=4)
@@ -165,7 +168,9 @@ class PluginLaws:
         if "laws" not in cls.__dict__:
             return
         for law in cls.laws.all:
-            setattr(cls, f"test_{law.name}", _test(law))
+            setattr(cls, f"test_{law.name}", _test(replace(law, everywhere=False)))
+            if law.everywhere:
+                setattr(cls, f"test_{law.name}{ELSEWHERE}", _test(law))
 
 
 def _test(law: Law) -> Callable[[PluginLaws], None]:

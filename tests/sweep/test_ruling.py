@@ -38,6 +38,9 @@ class Driver:
     def rule(self, *words, code=0):
         return call("sweep", words[0], "sweep", *words[1:], "--out", self.root, code=code)
 
+    def status(self):
+        return json.loads(self.rule("status", "--json"))
+
     def wait_for(self, condition, seconds=60.0):
         deadline = time.monotonic() + seconds
         while not condition():
@@ -60,10 +63,11 @@ def test_status_tells_cells_workers_and_who_runs_it(driver):
     assert text.startswith(f"sweep: running, run by process {driver.process.pid} on this host")
     assert "easy.plain+zoneout" in text
     assert "this machine" in text
-    now = json.loads(driver.rule("status", "--json"))
+    # A worker that has just been started is not measured yet, and another may have been before.
+    driver.wait_for(lambda: any(w["memory_bytes"] > 1e6 for w in driver.status()["workers"]))
+    now = driver.status()
     assert now["state"] == "running"
     assert sum(c["trials"] for c in now["cells"]) == 12
-    assert any(w["memory_bytes"] > 1e6 for w in now["workers"])
     assert "sweep: running: " in call("sweep", "status", "--out", driver.root)
 
 

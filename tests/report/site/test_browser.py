@@ -230,9 +230,9 @@ def test_a_served_page_follows_the_results_and_keeps_what_the_reader_did(browser
     browser.execute_script("window.scrollTo(0, 333); window.same = 1")
     record = make_record(make_spec("char-lm", "mist"), 1.2)
     store.write(dataclasses.replace(record, sweep=None))
-    WebDriverWait(browser, 20).until(
-        lambda b: "mist" in b.find_element(By.CSS_SELECTOR, "table.results").text
-    )
+    # Read in one go: the page may be replaced between finding an element and reading it.
+    table = "return document.querySelector('table.results').innerText"
+    WebDriverWait(browser, 60).until(lambda b: "mist" in b.execute_script(table))
     state = """return [window.same, window.scrollY, document.querySelector('.filter input').value,
         document.querySelector('th[aria-sort]').innerText.trim(),
         document.querySelector('details.reading').open]"""
