@@ -197,7 +197,7 @@ def test_a_sweep_searches_it_beside_an_architecture_of_core(installed, tmp_path)
     )
 
 
-def test_its_own_tests_pass_against_what_is_installed(installed, tmp_path):
+def test_its_own_tests_pass_against_what_is_installed(installed, companions, tmp_path):
     shutil.copytree(PROJECT / "tests", tmp_path / "tests")
     shutil.copy(PROJECT / "pyproject.toml", tmp_path)
     found = run_tests(tmp_path)
