@@ -18,6 +18,7 @@ class LSTMCell(FusedCell):
     """
 
     reads_hidden = False
+    scanned_from = 100
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ import logging
 import os
 import random
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from rnnbench.spec.run_spec import Budget, Trainer
 
 # From here on a run earns back the seconds that inductor takes to compile a cell.
 LONG = {"steps": 1_000, "tokens": 1_000_000, "seconds": 120.0}
+# And from here on the tenths of a second of C, in place of a kernel of torch that is at hand.
+NOT_SHORT = {"steps": 100, "tokens": 100_000, "seconds": 10.0}
 
 
 def configure(trainer: Trainer) -> None:
@@ -30,8 +32,8 @@ def configure(trainer: Trainer) -> None:
     scan.use(trainer.scan)
 
 
-def is_long(budget: Budget, steps: int | None) -> bool:
-    """Tell whether compiling a cell for some seconds pays.
+def choose_scan(trainer: Trainer, budget: Budget, steps: int | None) -> None:
+    """Choose how this process scans the cells of a run.
 
     It follows from the spec alone, so that a resumed run takes the same tier as one that was not
     interrupted.
@@ -39,8 +41,14 @@ def is_long(budget: Budget, steps: int | None) -> bool:
     Args:
         steps: optimiser steps of the budget, where it says so in steps or epochs.
     """
+    plain = reaches(budget, steps, NOT_SHORT)
+    scan.use(trainer.scan, reaches(budget, steps, LONG), plain=plain)
+
+
+def reaches(budget: Budget, steps: int | None, least: Mapping[str, float]) -> bool:
+    """Tell whether a run has at least so many steps, tokens or seconds."""
     limits = {"steps": steps, "tokens": budget.tokens, "seconds": budget.seconds}
-    return any(value is not None and value >= LONG[name] for name, value in limits.items())
+    return any(value is not None and value >= least[name] for name, value in limits.items())
 
 
 def seed_torch(seed: int) -> None:

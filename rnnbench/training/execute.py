@@ -21,7 +21,6 @@ import torch
 
 from rnnbench.contract import Meter, Task
 from rnnbench.files.atomic import replace_file, sweep_folder
-from rnnbench.nn import scan
 from rnnbench.nn.models.output_lengths import describe_limit
 from rnnbench.registry.held_laws import describe_third_parties
 from rnnbench.results.record import FINAL, Figures, Record, Status, provenance
@@ -30,7 +29,7 @@ from rnnbench.results.store import Store
 from rnnbench.spec.instantiate import Plugins
 from rnnbench.spec.run_spec import RunSpec, Trainer
 from rnnbench.training import checkpoint, costs
-from rnnbench.training.determinism import configure, device_name, is_long, on_gpu
+from rnnbench.training.determinism import choose_scan, configure, device_name, on_gpu
 from rnnbench.training.devices.data_parallel import ONE_PROCESS, DataParallel
 from rnnbench.training.devices.supervisor import refuse_devices, train_in_group
 from rnnbench.training.examples import sample_text, write_examples
@@ -175,7 +174,7 @@ def train_and_evaluate(
         run = Training(spec, trainer, folder, telemetry, on_validation, on_step, ranks, plugins)
         run.kept = lambda: store.keep(spec.run_id)
         begun(run)
-        scan.use(trainer.scan, is_long(spec.budget, run.loader.steps))
+        choose_scan(trainer, spec.budget, run.loader.steps)
         train(run)
         if ranks.rank == 0:
             _evaluate_best(run, record)

@@ -14,7 +14,7 @@ from rnnbench.results.record import Status
 from rnnbench.results.store import Store
 from rnnbench.spec.compose import compose
 from rnnbench.spec.run_spec import Budget, Trainer
-from rnnbench.training.determinism import is_long
+from rnnbench.training.determinism import LONG, NOT_SHORT, reaches
 from rnnbench.training.execute import execute
 from rnnbench.training.resolve import resolve
 from rnnbench_architectures.lstm import LSTMCell
@@ -208,10 +208,12 @@ def test_a_plain_cell_runs_torch_s_kernel_and_the_report_says_so():
 
 
 def test_a_run_is_long_by_its_spec_alone():
-    assert not is_long(Budget(steps=999), 999)
-    assert is_long(Budget(steps=1000), 1000)
-    assert is_long(Budget(tokens=10**6), None)
-    assert not is_long(Budget(seconds=60.0), None)
+    assert not reaches(Budget(steps=999), 999, LONG)
+    assert reaches(Budget(steps=1000), 1000, LONG)
+    assert reaches(Budget(tokens=10**6), None, LONG)
+    assert not reaches(Budget(seconds=60.0), None, LONG)
+    assert reaches(Budget(seconds=60.0), None, NOT_SHORT)
+    assert not reaches(Budget(steps=99), 99, NOT_SHORT)
 
 
 def test_an_unknown_tier_is_refused():

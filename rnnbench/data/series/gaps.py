@@ -36,7 +36,7 @@ def refuse_unknown(
     """
     gone_D = np.isnan(values_ND).all(0)
     if gone_D.any():
-        names = ", ".join(columns[d] for d in np.flatnonzero(gone_D))
+        names = ", ".join(columns[int(d)] for d in np.flatnonzero(gone_D))
         raise SeriesError(
             f"the input has no value of {names} in its {len(values_ND)} rows: there is nothing to "
             "forecast from.\n  Give rows that reach back to a value"

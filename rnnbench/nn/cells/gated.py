@@ -114,11 +114,17 @@ class GatedCell(FastCell):
 class FusedCell(GatedCell):
     """A gated cell whose plain form torch has as one kernel (cuDNN on a GPU).
 
+    On the CPU torch loops over the operators of a GRU and an Elman network; the C tier of the scan
+    is quicker, and takes runs that are long enough to earn back its building.
+
     Attributes:
         kernel: function of torch with the signature of `torch.lstm`, or None for the scan.
+        scanned_from: steps of a sequence from which the C tier is quicker than the kernel on the
+            CPU, as `python -m rnnbench.benchmarks cells` measures.
     """
 
     kernel: Any = None
+    scanned_from: int = 2
 
     def forward(
         self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
@@ -127,8 +133,13 @@ class FusedCell(GatedCell):
         projected = self.projection is not None
         if self.kernel is None or x_BTD.is_meta or (projected and not x_BTD.is_cuda):
             return super().forward(x_BTD, state, layout)
-        scan.note(self, "fused")
         state = self.initial(x_BTD[:, 0]) if state is None else state
+        if x_BTD.shape[1] >= self.scanned_from and scan.takes_plain_cells(x_BTD):
+            done = scan.run(self, self.project(x_BTD, state), state, (), instead="fused")
+            if done is not None:
+                return done
+        else:
+            scan.note(self, "fused")
         h0 = tuple(s.unsqueeze(0).contiguous() for s in state)
         weights = [self.weight_x, self.weight_h, self.bias_x, self.bias_h]
         if projected:

@@ -35,8 +35,18 @@ What is emitted for a small LSTM stands in `tests/nn/emitted_lstm.c`.
 """
 
 from rnnbench.nn.scan.c.linear import linear
-from rnnbench.nn.scan.choice import Tier, describe, note, report, use
+from rnnbench.nn.scan.choice import Tier, describe, note, report, takes_plain_cells, use
 from rnnbench.nn.scan.dispatch import run
 from rnnbench.nn.scan.eager import unroll
 
-__all__ = ["Tier", "describe", "linear", "note", "report", "run", "unroll", "use"]
+__all__ = [
+    "Tier",
+    "describe",
+    "linear",
+    "note",
+    "report",
+    "run",
+    "takes_plain_cells",
+    "unroll",
+    "use",
+]

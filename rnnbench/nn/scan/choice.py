@@ -26,12 +26,14 @@ class ScanChoice:
     Attributes:
         tier: what `use` was given.
         long: the run is long enough to earn back some seconds of building by inductor.
+        plain: cells of which torch has a kernel run in the C tier, where that is quicker.
         seconds: seconds of building by (cell, tier, reason), since `use` was last called.
         warned: warnings that were given already.
     """
 
     tier: Tier = "auto"
     long: bool = False
+    plain: bool = False
     seconds: dict[tuple[str, str, str], float] = field(default_factory=dict)
     warned: set[str] = field(default_factory=set)
 
@@ -39,19 +41,21 @@ class ScanChoice:
 _choice = ScanChoice()
 
 
-def use(tier: Tier = "auto", long: bool = False) -> None:
+def use(tier: Tier = "auto", long: bool = False, *, plain: bool = False) -> None:
     """Choose how cells are scanned from now on, and begin a new report.
 
     Args:
         tier: "auto" takes C where the step is elementwise and a compiler is found, else
             inductor where the run is long, else the eager loop; the others force one.
         long: the run is long enough to earn back some seconds of building by inductor.
+        plain: it is long enough for some tenths of a second of building by C, for cells of which
+            torch has a kernel that is ready at once.
     Raises:
         ValueError: there is no such tier.
     """
     if tier not in get_args(Tier):
         raise ValueError(f"scan tier {tier!r}: choose auto, eager, inductor or c")
-    _choice.tier, _choice.long, _choice.seconds = tier, long, {}
+    _choice.tier, _choice.long, _choice.plain, _choice.seconds = tier, long, plain, {}
 
 
 @contextlib.contextmanager
@@ -73,6 +77,21 @@ def chosen() -> Tier:
 def is_long() -> bool:
     """Tell whether the run is long enough for inductor to pay."""
     return _choice.long
+
+
+def takes_plain_cells(x_BTD: Tensor) -> bool:
+    """Tell whether a cell of which torch has a kernel may run in the C tier on this input."""
+    return (
+        _choice.plain
+        and _choice.tier == "auto"
+        and x_BTD.device.type == "cpu"
+        and x_BTD.dtype in (torch.float32, torch.float64)
+        and x_BTD.shape[1] > 1
+        and x_BTD.numel() > 0
+        and torch.get_num_threads() == 1  # torch's kernels use them all
+        and not torch.is_autocast_enabled("cpu")
+        and not operators_are_watched(x_BTD)
+    )
 
 
 def report() -> list[dict[str, Any]]:

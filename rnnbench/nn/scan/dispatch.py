@@ -50,9 +50,13 @@ class _BuildResult:
 _builds: dict[Any, _BuildResult] = {}
 
 
-def run(cell: Cell, p_BTG: Tensor, state: State, noise: Any) -> tuple[Tensor, State] | None:
+def run(
+    cell: Cell, p_BTG: Tensor, state: State, noise: Any, instead: str = "eager"
+) -> tuple[Tensor, State] | None:
     """Take all steps of a cell on its projected input; None where the eager loop has to do it.
 
+    Args:
+        instead: what runs the cell where no kernel is built, for the report.
     Returns:
         The outputs (B, T, H) and the last state.
     Raises:
@@ -71,7 +75,7 @@ def run(cell: Cell, p_BTG: Tensor, state: State, noise: Any) -> tuple[Tensor, St
                 f"scan = {chosen()}: {describe(cell)} cannot run in this tier: {build.reason}.\n"
                 "  Set trainer.scan to auto or eager."
             )
-        note(cell, "eager", build.reason, seconds)
+        note(cell, instead, build.reason, seconds)
         return None
     note(cell, build.kernel.tier, build.reason, seconds)
     assert build.step is not None
