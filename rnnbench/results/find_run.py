@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rnnbench.errors import RunError
 from rnnbench.results.record import Record
 from rnnbench.results.run_folder import RECORD
 from rnnbench.results.store import Store
+
+
+def root_of(root: Path | str, runs: Sequence[str]) -> Path | str:
+    """Return where runs lie: where one is named by its folder, it says so itself.
+
+    Args:
+        root: the results for runs that are named by an id.
+    Raises:
+        RunError: the runs lie in several places.
+    """
+    roots = {_root_of_folder(run) or root for run in runs}
+    if len(roots) > 1:
+        raise RunError(
+            f"runs of several results: {', '.join(sorted(map(str, roots)))}.\n"
+            "  Name the runs of one at a time"
+        )
+    return next(iter(roots), root)
+
+
+def _root_of_folder(run: str) -> Path | None:
+    folder = Path(run)
+    if (folder / RECORD).is_file() and folder.absolute().parent.name == "runs":
+        return folder.parent.parent
+    return None
 
 
 def find_run(store: Store, run: str) -> Record:

@@ -17,11 +17,12 @@ def diagnose_command(
     root: Path, runs: tuple[str, ...], folder: Path, rows: int, steps: int, untrained: bool
 ) -> None:
     """Diagnose runs, print a table, and write `diagnosis.json` and `diagnosis.svg`."""
+    from rnnbench.results.find_run import root_of
     from rnnbench.results.store import Store
     from rnnbench.trained.diagnose import diagnose
     from rnnbench.trained.load import load_run, untrained_run
 
-    store, diagnoses = Store(root), {}
+    store, diagnoses = Store(root_of(root, runs)), {}
     for run in runs:
         trained = load_run(store, run)
         diagnoses[trained.record.run_id] = diagnose(trained, rows, steps)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.errors import DataError
+from rnnbench.results.find_run import root_of
 from rnnbench.results.store import Store
 
 
@@ -24,7 +25,7 @@ def generate_command(
     """
     from rnnbench.trained.load import generate, load_run, with_max_length
 
-    trained = load_run(Store(root), run)
+    trained = load_run(Store(root_of(root, [run])), run)
     if max_length is not None:
         trained = with_max_length(trained, max_length)
     shown = generate(trained, run, chosen, prompt=prompt, length=length, samples=samples, seed=seed)
@@ -62,7 +63,7 @@ def predict_command(
     """
     from rnnbench.trained.load import load_run, predict, read_decoding, with_max_length
 
-    store, text = Store(root), read_input(text)
+    store, text = Store(root_of(root, [run])), read_input(text)
     how = read_decoding("greedy", chosen)
     trained = load_run(store, run)
     if max_length is not None:

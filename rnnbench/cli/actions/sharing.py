@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rnnbench.report.files.runs import TABLES, TableError, to_wandb, write_table
+from rnnbench.results.find_run import root_of
 from rnnbench.results.record import Record
 from rnnbench.results.sharing.bundle import chosen_runs, write_bundle
 from rnnbench.results.sharing.unpack import import_bundle
@@ -17,7 +18,7 @@ def export_command(
     root: Path, runs: Sequence[str], task: str | None, to: Path, weights: bool
 ) -> None:
     """Write a bundle, or a table where the file's name says so."""
-    store = Store(root)
+    store = Store(root_of(root, runs))
     if to.suffix in TABLES:
         records = _choose_records(store, runs, task)
         write_table(records, to)
@@ -39,7 +40,7 @@ def export_command(
 
 def wandb_command(root: Path, runs: Sequence[str], task: str | None, project: str) -> None:
     """Enter runs in a W&B project."""
-    to_wandb(_choose_records(Store(root), runs, task), project, print)
+    to_wandb(_choose_records(Store(root_of(root, runs)), runs, task), project, print)
 
 
 def _choose_records(store: Store, runs: Sequence[str], task: str | None) -> list[Record]:
@@ -71,7 +72,7 @@ def verify_command(root: Path, runs: Sequence[str], retrain: bool, tolerance: fl
     """Check runs, and return the exit code: 0 where all agree, 1 where one differs."""
     from rnnbench.trained.verify import verify
 
-    store, code = Store(root), 0
+    store, code = Store(root_of(root, runs)), 0
     for record in chosen_runs(store, runs, None):
         outcome = verify(store, record, retrain=retrain, tolerance=tolerance)
         metric = record.headline["name"]
