@@ -11,12 +11,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from rnnbench.contract import Architecture, Backbone, Layout, State, setting, undecayed
-from rnnbench.nn import ShortConvolution, linear_scan, tower
-
-CHUNK = 256  # steps whose expanded states are kept at once; those of others are made anew
+from rnnbench.nn import ShortConvolution, selective_scan, tower
 
 
 class Selection(Backbone):
@@ -38,31 +35,12 @@ class Selection(Backbone):
     def forward(
         self, x_BTE: Tensor, state: State = None, layout: Layout | None = None
     ) -> tuple[Tensor, State]:
-        rows, steps, n = x_BTE.shape[0], x_BTE.shape[1], self.units
+        rows, n = x_BTE.shape[0], self.units
         h_BEN = x_BTE.new_zeros(rows, self.width, n) if state is None else state[0]
         low_BTR, b_BTN, c_BTN = self.select(x_BTE).split([self.rank, n, n], -1)
         step_BTE = F.softplus(self.steps(low_BTR))
-        outputs = []
-        # Not slices, whose gradients are as long as the whole sequence, each.
-        for parts in zip(
-            *(v.split(CHUNK, 1) for v in (x_BTE, step_BTE, b_BTN, c_BTN)), strict=True
-        ):
-            if steps > CHUNK and torch.is_grad_enabled():
-                y_BTE, h_BEN = checkpoint(
-                    self.scan, *parts, h_BEN, use_reentrant=False, preserve_rng_state=False
-                )
-            else:
-                y_BTE, h_BEN = self.scan(*parts, h_BEN)
-            outputs.append(y_BTE)
-        return torch.cat(outputs, 1) + self.around * x_BTE, (h_BEN,)
-
-    def scan(
-        self, x_BTE: Tensor, step_BTE: Tensor, b_BTN: Tensor, c_BTN: Tensor, h_BEN: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return y_t = C_t h_t of h_t = exp(Δ_t A) ⊙ h_{t-1} + Δ_t x_t B_t, and the last h."""
-        a_BTEN = torch.exp(-step_BTE[..., None] * self.log_decay.exp())
-        h_BTEN = linear_scan(a_BTEN, (step_BTE * x_BTE)[..., None] * b_BTN[:, :, None], h_BEN)
-        return (h_BTEN @ c_BTN[..., None]).squeeze(-1), h_BTEN[:, -1]
+        y_BTE, h_BEN = selective_scan(x_BTE, step_BTE, b_BTN, c_BTN, -self.log_decay.exp(), h_BEN)
+        return y_BTE + self.around * x_BTE, (h_BEN,)
 
 
 class MambaMixer(Backbone):
@@ -102,8 +80,8 @@ class Mamba(Architecture):
     tables of tokens N(0, 0.02²). A, D and b_Δ never decay with the weights. All of this is as in
     the authors' code.
 
-    Sequences of more than 256 steps are trained in chunks, whose inner states are made anew in the
-    backward pass, so that memory is that of the inputs.
+    Inner states are kept at the beginnings of chunks alone and made anew in the backward pass, so
+    that memory is that of the inputs.
 
     Source: Gu & Dao (2023), arXiv:2312.00752, algorithm 2, sections 3.4-3.6 and figure 3;
     github.com/state-spaces/mamba.

@@ -29,6 +29,7 @@ from rnnbench.nn.linear.cells import (
     refuse_seen,
 )
 from rnnbench.nn.linear.scan import linear_scan
+from rnnbench.nn.linear.selective import selective_scan
 from rnnbench.nn.models.base import Decoder, Embed, Model
 from rnnbench.nn.refusals import refuse_idle_dropout, refuse_together
 from rnnbench.nn.residual_blocks import (
@@ -79,6 +80,7 @@ __all__ = [
     "grid_pool",
     "in_chunks",
     "linear_scan",
+    "selective_scan",
     "named_backbone",
     "named_cell",
     "refuse_arity",

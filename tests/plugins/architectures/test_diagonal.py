@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-import rnnbench_architectures.mamba as mamba_module
 from rnnbench.contract import Refusal
-from rnnbench.nn import ShortConvolution
+from rnnbench.nn import ShortConvolution, scan
+from rnnbench.nn.linear import selective
 from rnnbench.testing import ArchitectureLaws
 from rnnbench_architectures.hawk import Hawk, RGLRUCell
 from rnnbench_architectures.lru import LRU, LRUCell
@@ -137,13 +137,16 @@ def test_states_that_are_made_anew_in_the_backward_pass_give_the_same_gradients(
     torch.manual_seed(0)
     mixer, x = MambaMixer(4, 2, 3, 4).double(), drawn(2, 50, 4)
     found = []
-    for chunk in (100, 16):
-        monkeypatch.setattr(mamba_module, "CHUNK", chunk)
+    for tier, kept in (("auto", 100), ("eager", 100), ("eager", 16)):
+        scan.use(tier)
+        monkeypatch.setattr(selective, "KEPT", kept)
         y, (_, (h,)) = mixer(x)
         gradients = torch.autograd.grad(y.square().sum() + h.sum(), list(mixer.parameters()))
         found.append((y, h, *gradients))
-    for a, b in zip(*found, strict=True):
-        torch.testing.assert_close(a, b, atol=1e-11, rtol=1e-11)
+    scan.use()
+    first, *others = found
+    for other in others:
+        torch.testing.assert_close(first, other, atol=1e-11, rtol=1e-11)
 
 
 def test_the_short_convolution_is_torch_s_with_zeros_before_the_first_step():
