@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from rnnbench.benchmarks import (
+    architectures,
     board,
     cells,
     data,
@@ -18,6 +19,7 @@ from rnnbench.benchmarks import (
 )
 
 BENCHMARKS = {
+    "architectures": architectures,
     "steps": steps,
     "startup": startup,
     "cells": cells,

@@ -17,7 +17,7 @@ import torch
 
 from rnnbench.spec.compose import compose
 from rnnbench.spec.run_spec import RunSpec, Trainer
-from rnnbench.training.determinism import configure
+from rnnbench.training.determinism import choose_scan, configure
 from rnnbench.training.lightning_module import train
 from rnnbench.training.loader import PACK, Position
 from rnnbench.training.logs import Telemetry
@@ -76,7 +76,9 @@ def under_runner(spec: RunSpec, trainer: Trainer) -> float:
 
     with tempfile.TemporaryDirectory() as folder:
         telemetry = Telemetry(spec, trainer, Path(folder), None)
-        train(Training(spec, trainer, Path(folder), telemetry, on_step=on_step))
+        run = Training(spec, trainer, Path(folder), telemetry, on_step=on_step)
+        choose_scan(trainer, spec.budget, spec.budget.steps)
+        train(run)
     (first, began), (last, ended) = ends[0], ends[-1]
     return (ended - began) / (last - first)
 
@@ -85,6 +87,7 @@ def plain(spec: RunSpec, trainer: Trainer) -> float:
     """Return the seconds a step of the same model, batches and optimiser in a bare loop."""
     with tempfile.TemporaryDirectory() as folder:
         source = Training(spec, trainer, Path(folder), Telemetry(spec, trainer, Path(folder), None))
+    choose_scan(trainer, spec.budget, spec.budget.steps)
     device = torch.device("cuda" if trainer.accelerator == "gpu" else "cpu")
     model = assemble(source.architecture, source.task, TrickFold()).to(device)
     optimizer = make_optimizer(spec.optimizer, model.parameters(), TrickFold())

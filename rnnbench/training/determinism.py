@@ -29,6 +29,9 @@ def configure(trainer: Trainer) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(trainer.deterministic)
+    # Else every new tensor is filled with NaN, to show who reads what nobody wrote: up to a tenth
+    # of a step, and no part of determinism.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     scan.use(trainer.scan)
 
 
