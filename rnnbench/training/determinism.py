@@ -31,7 +31,7 @@ def configure(trainer: Trainer) -> None:
     torch.use_deterministic_algorithms(trainer.deterministic)
     # Else every new tensor is filled with NaN, to show who reads what nobody wrote: up to a tenth
     # of a step, and no part of determinism.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     scan.use(trainer.scan)
 
 
