@@ -164,7 +164,7 @@ class RunSpec:
             test=d["test"],
         )
 
-    def flat_settings(self) -> dict[str, None | bool | int | float | str]:
+    def flat_settings(self) -> dict[str, bool | int | float | str | None]:
         """Return every setting by its dotted name; what is no single value is JSON."""
         sections = [("task", self.task), ("architecture", self.architecture)]
         sections += [(f"tricks.{trick.name}", trick) for trick in self.tricks]

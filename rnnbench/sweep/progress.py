@@ -170,10 +170,10 @@ class SweepOutcome:
     def exit_code(self) -> int:
         """Return the exit code of the command.
 
-        It is `training.stopping.exit_code` where a signal stopped the sweep, 1 where a cell lacks
-        final runs, and 0 otherwise.
+        It is `training.stopping.exit_code` where a signal stopped the sweep before its end, 1 where
+        a cell lacks final runs, and 0 otherwise.
         """
-        if self.signal:
+        if self.signal and not self.complete:
             return exit_code(self.signal)
         lacking = [c for c in self.last.cells if c.problem or c.finals_failed]
         return 1 if lacking or not self.complete else 0

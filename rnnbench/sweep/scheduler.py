@@ -114,7 +114,7 @@ class Scheduler:
                     self._listen(POLL_SECONDS)
                     self._keep_alive()
                     self._show()
-                if self._signal:
+                if self._signal and any(not cell.complete for cell in self._open):
                     self._stop()
         finally:
             if self._engine is not None:

@@ -56,14 +56,18 @@ def driver(tmp_path):
 
 def test_status_tells_cells_workers_and_who_runs_it(driver):
     driver.wait_for(lambda: "GB" in driver.rule("status"))
+
+    def status():
+        return json.loads(driver.rule("status", "--json"))
+
+    driver.wait_for(lambda: any(w["memory_bytes"] > 1e6 for w in status()["workers"]))
     text = driver.rule("status")
     assert text.startswith(f"sweep: running, run by process {driver.process.pid} on this host")
     assert "easy.plain+zoneout" in text
     assert "this machine" in text
-    now = json.loads(driver.rule("status", "--json"))
+    now = status()
     assert now["state"] == "running"
     assert sum(c["trials"] for c in now["cells"]) == 12
-    assert any(w["memory_bytes"] > 1e6 for w in now["workers"])
     assert "sweep: running: " in call("sweep", "status", "--out", driver.root)
 
 

@@ -201,7 +201,10 @@ def stop_sweep(name: str, root: Path | str, database: str | None) -> int:
         print(f"asked {describe(holder)} to stop", flush=True)
         while sweep.holder() == holder:
             time.sleep(0.2)
-        print(f"{name} has stopped. Go on: {resume_command(name, root, database)}")
+        if sweep.state(sweep.snapshot(), sweep.requests.read()) == "complete":
+            print(f"{name} is complete: it ended before it could stop")
+        else:
+            print(f"{name} has stopped. Go on: {resume_command(name, root, database)}")
         return 0
 
 

@@ -167,10 +167,8 @@ class LocalEngine:
         events: list[Event] = []
         for message in slot.process.channel.receive():
             if isinstance(message, CannotStart):
-                raise EngineError(
-                    f"a worker cannot start; its log is {slot.process.log}\n"
-                    f"{message.reason.rstrip()}"
-                )
+                where = f"; its log is {slot.process.log}" if slot.process.wrote() else ""
+                raise EngineError(f"a worker cannot start{where}\n{message.reason.rstrip()}")
             if isinstance(message, Ready):
                 slot.ready, self._false_starts = True, 0
             elif isinstance(message, TooLarge):

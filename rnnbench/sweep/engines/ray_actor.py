@@ -67,9 +67,8 @@ class Seat:
                 self._ready = True
                 message = Arrived(process.identity)
             elif isinstance(message, CannotStart):
-                message = CannotStart(
-                    f"{message.reason.rstrip()}\n(the log is {self._log} on its node)"
-                )
+                where = f"\n(the log is {self._log} on its node)" if process.wrote() else ""
+                message = CannotStart(message.reason.rstrip() + where)
             messages.append(message)
         if dead and not self._ending:
             messages.append(Gone(process.bury(), self._ready))
