@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from rnnbench.cli.root import DATABASE, RESULTS, SEED, Commands, example, main
+from rnnbench.cli.root import (
+    DATABASE,
+    RESULTS,
+    SEED,
+    Commands,
+    example,
+    main,
+    refuse_unused,
+)
 
 
 class Sweeps(Commands):
@@ -44,6 +52,10 @@ def start_options(command: Any) -> Any:
         click.option("--studies", envvar="RNNBENCH_STUDIES", show_envvar=True,
                      help="Optuna storage for copies of the studies: a URL, or journal:FILE.  "
                           "[default: studies.db in the results]"),
+        click.option("--supervise", is_flag=True,
+                     help="Start the driver again where it was killed, or ended with 69 or 75."),
+        click.option("--restarts", type=click.IntRange(min=0),
+                     help="With --supervise: how often without progress between.  [default: 10]"),
         click.option("--html/--no-html", default=True, show_default=True,
                      help="Write the leaderboard page at the end."),
         RESULTS, DATABASE,
@@ -52,9 +64,19 @@ def start_options(command: Any) -> Any:
     return command
 
 
+def supervises(options: dict[str, Any]) -> bool:
+    """Tell whether a supervisor was asked for; where none was, take its options out."""
+    refuse_unused("restarts", not options["supervise"], "only --supervise starts a driver again")
+    if not options["supervise"]:
+        del options["supervise"], options["restarts"]
+        return False
+    return True
+
+
 @sweep.command(epilog=example(
     "rnnbench sweep run sweeps/quickstart.yaml --workers 2",
     "rnnbench sweep run sweeps/quickstart.yaml --engine ray --address 10.0.0.1:6379",
+    "rnnbench sweep run sweeps/quickstart.yaml --supervise",
 ))  # fmt: skip
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--trials", type=click.IntRange(min=0), help="Of each cell, instead of the file's.")
@@ -65,6 +87,10 @@ def run(file: Path, **options: Any) -> None:
 
     Started again it re-runs nothing that is finished; killed, it goes on where it was.
     """
+    if supervises(options):
+        from rnnbench.cli.actions.supervise import supervise_file
+
+        sys.exit(supervise_file(file, options))
     from rnnbench.cli.actions.sweep import run_file
 
     sys.exit(run_file(file, **options))
@@ -78,6 +104,10 @@ def resume(name: str, **options: Any) -> None:
 
     Engine, address, workers and storage are those of this command, not of the last start.
     """
+    if supervises(options):
+        from rnnbench.cli.actions.supervise import supervise_sweep
+
+        sys.exit(supervise_sweep(name, options))
     from rnnbench.cli.actions.sweep import resume_sweep
 
     sys.exit(resume_sweep(name, **options))

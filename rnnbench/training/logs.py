@@ -139,8 +139,9 @@ class _TensorBoard:
             "sweep": sweep, "kind": named["job_type"], **spec.flat_settings(),
         }  # fmt: skip
         self.writer = SummaryWriter(str(folder))
-        _, self.begun, self.ended = hparams(settings, {})
-        self.writer.file_writer.add_summary(self.begun)
+        _, begun, self.ended = hparams(settings, {})
+        self.events: Any = self.writer.file_writer
+        self.events.add_summary(begun)
 
     def log(self, step: int, values: dict[str, Any]) -> None:
         for name, value in values.items():
@@ -152,7 +153,7 @@ class _TensorBoard:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
         start = Event(step=step + 1, session_log=SessionLog(status=SessionLog.START))
-        self.writer.file_writer.add_event(start, step + 1)
+        self.events.add_event(start, step + 1)
 
     def close(self, record: Record) -> None:
         """Write the final figures, and how the run ended.
@@ -174,7 +175,7 @@ class _TensorBoard:
             end = HParamsPluginData.FromString(data.content)
             end.session_end_info.status = STATUS_FAILURE
             data.content = end.SerializeToString()
-        self.writer.file_writer.add_summary(self.ended)
+        self.events.add_summary(self.ended)
         self.writer.close()
 
     def abandon(self) -> None:
