@@ -134,6 +134,22 @@ def status(name: str | None, root: Path | str, database: str | None, as_json: bo
     show_status(name, root, database, as_json, watch)
 
 
+@sweep.command("list", epilog=example(
+    "rnnbench sweep list --out /shared/results", "rnnbench sweep list --json",
+))  # fmt: skip
+@RESULTS
+@DATABASE
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def list_(root: Path | str, database: str | None, as_json: bool) -> None:
+    """All sweeps of these results: state, progress, workers, and who started each, and when.
+
+    Takes no lock and writes nothing: it can be asked as often as wanted, while drivers work.
+    """
+    from rnnbench.cli.actions.sweep_list import list_sweeps
+
+    list_sweeps(root, database, as_json)
+
+
 @sweep.command(epilog=example("rnnbench sweep pause quickstart"))
 @named
 def pause(name: str, root: Path | str, database: str | None) -> None:

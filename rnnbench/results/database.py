@@ -30,6 +30,7 @@ from sqlalchemy import (
     create_engine,
     event,
     insert,
+    inspect,
     make_url,
     select,
     text,
@@ -126,6 +127,8 @@ def create_tables(
     Raises:
         DatabaseError: the tables were made by a newer rnnbench, or by one too old to be migrated.
     """
+    if _version_of(engine, component) == version:
+        return  # without waiting for whoever writes at the moment
     with engine.begin() as connection, _lock_tables(connection):
         _versions.create_all(connection)
         of_component = schema_version.c.component == component
@@ -151,6 +154,15 @@ def create_tables(
             _migrate(connection, component, version_there, version, migrations)
         metadata.create_all(connection)
         connection.execute(update(schema_version).where(of_component).values(version=version))
+
+
+def _version_of(engine: Engine, component: str) -> int | None:
+    """Return the version of a part's tables; None where they are not there. Writes nothing."""
+    with reader(engine).begin() as connection:
+        if not inspect(connection).has_table(schema_version.name):
+            return None
+        query = select(schema_version.c.version).where(schema_version.c.component == component)
+        return connection.execute(query).scalar()
 
 
 def _migrate(

@@ -26,7 +26,7 @@ from rnnbench.sweep.engines.protocol import EngineFactory
 from rnnbench.sweep.file.sweep import Sweep
 from rnnbench.sweep.ledger.ledger import Ledger, TrialRow
 from rnnbench.sweep.ledger.process_identity import identity
-from rnnbench.sweep.ledger.requests import SweepRequest, SweepRequests
+from rnnbench.sweep.ledger.requests import SweepRequest, SweepRequests, who_starts
 from rnnbench.sweep.plan import CellPlan, PluginAccess, extended, installed_plugins, plan_cells
 from rnnbench.sweep.progress import Progress, SilentProgress, SweepOutcome
 from rnnbench.sweep.rows import cell_of
@@ -99,7 +99,9 @@ def run_sweep(
             ledger = Ledger(store.engine, sweep.name, identity(os.getpid()), lease)
             requests = SweepRequests(store.engine, sweep.name)
             with ledger.driving(), closing(_open_copies(studies, store, progress)) as copies:
-                requests.begin(sweep.text.text, sweep.text.file, dict(started or {}))
+                requests.begin(
+                    sweep.text.text, sweep.text.file, {**(started or {}), **who_starts()}
+                )
                 make_cells = partial(
                     _make_cells, plans, sweep, ledger=ledger, plugins=plugins, copies=copies, at=at
                 )

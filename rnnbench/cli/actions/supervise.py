@@ -10,7 +10,7 @@ import click
 
 from rnnbench.sweep.file.sweep import read_sweep
 from rnnbench.sweep.ledger.standing import Standing, standing_of
-from rnnbench.sweep.supervise import RESTARTS, Restarts, driver_command, supervise
+from rnnbench.sweep.operations.supervise import RESTARTS, Restarts, driver_command, supervise
 
 OWN = ("supervise", "restarts")  # options of the supervisor
 

@@ -94,6 +94,18 @@ def open_sweep(name: str, root: Path | str, database: str | None) -> Iterator[Sw
         yield SweepHandle(name, store, requests, Ledger(store.engine, name, NOBODY))
 
 
+def sweeps_of(store: Store) -> Iterator[SweepHandle]:
+    """Yield every sweep that was started in a store, by name."""
+    SweepRequests(store.engine, "")  # makes its tables where they are missing
+    Ledger(store.engine, "", NOBODY)
+    query = sa.select(sweep_order.c.sweep).order_by(sweep_order.c.sweep)
+    with reader(store.engine).begin() as connection:
+        names = list(connection.execute(query).scalars())
+    for name in names:
+        requests = SweepRequests(store.engine, name)
+        yield SweepHandle(name, store, requests, Ledger(store.engine, name, NOBODY))
+
+
 def resume_command(name: str, root: Path | str, database: str | None) -> str:
     """Return what to type for a sweep to go on, wherever its results are."""
     words = ["rnnbench", "sweep", "resume", name]
@@ -125,6 +137,8 @@ def show_status(
                 if watch and console.is_terminal:
                     console.clear()
                 who = f", run by {describe(holder)}" if holder else ""
+                if by := request.started.get("by"):
+                    who += f", started by {by} at {request.started['at']}"
                 console.print(f"{name}: {sweep.state(now, request)}{who}", soft_wrap=True)
                 console.print(table(now))
                 if now.busy:
@@ -155,24 +169,20 @@ def _as_dict(
     failures = [{"trial": r.key, "status": r.status, "reason": r.reason} for r in failed]
     state = sweep.state(now, request)
     driver = describe(holder) if holder else None
-    return {"sweep": sweep.name, "state": state, "driver": driver, **now.as_dict(),
+    started = {name: request.started.get(name) for name in ("by", "at")}
+    return {"sweep": sweep.name, "state": state, "driver": driver, "started": started,
+            **now.as_dict(),
             "workers": busy, "failures": failures}  # fmt: skip
 
 
 def _list_sweeps(root: Path | str, database: str | None, as_json: bool) -> None:
     with closing(Store(root, database)) as store:
-        SweepRequests(store.engine, "")  # makes its tables where they are missing
-        Ledger(store.engine, "", NOBODY)
-        query = sa.select(sweep_order.c.sweep).order_by(sweep_order.c.sweep)
-        with reader(store.engine).begin() as connection:
-            names = list(connection.execute(query).scalars())
         sweeps = []
-        for name in names:
-            sweep = SweepHandle(
-                name, store, SweepRequests(store.engine, name), Ledger(store.engine, name, "")
-            )
+        for sweep in sweeps_of(store):
             now, request = sweep.snapshot(), sweep.requests.read()
-            sweeps.append({"sweep": name, "state": sweep.state(now, request), "now": line(now)})
+            sweeps.append(
+                {"sweep": sweep.name, "state": sweep.state(now, request), "now": line(now)}
+            )
     if as_json:
         print(json.dumps(sweeps, indent=1))
     elif not sweeps:
