@@ -10,8 +10,8 @@ from support.command_line import call
 from support.fake_work import starts
 from support.small_sweeps import RUNS, SWEEP, rows_of
 
-from rnnbench.sweep.operations import supervise as supervision
 from rnnbench.sweep.ledger.standing import Standing, standing_of
+from rnnbench.sweep.operations import supervise as supervision
 from rnnbench.sweep.operations.supervise import Restarts, driver_command, supervise
 
 SCRIPT = TESTS / "support" / "fake_work.py"
