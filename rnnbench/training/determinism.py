@@ -30,6 +30,21 @@ def configure(trainer: Trainer) -> None:
     scan.use(trainer.scan)
 
 
+def require_gpu(trainer: Trainer) -> None:
+    """Raise a RuntimeError where this process was given a GPU and has none.
+
+    `accelerator=auto` would train on the CPU, for days and beside the others' figures.
+    """
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "").strip()
+    given_one = bool(given) and not given.startswith("-") and "NoDevFiles" not in given
+    built_for_it = torch.version.cuda is not None and trainer.accelerator != "cpu"
+    if given_one and built_for_it and not torch.cuda.is_available():
+        raise RuntimeError(
+            f"No CUDA GPUs are available, and this process was given CUDA_VISIBLE_DEVICES={given}: "
+            "to train on the CPU, set trainer.accelerator=cpu or CUDA_VISIBLE_DEVICES="
+        )
+
+
 def is_long(budget: Budget, steps: int | None) -> bool:
     """Tell whether compiling a cell for some seconds pays.
 

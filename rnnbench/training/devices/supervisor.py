@@ -78,12 +78,15 @@ class RankFailed(NamedTuple):
 
     Attributes:
         follows: it is a consequence of another rank's failure.
+        fault, missing: as in `training.stopping.Ended`.
     """
 
     status: Status
     reason: str
     refused: bool = False
     follows: bool = False
+    fault: str = ""
+    missing: str = ""
 
 
 class RankDone(NamedTuple):
@@ -146,8 +149,10 @@ def train_in_group(
                     message = end.recv()
                 except (EOFError, OSError):
                     del open_ends[end]
+                    code = process.wait()
+                    killed = "worker" if code == -signal.SIGKILL else ""
                     message = RankFailed(
-                        Status.CRASHED, f"rank {rank} {_describe_exit(process.wait())}"
+                        Status.CRASHED, f"rank {rank} {_describe_exit(code)}", fault=killed
                     )
                 if isinstance(message, Stepped):
                     if on_step is not None:
@@ -167,7 +172,7 @@ def train_in_group(
         first = min(failures, key=lambda f: f.follows)
         if first.refused:
             raise Refusal(first.reason)
-        raise Ended(first.status, first.reason)
+        raise Ended(first.status, first.reason, fault=first.fault, missing=first.missing)
     assert result is not None
     if any(peaks):
         result.cost["peak_memory_bytes"] = max(peaks)
