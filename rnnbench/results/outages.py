@@ -186,6 +186,7 @@ NOT_OURS = ("device-side assert", "out of memory")  # said by libraries of what 
 WITH_TEXTS = ("RuntimeError", "OSError", "AcceleratorError", "SafetensorError", "ImportError",
               "MisconfigurationException")  # fmt: skip
 _BEGINNING = re.compile(r"(\w+): ")
+_IMPORTED = re.compile(r"cannot import name '(\w+)'")  # before Python 3.12 it has no attribute
 _NUMBER = re.compile(r"\[Errno (\d+)\]")
 
 
@@ -249,8 +250,8 @@ def missing_name(error: BaseException) -> str:
         if isinstance(cause, PluginError):
             return "rnnbench"  # a plugin that this process lacks: the driver has composed it
         if isinstance(cause, ImportError) and cause.name:
-            name = getattr(cause, "name_from", None)
-            return f"{cause.name}:{name}" if name else cause.name
+            name = _IMPORTED.match(str(cause))
+            return f"{cause.name}:{name[1]}" if name else cause.name
     return ""
 
 

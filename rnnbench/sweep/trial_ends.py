@@ -81,13 +81,14 @@ class TrialEnds:
         self._at("finished")
         self._folder.raise_if_gone()
         if ending.fault:
-            fault = fault_named(ending.fault)
             if self._is_sure(ending):
-                self._put_off(trial, fault, ending, nodes, stopping=stopping)
+                self._put_off(trial, fault_named(ending.fault), ending, nodes, stopping=stopping)
                 return False
             if self._may_differ(ending) and row.deaths < self._retries:
                 self._try_elsewhere(trial, ending)
                 return False
+            if ending.status == Status.INTERRUPTED:  # it was killed once more
+                ending = write_failure(self._store, row, Status.CRASHED, ending.reason or "killed")
         self.ran += 1
         if not self._patience.run(lambda again: index_record(self._store, row, ending)):
             self._progress.note(
@@ -135,7 +136,7 @@ class TrialEnds:
     def _is_sure(ending: Ending) -> bool:
         """Tell whether a fault is surely not the run's: a worker lacks what the driver has."""
         if ending.status == Status.INTERRUPTED:
-            return True
+            return ending.fault != "worker"  # which the run itself may have killed
         return ending.fault == "image" and bool(ending.missing) and is_here(ending.missing)
 
     @staticmethod

@@ -34,6 +34,7 @@ from rnnbench.training import checkpoint, costs
 from rnnbench.training.determinism import (
     configure,
     device_name,
+    gpu_is_gone,
     is_long,
     on_gpu,
     require_gpu,
@@ -231,7 +232,8 @@ def end_of(error: Exception) -> Ended:
     reason, fault = f"{type(error).__name__}: {error}", fault_of(error)
     if fault is None:
         return Ended(Status.CRASHED, reason)
-    status = Status.CRASHED if fault.unsure else Status.INTERRUPTED
+    sure = not fault.unsure or (fault.kind == "gpu" and gpu_is_gone())
+    status = Status.INTERRUPTED if sure else Status.CRASHED
     return Ended(status, reason, fault=fault.kind, missing=missing_name(error))
 
 

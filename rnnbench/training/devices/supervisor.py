@@ -149,11 +149,7 @@ def train_in_group(
                     message = end.recv()
                 except (EOFError, OSError):
                     del open_ends[end]
-                    code = process.wait()
-                    killed = "worker" if code == -signal.SIGKILL else ""
-                    message = RankFailed(
-                        Status.CRASHED, f"rank {rank} {_describe_exit(code)}", fault=killed
-                    )
+                    message = _rank_gone(rank, process.wait())
                 if isinstance(message, Stepped):
                     if on_step is not None:
                         on_step(*message)
@@ -223,6 +219,14 @@ def _start_ranks(
                 process.kill()
                 process.wait()
                 end.close()
+
+
+def _rank_gone(rank: int, code: int) -> RankFailed:
+    """Return what became of a rank that ended without a word; a kill comes from outside."""
+    reason = f"rank {rank} {_describe_exit(code)}"
+    if code == -signal.SIGKILL:
+        return RankFailed(Status.INTERRUPTED, reason, fault="worker")
+    return RankFailed(Status.CRASHED, reason)
 
 
 def _describe_exit(code: int) -> str:
