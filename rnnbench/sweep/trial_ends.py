@@ -1,4 +1,4 @@
-"""What follows when a worker runs a trial no more: it ends, is run again at once, or is put off."""
+"""Ends a trial that a worker runs no more, or gives it back to be run again, at once or later."""
 
 from __future__ import annotations
 

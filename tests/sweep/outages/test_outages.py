@@ -10,11 +10,11 @@ from contextlib import closing
 
 import pytest
 import sqlalchemy as sa
-from support.broken_infrastructure import FAULT, run
 from support.command_line import call
-from support.fake_work import starts
+from support.fake_work import FAULT, starts
 from support.small_sweeps import SWEEP as GRID
 from support.small_sweeps import Notes, rows_of
+from support.small_sweeps import run as run_sweep
 
 from rnnbench.errors import OutageError
 from rnnbench.leaderboard.boards import build
@@ -23,6 +23,7 @@ from rnnbench.results.database import open_database
 from rnnbench.results.record import Status
 from rnnbench.results.store import Store
 from rnnbench.sweep import breaker
+from rnnbench.sweep.engines.local import LocalEngine
 from rnnbench.sweep.ledger.tables import trial
 
 SWEEP = GRID.replace("[plain, explodes]", "[plain]")
@@ -40,6 +41,14 @@ def fault(tmp_path, monkeypatch):
     monkeypatch.setattr(breaker, "PROBE_SECONDS", 0.1)
     monkeypatch.setattr(breaker, "MOST_PROBE_SECONDS", 0.3)
     return file
+
+
+def run(text, root, logs, **options):
+    def engine(workers):
+        work = "support.fake_work:execute_unless_broken"
+        return LocalEngine(workers=workers, root=root, logs=logs, work=work, beat=0.2)
+
+    return run_sweep(text, root, **{"engine_factory": engine, "lease": 5.0, **options})
 
 
 class HealAfter(Notes):
