@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import secrets
+import sys
 import time
 import urllib.parse
 from collections.abc import Callable, Iterable
@@ -21,6 +22,7 @@ from typing import Any, TypeVar
 
 from rnnbench.errors import UserError
 from rnnbench.files.atomic import replace_file, stamp
+from rnnbench.files.backoff import waits
 from rnnbench.results.provenance import redact
 from rnnbench.results.run_folder import (
     CHECKPOINTS,
@@ -226,13 +228,31 @@ class Remote:
     def _result_files(folder: Path) -> list[str]:
         return [name for name in RESULTS if (folder / name).is_file()]
 
-    def send_results(self, folder: Path) -> None:
+    def send_results(self, folder: Path, patience: float = 0.0) -> None:
         """Send what a run leaves, its record last.
+
+        Args:
+            patience: seconds for which to try, beyond the few that every try has.
 
         Raises:
             RemoteError
         """
-        self.send(folder, [*self._result_files(folder), RECORD])
+        names = [*self._result_files(folder), RECORD]
+        pauses = waits(patience, first=5.0, most=60.0, key=folder.name)
+        while True:
+            try:
+                return self.send(folder, names)
+            except RemoteError as error:
+                wait = next(pauses, None)
+                if wait is None:
+                    raise
+                print(
+                    f"rnnbench: {error}; the results are safe in {folder}, and are sent again in "
+                    f"{wait:.0f} s",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                time.sleep(wait)
 
     def _download(self, path: Path, name: str, known: list[str] | None) -> bool:
         """Fetch a file; False where it is a record and the one here, never sent, is better."""

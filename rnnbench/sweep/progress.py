@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
+from rnnbench.errors import OutageError
 from rnnbench.results.selection import without_loss
 from rnnbench.sweep.cell_search import CellSearch
 from rnnbench.sweep.file.sweep import GridCell
@@ -84,6 +85,7 @@ class Snapshot:
         seconds_left: estimate of the seconds until the sweep is complete, from this rate.
         busy: workers with a trial.
         paused: whether no trial is started.
+        outage: why hardly any trial is started, see `rnnbench.sweep.breaker.Breaker.as_dict`.
     """
 
     cells: tuple[CellTally, ...]
@@ -92,6 +94,7 @@ class Snapshot:
     seconds_left: float | None = None
     busy: tuple[BusyWorker, ...] = ()
     paused: bool = False
+    outage: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for the database; workers are stored apart from them."""
@@ -101,7 +104,7 @@ class Snapshot:
             cell = {n: getattr(tally.cell, n) for n in ("task", "architecture", "tricks")}
             cells.append({**own, **cell})
         pace = {n: getattr(self, n) for n in ("seconds", "per_minute", "seconds_left")}
-        return {"cells": cells, **pace}
+        return {"cells": cells, **pace, "outage": dict(self.outage)}
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any], busy: Sequence[BusyWorker], paused: bool) -> Snapshot:
@@ -112,7 +115,8 @@ class Snapshot:
             cell = GridCell(own["task"], own["architecture"], tuple(own["tricks"]))
             cells.append(CellTally(cell=cell, **counts))
         pace = {n: d[n] for n in ("seconds", "per_minute", "seconds_left")}
-        return cls(tuple(cells), **pace, busy=tuple(busy), paused=paused)
+        outage = d.get("outage", {})  # earlier versions had none
+        return cls(tuple(cells), **pace, busy=tuple(busy), paused=paused, outage=outage)
 
     def count(self, name: str) -> int:
         """Return the sum of one of the cells' numbers over all cells."""
@@ -137,6 +141,7 @@ class SweepOutcome:
         signal: number of the signal that stopped it; 0 where it went to its end.
         failures: failed trials of the whole sweep, earlier starts included.
         remarks: what a reader must know of the search, as it was said at the start.
+        outage: why it ended before its end, through no fault of its own; "": it did not.
     """
 
     sweep: str
@@ -147,6 +152,7 @@ class SweepOutcome:
     signal: int = 0
     failures: tuple[FailedTrial, ...] = field(default=())
     remarks: tuple[str, ...] = ()
+    outage: str = ""
 
     @property
     def refused(self) -> list[dict[str, Any]]:
@@ -170,11 +176,13 @@ class SweepOutcome:
     def exit_code(self) -> int:
         """Return the exit code of the command.
 
-        It is `training.stopping.exit_code` where a signal stopped the sweep before its end, 1 where
-        a cell lacks final runs, and 0 otherwise.
+        It is `training.stopping.exit_code` where a signal stopped the sweep before its end, that of
+        an outage where one did, 1 where a cell lacks final runs, and 0 otherwise.
         """
         if self.signal and not self.complete:
             return exit_code(self.signal)
+        if self.outage:
+            return OutageError.exit_code
         lacking = [c for c in self.last.cells if c.problem or c.finals_failed]
         return 1 if lacking or not self.complete else 0
 
@@ -191,6 +199,8 @@ class SweepOutcome:
         if last.refused:
             parts.append(f"{len(last.refused)} of {len(last.cells)} cells refused")
         text = f"sweep {self.sweep} {ended}: {', '.join(parts)} ({self.ran} ran now)"
+        if self.outage:
+            text += f"\n  {self.outage}"
         if not self.complete:
             text += "; nothing finished is lost: the same command goes on from here"
         return text
@@ -248,6 +258,7 @@ def take_snapshot(
     pace: Pace,
     busy: Sequence[BusyWorker],
     paused: bool,
+    outage: Mapping[str, Any],
 ) -> Snapshot:
     """Return the state of a sweep now.
 
@@ -267,6 +278,7 @@ def take_snapshot(
         None if rate is None else left / rate,
         tuple(busy),
         paused,
+        outage,
     )
 
 

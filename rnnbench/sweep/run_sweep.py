@@ -19,12 +19,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from rnnbench.errors import OutageError, SweepError
+from rnnbench.results.outages import fault_of
+from rnnbench.results.reconnect import Patience
 from rnnbench.results.store import Store, folder_of
 from rnnbench.sweep.cell_search import CellSearch
 from rnnbench.sweep.engines.choose import EngineChoice, engine_factory_for
 from rnnbench.sweep.engines.protocol import EngineFactory
 from rnnbench.sweep.file.sweep import Sweep
+from rnnbench.sweep.ledger.heal import heal
 from rnnbench.sweep.ledger.ledger import Ledger, TrialRow
+from rnnbench.sweep.ledger.patient_ledger import PatientLedger
 from rnnbench.sweep.ledger.process_identity import identity
 from rnnbench.sweep.ledger.requests import SweepRequest, SweepRequests, who_starts
 from rnnbench.sweep.plan import CellPlan, PluginAccess, extended, installed_plugins, plan_cells
@@ -96,12 +100,14 @@ def run_sweep(
         engine_factory = engine_factory_for(engine, sweep, root, beat, progress.note)
     try:
         with closing(Store(root, database)) as store:
-            ledger = Ledger(store.engine, sweep.name, identity(os.getpid()), lease)
+            patience = Patience(lease, progress.note)
+            owner = identity(os.getpid())
+            ledger = PatientLedger(store.engine, sweep.name, owner, lease, patience)
             requests = SweepRequests(store.engine, sweep.name)
             with ledger.driving(), closing(_open_copies(studies, store, progress)) as copies:
-                requests.begin(
-                    sweep.text.text, sweep.text.file, {**(started or {}), **who_starts()}
-                )
+                options = {**(started or {}), **who_starts()}
+                requests.begin(sweep.text.text, sweep.text.file, options)
+                _say_healed(heal(ledger), progress)
                 make_cells = partial(
                     _make_cells, plans, sweep, ledger=ledger, plugins=plugins, copies=copies, at=at
                 )
@@ -113,6 +119,7 @@ def run_sweep(
                     requests=requests,
                     engine_factory=engine_factory,
                     progress=progress,
+                    patience=patience,
                     beat=beat,
                     at=at,
                     remarks=remarks,
@@ -123,6 +130,21 @@ def run_sweep(
             "  What was committed is safe, and finished runs are on disk. When it is back, the "
             "same command goes on from here."
         ) from error
+    except OSError as error:
+        if fault := fault_of(error):
+            raise LostStorageError(
+                f"{fault.what}: {error}\n  What to do: {fault.advice}.\n  What was committed is "
+                "safe, and finished runs are on disk. Then the same command goes on from here."
+            ) from error
+        raise
+
+
+def _say_healed(keys: Sequence[str], progress: Progress) -> None:
+    if keys:
+        progress.note(
+            f"run again, since an earlier version held faults of the infrastructure against them: "
+            f"{len(keys)} trials, such as {keys[0]}"
+        )
 
 
 def _open_copies(studies: str | None, store: Store, progress: Progress) -> StudyCopies:

@@ -75,6 +75,11 @@ class RunningTrials:
             self._trials[key].frozen, self._trials[key].heard_at = True, now
         return silent
 
+    def excuse(self, seconds: float) -> None:
+        """Allow every worker so many seconds more: the driver did not listen for as long."""
+        for trial in self._trials.values():
+            trial.heard_at += seconds
+
     def take_heard(self) -> list[tuple[str, int]]:
         """Return (key, attempt) of the trials heard of since the last call."""
         heard = [trial for trial in self._trials.values() if trial.heard]

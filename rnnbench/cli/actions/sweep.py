@@ -53,6 +53,8 @@ def resume_sweep(name: str, *, root: Path | str, database: str | None, **options
     with open_sweep(name, root, database) as handle:
         request = handle.requests.read()
         handle.requests.change(paused=False)
+        if request.pace.get("outage"):  # whoever drives it forgets what was put off
+            handle.requests.change(revision=request.revision + 1)
         if holder := handle.holder():
             print(f"{name} goes on, run by {describe(holder)}")
             return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shlex
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 
 from rnnbench.errors import UserError
 from rnnbench.report.terminal.plain_console import plain_console
-from rnnbench.report.terminal.sweep_progress import line, table, workers
+from rnnbench.report.terminal.sweep_progress import describe_outage, line, table, workers
 from rnnbench.results.database import reader
 from rnnbench.results.record import Status
 from rnnbench.results.run_folder import LOG
@@ -70,6 +71,8 @@ class SweepHandle:
         busy = status.busy_workers() if driven else []
         nothing = {"cells": [], "seconds": 0.0, "per_minute": None, "seconds_left": None}
         written = Snapshot.from_dict(request.pace or nothing, busy, request.paused)
+        if not driven:
+            written = dataclasses.replace(written, outage={})
         return recounted(written, request, self.ledger, driven=driven)
 
     def state(self, now: Snapshot, request: SweepRequest) -> str:
@@ -77,6 +80,8 @@ class SweepHandle:
         if holder := self.holder():
             if what_next := stopped(holder):
                 return f"its driver is stopped: {what_next}"
+            if now.outage and not (request.stopping or request.paused):
+                return f"hardly any trial is placed: {now.outage['what']}"
             return "stopping" if request.stopping else "paused" if request.paused else "running"
         return "complete" if now.cells and not now.count("left") else "waiting for a driver"
 
@@ -147,6 +152,10 @@ def show_status(
                     text = f"{row.status}: {row.key}: {row.reason}"
                     console.print(text, soft_wrap=True)
                 console.print(line(now), soft_wrap=True)
+                if holder and now.outage:
+                    for text in describe_outage(now.outage):
+                        console.print(text, soft_wrap=True)
+                    print(f"Place all at once: {resume_command(name, root, database)}")
                 if not holder and now.count("left"):
                     print(f"Go on: {resume_command(name, root, database)}")
             if not watch or holder is None:

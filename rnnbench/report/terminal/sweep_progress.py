@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -77,6 +78,8 @@ def line(now: Snapshot) -> str:
         parts.append(f"{len(now.refused)} cells refused")
     if now.paused:
         parts.append("paused")
+    if now.outage:
+        parts.append(f"hardly any trial is placed ({now.outage['kind']})")
     if gpus := gpus_of(now):
         shares = [share for share, _, _ in gpus.values()]
         parts.append(f"{len(gpus)} GPUs {sum(shares) / len(shares):.0%} busy")
@@ -85,6 +88,16 @@ def line(now: Snapshot) -> str:
     if now.seconds_left:
         parts.append(f"about {duration(now.seconds_left)} left")
     return ", ".join(parts)
+
+
+def describe_outage(outage: Mapping[str, Any]) -> list[str]:
+    """Return lines on why hardly any trial is placed, where, and what to do about it."""
+    nodes = ", ".join(f"{node} ({count})" for node, count in outage["nodes"].items())
+    return [
+        f"{outage['faults']} trials in a row failed alike, and not by their own fault: "
+        f"{outage['what']}; on: {nodes}",
+        f"What to do: {outage['advice']}.",
+    ]
 
 
 def table(now: Snapshot, limit: int | None = None) -> Table:

@@ -40,6 +40,7 @@ class _Slot:
         ready: whether the worker has imported everything.
         job: the job that it runs; None: it is idle.
         too_large: why it ended itself for want of memory; "": it did not.
+        leaving: whether it said that it ends itself.
     """
 
     number: int
@@ -47,6 +48,7 @@ class _Slot:
     ready: bool = False
     job: Job | None = None
     too_large: str = ""
+    leaving: bool = False
 
 
 class LocalEngine:
@@ -89,7 +91,7 @@ class LocalEngine:
         return [
             s.process.identity
             for s in self._slots
-            if s.ready and s.job is None and not s.process.has_ended()
+            if s.ready and s.job is None and not s.leaving and not s.process.has_ended()
         ]
 
     def node(self, worker: str) -> str:
@@ -176,7 +178,7 @@ class LocalEngine:
             elif isinstance(message, (Alive, ValidationReport, Finished)):
                 events.append(message)
                 if isinstance(message, Finished):
-                    slot.job = None
+                    slot.job, slot.leaving = None, message.leaves
         return events
 
     def _replace(self, slot: _Slot) -> list[Event]:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from rnnbench.errors import UserError
+from rnnbench.results.outages import KIND, MISSING
 from rnnbench.results.selection import compared_value, compared_values
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Ending:
             (`rnnbench.results.selection`).
         curve: (optimiser step, value on validation), finite values only.
         costs: costs by their names in `rnnbench.results.record.COSTS`, finite values only.
+        fault: the kind of the infrastructure's fault that it may be (`results.outages`), or "".
+        missing: what the worker could not import, see `results.outages.missing_name`.
     """
 
     status: str
@@ -74,6 +77,8 @@ class Ending:
     value: float | None = None
     curve: tuple[tuple[int, float], ...] = ()
     costs: Mapping[str, float] = field(default_factory=dict)
+    fault: str = ""
+    missing: str = ""
 
     @classmethod
     def of(cls, record: Record) -> Ending:
@@ -93,6 +98,8 @@ class Ending:
             value=_finite(compared_value(selection)),
             curve=tuple((s, v) for s, v in zip(steps, values, strict=True) if v is not None),
             costs={k: v for k, c in record.cost.items() if (v := _finite(c)) is not None},
+            fault=record.provenance.get(KIND, ""),
+            missing=record.provenance.get(MISSING, ""),
         )
 
 
@@ -123,11 +130,16 @@ class ValidationReport(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """The job came to an end, and its record is in the store."""
+    """The job came to an end, and its record is in the store.
+
+    Attributes:
+        leaves: whether its worker ends, since it can do no more, and another takes its place.
+    """
 
     key: str
     attempt: int
     ending: Ending
+    leaves: bool = False
 
 
 class Died(NamedTuple):

@@ -16,6 +16,7 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError
 
+from rnnbench.results.outages import fault_named
 from rnnbench.results.store import whole
 from rnnbench.spec.run_spec import Trainer
 from rnnbench.sweep.cluster.ask_nodes import check_cluster
@@ -224,11 +225,13 @@ class RayEngine:
         return events
 
     def _note_finished(self, seat: PlacedSeat, message: Finished) -> None:
-        """Note that a seat is idle; a crashed run counts against its node."""
-        seat.job = None
-        if message.ending.status == "crashed":
-            self._note_fault(seat.node, message.ending.reason or "a run crashed")
-        else:
+        """Note that a seat is idle; a run that crashed or met a fault counts against its node."""
+        seat.job, ending = None, message.ending
+        if message.leaves:
+            seat.identity = ""  # until the next worker of the seat arrives
+        if ending.status == "crashed" or (ending.fault and fault_named(ending.fault).of_node):
+            self._note_fault(seat.node, ending.reason or "a run crashed")
+        elif not ending.fault:
             self._faults.clear(seat.node)
 
     def _end_worker(self, seat: PlacedSeat, reason: str, *, lost: bool = False) -> list[Event]:
