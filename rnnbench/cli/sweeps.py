@@ -18,6 +18,8 @@ from rnnbench.cli.root import (
     refuse_unused,
 )
 
+AMOUNT = click.FloatRange(min=0, min_open=True)
+
 
 class Sweeps(Commands):
     """A group in which `rnnbench sweep FILE` is `rnnbench sweep run FILE`."""
@@ -181,17 +183,25 @@ def retry(name: str, trials: tuple[str, ...], root: Path | str, database: str | 
     retry_trials(name, trials, root, database)
 
 
-@sweep.command(epilog=example("rnnbench sweep extend quickstart --trials 20"))
+@sweep.command(epilog=example(
+    "rnnbench sweep extend quickstart --trials 20",
+    "rnnbench sweep extend quickstart --hours 48 --money 500",
+))  # fmt: skip
 @click.option("--trials", type=click.IntRange(min=1), help="Of each cell, in all.")
 @click.option("--seed", "seeds", type=SEED, multiple=True,
               help="One more seed of the final runs; may be repeated.")  # fmt: skip
+@click.option("--hours", type=AMOUNT, help="Of the budget by the clock, in all.")
+@click.option("--gpu-hours", type=AMOUNT, help="Of the budget, in all.")
+@click.option("--cpu-hours", type=AMOUNT, help="Of the budget, in all.")
+@click.option("--money", type=AMOUNT, help="Of the budget, in all.")
 @named
 def extend(name: str, trials: int | None, seeds: tuple[int, ...], root: Path | str,
-           database: str | None) -> None:  # fmt: skip
-    """Ask for more trials or final seeds than the file does."""
-    from rnnbench.cli.actions.sweep_control import extend_sweep
+           database: str | None, **limits: float | None) -> None:  # fmt: skip
+    """Ask for more trials or final seeds than the file does, or give it a larger budget."""
+    from rnnbench.cli.actions.sweep_extend import extend_sweep
 
-    extend_sweep(name, trials, seeds, root, database)
+    given = {limit: value for limit, value in limits.items() if value is not None}
+    extend_sweep(name, trials, seeds, given, root, database)
 
 
 @sweep.command(epilog=example("rnnbench sweep logs quickstart char-lm.lstm.0a1b2c3d/4"))

@@ -13,6 +13,7 @@ from rnnbench.results.selection import without_loss
 from rnnbench.sweep.cell_search import CellSearch
 from rnnbench.sweep.file.sweep import GridCell
 from rnnbench.sweep.ledger.ledger import TrialRow
+from rnnbench.sweep.ledger.spending import Account
 from rnnbench.sweep.ledger.status import BusyWorker
 from rnnbench.sweep.plan import CellPlan
 from rnnbench.training.stopping import exit_code
@@ -86,6 +87,7 @@ class Snapshot:
         busy: workers with a trial.
         paused: whether no trial is started.
         outage: why hardly any trial is started, see `rnnbench.sweep.breaker.Breaker.as_dict`.
+        account: what the sweep has taken, and may take.
     """
 
     cells: tuple[CellTally, ...]
@@ -95,6 +97,7 @@ class Snapshot:
     busy: tuple[BusyWorker, ...] = ()
     paused: bool = False
     outage: Mapping[str, Any] = field(default_factory=dict)
+    account: Account = field(default_factory=Account)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for the database; workers are stored apart from them."""
@@ -104,7 +107,8 @@ class Snapshot:
             cell = {n: getattr(tally.cell, n) for n in ("task", "architecture", "tricks")}
             cells.append({**own, **cell})
         pace = {n: getattr(self, n) for n in ("seconds", "per_minute", "seconds_left")}
-        return {"cells": cells, **pace, "outage": dict(self.outage)}
+        taken = self.account.as_dict()
+        return {"cells": cells, **pace, "outage": dict(self.outage), "taken": taken}
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any], busy: Sequence[BusyWorker], paused: bool) -> Snapshot:
@@ -117,6 +121,11 @@ class Snapshot:
         pace = {n: d[n] for n in ("seconds", "per_minute", "seconds_left")}
         outage = d.get("outage", {})  # earlier versions had none
         return cls(tuple(cells), **pace, busy=tuple(busy), paused=paused, outage=outage)
+
+    def taken_by_cell(self) -> list[tuple[str, dict[str, float]]]:
+        """Return what each cell has taken, by its name, in the order of the file."""
+        amounts = dict(self.account.cells())
+        return [(c.name, amounts[c.study]) for c in self.cells if c.study in amounts]
 
     def count(self, name: str) -> int:
         """Return the sum of one of the cells' numbers over all cells."""
@@ -142,6 +151,7 @@ class SweepOutcome:
         failures: failed trials of the whole sweep, earlier starts included.
         remarks: what a reader must know of the search, as it was said at the start.
         outage: why it ended before its end, through no fault of its own; "": it did not.
+        over: which limit of its budget ended it before its end; "": none did.
     """
 
     sweep: str
@@ -153,6 +163,7 @@ class SweepOutcome:
     failures: tuple[FailedTrial, ...] = field(default=())
     remarks: tuple[str, ...] = ()
     outage: str = ""
+    over: str = ""
 
     @property
     def refused(self) -> list[dict[str, Any]]:
@@ -201,6 +212,8 @@ class SweepOutcome:
         text = f"sweep {self.sweep} {ended}: {', '.join(parts)} ({self.ran} ran now)"
         if self.outage:
             text += f"\n  {self.outage}"
+        if self.over and not self.complete:
+            text += f"; {self.over}, and `rnnbench sweep extend {self.sweep}` gives it more"
         if not self.complete:
             text += "; nothing finished is lost: the same command goes on from here"
         return text
@@ -259,6 +272,7 @@ def take_snapshot(
     busy: Sequence[BusyWorker],
     paused: bool,
     outage: Mapping[str, Any],
+    account: Account,
 ) -> Snapshot:
     """Return the state of a sweep now.
 
@@ -279,6 +293,7 @@ def take_snapshot(
         tuple(busy),
         paused,
         outage,
+        account,
     )
 
 

@@ -6,7 +6,7 @@ import json
 import signal
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from rnnbench.results.folder_watch import FolderWatch
 from rnnbench.results.reconnect import Patience
@@ -27,9 +27,10 @@ from rnnbench.sweep.file.sweep import Sweep
 from rnnbench.sweep.ledger.ledger import Ledger, TrialRow
 from rnnbench.sweep.ledger.requests import SweepRequest, SweepRequests
 from rnnbench.sweep.ledger.status import SweepStatus
+from rnnbench.sweep.operations.meter import SpendingMeter
 from rnnbench.sweep.plan import CellPlan
 from rnnbench.sweep.progress import Pace, Progress, Snapshot, SweepOutcome, failures, take_snapshot
-from rnnbench.sweep.running_trials import RunningTrials
+from rnnbench.sweep.running_trials import ChosenTrial, RunningTrials
 from rnnbench.sweep.trial_ends import TrialEnds
 from rnnbench.training.stopping import signals
 
@@ -45,18 +46,6 @@ class CellFactory(Protocol):
     def __call__(
         self, request: SweepRequest, /
     ) -> tuple[list[CellPlan], dict[str, CellSearch]]: ...
-
-
-class ChosenTrial(NamedTuple):
-    """The next trial that needs a run.
-
-    Attributes:
-        above: attempt of an earlier record of it, or 0.
-    """
-
-    cell: CellSearch
-    row: TrialRow
-    above: int
 
 
 class Scheduler:
@@ -90,6 +79,7 @@ class Scheduler:
         self.plans, self.cells = make_cells(self._request)
         self.store, self.ledger, self.progress, self.at = store, ledger, progress, at
         self._status = SweepStatus(store.engine, sweep.name)
+        self._meter = SpendingMeter(store.engine, sweep)
         self._folder = FolderWatch([store.root / "runs", store.root / "results.db"])
         self._make_engine, self._beat = engine_factory, beat
         self._engine: Engine | None = None
@@ -98,7 +88,7 @@ class Scheduler:
         self._signal = 0
         self._paused = False
         self._taken = 0
-        self._outage = ""
+        self._outage = self._over = ""  # why it ends before its end
         self._open = list(self.cells.values())
         self._pace = Pace()
         self._patience = patience
@@ -116,17 +106,17 @@ class Scheduler:
             with signals(self._ask_to_stop):
                 self._show(force=True)
                 self._write_status()
-                while not self._signal:
+                while not self._signal and not self._over:
                     self._obey()
                     self._feed()
                     self._open = [cell for cell in self._open if not cell.complete]
-                    if not self._open or self._is_given_up():
+                    if not self._open or self._is_given_up() or self._over:
                         break
                     self._listen(POLL_SECONDS)
                     self._keep_alive()
                     self._show()
                 unfinished = any(not cell.complete for cell in self._open)
-                if (self._signal or self._outage) and unfinished:
+                if (self._signal or self._outage or self._over) and unfinished:
                     self._stop()
         finally:
             if self._engine is not None:
@@ -144,6 +134,7 @@ class Scheduler:
             failures=failures(list(self.cells.values())),
             remarks=self._remarks,
             outage=self._outage,
+            over=self._over,
         )
 
     # ------------------------------------------------------------------------ placing of trials
@@ -229,7 +220,7 @@ class Scheduler:
                 self._engine.reply(row.key, prune)
                 continue
             self._running.remove(row.key)
-            stopping = bool(self._signal or self._outage)
+            stopping = bool(self._signal or self._outage or self._over)
             if isinstance(event, Finished):
                 nodes = self._engine.nodes()
                 if self._ends.after_run(trial, event.ending, nodes, stopping=stopping):
@@ -310,7 +301,8 @@ class Scheduler:
 
     def _stop(self) -> None:
         """Let running trials save what they have, and mark them as interrupted."""
-        name = signal.Signals(self._signal).name if self._signal else "an outage that lasts"
+        name = self._over or "an outage that lasts"
+        name = signal.Signals(self._signal).name if self._signal else name
         self.progress.note(f"{name}: stopping {len(self._running)} running trials")
         if self._engine is not None:
             self._engine.stop()
@@ -332,7 +324,10 @@ class Scheduler:
             self.progress.show(self._snapshot())
 
     def _write_status(self) -> None:
-        """Write the status that `rnnbench sweep status` reads."""
+        """Write the status that `rnnbench sweep status` reads, and what was taken since."""
+        uses = self._running.take_uses()
+        self._patience.run(lambda again: self._meter.settle(uses))
+        self._over = self._meter.account.over()
         snapshot = self._snapshot()
         self._patience.run(lambda again: self._status.write(snapshot.as_dict(), snapshot.busy))
 
@@ -345,4 +340,5 @@ class Scheduler:
             busy=self._running.busy_workers(),
             paused=self._paused,
             outage=self._breaker.as_dict(),
+            account=self._meter.account,
         )

@@ -90,7 +90,7 @@ def run(
         sweep = dataclasses.replace(sweep, workers=workers)
     console = plain_console()
     _fetch(sweep, console)
-    from rnnbench.report.terminal.sweep_progress import TerminalProgress
+    from rnnbench.report.terminal.sweep_progress import TerminalProgress, table
     from rnnbench.sweep.engines.choose import EngineChoice
     from rnnbench.sweep.run_sweep import run_sweep
 
@@ -102,6 +102,9 @@ def run(
     for failure in outcome.failures:
         text = f"failed: {failure.key}: {failure.status}: {failure.reason}"
         console.print(text, soft_wrap=True)
+    if taken := outcome.last.account.line():
+        console.print(table(outcome.last))
+        console.print(taken, soft_wrap=True)
     for remark in outcome.remarks:
         console.print(remark, soft_wrap=True)
     with closing(Store(root, database)) as store:
@@ -113,7 +116,10 @@ def run(
         page = store.root / "sweeps" / sweep.name / "leaderboard.html"
         page.parent.mkdir(parents=True, exist_ok=True)
         command = f"rnnbench sweep {shlex.quote(Path(sweep.text.file).name)}"
-        write_page(boards, page, f"Sweep {sweep.name}", refused=outcome.refused, command=command)
+        write_page(
+            boards, page, f"Sweep {sweep.name}", refused=outcome.refused, command=command,
+            taken=outcome.last.account.line(), taken_by_cell=outcome.last.taken_by_cell(),
+        )  # fmt: skip
         print(f"page: {page.resolve()}")
     print(outcome.summary())
     return outcome.exit_code

@@ -35,10 +35,6 @@ WATCH_SECONDS = 1.0
 NOBODY = "nobody:0:0"  # the identity of a process that drives no sweep
 
 
-class ExtendError(UserError, ValueError):
-    """A sweep cannot be extended as asked; the message says why."""
-
-
 class TrialLogError(UserError, ValueError):
     """There is no such trial, or it has no log yet."""
 
@@ -83,7 +79,9 @@ class SweepHandle:
             if now.outage and not (request.stopping or request.paused):
                 return f"hardly any trial is placed: {now.outage['what']}"
             return "stopping" if request.stopping else "paused" if request.paused else "running"
-        return "complete" if now.cells and not now.count("left") else "waiting for a driver"
+        if now.cells and not now.count("left"):
+            return "complete"
+        return now.account.over() or "waiting for a driver"
 
 
 @contextmanager
@@ -152,11 +150,15 @@ def show_status(
                     text = f"{row.status}: {row.key}: {row.reason}"
                     console.print(text, soft_wrap=True)
                 console.print(line(now), soft_wrap=True)
+                if taken := now.account.line():
+                    console.print(taken, soft_wrap=True)
                 if holder and now.outage:
                     for text in describe_outage(now.outage):
                         console.print(text, soft_wrap=True)
                     print(f"Place all at once: {resume_command(name, root, database)}")
                 if not holder and now.count("left"):
+                    if now.account.over():
+                        print(f"Give it more: rnnbench sweep extend {name} (--help), and then")
                     print(f"Go on: {resume_command(name, root, database)}")
             if not watch or holder is None:
                 return
@@ -237,38 +239,6 @@ def retry_trials(name: str, trials: Sequence[str], root: Path | str, database: s
             print("no trial failed in a way that could end differently")
         elif sweep.holder() is None:
             print(f"Nobody runs {name} now: {resume_command(name, root, database)}")
-
-
-def extend_sweep(
-    name: str, trials: int | None, seeds: Sequence[int], root: Path | str, database: str | None
-) -> None:
-    """Ask for more trials or final seeds than the file does.
-
-    Raises:
-        ExtendError: neither is given, or a seed is one of the search.
-    """
-    if trials is None and not seeds:
-        raise ExtendError("extend by what? give --trials N, --seed S, or both")
-    with open_sweep(name, root, database) as sweep:
-        request = sweep.requests.read()
-        from rnnbench.sweep.file.sweep import parse_sweep
-
-        file = parse_sweep(request.text, request.file)
-        search_seeds = {file.search.seed, *file.search.seeds}
-        if file.search.trials != 0 and (shared := search_seeds & set(seeds)):
-            raise ExtendError(
-                f"seed {min(shared)} is a seed of the search: a configuration must be reported on "
-                "seeds that did not choose it"
-            )
-        request = sweep.requests.extend(trials, seeds)
-        parts = []
-        if request.trials is not None:
-            parts.append(f"{request.trials} trials of each cell")
-        if request.seeds:
-            parts.append(f"final seeds {', '.join(map(str, request.seeds))} beside the file's")
-        print(f"{name} is asked for {' and '.join(parts)}")
-        if sweep.holder() is None:
-            print(f"Nobody runs it now: {resume_command(name, root, database)}")
 
 
 def show_logs(name: str, trial: str | None, root: Path | str, database: str | None) -> None:

@@ -109,14 +109,28 @@ def table(now: Snapshot, limit: int | None = None) -> Table:
     cell_table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("cell", "trials", "pruned", "failed", "final runs", "best on validation"):
         cell_table.add_column(name, justify="left" if name == "cell" else "right")
+    amounts = _amounts_taken(now)
+    for name in amounts:
+        cell_table.add_column(name, justify="right")
     cells = list(now.cells)
     if limit is not None and len(cells) > limit:
         cells.sort(key=lambda c: (not (c.running or c.finals_running), not c.left))
     for c in cells[:limit]:
-        cell_table.add_row(*_cell_row(c), style="dim" if c.refused else None)
+        taken = [column.get(c.study, "") for column in amounts.values()]
+        cell_table.add_row(*_cell_row(c), *taken, style="dim" if c.refused else None)
     if len(cells) > len(cells[:limit]):
         cell_table.add_row(f"... and {len(cells) - len(cells[:limit])} more cells")
     return cell_table
+
+
+def _amounts_taken(now: Snapshot) -> dict[str, dict[str, str]]:
+    """Return what the cells have taken by study, in a column for each kind that there is."""
+    columns: dict[str, dict[str, str]] = {}
+    for study, amounts in now.account.cells():
+        for name, value in amounts.items():
+            shown = f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+            columns.setdefault(name, {})[study] = shown
+    return columns
 
 
 def workers(now: Snapshot, limit: int = 16) -> Table:
