@@ -15,6 +15,7 @@ from rich.text import Text
 from rnnbench.sweep.progress import CellTally, Progress, Snapshot
 
 LINE_SECONDS = 10.0  # between plain lines
+NAME_WIDTH = 32  # of a cell, before its name is broken for the sake of the figures
 ROWS = 24  # of the live table; cells where something happens come first
 
 
@@ -107,8 +108,10 @@ def table(now: Snapshot, limit: int | None = None) -> Table:
         limit: number of cells to show: running ones first, then waiting ones; None: all.
     """
     cell_table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("cell", "trials", "pruned", "failed", "final runs", "best on validation"):
-        cell_table.add_column(name, justify="left" if name == "cell" else "right")
+    longest = max((len(c.name) for c in now.cells), default=0)
+    cell_table.add_column("cell", min_width=min(longest, NAME_WIDTH))
+    for name in ("trials", "pruned", "failed", "final runs", "best on validation"):
+        cell_table.add_column(name, justify="right")
     amounts = _amounts_taken(now)
     for name in amounts:
         cell_table.add_column(name, justify="right")
