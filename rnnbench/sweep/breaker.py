@@ -28,12 +28,17 @@ class Breaker:
         resume: what to type to place trials again at once.
         say: prints lines for the user.
         clock: seconds, by a clock that is never set back.
+        opened: told why, whenever it opens.
     """
 
     def __init__(
-        self, resume: str, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+        self,
+        resume: str,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+        opened: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self._resume, self._say, self._clock = resume, say, clock
+        self._resume, self._say, self._clock, self._opened_by = resume, say, clock, opened
         self._tries: Counter[str] = Counter()  # faults by key of the trial
         self._row: deque[tuple[str, str]] = deque(maxlen=1000)  # (kind, node), the last ones alike
         self._fault: Fault | None = None  # for which it is open
@@ -133,7 +138,7 @@ class Breaker:
         where = ", ".join(f"{node} ({count})" for node, count in counts.most_common(8))
         more = f" and {len(counts) - 8} more" if len(counts) > 8 else ""
         wait = self._probe_at - self._clock()
-        self._say(
+        text = (
             f"no new trials are placed: {len(self._row)} in a row failed alike, and not by their "
             f"own fault: {fault.what}\n"
             f"  the last one: {reason}\n"
@@ -142,6 +147,8 @@ class Breaker:
             f"  One trial tries it again in {wait:.0f} s, and then ever less often; what runs goes "
             f"on. To place all at once: {self._resume}"
         )
+        self._say(text)
+        self._opened_by(text)
 
     def _plan_probe(self) -> None:
         self._probes += 1

@@ -57,6 +57,7 @@ def run_sweep(
     lease: float = 30.0,
     beat: float = 5.0,
     at: Callable[[str], None] = _ignore_step,
+    on_breaker: Callable[[str], None] = _ignore_step,
 ) -> SweepOutcome:
     """Run all trials and final runs of a sweep that are not finished yet.
 
@@ -73,6 +74,7 @@ def run_sweep(
             more.
         beat: seconds between signs of life.
         at: called with the name of each step on a trial's way (see the module's docstring).
+        on_breaker: told why, when faults of the infrastructure stop the placing of trials.
 
     Raises:
         SweepError: the sweep cannot be run as it is written, or every combination is refused.
@@ -123,6 +125,7 @@ def run_sweep(
                     beat=beat,
                     at=at,
                     remarks=remarks,
+                    on_breaker=on_breaker,
                 ).run()
     except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
         raise LostStorageError(

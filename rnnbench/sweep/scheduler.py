@@ -56,6 +56,7 @@ class Scheduler:
         patience: waits for a database that is away.
         beat: seconds between signs of life.
         at: called with the name of each step on a trial's way.
+        on_breaker: told why, when faults of the infrastructure stop the placing of trials.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Scheduler:
         beat: float,
         at: Callable[[str], None],
         remarks: Sequence[str] = (),
+        on_breaker: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.sweep, self.requests, self._make_cells = sweep, requests, make_cells
         self._remarks = tuple(remarks)
@@ -93,7 +95,7 @@ class Scheduler:
         self._pace = Pace()
         self._patience = patience
         self._resume = f"rnnbench sweep resume {sweep.name}"
-        self._breaker = Breaker(self._resume, progress.note)
+        self._breaker = Breaker(self._resume, progress.note, opened=on_breaker)
         self._ends = TrialEnds(
             store, self._folder, progress, self._pace, self._breaker, patience,
             retries=sweep.retries, lease=ledger.lease, at=at,

@@ -140,7 +140,7 @@ class _TensorBoard:
         }  # fmt: skip
         self.writer = SummaryWriter(str(folder))
         _, begun, self.ended = hparams(settings, {})
-        self.events: Any = self.writer.file_writer
+        self.events = self.writer._get_file_writer()
         self.events.add_summary(begun)
 
     def log(self, step: int, values: dict[str, Any]) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
-from rnnbench.sweep.file.sweep import read_sweep
+from rnnbench.cli.actions.sweep_control import open_sweep
+from rnnbench.sweep.file.sweep import Sweep, parse_sweep, read_sweep
 from rnnbench.sweep.ledger.standing import Standing, standing_of
+from rnnbench.sweep.operations.notifier import Notifier
 from rnnbench.sweep.operations.supervise import RESTARTS, Restarts, driver_command, supervise
 
 OWN = ("supervise", "restarts")  # options of the supervisor
@@ -24,21 +26,38 @@ def supervise_file(file: Path, options: dict[str, Any]) -> int:
     Raises:
         SweepError: the file cannot be as it is.
     """
-    return supervise_sweep(read_sweep(file).name, options)
+    return _supervise(read_sweep(file), options)
 
 
 def supervise_sweep(name: str, options: dict[str, Any]) -> int:
-    """Run the command at hand, which is on the sweep of this name, as a supervised driver."""
+    """Run `sweep resume` as a driver that is started again; return the exit code.
+
+    Raises:
+        UnknownSweepError: there is no sweep of this name.
+    """
+    with open_sweep(name, options["root"], options["database"]) as handle:
+        request = handle.requests.read()
+    return _supervise(parse_sweep(request.text, request.file), options)
+
+
+def _supervise(sweep: Sweep, options: dict[str, Any]) -> int:
+    """Run the command at hand, which is on this sweep, as a supervised driver."""
 
     def standing() -> Standing | None:
-        return standing_of(name, options["root"], options["database"])
+        return standing_of(sweep.name, options["root"], options["database"])
 
     def say(text: str) -> None:
         print(f"rnnbench: {text}", file=sys.stderr, flush=True)
 
     command = driver_command(words_of(click.get_current_context()))
     limit = RESTARTS if options["restarts"] is None else options["restarts"]
-    return supervise(command, standing, say, Restarts(limit))
+    notifier = Notifier(sweep.name, sweep.notify, say)
+
+    def gave_up(text: str) -> None:
+        notifier.tell("failure", f"sweep {sweep.name}: {text}")
+
+    with notifier.watching():
+        return supervise(command, standing, say, Restarts(limit), gave_up)
 
 
 def words_of(context: click.Context) -> list[str]:

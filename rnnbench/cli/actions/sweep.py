@@ -92,13 +92,19 @@ def run(
     _fetch(sweep, console)
     from rnnbench.report.terminal.sweep_progress import TerminalProgress, table
     from rnnbench.sweep.engines.choose import EngineChoice
+    from rnnbench.sweep.operations.notifier import Notifier
     from rnnbench.sweep.run_sweep import run_sweep
 
-    with TerminalProgress(console) as view:
-        outcome = run_sweep(
-            sweep, root=root, database=database, studies=studies, started=started, progress=view,
-            engine=EngineChoice(engine, address),  # type: ignore[arg-type]
-        )  # fmt: skip
+    view = TerminalProgress(console)
+    notifier = Notifier(sweep.name, sweep.notify, view.note)
+    with notifier.watching():
+        with view:
+            outcome = run_sweep(
+                sweep, root=root, database=database, studies=studies, started=started,
+                progress=view, on_breaker=notifier.tell_breaker,
+                engine=EngineChoice(engine, address),  # type: ignore[arg-type]
+            )  # fmt: skip
+        notifier.tell_end(outcome)
     for failure in outcome.failures:
         text = f"failed: {failure.key}: {failure.status}: {failure.reason}"
         console.print(text, soft_wrap=True)

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
-from rnnbench.errors import SweepError
 from rnnbench.leaderboard.grouping import FRONT
 from rnnbench.results.database import reader
 from rnnbench.sweep.file.budget import Prices, SweepLimits
-from rnnbench.sweep.file.sweep import parse_sweep
 from rnnbench.sweep.ledger import requests, tables
 from rnnbench.sweep.ledger.process_identity import is_dead
 from rnnbench.sweep.ledger.spending import Account, SpendingBook
@@ -146,7 +143,7 @@ def read_sweeps(engine: sa.Engine) -> list[SweepView]:
     views = []
     for name in sorted({*ordered, *of_sweep}):
         view = _make_view(name, ordered.get(name), of_sweep[name], trials, name in alive)
-        account = _account_of(engine, name, view.text)
+        account = _account_of(engine, name, ordered.get(name))
         amounts = dict(account.cells())
         studies = [cell["study"] for cell in of_sweep[name]]
         named = zip(studies, view.cells, strict=True)
@@ -158,12 +155,10 @@ def read_sweeps(engine: sa.Engine) -> list[SweepView]:
     return views
 
 
-def _account_of(engine: sa.Engine, name: str, text: str) -> Account:
-    """Return the account of a sweep; without limits where this version cannot read its file."""
-    limits, prices = SweepLimits(), Prices()
-    with suppress(SweepError):
-        file = parse_sweep(text)
-        limits, prices = file.budget, file.prices
+def _account_of(engine: sa.Engine, name: str, order: Any) -> Account:
+    """Return the account of a sweep, with the limits and prices that its driver had."""
+    taken = {} if order is None else json.loads(order["pace"]).get("taken", {})
+    limits, prices = SweepLimits(**taken.get("limits", {})), Prices(**taken.get("prices", {}))
     return SpendingBook(engine, name).read(limits, prices)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -54,7 +54,7 @@ class Held(NamedTuple):
 
 @dataclass(frozen=True)
 class Account:
-    """What a sweep has taken, what it may take, and at which prices.
+    """The account of a sweep: hours and money taken, limits, prices.
 
     Attributes:
         wall_seconds: by the clock, in which a driver ran it.
@@ -123,7 +123,7 @@ class Account:
         """Return plain values for other programs."""
         return {
             **self.taken(),
-            "currency": self.prices.currency,
+            "prices": asdict(self.prices),
             "limits": self.limits.given(),
             "cells": {
                 study: {

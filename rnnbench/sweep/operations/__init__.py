@@ -1,1 +1,1 @@
-"""What the operator of a sweep needs beside it: a supervisor, a budget, notifications."""
+"""The operation of a sweep over days: a supervisor, a meter of what it takes, messages."""

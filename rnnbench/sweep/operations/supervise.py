@@ -25,6 +25,7 @@ FIRST_SECONDS, MOST_SECONDS = 2.0, 300.0  # before the first restart in a row, a
 PROGRESS_SECONDS = 600.0  # a driver that lived so long had its trials save checkpoints
 ENDINGS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")  # by which somebody ends a process
 
+SUPERVISED = "RNNBENCH_SUPERVISED"  # is 1 for a driver that is started again after an outage
 MAIN = "from rnnbench.cli import main; main(prog_name='rnnbench')"
 
 
@@ -53,6 +54,7 @@ def supervise(
     standing: Callable[[], Standing | None],
     say: Callable[[str], None],
     restarts: Restarts = Restarts(),
+    gave_up: Callable[[str], None] = lambda text: None,
 ) -> int:
     """Run a driver to its end, through crashes and outages; return the exit code.
 
@@ -63,6 +65,7 @@ def supervise(
     Args:
         standing: asks the ledger; None where it does not answer or there is none yet.
         say: prints a line that says why the driver is started again, or not.
+        gave_up: told why, when the limit is reached.
     """
     supervisor = _Supervisor()
     in_a_row = 0
@@ -83,11 +86,13 @@ def supervise(
             advanced = now is not None and now.ended > (before.ended if before else 0)
             in_a_row = 1 if advanced or lived >= restarts.progress_seconds else in_a_row + 1
             if in_a_row > restarts.limit:
-                say(
+                text = (
                     f"the driver {reason}. Given up: it was started again {restarts.limit} times, "
                     "and no trial ended in between. Nothing finished is lost; mend the cause, and "
                     "the same command goes on from here"
                 )
+                say(text)
+                gave_up(text)
                 return _as_exit_code(code)
             wait = min(MOST_SECONDS, restarts.first_seconds * 2 ** (in_a_row - 1))
             say(
@@ -147,7 +152,8 @@ class _Supervisor:
     def run(self, command: Sequence[str]) -> int:
         """Start a driver and wait for its end; return its code as `subprocess` has it."""
         path = os.pathsep.join(p or os.getcwd() for p in sys.path)  # what we find, it finds too
-        self._driver = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
+        variables = {"PYTHONPATH": path, SUPERVISED: "1"}
+        self._driver = subprocess.Popen(command, env={**os.environ, **variables})
         if self.asked:  # while it was being started
             self._driver.send_signal(self.asked)
         try:

@@ -8,13 +8,14 @@ import pytest
 from support import TESTS
 from support.command_line import call
 from support.fake_work import starts
-from support.small_sweeps import RUNS, SWEEP, rows_of
+from support.small_sweeps import RUNS, SWEEP, rows_of, run
 
 from rnnbench.sweep.ledger.standing import Standing, standing_of
 from rnnbench.sweep.operations import supervise as supervision
 from rnnbench.sweep.operations.supervise import Restarts, driver_command, supervise
 
 SCRIPT = TESTS / "support" / "fake_work.py"
+ONE = SWEEP.replace("[plain, explodes]", "[plain]").replace("trials: 3", "trials: 1")
 QUICK = Restarts(limit=3, first_seconds=0.01)
 
 
@@ -99,9 +100,11 @@ def test_a_success_a_failure_and_a_stop_are_the_end(tmp_path, ending, code):
 
 
 def test_restarts_without_progress_are_limited_and_wait_longer_each_time(tmp_path):
-    driver = Script(tmp_path, KILLED)
-    assert driver.supervise() == 128 + signal.SIGKILL
+    driver, gave_up = Script(tmp_path, KILLED), []
+    code = supervise(driver.command, lambda: None, driver.said.append, QUICK, gave_up.append)
+    assert code == 128 + signal.SIGKILL
     assert driver.starts == 1 + QUICK.limit
+    assert gave_up == driver.said[-1:]
     waits = [line.partition("started again in ")[2].split()[0] for line in driver.said[:-1]]
     assert waits == ["0.01", "0.02", "0.04"]
     assert "Given up: it was started again 3 times, and no trial ended" in driver.said[-1]
@@ -154,14 +157,19 @@ def test_the_supervised_command_is_the_one_that_was_typed(tmp_path, monkeypatch)
     file.write_text(SWEEP)
     call("sweep", "--supervise", "--restarts", "4", "--workers", "3", "--no-html", "--out",
          tmp_path / "r", "--", file)  # fmt: skip
-    call("sweep", "resume", "sweep", "--supervise", "--out", tmp_path / "r")
-    (first, standing, _, restarts), (second, *_) = ran
+    (first, standing, _, restarts, _), *_ = ran
     typed = ["--workers", "3", "--no-html", "--out", f"{tmp_path}/r"]
     assert sorted(first) == sorted(driver_command(["sweep", "run", *typed, "--", str(file)]))
     assert first[-2:] == ["--", str(file)]
     assert restarts.limit == 4
     assert standing() is None
     assert not (tmp_path / "r").exists()
+    assert "there is no sweep 'sweep'" in call(
+        "sweep", "resume", "sweep", "--supervise", "--out", tmp_path / "r", code=2
+    )
+    run(ONE, tmp_path / "r")
+    call("sweep", "resume", "sweep", "--supervise", "--out", tmp_path / "r")
+    second = ran[-1][0]
     assert second[-6:] == ["sweep", "resume", "--out", f"{tmp_path}/r", "--", "sweep"]
 
 
