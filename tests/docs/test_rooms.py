@@ -80,6 +80,9 @@ HEAVY = {
     "rnnbench.cli.actions.run",
     "rnnbench.cli.actions.sweep",
     "rnnbench.cli.actions.sweep_control",
+    "rnnbench.cli.actions.sweep_extend",
+    "rnnbench.cli.actions.sweep_list",
+    "rnnbench.cli.actions.supervise",
     "rnnbench.report.terminal.sweep_progress",
 }
 LINES = 350
