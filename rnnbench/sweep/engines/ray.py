@@ -22,6 +22,7 @@ from rnnbench.spec.run_spec import Trainer
 from rnnbench.sweep.cluster.ask_nodes import check_cluster
 from rnnbench.sweep.cluster.connection import RayConnection
 from rnnbench.sweep.cluster.head_watch import HeadWatch
+from rnnbench.sweep.cluster.ray_output import RayOutput
 from rnnbench.sweep.engines.node_faults import FAULTS, NodeFaults
 from rnnbench.sweep.engines.placed_seat import PlacedSeat
 from rnnbench.sweep.engines.protocol import (
@@ -94,6 +95,8 @@ class RayEngine:
         self._false_starts = 0
         self._faults = NodeFaults()
         self._connection = RayConnection(address, say)
+        self._output = RayOutput(Path(logs) / "ray.log")
+        say(f"what Ray itself says stands in {self._output.log}")
         self._head = HeadWatch(self._connection.address)
         if self._connection.machines() > 1:
             self._refuse_unequal(root)
@@ -105,6 +108,7 @@ class RayEngine:
         if problems and os.environ.get(UNCHECKED) != "1":
             self._head.stop()
             self._connection.close()
+            self._output.close()
             listed = "\n  ".join(problems)
             raise EngineError(
                 f"the machines of the cluster do not agree:\n  {listed}\n"
@@ -180,7 +184,7 @@ class RayEngine:
         self._head.stop()
         if self._head.lost:  # nobody there to say goodbye to
             self._seats.clear()
-            self._connection.abandon()
+            self._connection.abandon()  # Ray goes on complaining, to its log
             return
         ends = [_call(s.actor, "end") for s in self._seats]
         with contextlib.suppress(RayError, GetTimeoutError):
@@ -189,6 +193,7 @@ class RayEngine:
             ray.kill(seat.actor)
         self._seats.clear()
         self._connection.close()
+        self._output.close()
 
     # ------------------------------------------------------------------------- what seats say
 
