@@ -100,6 +100,8 @@ def run_sweep(
         engine_factory = engine_factory_for(engine, sweep, root, beat, progress.note)
     try:
         with closing(Store(root, database)) as store:
+            if store.remote is not None:
+                store.remote.say = progress.note
             patience = Patience(lease, progress.note)
             owner = identity(os.getpid())
             ledger = PatientLedger(store.engine, sweep.name, owner, lease, patience)

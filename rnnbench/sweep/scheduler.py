@@ -21,6 +21,7 @@ from rnnbench.sweep.engines.protocol import (
     EngineFactory,
     Finished,
     Job,
+    Said,
     ValidationReport,
 )
 from rnnbench.sweep.file.sweep import Sweep
@@ -223,6 +224,9 @@ class Scheduler:
             if isinstance(event, Alive):
                 trial.usage = event.usage
                 continue
+            if isinstance(event, Said):
+                self.progress.note(f"{row.key}: {event.text}")
+                continue
             if isinstance(event, ValidationReport):
                 prune = not self._signal and cell.report(row, event.step, event.value)
                 self._engine.reply(row.key, prune)
@@ -247,10 +251,8 @@ class Scheduler:
             self._outage = f"It was given up, since it lasts: {self._breaker.as_dict()['what']}."
         elif not self._running and all(cell.stuck for cell in self._open):
             held = [key for cell in self._open for key in cell.held]
-            self._outage = (
-                f"{len(held)} trials wait for infrastructure that failed them each time, such as "
-                f"{held[0]}; the lines above say how."
-            )
+            which = f"{len(held)} trials wait for infrastructure that failed them each time"
+            self._outage = f"{which}, such as {held[0]}; the lines above say how."
         return bool(self._outage)
 
     def _keep_alive(self) -> None:

@@ -32,6 +32,7 @@ from rnnbench.sweep.engines.protocol import (
     Event,
     Finished,
     Job,
+    Said,
     ValidationReport,
 )
 from rnnbench.sweep.engines.ray_actor import Arrived, Gone, Seat
@@ -221,7 +222,7 @@ class RayEngine:
                 events += self._end_worker(seat, message.reason)
                 if not message.was_ready:
                     self._count_false_start(message.reason)
-            elif isinstance(message, (Alive, ValidationReport, Finished)):
+            elif isinstance(message, (Alive, ValidationReport, Said, Finished)):
                 events.append(message)
                 if isinstance(message, Finished):
                     self._note_finished(seat, message)
