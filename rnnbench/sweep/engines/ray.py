@@ -212,7 +212,10 @@ class RayEngine:
         events: list[Event] = []
         for message in messages:
             if isinstance(message, CannotStart):
-                raise EngineError(f"a worker cannot start\n{message.reason}")
+                if not self._faults.set_aside(seat.node, self._connection.nodes()):
+                    raise EngineError(f"a worker cannot start\n{message.reason}")
+                self._leave_node(seat.node, f"cannot start workers:\n{message.reason}")
+                return events
             if isinstance(message, Arrived):
                 seat.identity = message.identity
                 self._arrived, self._false_starts = True, 0
@@ -276,11 +279,14 @@ class RayEngine:
         """Count a fault of a node; set the node aside where it only loses and there are others."""
         if not self._faults.add(node, self._connection.nodes()):
             return
-        name = self._connection.name(node)
-        self._say(
-            f"node set aside: {name} lost {FAULTS} trials in a row and ended none "
-            f"between them; the last one: {reason}"
+        self._leave_node(
+            node,
+            f"lost {FAULTS} trials in a row and ended none between them; the last one: {reason}",
         )
+
+    def _leave_node(self, node: str, why: str) -> None:
+        """Move the idle seats of a node that was set aside to others."""
+        self._say(f"node set aside: {self._connection.name(node)} {why}")
         for seat in [s for s in self._seats if s.node == node and s.job is None]:
             self._lose(seat, "its node was set aside")
 

@@ -107,8 +107,7 @@ def test_storage_that_goes_away_and_comes_back_leaves_no_failure(tmp_path, fault
     shared.mkdir()
     cut()
     notes = HealAfter("no new trials are placed", mend)
-    with pytest.warns(RuntimeWarning, match="going by what this machine knows"):
-        outcome = run(SWEEP, url, tmp_path / "logs", progress=notes)
+    outcome = run(SWEEP, url, tmp_path / "logs", progress=notes)
     assert outcome.complete, outcome.failures
     assert "the address of the results cannot be read or written" in "\n".join(notes.notes)
     assert_clean(url)
