@@ -212,7 +212,8 @@ class RayEngine:
         events: list[Event] = []
         for message in messages:
             if isinstance(message, CannotStart):
-                if not self._faults.set_aside(seat.node, self._connection.nodes()):
+                able = [n for n, has in self._connection.nodes().items() if has.get("CPU")]
+                if not self._faults.set_aside(seat.node, able):
                     raise EngineError(f"a worker cannot start\n{message.reason}")
                 self._leave_node(seat.node, f"cannot start workers:\n{message.reason}")
                 return events

@@ -176,7 +176,7 @@ def test_what_an_older_version_blamed_on_a_model_is_run_again_by_the_same_comman
     run(SWEEP, root, tmp_path / "logs")
     engine = open_database(root / "results.db")
     victims = [r for r in rows_of(root) if r.stage == "final"][:2]
-    for row in victims:  # as version 0.16 left them
+    for row in victims:  # as an earlier version left them
         path = root / "runs" / row.run_id / "record.json"
         reason = "RemoteError: cannot list runs at s3://bucket/results: away"
         with closing(Store(root)) as store:
