@@ -109,7 +109,7 @@ class Scheduler:
             store, self._folder, progress, self._pace, self._breaker, patience,
             retries=sweep.retries, lease=ledger.lease, at=at,
         )  # fmt: skip
-        self._beaten = self._shown = self._obeyed = self._pace.began
+        self._beaten = self._shown = self._obeyed = self._kept_alive = self._pace.began
 
     def run(self) -> SweepOutcome:
         """Work until all is done, or a signal comes."""
@@ -236,14 +236,10 @@ class Scheduler:
             if isinstance(event, Finished):
                 nodes = self._engine.nodes()
                 if self._ends.after_run(trial, event.ending, nodes, stopping=stopping):
-                    self._forget_waits()
+                    for open_cell in self._open:  # what was put off is tried at once
+                        open_cell.forget_waits()
             elif isinstance(event, Died):
                 self._ends.after_death(trial, event, stopping=stopping)
-
-    def _forget_waits(self) -> None:
-        """Try at once what was put off."""
-        for open_cell in self._open:
-            open_cell.forget_waits()
 
     def _is_given_up(self) -> bool:
         """Tell whether this driver can do no more for now, and note why."""
@@ -257,11 +253,13 @@ class Scheduler:
 
     def _keep_alive(self) -> None:
         """Extend the leases of workers that were heard of; kill those that were not."""
-        self._running.excuse(self._patience.take_waited())
+        now = time.monotonic()
+        # A driver that waited for a database or a disk, or was stopped, heard nobody meanwhile.
+        self._running.excuse(max(0.0, now - self._kept_alive - 2 * POLL_SECONDS))
+        self._kept_alive = now
         for key in self._running.freeze_silent(self.ledger.lease):
             assert self._engine is not None
             self._engine.kill(key)
-        now = time.monotonic()
         if now - self._beaten >= self._beat:
             self._beaten = now
             self._folder.raise_if_gone()

@@ -115,4 +115,3 @@ def test_a_database_that_stays_away_is_given_up_once(monkeypatch):
     assert len(told) == 1
     assert tries[0] is False
     assert tries[-1] is False, "the second time nothing is waited for"
-    assert patience.take_waited() == 0.0
