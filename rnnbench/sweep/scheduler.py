@@ -225,7 +225,7 @@ class Scheduler:
                 trial.usage = event.usage
                 continue
             if isinstance(event, Said):
-                self.progress.note(f"{row.key}: {event.text}")
+                self._ends.pass_on(row, event.text)
                 continue
             if isinstance(event, ValidationReport):
                 prune = not self._signal and cell.report(row, event.step, event.value)
