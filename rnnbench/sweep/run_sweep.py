@@ -50,6 +50,7 @@ def run_sweep(
     database: str | None = None,
     studies: str | None = None,
     started: Mapping[str, Any] | None = None,
+    resume: str | None = None,
     engine: EngineChoice = EngineChoice(),
     engine_factory: EngineFactory | None = None,
     progress: Progress | None = None,
@@ -66,6 +67,7 @@ def run_sweep(
         studies: Optuna storage for the copies of studies, see
             `rnnbench.sweep.search.named_storage`; None: SQLite in the store.
         started: options of this start, for `rnnbench sweep resume`.
+        resume: what to type for that, with the options that it needs.
         engine: the engine that runs the trials.
         engine_factory: makes the engine instead, if there is anything to run.
         plugins: how to reach the plugins; None: those that are installed.
@@ -124,6 +126,7 @@ def run_sweep(
                     beat=beat,
                     at=at,
                     remarks=remarks,
+                    resume=resume,
                 ).run()
     except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
         raise LostStorageError(

@@ -68,6 +68,7 @@ class Scheduler:
         patience: waits for a database that is away.
         beat: seconds between signs of life.
         at: called with the name of each step on a trial's way.
+        resume: what to type to place trials again.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Scheduler:
         beat: float,
         at: Callable[[str], None],
         remarks: Sequence[str] = (),
+        resume: str | None = None,
     ) -> None:
         self.sweep, self.requests, self._make_cells = sweep, requests, make_cells
         self._remarks = tuple(remarks)
@@ -103,7 +105,7 @@ class Scheduler:
         self._open = list(self.cells.values())
         self._pace = Pace()
         self._patience = patience
-        self._resume = f"rnnbench sweep resume {sweep.name}"
+        self._resume = resume or f"rnnbench sweep resume {sweep.name}"
         self._breaker = Breaker(self._resume, progress.note)
         self._ends = TrialEnds(
             store, self._folder, progress, self._pace, self._breaker, patience,

@@ -174,7 +174,7 @@ class TrialEnds:
             then = f"it is tried again in {wait:.0f} s"
         if was_open and tried:
             self._progress.note(f"still so: {row.key}: {reason}")
-        elif not was_open or wait is None:  # else it was placed before, and has been told of
+        elif not self._breaker.is_open or wait is None:  # else the breaker has told of it
             self._progress.note(
                 f"interrupted: {row.key}: {reason}\n  Not its own fault ({fault.what}): {then}"
             )

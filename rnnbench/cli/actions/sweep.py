@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from rnnbench.cli.actions.leaderboard import report_damage
-from rnnbench.cli.actions.sweep_control import open_sweep
+from rnnbench.cli.actions.sweep_control import open_sweep, resume_command
 from rnnbench.errors import SpecError, UserError
 from rnnbench.leaderboard.boards import build
 from rnnbench.report.page.page import write_page
@@ -98,6 +98,7 @@ def run(
         outcome = run_sweep(
             sweep, root=root, database=database, studies=studies, started=started, progress=view,
             engine=EngineChoice(engine, address),  # type: ignore[arg-type]
+            resume=resume_command(sweep.name, root, database),
         )  # fmt: skip
     for failure in outcome.failures:
         text = f"failed: {failure.key}: {failure.status}: {failure.reason}"

@@ -245,8 +245,12 @@ def printing_to(log: Path, title: str) -> Iterator[None]:
     Args:
         title: words for the line that begins this part of the file.
     """
+    beginning = f"== {title}, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, {place()}\n"
     with open(log, "ab", buffering=0) as file:
-        file.write(f"== {title}, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, {place()}\n".encode())
+        try:
+            file.write(beginning.encode())
+        except OSError as error:  # which does not name the file
+            raise OSError(error.errno, f"cannot write {log}: {error.strerror}") from error
         original_outputs = os.dup(1), os.dup(2)
         _print_to(file.fileno(), file.fileno())
     try:
