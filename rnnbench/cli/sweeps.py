@@ -102,7 +102,9 @@ def run(file: Path, **options: Any) -> None:
 @click.argument("name")
 @start_options
 def resume(name: str, **options: Any) -> None:
-    """End a pause; where nobody runs the sweep, run it here as its file was.
+    """End a pause, or the wait after an outage; where nobody runs the sweep, run it here.
+
+    It is run as its file was when it was last started.
 
     Engine, address, workers and storage are those of this command, not of the last start.
     """

@@ -64,6 +64,11 @@ EXACT: dict[str, Any] = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_b
 # The driver of each server, and the extra that brings it.
 DRIVERS = {"postgresql": ("psycopg", "postgresql"), "mysql": ("pymysql", "mysql")}
 DRIVERS["mariadb"] = DRIVERS["mysql"]
+# So that a server whose machine or network is gone is noticed: without them it takes minutes.
+TIMEOUTS: dict[str, dict[str, int]] = {
+    "psycopg": {"connect_timeout": 10, "tcp_user_timeout": 30_000},
+    "pymysql": {"connect_timeout": 10},
+}
 
 _versions = MetaData()
 schema_version = Table(
@@ -217,7 +222,13 @@ def add_driver(url: str | URL) -> URL:
 def _open_server(url: str | URL) -> Engine:
     address = add_driver(url)
     try:
-        return create_engine(address, pool_pre_ping=True, isolation_level="READ COMMITTED")
+        given = TIMEOUTS.get(address.get_driver_name(), {})
+        return create_engine(
+            address,
+            pool_pre_ping=True,
+            isolation_level="READ COMMITTED",
+            connect_args={k: v for k, v in given.items() if k not in address.query},
+        )
     except ModuleNotFoundError as error:
         extra = DRIVERS.get(address.get_backend_name(), ("", ""))[1]
         how = f"pip install 'rnnbench[{extra}]'" if extra else f"install {error.name}"

@@ -27,7 +27,7 @@ class Patience:
 
     def __init__(self, seconds: float, say: Callable[[str], None]) -> None:
         self._seconds, self._say = seconds, say
-        self._waited, self._given_up = 0.0, False
+        self._given_up = False
 
     def run(self, action: Callable[[bool], Result]) -> Result:
         """Return what an action returns, repeating it while the database is away.
@@ -63,11 +63,5 @@ class Patience:
                 continue
             if number:
                 seconds = time.monotonic() - began
-                self._waited += seconds
                 self._say(f"the results database answers again, after {seconds:.1f} s")
             return result
-
-    def take_waited(self) -> float:
-        """Return the seconds that were waited since the last call."""
-        waited, self._waited = self._waited, 0.0
-        return waited

@@ -17,6 +17,7 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,6 +70,7 @@ class Remote:
 
     Attributes:
         folder: the working folder; RNNBENCH_SCRATCH says where such folders are.
+        say: prints a line for the user.
         shown: the address without a login, for messages.
 
     Raises:
@@ -79,6 +81,8 @@ class Remote:
         from fsspec.core import url_to_fs
         from platformdirs import user_cache_dir
 
+        self.say: Callable[[str], None] = partial(print, "rnnbench:", file=sys.stderr, flush=True)
+        self._quiet_until = 0.0
         protocol = url.partition("://")[0].split("::")[0]
         self.shown = redact(url).rstrip("/")
         try:
@@ -246,11 +250,8 @@ class Remote:
                 wait = next(pauses, None)
                 if wait is None:
                     raise
-                print(
-                    f"rnnbench: {error}; the results are safe in {folder}, and are sent again in "
-                    f"{wait:.0f} s",
-                    file=sys.stderr,
-                    flush=True,
+                self.say(
+                    f"{error}; the results are safe in {folder}, and are sent again in {wait:.0f} s"
                 )
                 time.sleep(wait)
 
@@ -316,9 +317,13 @@ class Remote:
             try:
                 return action()
             except Exception as error:
+                said = redact(f"{type(error).__name__}: {error}")
+                problem = f"cannot {what} at {self.shown}: {said}"
                 if wait is None:
-                    said = redact(f"{type(error).__name__}: {error}")
-                    raise RemoteError(f"cannot {what} at {self.shown}: {said}") from error
+                    raise RemoteError(problem) from error
+                if time.monotonic() >= self._quiet_until:  # once a minute
+                    self._quiet_until = time.monotonic() + 60
+                    self.say(f"{problem}; it is tried again")
                 time.sleep(wait)
         raise AssertionError
 

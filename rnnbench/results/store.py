@@ -222,7 +222,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             self.remote.fetch(folder, [RECORD])
         except OSError as error:
-            _warn(f"{error}; going by what this machine knows of {run_id}")
+            self.remote.say(f"{error}; going by what this machine knows of {run_id}")
 
     def read(self, run_id: str) -> Record | None:
         """Return the record of a run, None where there is none.

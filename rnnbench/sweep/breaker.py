@@ -113,6 +113,10 @@ class Breaker:
         if self._fault is not None:
             self._probing = key
 
+    def tries_with(self, key: str) -> bool:
+        """Tell whether this trial is the one that tries while the breaker is open."""
+        return self._probing == key
+
     @property
     def given_up(self) -> bool:
         """Tell whether it has been open for so long that the driver is to end."""

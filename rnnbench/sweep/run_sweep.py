@@ -50,6 +50,7 @@ def run_sweep(
     database: str | None = None,
     studies: str | None = None,
     started: Mapping[str, Any] | None = None,
+    resume: str | None = None,
     engine: EngineChoice = EngineChoice(),
     engine_factory: EngineFactory | None = None,
     progress: Progress | None = None,
@@ -67,6 +68,7 @@ def run_sweep(
         studies: Optuna storage for the copies of studies, see
             `rnnbench.sweep.search.named_storage`; None: SQLite in the store.
         started: options of this start, for `rnnbench sweep resume`.
+        resume: what to type for that, with the options that it needs.
         engine: the engine that runs the trials.
         engine_factory: makes the engine instead, if there is anything to run.
         plugins: how to reach the plugins; None: those that are installed.
@@ -102,6 +104,8 @@ def run_sweep(
         engine_factory = engine_factory_for(engine, sweep, root, beat, progress.note)
     try:
         with closing(Store(root, database)) as store:
+            if store.remote is not None:
+                store.remote.say = progress.note
             patience = Patience(lease, progress.note)
             owner = identity(os.getpid())
             ledger = PatientLedger(store.engine, sweep.name, owner, lease, patience)
@@ -126,6 +130,7 @@ def run_sweep(
                     at=at,
                     remarks=remarks,
                     on_breaker=on_breaker,
+                    resume=resume,
                 ).run()
     except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
         raise LostStorageError(

@@ -21,6 +21,7 @@ from rnnbench.sweep.engines.protocol import (
     EngineFactory,
     Finished,
     Job,
+    Said,
     ValidationReport,
 )
 from rnnbench.sweep.file.sweep import Sweep
@@ -57,6 +58,7 @@ class Scheduler:
         beat: seconds between signs of life.
         at: called with the name of each step on a trial's way.
         on_breaker: told why, when faults of the infrastructure stop the placing of trials.
+        resume: what to type to place trials again.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Scheduler:
         at: Callable[[str], None],
         remarks: Sequence[str] = (),
         on_breaker: Callable[[str], None] = lambda text: None,
+        resume: str | None = None,
     ) -> None:
         self.sweep, self.requests, self._make_cells = sweep, requests, make_cells
         self._remarks = tuple(remarks)
@@ -94,13 +97,13 @@ class Scheduler:
         self._open = list(self.cells.values())
         self._pace = Pace()
         self._patience = patience
-        self._resume = f"rnnbench sweep resume {sweep.name}"
+        self._resume = resume or f"rnnbench sweep resume {sweep.name}"
         self._breaker = Breaker(self._resume, progress.note, opened=on_breaker)
         self._ends = TrialEnds(
             store, self._folder, progress, self._pace, self._breaker, patience,
             retries=sweep.retries, lease=ledger.lease, at=at,
         )  # fmt: skip
-        self._beaten = self._shown = self._obeyed = self._pace.began
+        self._beaten = self._shown = self._obeyed = self._kept_alive = self._pace.began
 
     def run(self) -> SweepOutcome:
         """Work until all is done, or a signal comes."""
@@ -217,6 +220,9 @@ class Scheduler:
             if isinstance(event, Alive):
                 trial.usage = event.usage
                 continue
+            if isinstance(event, Said):
+                self._ends.pass_on(row, event.text)
+                continue
             if isinstance(event, ValidationReport):
                 prune = not self._signal and cell.report(row, event.step, event.value)
                 self._engine.reply(row.key, prune)
@@ -226,14 +232,10 @@ class Scheduler:
             if isinstance(event, Finished):
                 nodes = self._engine.nodes()
                 if self._ends.after_run(trial, event.ending, nodes, stopping=stopping):
-                    self._forget_waits()
+                    for open_cell in self._open:  # what was put off is tried at once
+                        open_cell.forget_waits()
             elif isinstance(event, Died):
                 self._ends.after_death(trial, event, stopping=stopping)
-
-    def _forget_waits(self) -> None:
-        """Try at once what was put off."""
-        for open_cell in self._open:
-            open_cell.forget_waits()
 
     def _is_given_up(self) -> bool:
         """Tell whether this driver can do no more for now, and note why."""
@@ -241,19 +243,19 @@ class Scheduler:
             self._outage = f"It was given up, since it lasts: {self._breaker.as_dict()['what']}."
         elif not self._running and all(cell.stuck for cell in self._open):
             held = [key for cell in self._open for key in cell.held]
-            self._outage = (
-                f"{len(held)} trials wait for infrastructure that failed them each time, such as "
-                f"{held[0]}; the lines above say how."
-            )
+            which = f"{len(held)} trials wait for infrastructure that failed them each time"
+            self._outage = f"{which}, such as {held[0]}; the lines above say how."
         return bool(self._outage)
 
     def _keep_alive(self) -> None:
         """Extend the leases of workers that were heard of; kill those that were not."""
-        self._running.excuse(self._patience.take_waited())
+        now = time.monotonic()
+        # A driver that waited for a database or a disk, or was stopped, heard nobody meanwhile.
+        self._running.excuse(max(0.0, now - self._kept_alive - 2 * POLL_SECONDS))
+        self._kept_alive = now
         for key in self._running.freeze_silent(self.ledger.lease):
             assert self._engine is not None
             self._engine.kill(key)
-        now = time.monotonic()
         if now - self._beaten >= self._beat:
             self._beaten = now
             self._folder.raise_if_gone()

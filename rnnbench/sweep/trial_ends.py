@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
 
 from rnnbench.results.folder_watch import FolderWatch
@@ -17,6 +18,8 @@ from rnnbench.sweep.ledger.process_identity import host_of
 from rnnbench.sweep.lost_workers import index_record, judge, write_failure
 from rnnbench.sweep.progress import Pace, Progress
 from rnnbench.sweep.running_trials import RunningTrial
+
+SAY_SECONDS = 60.0  # between lines that are passed on from workers
 
 
 class TrialEnds:
@@ -50,6 +53,7 @@ class TrialEnds:
         self._store, self._folder, self._progress, self._pace = store, folder, progress, pace
         self._breaker, self._patience = breaker, patience
         self._retries, self._lease, self._at = retries, lease, at
+        self._quiet_until = 0.0
         self.ran = self.lost = 0
         self.shunned: dict[str, set[str]] = {}
 
@@ -64,6 +68,12 @@ class TrialEnds:
     def note_failure(self, row: TrialRow) -> None:
         """Tell the user that a trial failed."""
         self._progress.note(f"{row.status}: {row.key}: {row.reason}")
+
+    def pass_on(self, row: TrialRow, text: str) -> None:
+        """Tell the user what a worker says; where many say it, what the first says in a minute."""
+        if time.monotonic() >= self._quiet_until:
+            self._quiet_until = time.monotonic() + SAY_SECONDS
+            self._progress.note(f"{row.key}: {text}")
 
     def after_run(
         self, trial: RunningTrial, ending: Ending, nodes: Collection[str], *, stopping: bool
@@ -154,6 +164,7 @@ class TrialEnds:
         cell.give_back(row, reason)
         if stopping:
             return
+        was_open, tried = self._breaker.is_open, self._breaker.tries_with(row.key)
         wait = self._breaker.note_fault(row.key, fault, reason, _place_of(trial), nodes)
         if wait is None:
             cell.hold(row.key)
@@ -161,9 +172,12 @@ class TrialEnds:
         else:
             cell.put_off(row.key, wait)
             then = f"it is tried again in {wait:.0f} s"
-        self._progress.note(
-            f"interrupted: {row.key}: {reason}\n  Not its own fault ({fault.what}): {then}"
-        )
+        if was_open and tried:
+            self._progress.note(f"still so: {row.key}: {reason}")
+        elif not self._breaker.is_open or wait is None:  # else the breaker has told of it
+            self._progress.note(
+                f"interrupted: {row.key}: {reason}\n  Not its own fault ({fault.what}): {then}"
+            )
 
     def _try_elsewhere(self, trial: RunningTrial, ending: Ending) -> None:
         """Run a trial again that may have failed for its node, on another one if possible."""

@@ -59,6 +59,7 @@ DOORS = {
         "sweep/engines/ray.py",
         "sweep/engines/ray_actor.py",
         "sweep/cluster/connection.py",
+        "sweep/cluster/ray_output.py",
         "sweep/cluster/wait_for_nodes.py",
         "sweep/cluster/ask_nodes.py",
         "sweep/cluster/submit.py",

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from rnnbench.cli.actions.leaderboard import report_damage
-from rnnbench.cli.actions.sweep_control import open_sweep
+from rnnbench.cli.actions.sweep_control import open_sweep, resume_command
 from rnnbench.errors import SpecError, UserError
 from rnnbench.leaderboard.boards import build
 from rnnbench.report.page.page import write_page
@@ -103,6 +103,7 @@ def run(
                 sweep, root=root, database=database, studies=studies, started=started,
                 progress=view, on_breaker=notifier.tell_breaker,
                 engine=EngineChoice(engine, address),  # type: ignore[arg-type]
+                resume=resume_command(sweep.name, root, database),
             )  # fmt: skip
         notifier.tell_end(outcome)
     for failure in outcome.failures:

@@ -22,6 +22,7 @@ from rnnbench.sweep.engines.protocol import (
     Event,
     Finished,
     Job,
+    Said,
     ValidationReport,
 )
 from rnnbench.sweep.engines.worker import WORK, CannotStart, Ready, TooLarge, WorkerSetup
@@ -175,7 +176,7 @@ class LocalEngine:
                 slot.ready, self._false_starts = True, 0
             elif isinstance(message, TooLarge):
                 slot.too_large = message.reason
-            elif isinstance(message, (Alive, ValidationReport, Finished)):
+            elif isinstance(message, (Alive, ValidationReport, Said, Finished)):
                 events.append(message)
                 if isinstance(message, Finished):
                     slot.job, slot.leaving = None, message.leaves

@@ -160,7 +160,15 @@ class Died(NamedTuple):
     lost: bool = False
 
 
-Event = Alive | ValidationReport | Finished | Died
+class Said(NamedTuple):
+    """The worker of this job has something to say to whoever looks at the sweep."""
+
+    key: str
+    attempt: int
+    text: str
+
+
+Event = Alive | ValidationReport | Finished | Died | Said
 
 
 class Engine(Protocol):

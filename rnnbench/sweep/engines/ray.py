@@ -22,6 +22,7 @@ from rnnbench.spec.run_spec import Trainer
 from rnnbench.sweep.cluster.ask_nodes import check_cluster
 from rnnbench.sweep.cluster.connection import RayConnection
 from rnnbench.sweep.cluster.head_watch import HeadWatch
+from rnnbench.sweep.cluster.ray_output import RayOutput
 from rnnbench.sweep.engines.node_faults import FAULTS, NodeFaults
 from rnnbench.sweep.engines.placed_seat import PlacedSeat
 from rnnbench.sweep.engines.protocol import (
@@ -31,6 +32,7 @@ from rnnbench.sweep.engines.protocol import (
     Event,
     Finished,
     Job,
+    Said,
     ValidationReport,
 )
 from rnnbench.sweep.engines.ray_actor import Arrived, Gone, Seat
@@ -94,6 +96,8 @@ class RayEngine:
         self._false_starts = 0
         self._faults = NodeFaults()
         self._connection = RayConnection(address, say)
+        self._output = RayOutput(Path(logs) / "ray.log")
+        say(f"what Ray itself says stands in {self._output.log}")
         self._head = HeadWatch(self._connection.address)
         if self._connection.machines() > 1:
             self._refuse_unequal(root)
@@ -105,6 +109,7 @@ class RayEngine:
         if problems and os.environ.get(UNCHECKED) != "1":
             self._head.stop()
             self._connection.close()
+            self._output.close()
             listed = "\n  ".join(problems)
             raise EngineError(
                 f"the machines of the cluster do not agree:\n  {listed}\n"
@@ -180,7 +185,7 @@ class RayEngine:
         self._head.stop()
         if self._head.lost:  # nobody there to say goodbye to
             self._seats.clear()
-            self._connection.abandon()
+            self._connection.abandon()  # Ray goes on complaining, to its log
             return
         ends = [_call(s.actor, "end") for s in self._seats]
         with contextlib.suppress(RayError, GetTimeoutError):
@@ -189,6 +194,7 @@ class RayEngine:
             ray.kill(seat.actor)
         self._seats.clear()
         self._connection.close()
+        self._output.close()
 
     # ------------------------------------------------------------------------- what seats say
 
@@ -206,7 +212,11 @@ class RayEngine:
         events: list[Event] = []
         for message in messages:
             if isinstance(message, CannotStart):
-                raise EngineError(f"a worker cannot start\n{message.reason}")
+                able = [n for n, has in self._connection.nodes().items() if has.get("CPU")]
+                if not self._faults.set_aside(seat.node, able):
+                    raise EngineError(f"a worker cannot start\n{message.reason}")
+                self._leave_node(seat.node, f"cannot start workers:\n{message.reason}")
+                return events
             if isinstance(message, Arrived):
                 seat.identity = message.identity
                 self._arrived, self._false_starts = True, 0
@@ -216,7 +226,7 @@ class RayEngine:
                 events += self._end_worker(seat, message.reason)
                 if not message.was_ready:
                     self._count_false_start(message.reason)
-            elif isinstance(message, (Alive, ValidationReport, Finished)):
+            elif isinstance(message, (Alive, ValidationReport, Said, Finished)):
                 events.append(message)
                 if isinstance(message, Finished):
                     self._note_finished(seat, message)
@@ -270,11 +280,14 @@ class RayEngine:
         """Count a fault of a node; set the node aside where it only loses and there are others."""
         if not self._faults.add(node, self._connection.nodes()):
             return
-        name = self._connection.name(node)
-        self._say(
-            f"node set aside: {name} lost {FAULTS} trials in a row and ended none "
-            f"between them; the last one: {reason}"
+        self._leave_node(
+            node,
+            f"lost {FAULTS} trials in a row and ended none between them; the last one: {reason}",
         )
+
+    def _leave_node(self, node: str, why: str) -> None:
+        """Move the idle seats of a node that was set aside to others."""
+        self._say(f"node set aside: {self._connection.name(node)} {why}")
         for seat in [s for s in self._seats if s.node == node and s.job is None]:
             self._lose(seat, "its node was set aside")
 

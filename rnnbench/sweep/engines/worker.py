@@ -29,7 +29,15 @@ from rnnbench.results.provenance import redact
 from rnnbench.results.run_folder import LOG
 from rnnbench.spec.run_spec import RunSpec, Trainer
 from rnnbench.sweep.engines.channel import Channel
-from rnnbench.sweep.engines.protocol import Alive, Ending, Finished, Job, Usage, ValidationReport
+from rnnbench.sweep.engines.protocol import (
+    Alive,
+    Ending,
+    Finished,
+    Job,
+    Said,
+    Usage,
+    ValidationReport,
+)
 from rnnbench.sweep.engines.usage import gpus_in_use, memory_held
 from rnnbench.sweep.ledger.process_identity import place
 
@@ -125,7 +133,16 @@ class Worker:
         module, _, function = self._setup.work.partition(":")
         execute = getattr(importlib.import_module(module), function)
         # The driver alone writes to the database: workers may be on other machines.
-        return execute, Store(self._setup.root, index=False, patience=SEND_SECONDS)
+        store = Store(self._setup.root, index=False, patience=SEND_SECONDS)
+        if store.remote is not None:
+            store.remote.say = self._say
+        return execute, store
+
+    def _say(self, text: str) -> None:
+        """Tell something to whoever reads the run's log, and to whoever looks at the sweep."""
+        print(text, file=sys.stderr, flush=True)
+        if self._job is not None:
+            self._send(Said(self._job.key, self._job.attempt, text))
 
     def _run_logged(self, job: Job, execute: Callable[..., Any], store: Any) -> Ending:
         """Run a job with its output going to the log in the folder of the run."""
@@ -228,8 +245,12 @@ def printing_to(log: Path, title: str) -> Iterator[None]:
     Args:
         title: words for the line that begins this part of the file.
     """
+    beginning = f"== {title}, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, {place()}\n"
     with open(log, "ab", buffering=0) as file:
-        file.write(f"== {title}, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, {place()}\n".encode())
+        try:
+            file.write(beginning.encode())
+        except OSError as error:  # which does not name the file
+            raise OSError(error.errno, f"cannot write {log}: {error.strerror}") from error
         original_outputs = os.dup(1), os.dup(2)
         _print_to(file.fileno(), file.fileno())
     try:

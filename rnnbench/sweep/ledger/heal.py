@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from rnnbench.results.database import reader
 from rnnbench.results.outages import fault_of_reason
 from rnnbench.sweep.ledger.ledger import Ledger
 from rnnbench.sweep.ledger.tables import trial
@@ -14,12 +15,13 @@ def heal(ledger: Ledger) -> list[str]:
 
     This version interrupts such trials; earlier ones counted them against the architecture.
     """
-    keys = [
-        row.key
-        for row in ledger.rows()
-        if row.state == "failed" and row.status == "crashed" and fault_of_reason(row.reason)
-    ]
     c = trial.c
+    crashed = (c.sweep == ledger.sweep) & (c.state == "failed") & (c.status == "crashed")
+    with reader(ledger.engine).begin() as connection:
+        rows = connection.execute(sa.select(c.key, c.reason).where(crashed)).all()
+    keys = [key for key, reason in rows if fault_of_reason(reason)]
+    if not keys:
+        return keys
     with ledger.engine.begin() as connection:
         for key in keys:
             statement = sa.update(trial).where(c.key == key, c.state == "failed")

@@ -107,8 +107,7 @@ def test_storage_that_goes_away_and_comes_back_leaves_no_failure(tmp_path, fault
     shared.mkdir()
     cut()
     notes = HealAfter("no new trials are placed", mend)
-    with pytest.warns(RuntimeWarning, match="going by what this machine knows"):
-        outcome = run(SWEEP, url, tmp_path / "logs", progress=notes)
+    outcome = run(SWEEP, url, tmp_path / "logs", progress=notes)
     assert outcome.complete, outcome.failures
     assert "the address of the results cannot be read or written" in "\n".join(notes.notes)
     assert_clean(url)
@@ -158,6 +157,23 @@ def test_a_gpu_error_that_may_be_the_models_is_tried_once_more(tmp_path, fault):
     assert {f.status for f in outcome.failures} == {"crashed"}
 
 
+def test_a_model_that_breaks_its_gpu_takes_no_later_trial_with_it(tmp_path, fault):
+    """After an assertion on the device, CUDA fails whatever the same process tries."""
+    fault.write_text(
+        "import sys, types\n"
+        "def fail(): raise RuntimeError('CUDA error: device-side assert triggered')\n"
+        "if 'torch' in sys.modules: fail()\n"
+        "if spec.seed == 1:\n"
+        "    cuda = types.SimpleNamespace(is_initialized=lambda: True, synchronize=fail)\n"
+        "    sys.modules['torch'] = types.SimpleNamespace(cuda=cuda)\n"
+        "    fail()\n"
+    )
+    outcome = run(SWEEP.replace("workers: 2", "workers: 1"), tmp_path / "r", tmp_path / "logs")
+    assert [f.status for f in outcome.failures] == ["crashed"] * 2
+    assert outcome.last.count("finals_done") == 2, "those of seed 2, after those of seed 1"
+    assert outcome.lost_workers == 0, "no trial died with a worker that left"
+
+
 def test_a_trial_whose_node_fails_it_each_time_waits_for_the_next_start(
     tmp_path, fault, monkeypatch
 ):
@@ -177,7 +193,7 @@ def test_what_an_older_version_blamed_on_a_model_is_run_again_by_the_same_comman
     run(SWEEP, root, tmp_path / "logs")
     engine = open_database(root / "results.db")
     victims = [r for r in rows_of(root) if r.stage == "final"][:2]
-    for row in victims:  # as version 0.16 left them
+    for row in victims:  # as an earlier version left them
         path = root / "runs" / row.run_id / "record.json"
         reason = "RemoteError: cannot list runs at s3://bucket/results: away"
         with closing(Store(root)) as store:
