@@ -24,6 +24,7 @@ from rnnbench.sweep.engines.protocol import (
     Job,
     Said,
     ValidationReport,
+    cannot_start,
 )
 from rnnbench.sweep.engines.worker import WORK, CannotStart, Ready, TooLarge, WorkerSetup
 from rnnbench.sweep.engines.worker_process import WorkerProcess
@@ -170,10 +171,8 @@ class LocalEngine:
         events: list[Event] = []
         for message in slot.process.channel.receive():
             if isinstance(message, CannotStart):
-                raise EngineError(
-                    f"a worker cannot start; its log is {slot.process.log}\n"
-                    f"{message.reason.rstrip()}"
-                )
+                reason = f"{message.reason.rstrip()}\n(the log is {slot.process.log})"
+                raise cannot_start(reason, message.fault)
             if isinstance(message, Ready):
                 slot.ready, self._false_starts = True, 0
             elif isinstance(message, TooLarge):

@@ -67,9 +67,8 @@ class Seat:
                 self._ready = True
                 message = Arrived(process.identity)
             elif isinstance(message, CannotStart):
-                message = CannotStart(
-                    f"{message.reason.rstrip()}\n(the log is {self._log} on its node)"
-                )
+                reason = f"{message.reason.rstrip()}\n(the log is {self._log} on its node)"
+                message = dataclasses.replace(message, reason=reason)
             messages.append(message)
         if dead and not self._ending:
             messages.append(Gone(process.bury(), self._ready))
