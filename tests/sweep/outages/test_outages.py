@@ -27,8 +27,8 @@ from rnnbench.sweep.engines.local import LocalEngine
 from rnnbench.sweep.engines.protocol import EngineError
 from rnnbench.sweep.ledger.tables import trial
 
-SWEEP = GRID.replace("[plain, explodes]", "[plain]")
-RUNS = 2 * (3 + 2)
+SWEEP = GRID.replace("[plain, explodes]", "[plain]").replace("[[], [zoneout]]", "[[]]")
+RUNS = 3 + 2
 FULL = "raise OSError(28, 'No space left on device')"
 
 
@@ -170,8 +170,8 @@ def test_a_model_that_breaks_its_gpu_takes_no_later_trial_with_it(tmp_path, faul
         "    fail()\n"
     )
     outcome = run(SWEEP.replace("workers: 2", "workers: 1"), tmp_path / "r", tmp_path / "logs")
-    assert [f.status for f in outcome.failures] == ["crashed"] * 2
-    assert outcome.last.count("finals_done") == 2, "those of seed 2, after those of seed 1"
+    assert [f.status for f in outcome.failures] == ["crashed"]
+    assert outcome.last.count("finals_done") == 1, "that of seed 2, after that of seed 1"
     assert outcome.lost_workers == 0, "no trial died with a worker that left"
 
 
