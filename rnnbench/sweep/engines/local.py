@@ -24,6 +24,7 @@ from rnnbench.sweep.engines.protocol import (
     Job,
     Said,
     ValidationReport,
+    cannot_start,
 )
 from rnnbench.sweep.engines.worker import WORK, CannotStart, Ready, TooLarge, WorkerSetup
 from rnnbench.sweep.engines.worker_process import WorkerProcess
@@ -170,8 +171,8 @@ class LocalEngine:
         events: list[Event] = []
         for message in slot.process.channel.receive():
             if isinstance(message, CannotStart):
-                where = f"; its log is {slot.process.log}" if slot.process.wrote() else ""
-                raise EngineError(f"a worker cannot start{where}\n{message.reason.rstrip()}")
+                where = f"\n(the log is {slot.process.log})" if slot.process.wrote() else ""
+                raise cannot_start(message.reason.rstrip() + where, message.fault)
             if isinstance(message, Ready):
                 slot.ready, self._false_starts = True, 0
             elif isinstance(message, TooLarge):

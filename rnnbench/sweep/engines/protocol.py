@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from rnnbench.errors import UserError
-from rnnbench.results.outages import KIND, MISSING
+from rnnbench.errors import OutageError, UserError
+from rnnbench.results.outages import KIND, MISSING, fault_named
 from rnnbench.results.selection import compared_value, compared_values
 
 if TYPE_CHECKING:
@@ -25,6 +25,19 @@ class EngineError(UserError, RuntimeError):
     """The engine cannot run anything; the message says why and what to do."""
 
     exit_code = 1
+
+
+def cannot_start(reason: str, fault: str) -> UserError:
+    """Return the error of a worker that cannot start, which an outage may be the cause of.
+
+    Args:
+        fault: kind of the infrastructure's fault (`results.outages`), or "".
+    """
+    text = f"a worker cannot start\n{reason}"
+    if not fault:
+        return EngineError(text)
+    known = fault_named(fault)
+    return OutageError(f"{text}\n  What to do: {known.advice}; then the same command goes on.")
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from rnnbench.sweep.engines.protocol import (
     Job,
     Said,
     ValidationReport,
+    cannot_start,
 )
 from rnnbench.sweep.engines.ray_actor import Arrived, Gone, Seat
 from rnnbench.sweep.engines.worker import WORK, CannotStart, TooLarge, WorkerSetup
@@ -214,7 +215,7 @@ class RayEngine:
             if isinstance(message, CannotStart):
                 able = [n for n, has in self._connection.nodes().items() if has.get("CPU")]
                 if not self._faults.set_aside(seat.node, able):
-                    raise EngineError(f"a worker cannot start\n{message.reason}")
+                    raise cannot_start(message.reason, message.fault)
                 self._leave_node(seat.node, f"cannot start workers:\n{message.reason}")
                 return events
             if isinstance(message, Arrived):

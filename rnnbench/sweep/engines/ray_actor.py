@@ -68,7 +68,8 @@ class Seat:
                 message = Arrived(process.identity)
             elif isinstance(message, CannotStart):
                 where = f"\n(the log is {self._log} on its node)" if process.wrote() else ""
-                message = CannotStart(message.reason.rstrip() + where)
+                reason = message.reason.rstrip() + where
+                message = dataclasses.replace(message, reason=reason)
             messages.append(message)
         if dead and not self._ending:
             messages.append(Gone(process.bury(), self._ready))

@@ -73,9 +73,14 @@ class Ready:
 
 @dataclass(frozen=True)
 class CannotStart:
-    """The worker cannot start, and neither could another one."""
+    """The worker cannot start, and neither could another one.
+
+    Attributes:
+        fault: kind of the infrastructure's fault that it surely is (`results.outages`), or "".
+    """
 
     reason: str
+    fault: str = ""
 
 
 class TooLarge(NamedTuple):
@@ -111,8 +116,10 @@ class Worker:
         threading.Thread(target=self._watch, daemon=True).start()
         try:
             execute, store = self._load()
-        except Exception:
-            self._send(CannotStart(traceback.format_exc()))
+        except Exception as error:
+            fault = fault_of(error)
+            sure = fault is not None and not fault.unsure
+            self._send(CannotStart(traceback.format_exc(), fault.kind if fault and sure else ""))
             return
         self._send(Ready())
         while True:

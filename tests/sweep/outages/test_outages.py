@@ -24,10 +24,11 @@ from rnnbench.results.record import Status
 from rnnbench.results.store import Store
 from rnnbench.sweep import breaker
 from rnnbench.sweep.engines.local import LocalEngine
+from rnnbench.sweep.engines.protocol import EngineError
 from rnnbench.sweep.ledger.tables import trial
 
-SWEEP = GRID.replace("[plain, explodes]", "[plain]")
-RUNS = 2 * (3 + 2)
+SWEEP = GRID.replace("[plain, explodes]", "[plain]").replace("[[], [zoneout]]", "[[]]")
+RUNS = 3 + 2
 FULL = "raise OSError(28, 'No space left on device')"
 
 
@@ -169,8 +170,8 @@ def test_a_model_that_breaks_its_gpu_takes_no_later_trial_with_it(tmp_path, faul
         "    fail()\n"
     )
     outcome = run(SWEEP.replace("workers: 2", "workers: 1"), tmp_path / "r", tmp_path / "logs")
-    assert [f.status for f in outcome.failures] == ["crashed"] * 2
-    assert outcome.last.count("finals_done") == 2, "those of seed 2, after those of seed 1"
+    assert [f.status for f in outcome.failures] == ["crashed"]
+    assert outcome.last.count("finals_done") == 1, "that of seed 2, after that of seed 1"
     assert outcome.lost_workers == 0, "no trial died with a worker that left"
 
 
@@ -277,3 +278,22 @@ def test_a_disk_of_results_that_is_full_ends_with_69_and_goes_on_when_there_is_r
     assert outcome.complete
     assert_clean(small_disk / "r", url)
     shutil.rmtree(small_disk / "r")
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [(f"raise {OSError(28, 'no room')!r}", OutageError), ("raise KeyError('ours')", EngineError)],
+)
+def test_a_worker_that_cannot_start_says_whether_the_same_command_will_do(
+    tmp_path, fault, monkeypatch, raised, kind
+):
+    (tmp_path / "unable.py").write_text(raised)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def engine(workers):
+        work, root = "unable:execute", tmp_path / "r"
+        return LocalEngine(workers=1, root=root, logs=tmp_path / "logs", work=work, beat=0.2)
+
+    with pytest.raises(kind, match="a worker cannot start") as caught:
+        run_sweep(SWEEP, tmp_path / "r", engine_factory=engine)
+    assert ("What to do: make room" in str(caught.value)) == (kind is OutageError)
