@@ -61,7 +61,9 @@ class Notifier:
         self.tell("breaker", f"sweep {self._sweep}: {message}")
 
     def tell_end(self, outcome: SweepOutcome) -> None:
-        """Send how a start of the sweep ended."""
+        """Send how a start of the sweep ended, unless a supervisor starts it again."""
+        if self._starts_again(outcome.exit_code):
+            return
         if outcome.over and not outcome.complete:
             event = "budget"
         elif outcome.signal and not outcome.complete:
@@ -77,11 +79,14 @@ class Notifier:
         A supervisor that will start the driver again tells of it when it gives up.
         """
         code = error.exit_code if isinstance(error, UserError) else 1
-        again = code == OutageError.exit_code and os.environ.get(SUPERVISED) == "1"
-        if code == 2 or again or isinstance(error, SweepBusyError):
+        if code == 2 or self._starts_again(code) or isinstance(error, SweepBusyError):
             return
         text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         self.tell("failure", f"sweep {self._sweep} ended with an error: {text}")
+
+    def _starts_again(self, code: int) -> bool:
+        """Tell whether a supervisor starts the driver again after this exit code."""
+        return code == OutageError.exit_code and os.environ.get(SUPERVISED) == "1"
 
     @contextmanager
     def watching(self) -> Iterator[None]:

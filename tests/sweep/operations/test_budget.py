@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from support import TESTS
 from support.command_line import call
+from support.database_servers import MariaDB, PostgreSQL, open_server
 from support.fake_work import FAKE_PLUGINS, starts
 from support.small_sweeps import RUNS, SWEEP, Notes, rows_of, run
 
@@ -96,6 +97,23 @@ def test_what_a_killed_driver_had_taken_is_kept_and_added_to(tmp_path):
     assert before > 0
     assert run(PRICED, tmp_path).complete
     assert taken(tmp_path)["cpu_hours"] > before
+
+
+@pytest.mark.parametrize("server", [PostgreSQL, MariaDB], ids=["postgresql", "mariadb"])
+def test_what_is_taken_adds_up_on_a_server_too(tmp_path, server):
+    server = open_server(server)
+    try:
+        url = server.fresh("rnnbench")
+        with closing(Store(tmp_path, url)) as store:
+            book = SpendingBook(store.engine, "sweep")
+            for amounts in (Held(2.0, 1.0), Held(), Held(1.0, 0.0)):  # MySQL counts changed rows
+                book.add(0.0, {"a.1": amounts})
+            book.extend({"hours": 5.0})
+            account = SpendingBook(store.engine, "sweep").read(SweepLimits(hours=2.0), Prices())
+    finally:
+        server.close()
+    assert account.by_study == {"a.1": Held(3.0, 1.0)}
+    assert account.limits == SweepLimits(hours=5.0)
 
 
 def test_a_gpu_that_several_trials_use_is_counted_once():
