@@ -84,7 +84,9 @@ class RunningTrials:
 
     def remove(self, key: str) -> None:
         """Forget a trial whose worker runs it no longer."""
-        self._uses.append(self._meter(self._trials[key]))
+        trial = self._trials[key]
+        sharers = self._count_sharers() if trial.usage.gpus else {}
+        self._uses.append(self._meter(trial, sharers))
         del self._trials[key]
 
     def remove_all(self) -> list[RunningTrial]:
@@ -97,13 +99,17 @@ class RunningTrials:
     def take_uses(self) -> list[Use]:
         """Return what trials held since the last call, also those that have ended since."""
         uses, self._uses = self._uses, []
-        return uses + [self._meter(trial) for trial in self._trials.values()]
+        sharers = self._count_sharers()
+        return uses + [self._meter(trial, sharers) for trial in self._trials.values()]
 
-    def _meter(self, trial: RunningTrial) -> Use:
+    def _count_sharers(self) -> Counter[str]:
+        """Return how many trials see each GPU, by its id."""
+        return Counter(gpu for trial in self._trials.values() for gpu in trial.usage.gpus)
+
+    def _meter(self, trial: RunningTrial, sharers: Mapping[str, int]) -> Use:
         """Return what a trial held since it was last metered; a GPU that several use is shared."""
         now = time.monotonic()
         seconds, trial.metered_at = now - trial.metered_at, now
-        sharers = Counter(gpu for t in self._trials.values() for gpu in t.usage.gpus)
         gpus = sum(1 / sharers[gpu] for gpu in trial.usage.gpus)
         return Use(trial.cell.plan.study, seconds, gpus)
 
