@@ -11,7 +11,8 @@ import click
 
 from rnnbench import __version__
 from rnnbench.cli.lost_database import lost_database
-from rnnbench.errors import UserError
+from rnnbench.errors import OutageError, UserError
+from rnnbench.results.outages import fault_of
 
 
 class FolderOrAddress(click.Path):
@@ -67,6 +68,9 @@ class Commands(click.Group):
         except UserError as error:
             fail(f"{error.label}: {error}", error.exit_code, at_once=error.at_once)
         except OSError as error:  # a disk, a network, a permission
+            if fault := fault_of(error):
+                advice = f"What to do: {fault.advice}; then the same command goes on."
+                fail(f"error: {error}\n  {advice}", OutageError.exit_code)
             fail(f"error: {error}", 1)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise

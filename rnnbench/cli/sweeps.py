@@ -8,7 +8,17 @@ from typing import Any
 
 import click
 
-from rnnbench.cli.root import DATABASE, RESULTS, SEED, Commands, example, main
+from rnnbench.cli.root import (
+    DATABASE,
+    RESULTS,
+    SEED,
+    Commands,
+    example,
+    main,
+    refuse_unused,
+)
+
+AMOUNT = click.FloatRange(min=0, min_open=True)
 
 
 class Sweeps(Commands):
@@ -44,6 +54,10 @@ def start_options(command: Any) -> Any:
         click.option("--studies", envvar="RNNBENCH_STUDIES", show_envvar=True,
                      help="Optuna storage for copies of the studies: a URL, or journal:FILE.  "
                           "[default: studies.db in the results]"),
+        click.option("--supervise", is_flag=True,
+                     help="Start the driver again where it was killed, or ended with 69 or 75."),
+        click.option("--restarts", type=click.IntRange(min=0),
+                     help="With --supervise: how often without progress between.  [default: 10]"),
         click.option("--html/--no-html", default=True, show_default=True,
                      help="Write the leaderboard page at the end."),
         RESULTS, DATABASE,
@@ -52,9 +66,19 @@ def start_options(command: Any) -> Any:
     return command
 
 
+def supervises(options: dict[str, Any]) -> bool:
+    """Tell whether a supervisor was asked for; where none was, take its options out."""
+    refuse_unused("restarts", not options["supervise"], "only --supervise starts a driver again")
+    if not options["supervise"]:
+        del options["supervise"], options["restarts"]
+        return False
+    return True
+
+
 @sweep.command(epilog=example(
     "rnnbench sweep run sweeps/quickstart.yaml --workers 2",
     "rnnbench sweep run sweeps/quickstart.yaml --engine ray --address 10.0.0.1:6379",
+    "rnnbench sweep run sweeps/quickstart.yaml --supervise",
 ))  # fmt: skip
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--trials", type=click.IntRange(min=0), help="Of each cell, instead of the file's.")
@@ -65,6 +89,10 @@ def run(file: Path, **options: Any) -> None:
 
     Started again it re-runs nothing that is finished; killed, it goes on where it was.
     """
+    if supervises(options):
+        from rnnbench.cli.actions.supervise import supervise_file
+
+        sys.exit(supervise_file(file, options))
     from rnnbench.cli.actions.sweep import run_file
 
     sys.exit(run_file(file, **options))
@@ -74,10 +102,16 @@ def run(file: Path, **options: Any) -> None:
 @click.argument("name")
 @start_options
 def resume(name: str, **options: Any) -> None:
-    """End a pause; where nobody runs the sweep, run it here as its file was.
+    """End a pause, or the wait after an outage; where nobody runs the sweep, run it here.
+
+    It is run as its file was when it was last started.
 
     Engine, address, workers and storage are those of this command, not of the last start.
     """
+    if supervises(options):
+        from rnnbench.cli.actions.supervise import supervise_sweep
+
+        sys.exit(supervise_sweep(name, options))
     from rnnbench.cli.actions.sweep import resume_sweep
 
     sys.exit(resume_sweep(name, **options))
@@ -102,6 +136,22 @@ def status(name: str | None, root: Path | str, database: str | None, as_json: bo
     from rnnbench.cli.actions.sweep_control import show_status
 
     show_status(name, root, database, as_json, watch)
+
+
+@sweep.command("list", epilog=example(
+    "rnnbench sweep list --out /shared/results", "rnnbench sweep list --json",
+))  # fmt: skip
+@RESULTS
+@DATABASE
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def list_(root: Path | str, database: str | None, as_json: bool) -> None:
+    """All sweeps of these results: state, progress, workers, and who started each, and when.
+
+    Takes no lock and writes nothing: it can be asked as often as wanted, while drivers work.
+    """
+    from rnnbench.cli.actions.sweep_list import list_sweeps
+
+    list_sweeps(root, database, as_json)
 
 
 @sweep.command(epilog=example("rnnbench sweep pause quickstart"))
@@ -135,17 +185,25 @@ def retry(name: str, trials: tuple[str, ...], root: Path | str, database: str | 
     retry_trials(name, trials, root, database)
 
 
-@sweep.command(epilog=example("rnnbench sweep extend quickstart --trials 20"))
+@sweep.command(epilog=example(
+    "rnnbench sweep extend quickstart --trials 20",
+    "rnnbench sweep extend quickstart --hours 48 --money 500",
+))  # fmt: skip
 @click.option("--trials", type=click.IntRange(min=1), help="Of each cell, in all.")
 @click.option("--seed", "seeds", type=SEED, multiple=True,
               help="One more seed of the final runs; may be repeated.")  # fmt: skip
+@click.option("--hours", type=AMOUNT, help="Of the budget by the clock, in all.")
+@click.option("--gpu-hours", type=AMOUNT, help="Of the budget, in all.")
+@click.option("--cpu-hours", type=AMOUNT, help="Of the budget, in all.")
+@click.option("--money", type=AMOUNT, help="Of the budget, in all.")
 @named
 def extend(name: str, trials: int | None, seeds: tuple[int, ...], root: Path | str,
-           database: str | None) -> None:  # fmt: skip
-    """Ask for more trials or final seeds than the file does."""
-    from rnnbench.cli.actions.sweep_control import extend_sweep
+           database: str | None, **limits: float | None) -> None:  # fmt: skip
+    """Ask for more trials or final seeds than the file does, or give it a larger budget."""
+    from rnnbench.cli.actions.sweep_extend import extend_sweep
 
-    extend_sweep(name, trials, seeds, root, database)
+    given = {limit: value for limit, value in limits.items() if value is not None}
+    extend_sweep(name, trials, seeds, given, root, database)
 
 
 @sweep.command(epilog=example("rnnbench sweep logs quickstart char-lm.lstm.0a1b2c3d/4"))

@@ -37,7 +37,7 @@ STATUS = {
     Status.OOM: "out of memory",
     Status.CRASHED: "an error in the code, or the process died",
     Status.TIMEOUT: "took longer than it was allowed",
-    Status.INTERRUPTED: "stopped by the user or by pre-emption",
+    Status.INTERRUPTED: "by the user, by pre-emption, or by a fault of the infrastructure",
 }
 
 

@@ -30,6 +30,7 @@ from sqlalchemy import (
     create_engine,
     event,
     insert,
+    inspect,
     make_url,
     select,
     text,
@@ -63,6 +64,11 @@ EXACT: dict[str, Any] = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_b
 # The driver of each server, and the extra that brings it.
 DRIVERS = {"postgresql": ("psycopg", "postgresql"), "mysql": ("pymysql", "mysql")}
 DRIVERS["mariadb"] = DRIVERS["mysql"]
+# So that a server whose machine or network is gone is noticed: without them it takes minutes.
+TIMEOUTS: dict[str, dict[str, int]] = {
+    "psycopg": {"connect_timeout": 10, "tcp_user_timeout": 30_000},
+    "pymysql": {"connect_timeout": 10},
+}
 
 _versions = MetaData()
 schema_version = Table(
@@ -126,6 +132,8 @@ def create_tables(
     Raises:
         DatabaseError: the tables were made by a newer rnnbench, or by one too old to be migrated.
     """
+    if _version_of(engine, component) == version:
+        return  # without waiting for whoever writes at the moment
     with engine.begin() as connection, _lock_tables(connection):
         _versions.create_all(connection)
         of_component = schema_version.c.component == component
@@ -151,6 +159,15 @@ def create_tables(
             _migrate(connection, component, version_there, version, migrations)
         metadata.create_all(connection)
         connection.execute(update(schema_version).where(of_component).values(version=version))
+
+
+def _version_of(engine: Engine, component: str) -> int | None:
+    """Return the version of a part's tables; None where they are not there. Writes nothing."""
+    with reader(engine).begin() as connection:
+        if not inspect(connection).has_table(schema_version.name):
+            return None
+        query = select(schema_version.c.version).where(schema_version.c.component == component)
+        return connection.execute(query).scalar()
 
 
 def _migrate(
@@ -205,7 +222,13 @@ def add_driver(url: str | URL) -> URL:
 def _open_server(url: str | URL) -> Engine:
     address = add_driver(url)
     try:
-        return create_engine(address, pool_pre_ping=True, isolation_level="READ COMMITTED")
+        given = TIMEOUTS.get(address.get_driver_name(), {})
+        return create_engine(
+            address,
+            pool_pre_ping=True,
+            isolation_level="READ COMMITTED",
+            connect_args={k: v for k, v in given.items() if k not in address.query},
+        )
     except ModuleNotFoundError as error:
         extra = DRIVERS.get(address.get_backend_name(), ("", ""))[1]
         how = f"pip install 'rnnbench[{extra}]'" if extra else f"install {error.name}"

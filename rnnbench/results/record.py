@@ -17,6 +17,7 @@ from types import NoneType
 from typing import Any
 
 from rnnbench.errors import RunError
+from rnnbench.results.outages import fault_of_reason
 from rnnbench.results.provenance import provenance, redact
 from rnnbench.spec.run_spec import RunSpec
 
@@ -35,7 +36,7 @@ class Status(enum.StrEnum):
     OOM = "oom"
     CRASHED = "crashed"
     TIMEOUT = "timeout"
-    INTERRUPTED = "interrupted"  # by the user or by pre-emption
+    INTERRUPTED = "interrupted"  # by the user, by pre-emption or by a fault of the infrastructure
 
 
 FINAL = frozenset({Status.DONE, Status.PRUNED, Status.NAN, Status.DIVERGED})
@@ -206,6 +207,8 @@ class Record:
         try:
             fields = {name: d[name] for name in names}
             fields["spec"] = RunSpec.from_dict(d["spec"])
+            if fields["status"] == Status.CRASHED and fault_of_reason(fields["reason"]):
+                fields["status"] = Status.INTERRUPTED  # older versions blamed the model
             if not plain:
                 return cls(**fields)
             record = cls.__new__(cls)

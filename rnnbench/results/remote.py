@@ -13,14 +13,17 @@ import hashlib
 import json
 import os
 import secrets
+import sys
 import time
 import urllib.parse
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rnnbench.errors import UserError
 from rnnbench.files.atomic import replace_file, stamp
+from rnnbench.files.backoff import waits
 from rnnbench.results.provenance import redact
 from rnnbench.results.run_folder import (
     CHECKPOINTS,
@@ -67,6 +70,7 @@ class Remote:
 
     Attributes:
         folder: the working folder; RNNBENCH_SCRATCH says where such folders are.
+        say: prints a line for the user.
         shown: the address without a login, for messages.
 
     Raises:
@@ -77,6 +81,8 @@ class Remote:
         from fsspec.core import url_to_fs
         from platformdirs import user_cache_dir
 
+        self.say: Callable[[str], None] = partial(print, "rnnbench:", file=sys.stderr, flush=True)
+        self._quiet_until = 0.0
         protocol = url.partition("://")[0].split("::")[0]
         self.shown = redact(url).rstrip("/")
         try:
@@ -226,13 +232,28 @@ class Remote:
     def _result_files(folder: Path) -> list[str]:
         return [name for name in RESULTS if (folder / name).is_file()]
 
-    def send_results(self, folder: Path) -> None:
+    def send_results(self, folder: Path, patience: float = 0.0) -> None:
         """Send what a run leaves, its record last.
+
+        Args:
+            patience: seconds for which to try, beyond the few that every try has.
 
         Raises:
             RemoteError
         """
-        self.send(folder, [*self._result_files(folder), RECORD])
+        names = [*self._result_files(folder), RECORD]
+        pauses = waits(patience, first=5.0, most=60.0, key=folder.name)
+        while True:
+            try:
+                return self.send(folder, names)
+            except RemoteError as error:
+                wait = next(pauses, None)
+                if wait is None:
+                    raise
+                self.say(
+                    f"{error}; the results are safe in {folder}, and are sent again in {wait:.0f} s"
+                )
+                time.sleep(wait)
 
     def _download(self, path: Path, name: str, known: list[str] | None) -> bool:
         """Fetch a file; False where it is a record and the one here, never sent, is better."""
@@ -296,9 +317,13 @@ class Remote:
             try:
                 return action()
             except Exception as error:
+                said = redact(f"{type(error).__name__}: {error}")
+                problem = f"cannot {what} at {self.shown}: {said}"
                 if wait is None:
-                    said = redact(f"{type(error).__name__}: {error}")
-                    raise RemoteError(f"cannot {what} at {self.shown}: {said}") from error
+                    raise RemoteError(problem) from error
+                if time.monotonic() >= self._quiet_until:  # once a minute
+                    self._quiet_until = time.monotonic() + 60
+                    self.say(f"{problem}; it is tried again")
                 time.sleep(wait)
         raise AssertionError
 

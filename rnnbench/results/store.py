@@ -34,6 +34,7 @@ from rnnbench.results.sql_index import VERSION, index_rows, metadata, result, ro
 
 __all__ = ["Store", "check_name", "metadata", "open_database", "result"]
 
+SEND_SECONDS = 600.0  # for which a run that has ended goes on sending its results
 CHUNK = 500  # rows of a statement, below every database's limit on parameters
 ORDER = ("task", "architecture", "tricks", "config_id", "seed", "run_id")
 
@@ -57,6 +58,7 @@ class Store:
         url: another database than ROOT/results.db, which several machines may share; rows of
             runs that this disk lacks are then left alone.
         index: False: records are written and read, and the database is left to another process.
+        patience: seconds for which to go on sending results to an address that is away.
 
     Attributes:
         engine: the database, for tables of others (see `rnnbench.results.database.create_tables`).
@@ -64,11 +66,14 @@ class Store:
         problems: what could not be sent to the address, for records.
     """
 
-    def __init__(self, root: Path | str, url: str | None = None, *, index: bool = True) -> None:
+    def __init__(
+        self, root: Path | str, url: str | None = None, *, index: bool = True, patience: float = 0.0
+    ) -> None:
         self.root_or_address = root  # what another process opens the same store by
         self.remote = Remote(str(root)) if is_address(root) else None
         self.root = Path(root) if self.remote is None else self.remote.folder
         self.problems: list[str] = []
+        self._patience, self._unsent = patience, set[str]()
         self._indexes = index
         if index and url is None:
             url = os.environ.get("RNNBENCH_DATABASE") or None
@@ -113,6 +118,8 @@ class Store:
         Raises:
             OSError: the address cannot be read, so an earlier attempt may be missed.
         """
+        for earlier in sorted(self._unsent):
+            self._send(self.run_dir(earlier))
         return self.fetch(run_id, (*RESUME, RECORD))
 
     def fetch(self, run_id: str, names: Iterable[str]) -> Path:
@@ -168,7 +175,7 @@ class Store:
             staged = stage_file(path, text)
             if not self._indexes:
                 staged.commit()
-                self._send(path.parent)
+                self._send(path.parent, final=record.status in FINAL)
                 return True
             try:
                 with self.engine.begin() as connection:
@@ -189,16 +196,18 @@ class Store:
             finally:
                 staged.discard()
             if written:
-                self._send(path.parent)
+                self._send(path.parent, final=record.status in FINAL)
         return bool(written)
 
-    def _send(self, folder: Path) -> None:
+    def _send(self, folder: Path, *, final: bool = False) -> None:
         """Send a finished run to the address; warn where that fails."""
         if self.remote is None:
             return
         try:
-            self.remote.send_results(folder)
+            self.remote.send_results(folder, self._patience if final else 0.0)
+            self._unsent.discard(folder.name)
         except OSError as error:
+            self._unsent.add(folder.name)
             _warn(
                 f"{error}; the record is safe in {folder}, and the next command with the same "
                 "--out on this machine sends it"
@@ -206,14 +215,14 @@ class Store:
 
     def _fetch(self, run_id: str) -> None:
         """Fetch the record that stands at the address, where it can be reached."""
-        folder = self._files.path(run_id).parent
         if self.remote is None:
             return
+        folder = self._files.path(run_id).parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.remote.fetch(folder, [RECORD])
         except OSError as error:
-            _warn(f"{error}; going by what this machine knows of {run_id}")
+            self.remote.say(f"{error}; going by what this machine knows of {run_id}")
 
     def read(self, run_id: str) -> Record | None:
         """Return the record of a run, None where there is none.

@@ -164,6 +164,19 @@ class RunSpec:
             test=d["test"],
         )
 
+    def flat_settings(self) -> dict[str, bool | int | float | str | None]:
+        """Return every setting by its dotted name; what is no single value is JSON."""
+        sections = [("task", self.task), ("architecture", self.architecture)]
+        sections += [(f"tricks.{trick.name}", trick) for trick in self.tricks]
+        values = {f"{place}.{k}": v for place, plugin in sections for k, v in plugin.settings}
+        own = self.as_dict()
+        for section in ("optimizer", "budget"):
+            values |= {f"{section}.{k}": v for k, v in own[section].items()}
+        return {
+            k: v if v is None or isinstance(v, (str, int, float)) else json.dumps(v)
+            for k, v in values.items()
+        }
+
     def canonical(self) -> str:
         """Return the one text of this spec: JSON with sorted keys."""
         return canonical_json(self.as_dict())

@@ -33,6 +33,7 @@ class CellSearch(CellState):
 
     Attributes:
         in_flight: keys of the rows that this driver's workers run.
+        held: keys of the rows that this driver runs no more, although they have not ended.
         started: number of runs that this driver started, for fairness between cells.
 
     Raises:
@@ -55,6 +56,7 @@ class CellSearch(CellState):
         self._maker = TrialRows(plan, sweep, plugins)
         self._retry_at: dict[str, float] = {}  # key -> time before which it is not claimed again
         self.in_flight: set[str] = set()
+        self.held: set[str] = set()
         self.started = 0
         searched_rows: dict[int, list[TrialRow]] = {}
         for row in sorted(rows, key=lambda r: (r.number, self._maker.seed_index(r))):
@@ -107,12 +109,36 @@ class CellSearch(CellState):
             self._plan_finals()
         now = time.monotonic()
         for row in self._counted.waiting.values():
-            wanted = row.stage == "search" or self._finals_planned
-            if wanted and self._retry_at.get(row.key, 0.0) <= now:
+            if self._wanted(row) and self._retry_at.get(row.key, 0.0) <= now:
                 return row
         if self._proposed < self.trials:
             return self._propose()
         return None
+
+    def _wanted(self, row: TrialRow) -> bool:
+        """Tell whether a waiting row may be started by this driver."""
+        return (row.stage == "search" or self._finals_planned) and row.key not in self.held
+
+    @property
+    def stuck(self) -> bool:
+        """Tell whether this driver can do no more, since all that is left is held."""
+        idle = not self.in_flight and self._proposed >= self.trials
+        return (
+            bool(self.held) and idle and not any(map(self._wanted, self._counted.waiting.values()))
+        )
+
+    def put_off(self, key: str, seconds: float) -> None:
+        """Start a row again only after so many seconds."""
+        self._retry_at[key] = time.monotonic() + seconds
+
+    def hold(self, key: str) -> None:
+        """Start a row no more; the next driver does."""
+        self.held.add(key)
+
+    def forget_waits(self) -> None:
+        """Start the rows that were put off or held as soon as there is a worker."""
+        self._retry_at.clear()
+        self.held.clear()
 
     def claim(self, row: TrialRow, owner: str, above: int = 0) -> bool:
         """Claim a trial for a worker, with an attempt above that of an existing record.

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from rnnbench.results.record import Record, Status, provenance
+from rnnbench.results.record import FINAL, Record, Status, provenance
 from rnnbench.results.store import Store
 from rnnbench.spec.run_spec import RunSpec
 from rnnbench.sweep.engines.protocol import Died, Ending
 from rnnbench.sweep.ledger.ledger import TrialRow
 
-NODE_LOSSES = 20  # starts of a trial that may be lost with their nodes
+NODE_LOSSES = 20  # starts of a trial that may be lost with their nodes before it is held
 
 
 class LostTrial(NamedTuple):
@@ -23,18 +23,20 @@ class LostTrial(NamedTuple):
     Attributes:
         status: how the trial failed; None: it is run again.
         text: why it failed, or the note that it is run again.
+        held: it is run again only when the sweep is started again.
     """
 
     status: Status | None
     text: str
+    held: bool = False
 
 
 def judge(row: TrialRow, event: Died, reason: str, retries: int) -> LostTrial:
     """Decide whether a trial that lost its worker is run again.
 
-    A lost node is not the trial's fault, however often it happens; but not without end. A trial
-    that ran out of memory would run out again. A worker that died on a node that lives may have
-    been killed by its trial.
+    A lost node is not the trial's fault, however often it happens; but a trial that may be what
+    ends its nodes is not given others without end. A trial that ran out of memory would run out
+    again. A worker that died on a node that lives may have been killed by its trial.
 
     Args:
         reason: what happened to the worker, such as "was killed (SIGKILL)".
@@ -43,16 +45,19 @@ def judge(row: TrialRow, event: Died, reason: str, retries: int) -> LostTrial:
     deaths = row.deaths + (not event.lost)
     if event.too_large:
         return LostTrial(Status.OOM, reason)
-    if event.lost and row.attempt < NODE_LOSSES:
-        return LostTrial(None, f"node lost, {row.key} goes on elsewhere: its worker {reason}")
-    if not event.lost and deaths <= retries:
-        return LostTrial(None, f"worker lost, {row.key} is run again: its worker {reason}")
+    if event.lost and row.attempt % NODE_LOSSES == 0:
+        return LostTrial(
+            None,
+            f"{row.key} was started {row.attempt} times and lost with its node; it waits until the "
+            f"sweep is started again: its worker {reason}",
+            held=True,
+        )
     if event.lost:
-        what = f"was started {row.attempt} times and always lost with its node"
-    else:
-        times = {1: "once", 2: "twice"}.get(deaths, f"{deaths} times")
-        what = f"killed its worker {times}"
-    return LostTrial(Status.CRASHED, f"{what}; the last one {reason}")
+        return LostTrial(None, f"node lost, {row.key} goes on elsewhere: its worker {reason}")
+    if deaths <= retries:
+        return LostTrial(None, f"worker lost, {row.key} is run again: its worker {reason}")
+    times = {1: "once", 2: "twice"}.get(deaths, f"{deaths} times")
+    return LostTrial(Status.CRASHED, f"killed its worker {times}; the last one {reason}")
 
 
 def write_failure(store: Store, row: TrialRow, status: Status, reason: str) -> Ending:
@@ -70,12 +75,21 @@ def write_failure(store: Store, row: TrialRow, status: Status, reason: str) -> E
     return Ending.of(record)
 
 
-def index_record(store: Store, row: TrialRow, ending: Ending) -> None:
+def index_record(store: Store, row: TrialRow, ending: Ending) -> bool:
     """Enter the record that a worker left on disk into the database; only the driver may.
 
-    Where there is no record, since the fault lay outside of the run, one is written.
+    Where there is no record, since the fault lay outside of the run, one is written. The record of
+    a run that left one may be on its way: the index takes it up when it is here.
+
+    Returns:
+        Whether the record is here.
     """
     try:
         store.index(row.run_id)
     except FileNotFoundError:
+        if ending.status in FINAL:
+            return False
+        if ending.status == "refused":  # before there was a run
+            return True
         write_failure(store, row, Status(ending.status), ending.reason or "no reason is known")
+    return True

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
+from rnnbench.errors import OutageError
 from rnnbench.results.selection import without_loss
 from rnnbench.sweep.cell_search import CellSearch
 from rnnbench.sweep.file.sweep import GridCell
 from rnnbench.sweep.ledger.ledger import TrialRow
+from rnnbench.sweep.ledger.spending import Account
 from rnnbench.sweep.ledger.status import BusyWorker
 from rnnbench.sweep.plan import CellPlan
 from rnnbench.training.stopping import exit_code
@@ -84,6 +86,8 @@ class Snapshot:
         seconds_left: estimate of the seconds until the sweep is complete, from this rate.
         busy: workers with a trial.
         paused: whether no trial is started.
+        outage: why hardly any trial is started, see `rnnbench.sweep.breaker.Breaker.as_dict`.
+        account: what the sweep has taken, and may take.
     """
 
     cells: tuple[CellTally, ...]
@@ -92,6 +96,8 @@ class Snapshot:
     seconds_left: float | None = None
     busy: tuple[BusyWorker, ...] = ()
     paused: bool = False
+    outage: Mapping[str, Any] = field(default_factory=dict)
+    account: Account = field(default_factory=Account)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for the database; workers are stored apart from them."""
@@ -101,7 +107,8 @@ class Snapshot:
             cell = {n: getattr(tally.cell, n) for n in ("task", "architecture", "tricks")}
             cells.append({**own, **cell})
         pace = {n: getattr(self, n) for n in ("seconds", "per_minute", "seconds_left")}
-        return {"cells": cells, **pace}
+        taken = self.account.as_dict()
+        return {"cells": cells, **pace, "outage": dict(self.outage), "taken": taken}
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any], busy: Sequence[BusyWorker], paused: bool) -> Snapshot:
@@ -112,7 +119,13 @@ class Snapshot:
             cell = GridCell(own["task"], own["architecture"], tuple(own["tricks"]))
             cells.append(CellTally(cell=cell, **counts))
         pace = {n: d[n] for n in ("seconds", "per_minute", "seconds_left")}
-        return cls(tuple(cells), **pace, busy=tuple(busy), paused=paused)
+        outage = d.get("outage", {})  # earlier versions had none
+        return cls(tuple(cells), **pace, busy=tuple(busy), paused=paused, outage=outage)
+
+    def taken_by_cell(self) -> list[tuple[str, dict[str, float]]]:
+        """Return what each cell has taken, by its name, in the order of the file."""
+        amounts = dict(self.account.cells())
+        return [(c.name, amounts[c.study]) for c in self.cells if c.study in amounts]
 
     def count(self, name: str) -> int:
         """Return the sum of one of the cells' numbers over all cells."""
@@ -137,6 +150,8 @@ class SweepOutcome:
         signal: number of the signal that stopped it; 0 where it went to its end.
         failures: failed trials of the whole sweep, earlier starts included.
         remarks: what a reader must know of the search, as it was said at the start.
+        outage: why it ended before its end, through no fault of its own; "": it did not.
+        over: which limit of its budget ended it before its end; "": none did.
     """
 
     sweep: str
@@ -147,6 +162,8 @@ class SweepOutcome:
     signal: int = 0
     failures: tuple[FailedTrial, ...] = field(default=())
     remarks: tuple[str, ...] = ()
+    outage: str = ""
+    over: str = ""
 
     @property
     def refused(self) -> list[dict[str, Any]]:
@@ -170,11 +187,13 @@ class SweepOutcome:
     def exit_code(self) -> int:
         """Return the exit code of the command.
 
-        It is `training.stopping.exit_code` where a signal stopped the sweep, 1 where a cell lacks
-        final runs, and 0 otherwise.
+        It is `training.stopping.exit_code` where a signal stopped the sweep before its end, that of
+        an outage where one did, 1 where a cell lacks final runs, and 0 otherwise.
         """
-        if self.signal:
+        if self.signal and not self.complete:
             return exit_code(self.signal)
+        if self.outage:
+            return OutageError.exit_code
         lacking = [c for c in self.last.cells if c.problem or c.finals_failed]
         return 1 if lacking or not self.complete else 0
 
@@ -191,6 +210,10 @@ class SweepOutcome:
         if last.refused:
             parts.append(f"{len(last.refused)} of {len(last.cells)} cells refused")
         text = f"sweep {self.sweep} {ended}: {', '.join(parts)} ({self.ran} ran now)"
+        if self.outage:
+            text += f"\n  {self.outage}"
+        if self.over and not self.complete:
+            text += f"; {self.over}, and `rnnbench sweep extend {self.sweep}` gives it more"
         if not self.complete:
             text += "; nothing finished is lost: the same command goes on from here"
         return text
@@ -248,6 +271,8 @@ def take_snapshot(
     pace: Pace,
     busy: Sequence[BusyWorker],
     paused: bool,
+    outage: Mapping[str, Any],
+    account: Account,
 ) -> Snapshot:
     """Return the state of a sweep now.
 
@@ -267,6 +292,8 @@ def take_snapshot(
         None if rate is None else left / rate,
         tuple(busy),
         paused,
+        outage,
+        account,
     )
 
 

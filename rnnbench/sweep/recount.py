@@ -16,10 +16,12 @@ import sqlalchemy as sa
 from rnnbench.errors import SweepError
 from rnnbench.results.database import reader
 from rnnbench.sweep.cell_results import CellResults
+from rnnbench.sweep.file.budget import Prices, SweepLimits
 from rnnbench.sweep.file.search_options import Bound, ChosenMethod, Search
 from rnnbench.sweep.file.sweep import GridCell, Sweep, parse_sweep
 from rnnbench.sweep.ledger.ledger import Ledger, TrialRow
 from rnnbench.sweep.ledger.requests import SweepRequest
+from rnnbench.sweep.ledger.spending import SpendingBook
 from rnnbench.sweep.ledger.tables import sweep_cell
 from rnnbench.sweep.plan import count_trials
 from rnnbench.sweep.progress import CellTally, Snapshot, why_no_finals
@@ -48,7 +50,9 @@ def recounted(
         _count(cell, request, file, definitions.get(cell.study), rows.get(cell.study, []), driven)
         for cell in cells
     )
-    now = dataclasses.replace(written, cells=counted)
+    limits, prices = (SweepLimits(), Prices()) if file is None else (file.budget, file.prices)
+    account = SpendingBook(ledger.engine, ledger.sweep).read(limits, prices)
+    now = dataclasses.replace(written, cells=counted, account=account)
     if not driven and now.count("left"):
         return dataclasses.replace(now, per_minute=None, seconds_left=None)
     return now

@@ -19,14 +19,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from rnnbench.errors import OutageError, SweepError
+from rnnbench.results.outages import fault_of
+from rnnbench.results.reconnect import Patience
 from rnnbench.results.store import Store, folder_of
 from rnnbench.sweep.cell_search import CellSearch
 from rnnbench.sweep.engines.choose import EngineChoice, engine_factory_for
 from rnnbench.sweep.engines.protocol import EngineFactory
 from rnnbench.sweep.file.sweep import Sweep
+from rnnbench.sweep.ledger.heal import heal
 from rnnbench.sweep.ledger.ledger import Ledger, TrialRow
+from rnnbench.sweep.ledger.patient_ledger import PatientLedger
 from rnnbench.sweep.ledger.process_identity import identity
-from rnnbench.sweep.ledger.requests import SweepRequest, SweepRequests
+from rnnbench.sweep.ledger.requests import SweepRequest, SweepRequests, who_starts
 from rnnbench.sweep.plan import CellPlan, PluginAccess, extended, installed_plugins, plan_cells
 from rnnbench.sweep.progress import Progress, SilentProgress, SweepOutcome
 from rnnbench.sweep.rows import cell_of
@@ -46,6 +50,7 @@ def run_sweep(
     database: str | None = None,
     studies: str | None = None,
     started: Mapping[str, Any] | None = None,
+    resume: str | None = None,
     engine: EngineChoice = EngineChoice(),
     engine_factory: EngineFactory | None = None,
     progress: Progress | None = None,
@@ -53,6 +58,7 @@ def run_sweep(
     lease: float = 30.0,
     beat: float = 5.0,
     at: Callable[[str], None] = _ignore_step,
+    on_breaker: Callable[[str], None] = _ignore_step,
 ) -> SweepOutcome:
     """Run all trials and final runs of a sweep that are not finished yet.
 
@@ -62,6 +68,7 @@ def run_sweep(
         studies: Optuna storage for the copies of studies, see
             `rnnbench.sweep.search.named_storage`; None: SQLite in the store.
         started: options of this start, for `rnnbench sweep resume`.
+        resume: what to type for that, with the options that it needs.
         engine: the engine that runs the trials.
         engine_factory: makes the engine instead, if there is anything to run.
         plugins: how to reach the plugins; None: those that are installed.
@@ -69,6 +76,7 @@ def run_sweep(
             more.
         beat: seconds between signs of life.
         at: called with the name of each step on a trial's way (see the module's docstring).
+        on_breaker: told why, when faults of the infrastructure stop the placing of trials.
 
     Raises:
         SweepError: the sweep cannot be run as it is written, or every combination is refused.
@@ -96,10 +104,16 @@ def run_sweep(
         engine_factory = engine_factory_for(engine, sweep, root, beat, progress.note)
     try:
         with closing(Store(root, database)) as store:
-            ledger = Ledger(store.engine, sweep.name, identity(os.getpid()), lease)
+            if store.remote is not None:
+                store.remote.say = progress.note
+            patience = Patience(lease, progress.note)
+            owner = identity(os.getpid())
+            ledger = PatientLedger(store.engine, sweep.name, owner, lease, patience)
             requests = SweepRequests(store.engine, sweep.name)
             with ledger.driving(), closing(_open_copies(studies, store, progress)) as copies:
-                requests.begin(sweep.text.text, sweep.text.file, dict(started or {}))
+                options = {**(started or {}), **who_starts()}
+                requests.begin(sweep.text.text, sweep.text.file, options)
+                _say_healed(heal(ledger), progress)
                 make_cells = partial(
                     _make_cells, plans, sweep, ledger=ledger, plugins=plugins, copies=copies, at=at
                 )
@@ -111,9 +125,12 @@ def run_sweep(
                     requests=requests,
                     engine_factory=engine_factory,
                     progress=progress,
+                    patience=patience,
                     beat=beat,
                     at=at,
                     remarks=remarks,
+                    on_breaker=on_breaker,
+                    resume=resume,
                 ).run()
     except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
         raise LostStorageError(
@@ -121,6 +138,21 @@ def run_sweep(
             "  What was committed is safe, and finished runs are on disk. When it is back, the "
             "same command goes on from here."
         ) from error
+    except OSError as error:
+        if fault := fault_of(error):
+            raise LostStorageError(
+                f"{fault.what}: {error}\n  What to do: {fault.advice}.\n  What was committed is "
+                "safe, and finished runs are on disk. Then the same command goes on from here."
+            ) from error
+        raise
+
+
+def _say_healed(keys: Sequence[str], progress: Progress) -> None:
+    if keys:
+        progress.note(
+            f"run again, since an earlier version held faults of the infrastructure against them: "
+            f"{len(keys)} trials, such as {keys[0]}"
+        )
 
 
 def _open_copies(studies: str | None, store: Store, progress: Progress) -> StudyCopies:

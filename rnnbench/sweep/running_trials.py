@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from rnnbench.sweep.cell_search import CellSearch
 from rnnbench.sweep.engines.protocol import Event, Usage
@@ -20,6 +22,7 @@ class RunningTrial:
         heard_at: time of the last sign of life (`time.monotonic`).
         heard: whether there was one since the last beat.
         frozen: whether its worker was killed for want of a sign of life.
+        metered_at: time up to which what it holds was told by `RunningTrials.take_uses`.
     """
 
     cell: CellSearch
@@ -30,6 +33,27 @@ class RunningTrial:
     usage: Usage = field(default_factory=Usage)
     heard: bool = False
     frozen: bool = False
+    metered_at: float = field(default_factory=time.monotonic)
+
+
+class ChosenTrial(NamedTuple):
+    """The next trial that needs a run.
+
+    Attributes:
+        above: attempt of an earlier record of it, or 0.
+    """
+
+    cell: CellSearch
+    row: TrialRow
+    above: int
+
+
+class Use(NamedTuple):
+    """For how many seconds a trial of a cell held its worker, and how many GPUs of its node."""
+
+    study: str
+    seconds: float
+    gpus: float
 
 
 class RunningTrials:
@@ -37,6 +61,7 @@ class RunningTrials:
 
     def __init__(self) -> None:
         self._trials: dict[str, RunningTrial] = {}
+        self._uses: list[Use] = []  # of trials that run no longer
 
     def __len__(self) -> int:
         return len(self._trials)
@@ -59,13 +84,34 @@ class RunningTrials:
 
     def remove(self, key: str) -> None:
         """Forget a trial whose worker runs it no longer."""
+        trial = self._trials[key]
+        sharers = self._count_sharers() if trial.usage.gpus else {}
+        self._uses.append(self._meter(trial, sharers))
         del self._trials[key]
 
     def remove_all(self) -> list[RunningTrial]:
         """Forget all trials, and return them."""
+        self._uses = self.take_uses()
         trials = list(self._trials.values())
         self._trials.clear()
         return trials
+
+    def take_uses(self) -> list[Use]:
+        """Return what trials held since the last call, also those that have ended since."""
+        uses, self._uses = self._uses, []
+        sharers = self._count_sharers()
+        return uses + [self._meter(trial, sharers) for trial in self._trials.values()]
+
+    def _count_sharers(self) -> Counter[str]:
+        """Return how many trials see each GPU, by its id."""
+        return Counter(gpu for trial in self._trials.values() for gpu in trial.usage.gpus)
+
+    def _meter(self, trial: RunningTrial, sharers: Mapping[str, int]) -> Use:
+        """Return what a trial held since it was last metered; a GPU that several use is shared."""
+        now = time.monotonic()
+        seconds, trial.metered_at = now - trial.metered_at, now
+        gpus = sum(1 / sharers[gpu] for gpu in trial.usage.gpus)
+        return Use(trial.cell.plan.study, seconds, gpus)
 
     def freeze_silent(self, seconds: float) -> list[str]:
         """Return the keys of trials not heard of for so many seconds, and mark them as frozen."""
@@ -74,6 +120,11 @@ class RunningTrials:
         for key in silent:
             self._trials[key].frozen, self._trials[key].heard_at = True, now
         return silent
+
+    def excuse(self, seconds: float) -> None:
+        """Allow every worker so many seconds more: the driver did not listen for as long."""
+        for trial in self._trials.values():
+            trial.heard_at += seconds
 
     def take_heard(self) -> list[tuple[str, int]]:
         """Return (key, attempt) of the trials heard of since the last call."""

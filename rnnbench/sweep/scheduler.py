@@ -6,10 +6,12 @@ import json
 import signal
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from rnnbench.results.folder_watch import FolderWatch
+from rnnbench.results.reconnect import Patience
 from rnnbench.results.store import Store
+from rnnbench.sweep.breaker import Breaker
 from rnnbench.sweep.cell_search import CellSearch, next_row
 from rnnbench.sweep.engines.protocol import (
     Alive,
@@ -19,16 +21,18 @@ from rnnbench.sweep.engines.protocol import (
     EngineFactory,
     Finished,
     Job,
+    Said,
     ValidationReport,
 )
 from rnnbench.sweep.file.sweep import Sweep
 from rnnbench.sweep.ledger.ledger import Ledger, TrialRow
 from rnnbench.sweep.ledger.requests import SweepRequest, SweepRequests
 from rnnbench.sweep.ledger.status import SweepStatus
-from rnnbench.sweep.lost_workers import index_record, judge, write_failure
+from rnnbench.sweep.operations.meter import SpendingMeter
 from rnnbench.sweep.plan import CellPlan
 from rnnbench.sweep.progress import Pace, Progress, Snapshot, SweepOutcome, failures, take_snapshot
-from rnnbench.sweep.running_trials import RunningTrial, RunningTrials
+from rnnbench.sweep.running_trials import ChosenTrial, RunningTrials
+from rnnbench.sweep.trial_ends import TrialEnds
 from rnnbench.training.stopping import signals
 
 POLL_SECONDS = 0.5
@@ -45,25 +49,16 @@ class CellFactory(Protocol):
     ) -> tuple[list[CellPlan], dict[str, CellSearch]]: ...
 
 
-class ChosenTrial(NamedTuple):
-    """The next trial that needs a run.
-
-    Attributes:
-        above: attempt of an earlier record of it, or 0.
-    """
-
-    cell: CellSearch
-    row: TrialRow
-    above: int
-
-
 class Scheduler:
     """One start of a sweep. Everything happens in one thread.
 
     Args:
         make_cells: makes the cells, now and whenever another process changed the ledger.
+        patience: waits for a database that is away.
         beat: seconds between signs of life.
         at: called with the name of each step on a trial's way.
+        on_breaker: told why, when faults of the infrastructure stop the placing of trials.
+        resume: what to type to place trials again.
     """
 
     def __init__(
@@ -76,9 +71,12 @@ class Scheduler:
         requests: SweepRequests,
         engine_factory: EngineFactory,
         progress: Progress,
+        patience: Patience,
         beat: float,
         at: Callable[[str], None],
         remarks: Sequence[str] = (),
+        on_breaker: Callable[[str], None] = lambda text: None,
+        resume: str | None = None,
     ) -> None:
         self.sweep, self.requests, self._make_cells = sweep, requests, make_cells
         self._remarks = tuple(remarks)
@@ -86,18 +84,26 @@ class Scheduler:
         self.plans, self.cells = make_cells(self._request)
         self.store, self.ledger, self.progress, self.at = store, ledger, progress, at
         self._status = SweepStatus(store.engine, sweep.name)
+        self._meter = SpendingMeter(store.engine, sweep)
         self._folder = FolderWatch([store.root / "runs", store.root / "results.db"])
         self._make_engine, self._beat = engine_factory, beat
         self._engine: Engine | None = None
         self._held: ChosenTrial | None = None  # waits for the first worker
         self._running = RunningTrials()
-        self._shunned: dict[str, set[str]] = {}  # key -> nodes on which it killed its worker
         self._signal = 0
         self._paused = False
-        self._ran = self._taken = self._lost = 0
+        self._taken = 0
+        self._outage = self._over = ""  # why it ends before its end
         self._open = list(self.cells.values())
         self._pace = Pace()
-        self._beaten = self._shown = self._obeyed = self._pace.began
+        self._patience = patience
+        self._resume = resume or f"rnnbench sweep resume {sweep.name}"
+        self._breaker = Breaker(self._resume, progress.note, opened=on_breaker)
+        self._ends = TrialEnds(
+            store, self._folder, progress, self._pace, self._breaker, patience,
+            retries=sweep.retries, lease=ledger.lease, at=at,
+        )  # fmt: skip
+        self._beaten = self._shown = self._obeyed = self._kept_alive = self._pace.began
 
     def run(self) -> SweepOutcome:
         """Work until all is done, or a signal comes."""
@@ -105,16 +111,17 @@ class Scheduler:
             with signals(self._ask_to_stop):
                 self._show(force=True)
                 self._write_status()
-                while not self._signal:
+                while not self._signal and not self._over:
                     self._obey()
                     self._feed()
                     self._open = [cell for cell in self._open if not cell.complete]
-                    if not self._open:
+                    if not self._open or self._is_given_up() or self._over:
                         break
                     self._listen(POLL_SECONDS)
                     self._keep_alive()
                     self._show()
-                if self._signal:
+                unfinished = any(not cell.complete for cell in self._open)
+                if (self._signal or self._outage or self._over) and unfinished:
                     self._stop()
         finally:
             if self._engine is not None:
@@ -125,19 +132,21 @@ class Scheduler:
         return SweepOutcome(
             sweep=self.sweep.name,
             last=self._snapshot(),
-            ran=self._ran,
+            ran=self._ends.ran,
             taken=self._taken,
-            lost_workers=self._lost,
+            lost_workers=self._ends.lost,
             signal=self._signal,
             failures=failures(list(self.cells.values())),
             remarks=self._remarks,
+            outage=self._outage,
+            over=self._over,
         )
 
     # ------------------------------------------------------------------------ placing of trials
 
     def _feed(self) -> None:
         """Give every idle worker a trial; start the engine when there is a first one."""
-        while not self._signal and not self._paused:
+        while not self._signal and not self._paused and self._breaker.may_place():
             idle = self._engine.idle() if self._engine is not None else []
             if self._engine is not None and not idle:
                 return
@@ -153,11 +162,12 @@ class Scheduler:
             worker = self._worker_for(chosen.row, idle)
             if chosen.cell.claim(chosen.row, worker, chosen.above):
                 self._submit(worker, chosen.cell, chosen.row)
+                self._breaker.note_placed(chosen.row.key)
 
     def _worker_for(self, row: TrialRow, idle: Sequence[str]) -> str:
         """Return the first idle worker, if possible on no node where this trial killed one."""
         assert self._engine is not None
-        shunned = self._shunned.get(row.key, set())
+        shunned = self._ends.shunned.get(row.key, set())
         return next((w for w in idle if self._engine.node(w) not in shunned), idle[0])
 
     def _choose(self) -> ChosenTrial | None:
@@ -167,7 +177,7 @@ class Scheduler:
             if cell is None or row is None:
                 return None
             if row.ended:  # refused as a configuration, or infeasible
-                self._note_failure(row)
+                self._ends.note_failure(row)
                 self._keep_alive()  # there may be many, and each took a dry run
                 continue
             try:
@@ -184,7 +194,7 @@ class Scheduler:
         """End a trial without a run: there is a record of it, good or damaged."""
         if cell.claim(row, self.ledger.owner, above):
             self._taken += 1
-            self._end(cell, row, ending)
+            self._ends.end(cell, row, ending)
 
     def _submit(self, worker: str, cell: CellSearch, row: TrialRow) -> None:
         assert self._engine is not None
@@ -210,57 +220,42 @@ class Scheduler:
             if isinstance(event, Alive):
                 trial.usage = event.usage
                 continue
+            if isinstance(event, Said):
+                self._ends.pass_on(row, event.text)
+                continue
             if isinstance(event, ValidationReport):
                 prune = not self._signal and cell.report(row, event.step, event.value)
                 self._engine.reply(row.key, prune)
                 continue
             self._running.remove(row.key)
+            stopping = bool(self._signal or self._outage or self._over)
             if isinstance(event, Finished):
-                self.at("finished")
-                self._ran += 1
-                index_record(self.store, row, event.ending)
-                self._end(cell, row, event.ending)
+                nodes = self._engine.nodes()
+                if self._ends.after_run(trial, event.ending, nodes, stopping=stopping):
+                    for open_cell in self._open:  # what was put off is tried at once
+                        open_cell.forget_waits()
             elif isinstance(event, Died):
-                self._after_death(trial, event)
+                self._ends.after_death(trial, event, stopping=stopping)
 
-    def _end(self, cell: CellSearch, row: TrialRow, ending: Ending) -> None:
-        cell.end(row, ending)
-        if row.ended:
-            self._pace.note_end()
-        if row.state == "failed":
-            self._note_failure(row)
-
-    def _after_death(self, trial: RunningTrial, event: Died) -> None:
-        """Plan a trial again whose worker is gone, or fail it: `lost_workers.judge` decides."""
-        cell, row, reason = trial.cell, trial.row, event.reason
-        if trial.frozen:
-            reason = f"gave no sign of life for {self.ledger.lease:g} s, and {reason}"
-        if self._signal:
-            cell.give_back(row, f"stopped: its worker {reason}")
-            return
-        self._lost += 1
-        record = self.store.read(row.run_id)
-        if record is not None and record.attempt == row.attempt and cell.accepts(record, row):
-            self.store.index(row.run_id)
-            self._end(cell, row, Ending.of(record))  # it died after its work was done
-            return
-        verdict = judge(row, event, reason, self.sweep.retries)
-        if verdict.status is None:
-            if not event.lost:
-                self._shunned.setdefault(row.key, set()).add(event.node)
-            cell.give_back(row, f"its worker {reason}", died=not event.lost)
-            self.progress.note(verdict.text)
-            return
-        ending = write_failure(self.store, row, verdict.status, verdict.text)
-        self._ran += 1
-        self._end(cell, row, ending)
+    def _is_given_up(self) -> bool:
+        """Tell whether this driver can do no more for now, and note why."""
+        if self._breaker.given_up:
+            self._outage = f"It was given up, since it lasts: {self._breaker.as_dict()['what']}."
+        elif not self._running and all(cell.stuck for cell in self._open):
+            held = [key for cell in self._open for key in cell.held]
+            which = f"{len(held)} trials wait for infrastructure that failed them each time"
+            self._outage = f"{which}, such as {held[0]}; the lines above say how."
+        return bool(self._outage)
 
     def _keep_alive(self) -> None:
         """Extend the leases of workers that were heard of; kill those that were not."""
+        now = time.monotonic()
+        # A driver that waited for a database or a disk, or was stopped, heard nobody meanwhile.
+        self._running.excuse(max(0.0, now - self._kept_alive - 2 * POLL_SECONDS))
+        self._kept_alive = now
         for key in self._running.freeze_silent(self.ledger.lease):
             assert self._engine is not None
             self._engine.kill(key)
-        now = time.monotonic()
         if now - self._beaten >= self._beat:
             self._beaten = now
             self._folder.raise_if_gone()
@@ -274,7 +269,8 @@ class Scheduler:
         now = time.monotonic()
         if now - self._obeyed >= OBEY_SECONDS:
             self._obeyed = now
-            before, self._request = self._request, self.requests.read()
+            before = self._request
+            self._request = self._patience.run(lambda again: self.requests.read())
             if self._request.stopping:
                 self.progress.note("asked to stop, by `rnnbench sweep stop`")
                 self._signal = signal.SIGTERM
@@ -282,9 +278,8 @@ class Scheduler:
                 self._reload()
         if self._paused != self._request.paused:
             self._paused = self._request.paused
-            resume = f"rnnbench sweep resume {self.sweep.name}"
             self.progress.note(
-                f"paused: what runs goes on, nothing is started; `{resume}`"
+                f"paused: what runs goes on, nothing is started; `{self._resume}`"
                 if self._paused
                 else "goes on after a pause"
             )
@@ -296,6 +291,9 @@ class Scheduler:
     def _reload(self) -> None:
         """Take up what another process changed in the ledger: trials to be run again, or more."""
         self._held = None
+        if self._breaker.is_open:
+            self.progress.note("trials are placed again, by a request")
+        self._breaker.close()
         self.plans, self.cells = self._make_cells(self._request)
         self._open = list(self.cells.values())
         self._running.move_to(self.cells)
@@ -307,7 +305,8 @@ class Scheduler:
 
     def _stop(self) -> None:
         """Let running trials save what they have, and mark them as interrupted."""
-        name = signal.Signals(self._signal).name
+        name = self._over or "an outage that lasts"
+        name = signal.Signals(self._signal).name if self._signal else name
         self.progress.note(f"{name}: stopping {len(self._running)} running trials")
         if self._engine is not None:
             self._engine.stop()
@@ -322,9 +321,6 @@ class Scheduler:
 
     # --------------------------------------------------------------------------------- telling
 
-    def _note_failure(self, row: TrialRow) -> None:
-        self.progress.note(f"{row.status}: {row.key}: {row.reason}")
-
     def _show(self, *, force: bool = False) -> None:
         """Show how the sweep goes, at most every `SHOW_SECONDS` unless forced."""
         if force or time.monotonic() - self._shown >= SHOW_SECONDS:
@@ -332,9 +328,12 @@ class Scheduler:
             self.progress.show(self._snapshot())
 
     def _write_status(self) -> None:
-        """Write the status that `rnnbench sweep status` reads."""
+        """Write the status that `rnnbench sweep status` reads, and what was taken since."""
+        uses = self._running.take_uses()
+        self._patience.run(lambda again: self._meter.settle(uses))
+        self._over = self._meter.account.over()
         snapshot = self._snapshot()
-        self._status.write(snapshot.as_dict(), snapshot.busy)
+        self._patience.run(lambda again: self._status.write(snapshot.as_dict(), snapshot.busy))
 
     def _snapshot(self) -> Snapshot:
         return take_snapshot(
@@ -344,4 +343,6 @@ class Scheduler:
             pace=self._pace,
             busy=self._running.busy_workers(),
             paused=self._paused,
+            outage=self._breaker.as_dict(),
+            account=self._meter.account,
         )

@@ -6,6 +6,8 @@ import contextlib
 import logging
 import os
 import random
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,6 +19,7 @@ from rnnbench.contract import State
 from rnnbench.nn import scan
 from rnnbench.spec.run_spec import Budget, Trainer
 
+TRY_SECONDS = 120.0  # for a process to start, and to put a number on the GPU
 # From here on a run earns back the seconds that inductor takes to compile a cell.
 LONG = {"steps": 1_000, "tokens": 1_000_000, "seconds": 120.0}
 # And from here on the tenths of a second of C, in place of a kernel of torch that is at hand.
@@ -33,6 +36,35 @@ def configure(trainer: Trainer) -> None:
     # of a step, and no part of determinism.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     scan.use(trainer.scan)
+
+
+def require_gpu(trainer: Trainer) -> None:
+    """Raise a RuntimeError where this process was given a GPU and has none.
+
+    `accelerator=auto` would train on the CPU, for days and beside the others' figures.
+    """
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "").strip()
+    given_one = bool(given) and not given.startswith("-") and "NoDevFiles" not in given
+    built_for_it = torch.version.cuda is not None and trainer.accelerator != "cpu"
+    if given_one and built_for_it and not torch.cuda.is_available():
+        raise RuntimeError(
+            f"No CUDA GPUs are available, and this process was given CUDA_VISIBLE_DEVICES={given}: "
+            "to train on the CPU, set trainer.accelerator=cpu or CUDA_VISIBLE_DEVICES="
+        )
+
+
+def gpu_is_gone() -> bool:
+    """Tell, after an error of the GPU that this process uses, whether another one cannot use it."""
+    if not torch.cuda.is_initialized():
+        return False
+    code = f"import torch; torch.zeros(1, device='cuda:{torch.cuda.current_device()}').item()"
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, timeout=TRY_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return True
+    return tried.returncode != 0 and b"out of memory" not in tried.stderr
 
 
 def choose_scan(trainer: Trainer, budget: Budget, steps: int | None) -> None:

@@ -23,13 +23,21 @@ from rnnbench.contract import Meter, Task
 from rnnbench.files.atomic import replace_file, sweep_folder
 from rnnbench.nn.models.output_lengths import describe_limit
 from rnnbench.registry.held_laws import describe_third_parties
+from rnnbench.results.outages import KIND, MISSING, fault_of, missing_name
 from rnnbench.results.record import FINAL, Figures, Record, Status, provenance
 from rnnbench.results.run_folder import CHECKPOINTS, ITEM_SCORES, WEIGHTS
 from rnnbench.results.store import Store
 from rnnbench.spec.instantiate import Plugins
 from rnnbench.spec.run_spec import RunSpec, Trainer
 from rnnbench.training import checkpoint, costs
-from rnnbench.training.determinism import choose_scan, configure, device_name, on_gpu
+from rnnbench.training.determinism import (
+    choose_scan,
+    configure,
+    device_name,
+    gpu_is_gone,
+    on_gpu,
+    require_gpu,
+)
 from rnnbench.training.devices.data_parallel import ONE_PROCESS, DataParallel
 from rnnbench.training.devices.supervisor import refuse_devices, train_in_group
 from rnnbench.training.examples import sample_text, write_examples
@@ -171,6 +179,7 @@ def train_and_evaluate(
     memory_is_watched = not on_gpu(trainer) and costs.forget_peak()
     try:
         configure(trainer)
+        require_gpu(trainer)
         run = Training(spec, trainer, folder, telemetry, on_validation, on_step, ranks, plugins)
         run.kept = lambda: store.keep(spec.run_id)
         begun(run)
@@ -184,12 +193,11 @@ def train_and_evaluate(
     except KeyboardInterrupt:
         record.status, record.reason = Status.INTERRUPTED, "Ctrl-C"
     except Exception as error:
-        telemetry.failure(error)
+        with contextlib.suppress(OSError):  # a full disk takes no traceback
+            telemetry.failure(error)
         if ranks.world > 1:
             raise
-        record.status, record.reason = Status.OOM, out_of_memory(error)
-        if record.reason is None:
-            record.status, record.reason = Status.CRASHED, f"{type(error).__name__}: {error}"
+        _note_end(record, end_of(error))
     if run is not None:
         costs.describe_training(run, record)
         if memory_is_watched:
@@ -216,9 +224,25 @@ def out_of_memory(error: BaseException) -> str | None:
     return f"{first} (at most {torch.cuda.max_memory_allocated():,} bytes of the GPU were in use)"
 
 
+def end_of(error: Exception) -> Ended:
+    """Return the end that an error is to a run: whether its own, of memory, or infrastructure's."""
+    if memory := out_of_memory(error):
+        return Ended(Status.OOM, memory)
+    reason, fault = f"{type(error).__name__}: {error}", fault_of(error)
+    if fault is None:
+        return Ended(Status.CRASHED, reason)
+    sure = not fault.unsure or (fault.kind == "gpu" and gpu_is_gone())
+    status = Status.INTERRUPTED if sure else Status.CRASHED
+    return Ended(status, reason, fault=fault.kind, missing=missing_name(error))
+
+
 def _note_end(record: Record, end: Ended) -> None:
     """Record why training ended before its budget did."""
     record.status, record.reason = end.status, end.reason
+    if end.fault:
+        record.provenance[KIND] = end.fault
+    if end.missing:
+        record.provenance[MISSING] = end.missing
     if end.signal:
         record.provenance["signal"] = signal.Signals(end.signal).name
 

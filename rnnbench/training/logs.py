@@ -20,7 +20,7 @@ from rnnbench.results.record import Record, redact
 from rnnbench.results.run_folder import ERROR, METRICS
 from rnnbench.spec.run_spec import RunSpec, Trainer
 from rnnbench.training.loader import Position
-from rnnbench.training.wandb_run import labels, open_wandb
+from rnnbench.training.wandb_run import chart_name, labels, open_wandb
 
 COLUMNS = ("step", "epoch", "tokens", "seconds", "name", "value")
 
@@ -42,9 +42,7 @@ class Telemetry:
 
     def _open(self, name: str, spec: RunSpec, sweep: str | None) -> None:
         if name == "tensorboard":
-            from torch.utils.tensorboard import SummaryWriter
-
-            self.service = _TensorBoard(SummaryWriter(str(self.folder / "tensorboard")))
+            self.service = _TensorBoard(spec, self.folder / "tensorboard", sweep)
         else:
             self.service = _Wandb(spec, self.folder, sweep)
 
@@ -62,6 +60,8 @@ class Telemetry:
 
     def rewind(self, step: int) -> None:
         """Drop what was logged after the checkpoint that a run goes on from."""
+        if self.service is not None:
+            self._guard("logging", lambda: self.service.rewind(step))
         if not self.csv_path.exists():
             return
         header, *lines = self.csv_path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -122,15 +122,60 @@ class NoTelemetry(Telemetry):
 
 
 class _TensorBoard:
-    def __init__(self, writer: Any):
-        self.writer = writer
+    """A run at TensorBoard, with its settings in the table of the tab HParams.
+
+    No list of settings and metrics is written: without one, TensorBoard gathers those of all runs
+    that it shows, however their plugins differ.
+    """
+
+    def __init__(self, spec: RunSpec, folder: Path, sweep: str | None):
+        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard.summary import hparams
+
+        named = labels(spec, sweep)
+        settings: dict[str, Any] = {
+            "task": spec.task.name, "architecture": spec.architecture.name,
+            "tricks": " ".join(t.name for t in spec.tricks), "seed": spec.seed,
+            "sweep": sweep, "kind": named["job_type"], **spec.flat_settings(),
+        }  # fmt: skip
+        self.writer = SummaryWriter(str(folder))
+        _, begun, self.ended = hparams(settings, {})
+        self.events = self.writer._get_file_writer()
+        self.events.add_summary(begun)
 
     def log(self, step: int, values: dict[str, Any]) -> None:
         for name, value in values.items():
             if value is not None:
-                self.writer.add_scalar(name, value, step)
+                self.writer.add_scalar(chart_name(name), value, step)
+
+    def rewind(self, step: int) -> None:
+        """Have TensorBoard hide what an earlier attempt logged after this step."""
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+        start = Event(step=step + 1, session_log=SessionLog(status=SessionLog.START))
+        self.events.add_event(start, step + 1)
 
     def close(self, record: Record) -> None:
+        """Write the final figures, and how the run ended.
+
+        Those of the chosen weights on validation have names of their own, since `valid/...` is the
+        history and ends with the last validation.
+        """
+        from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE
+        from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+        step = int(record.cost.get("steps") or 0)
+        for split, figures in record.metrics.items():
+            place = f"best/{split}" if split.startswith("valid") else split
+            for name, value in figures.items():
+                if value is not None:
+                    self.writer.add_scalar(f"{place}/{name}", value, step)
+        if record.status != "done":
+            data = self.ended.value[0].metadata.plugin_data
+            end = HParamsPluginData.FromString(data.content)
+            end.session_end_info.status = STATUS_FAILURE
+            data.content = end.SerializeToString()
+        self.events.add_summary(self.ended)
         self.writer.close()
 
     def abandon(self) -> None:
@@ -152,9 +197,11 @@ class _Wandb:
             raise
 
     def log(self, step: int, values: dict[str, Any]) -> None:
-        # Names with a slash make a group of charts, and are those of `rnnbench export --wandb`.
-        named = {k.replace("valid_", "valid/", 1): v for k, v in values.items() if v is not None}
+        named = {chart_name(k): v for k, v in values.items() if v is not None}
         self.run.log(named, step=step)
+
+    def rewind(self, step: int) -> None:
+        """Do nothing: this attempt is a run of its own at W&B."""
 
     def close(self, record: Record) -> None:
         for split, figures in record.metrics.items():

@@ -247,8 +247,12 @@ class Training:
             raise Ended(Status.PRUNED, f"by the search, at step {at.step}")
 
     def _look_at_validation(self) -> tuple[dict[str, float], str]:
-        """Return the metrics on validation, and why the selecting one can tell nothing, if so."""
-        metrics = self.validate("valid", full=self.selection is not None).metrics
+        """Return the metrics on validation, and why the selecting one can tell nothing, if so.
+
+        Where the loss selects, metrics that need no decoding are measured too, for the history.
+        """
+        full = self.selection is not None or not self.task.meter("valid").decodes
+        metrics = self.validate("valid", full=full).metrics
         known = self.meter.unmeasurable if self.selection is not None and self.meter else {}
         return metrics, known.get(self.task.selection, "")
 

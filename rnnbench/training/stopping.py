@@ -27,11 +27,16 @@ class Ended(Exception):
 
     Attributes:
         signal: the number of the signal that asked for it, 0 for none.
+        fault: the kind of the infrastructure's fault that it may be (`results.outages`), or "".
+        missing: what could not be imported, see `results.outages.missing_name`.
     """
 
-    def __init__(self, status: Status, reason: str, signal: int = 0):
-        super().__init__(status, reason, signal)  # so that it can be pickled
+    def __init__(
+        self, status: Status, reason: str, signal: int = 0, fault: str = "", missing: str = ""
+    ):
+        super().__init__(status, reason, signal, fault, missing)  # so that it can be pickled
         self.status, self.reason, self.signal = status, reason, signal
+        self.fault, self.missing = fault, missing
 
 
 def exit_code(number: int) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
+from rnnbench.results.record import FLOW
 from rnnbench.spec.run_spec import RunSpec
 
 INIT_SECONDS = float(os.environ.get("WANDB_INIT_TIMEOUT", 20))  # wandb's own 90 s hold up a sweep
@@ -24,6 +26,24 @@ def labels(spec: RunSpec, sweep: str | None) -> dict[str, Any]:
     kind = "run" if sweep is None else "final" if spec.test else "search"
     names = [spec.task.name, spec.architecture.name, *(t.name for t in spec.tricks)]
     return {"job_type": kind, "tags": list(dict.fromkeys(names))}
+
+
+def chart_name(logged: str) -> str:
+    """Return the name at TensorBoard and W&B of a figure of the CSV log; its split is a group."""
+    for split in ("train", "valid"):
+        if logged.startswith(f"{split}_"):
+            return f"{split}/{logged.removeprefix(f'{split}_')}"
+    return logged
+
+
+def named_for_charts(figures: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Return the figures of a validation in a record's curve under the names of `chart_name`."""
+    return {
+        "train/loss" if name == "train_loss"
+        else f"gradient/{name.removeprefix(FLOW)}" if name.startswith(FLOW)
+        else f"valid/{name}": value
+        for name, value in figures.items()
+    }  # fmt: skip
 
 
 def open_wandb(**options: Any) -> Any:

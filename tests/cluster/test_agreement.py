@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from rnnbench.sweep.cluster.compare_nodes import NodeReport, compare, table
+from rnnbench.sweep.cluster.compare_nodes import NodeReport, compare, lacks_cpus, table
 
 DRIVER = NodeReport(
     "driver",
@@ -60,6 +60,15 @@ def test_threads_that_differ_are_one_problem_of_the_cluster():
 def test_a_driver_that_does_not_share_the_storage_is_told():
     (line,) = compare(dataclasses.replace(DRIVER, unseen=("plain",)), [PLAIN])
     assert line.startswith("the driver: does not see")
+
+
+def test_a_cluster_without_cpus_is_told_with_what_to_do():
+    head = dataclasses.replace(PLAIN, cpus_ray=0.0)
+    (line,) = lacks_cpus([head])
+    assert "no CPU for trials" in line
+    assert "ray start --address" in line
+    assert lacks_cpus([head, dataclasses.replace(PLAIN, cpus_ray=4.0)]) == []
+    assert compare(DRIVER, [head]) == [], "machines may come when a sweep asks for them"
 
 
 def test_many_plugins_are_counted_and_not_all_listed():

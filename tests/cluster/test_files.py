@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -147,6 +148,32 @@ def test_a_slurm_job_is_warned_and_may_be_requeued():
     assert "umask 077" in text
 
 
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+def test_systemd_takes_the_unit_and_starts_what_died_again(tmp_path):
+    text = (CLUSTER / "onprem/rnnbench@.service").read_text("utf-8")
+    unit = tmp_path / "rnnbench@.service"  # systemd looks for the programs too
+    unit.write_text(text.replace("%h/rnnbench-env/bin/rnnbench", shutil.which("true")))
+    done = subprocess.run(
+        [shutil.which("systemd-analyze"), "--user", "--man=no", "verify", unit],
+        env={"XDG_RUNTIME_DIR": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    settings = dict(line.split("=", 1) for line in text.splitlines() if re.match(r"\w+=", line))
+    assert settings["Restart"] == "on-failure"
+    assert not {"69", "75"} & set(settings["RestartPreventExitStatus"].split())
+    assert int(settings["StartLimitBurst"]) > 0
+
+
+def test_what_died_for_no_fault_of_the_sweep_is_started_again_in_every_recipe():
+    job = next(yaml.safe_load_all((CLUSTER / "kubernetes/rayjob.yaml").read_text("utf-8")))
+    assert job["spec"]["backoffLimit"] > 0
+    assert "--supervise" in job["spec"]["entrypoint"]
+    recovery = read("skypilot/sweep.yaml")["resources"]["job_recovery"]
+    assert {69, 75, 137} <= set(recovery["recover_on_exit_codes"])
+    for name in LAUNCHED:
+        assert "-- --supervise" in (CLUSTER / name / "README.md").read_text("utf-8")
+
+
 def test_hadolint_has_nothing_to_say():
     done = subprocess.run([tool("hadolint"), CLUSTER / "Dockerfile"], capture_output=True,
                           text=True, check=False)  # fmt: skip
@@ -199,6 +226,9 @@ def test_a_page_s_links_and_commands_lead_somewhere(page):
 @pytest.mark.parametrize("name", [*LAUNCHED, "kubernetes", "slurm", "skypilot"])
 def test_every_way_has_a_page_with_the_same_parts(name):
     text = (CLUSTER / name / "README.md").read_text("utf-8")
-    for part in ("Zero to leaderboard", "Back to nothing", "Cost and loss", "Security"):
+    for part in (
+        "Zero to leaderboard", "Back to nothing", "What starts the driver again", "Cost and loss",
+        "Security",
+    ):  # fmt: skip
         assert f"## {part}" in text
     assert f"]({name}/README.md)" in (CLUSTER / "README.md").read_text("utf-8")

@@ -59,6 +59,7 @@ DOORS = {
         "sweep/engines/ray.py",
         "sweep/engines/ray_actor.py",
         "sweep/cluster/connection.py",
+        "sweep/cluster/ray_output.py",
         "sweep/cluster/wait_for_nodes.py",
         "sweep/cluster/ask_nodes.py",
         "sweep/cluster/submit.py",
@@ -80,6 +81,9 @@ HEAVY = {
     "rnnbench.cli.actions.run",
     "rnnbench.cli.actions.sweep",
     "rnnbench.cli.actions.sweep_control",
+    "rnnbench.cli.actions.sweep_extend",
+    "rnnbench.cli.actions.sweep_list",
+    "rnnbench.cli.actions.supervise",
     "rnnbench.report.terminal.sweep_progress",
 }
 LINES = 350

@@ -9,7 +9,7 @@ from support.command_line import call
 from support.fake_records import fake_records, make_record, make_spec
 
 from rnnbench.report.files.runs import TableError, row_of, to_wandb, write_table
-from rnnbench.results.record import Status
+from rnnbench.results.record import FLOW, Status
 from rnnbench.results.store import Store
 
 
@@ -86,8 +86,9 @@ def test_runs_are_entered_in_wandb_offline(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     said = []
+    figures = {"loss": 1.0, "train_loss": 1.1, f"{FLOW}readout": 0.1}
     try:
-        to_wandb([make_record()], "project", said.append)
+        to_wandb([make_record(curve=[[20, 1.0, figures]])], "project", said.append)
     finally:
         wandb.teardown()
     assert said == ["1 run entered in the W&B project project"]
@@ -95,6 +96,9 @@ def test_runs_are_entered_in_wandb_offline(tmp_path, monkeypatch):
     content = file.read_bytes()
     assert make_record().run_id.encode() in content
     assert b"test/bits_per_char" in content
+    for name in (b"valid/loss", b"train/loss", b"gradient/readout"):
+        assert name in content
+    assert b"train_loss" not in content
 
 
 def test_wandb_that_is_not_logged_in_says_what_to_set(monkeypatch):

@@ -227,6 +227,29 @@ def test_a_record_that_cannot_be_sent_is_kept_and_sent_by_the_next_command(machi
     assert list(machine("b", "flaky://bucket/results").records()) == [record]
 
 
+def test_results_of_a_run_that_has_ended_are_sent_again_for_as_long_as_asked(machine, monkeypatch):
+    monkeypatch.setattr(remote, "waits", lambda *_, **__: iter([0.0] * 3))
+    said, record = [], make_record()
+    store = machine("a", "flaky://bucket/results", index=False, patience=600.0)
+    store.remote.say = said.append
+    Flaky.failures = 3 + 3 * 3 - 1  # three tries of the record there, and nine of sending
+    assert store.write(record)
+    assert machine("b", "flaky://bucket/results").read(record.run_id) == record
+    assert any("the results are safe in" in text for text in said)
+    assert any("are sent again in 0 s" in text for text in said)
+
+
+def test_what_a_worker_could_not_send_goes_with_its_next_run(machine):
+    store = machine("a", "flaky://bucket/results", index=False)
+    earlier, later = make_record(make_spec(seed=1)), make_spec(seed=2)
+    Flaky.refused = "record.json"
+    with pytest.warns(RuntimeWarning, match="record is safe"):
+        store.write(earlier)
+    Flaky.refused = ""
+    store.begin(later.run_id)
+    assert machine("b", "flaky://bucket/results").read(earlier.run_id) == earlier
+
+
 def test_a_finished_result_that_was_not_sent_is_not_lost_to_a_worse_one_there(machine):
     done = make_record(attempt=1)
     here = machine("a", "flaky://bucket/results")

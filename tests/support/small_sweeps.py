@@ -42,7 +42,8 @@ class Notes:
 
 def run(text, root, **options):
     """Run a sweep to its end in processes of this machine; return its outcome."""
-    options = {"lease": 2.0, "beat": 0.2, "engine_factory": make_engine(root), **options}
+    options = {"lease": 2.0, "beat": 0.2, **options}
+    options.setdefault("engine_factory", make_engine(Path(root)))
     return run_sweep(parse_sweep(text), root=root, plugins=FAKE_PLUGINS, **options)
 
 

@@ -33,6 +33,7 @@ def test_a_trial_that_kills_its_workers_fails_and_the_sweep_goes_on(tmp_path):
     (failure,) = outcome.failures
     assert failure.status == "crashed"
     assert failure.reason.startswith("killed its worker twice")
+    assert "its log is" not in failure.reason, "the log is empty"
     assert outcome.lost_workers == 2
     assert outcome.last.count("finals_done") == 2
     failed = [r for r in rows_of(tmp_path) if r.state == "failed"]
@@ -40,6 +41,22 @@ def test_a_trial_that_kills_its_workers_fails_and_the_sweep_goes_on(tmp_path):
     record = store.read(failed[0].run_id)
     store.close()
     assert (record.status, record.reason) == ("crashed", failure.reason)
+
+
+def test_a_sweep_that_is_stopped_when_nothing_is_left_is_complete_and_a_success(tmp_path):
+    text = SWEEP.replace("[plain, explodes]", "[plain]").replace("trials: 3", "trials: 1")
+    text = text.replace("tricks: [[], [zoneout]]\n", "").replace("final: {seeds: [1, 2]}\n", "")
+    notes = Notes()
+
+    def stop_late(step):
+        if step == "told":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    outcome = run(text, tmp_path, at=stop_late, progress=notes)
+    assert outcome.signal == signal.SIGTERM
+    assert "complete" in outcome.summary()
+    assert outcome.exit_code == 0
+    assert not [n for n in notes.notes if "stopping" in n]
 
 
 def test_a_frozen_worker_is_given_up_after_its_lease(tmp_path):

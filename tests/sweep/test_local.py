@@ -1,5 +1,6 @@
 """The engine of one machine: real processes, killed and frozen."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,8 +12,11 @@ from support import TESTS
 from support.engine_events import make_job, wait_for, wait_idle
 from support.fake_work import make_engine, starts
 
+from rnnbench.spec.run_spec import Trainer
 from rnnbench.sweep.engines.channel import Channel
 from rnnbench.sweep.engines.protocol import Alive, Died, EngineError, Finished, ValidationReport
+from rnnbench.sweep.engines.worker import WorkerSetup
+from rnnbench.sweep.engines.worker_process import WorkerProcess
 from rnnbench.sweep.ledger.process_identity import is_dead, start_time
 
 
@@ -54,10 +58,21 @@ def test_a_worker_that_dies_takes_only_its_own_job_and_is_replaced(tmp_path):
         (died,) = [e for e in events if isinstance(e, Died)]
         assert died[:2] == ("job-1", 1)
         assert "SIGKILL" in died.reason
-        assert "worker-0.log" in died.reason
+        assert "worker-0.log" not in died.reason, "it is empty"
         idle = wait_idle(engine, 2)
         assert first not in idle
         assert second in idle
+
+
+def test_a_worker_that_dies_names_its_log_where_it_left_something_there(tmp_path):
+    setup = WorkerSetup("support.fake_work:execute", str(tmp_path), Trainer(), os.getpid(), 1.0)
+    log = tmp_path / "worker.log"
+    log.write_text("of the worker before it\n")
+    silent = WorkerProcess(setup, log, keep_log=True)
+    assert "its log is" not in silent.bury()
+    talkative = WorkerProcess(setup, log, keep_log=True)
+    log.write_text(log.read_text() + "Fatal Python error\n")
+    assert f"its log is {log}" in talkative.bury()
 
 
 def test_a_worker_gives_signs_of_life_until_it_is_frozen(tmp_path):

@@ -224,6 +224,34 @@ def test_what_is_no_address_of_a_storage_is_refused_with_one_that_is():
 
 
 @FIRST
+def test_a_server_that_is_restarted_ends_no_sweep_and_the_wait_is_told_once(tmp_path, url, server):
+    slow = SWEEP.replace("[easy]", "[{name: easy, seconds: 0.2}]")
+    notes = Notes()
+
+    def restart():
+        while len(starts(tmp_path)) < 5:
+            time.sleep(0.05)
+        server.stop()
+        time.sleep(1.0)  # with the start of the server, three seconds
+        server.start()
+
+    restarter = threading.Thread(target=restart)
+    restarter.start()
+    try:
+        outcome = run(slow, tmp_path, url, progress=notes, lease=60.0)
+    finally:
+        restarter.join()
+    assert outcome.complete
+    assert len(starts(tmp_path)) == RUNS
+    told = [n for n in notes.notes if "database" in n]
+    assert len(told) == 2, told
+    assert "does not answer" in told[0]
+    assert "waiting for it, for 60 s at most" in told[0]
+    assert "answers again" in told[1]
+    assert "sesame" not in told[0]
+
+
+@FIRST
 def test_a_server_that_goes_away_is_named_without_its_password_and_nothing_is_lost(
     tmp_path, url, server
 ):

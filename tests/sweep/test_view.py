@@ -69,3 +69,7 @@ def test_the_last_line_and_the_exit_code_tell_the_truth():
     assert stopped.exit_code == 143
     assert "stopped" in stopped.summary()
     assert "the same command goes on from here" in stopped.summary()
+    done = CellTally(cell("lstm"), "lstm.1", trials=4, done=4, finals=2, finals_done=2)
+    late = SweepOutcome("s", Snapshot((done,)), ran=1, taken=0, lost_workers=0, signal=15)
+    assert "complete" in late.summary()
+    assert late.exit_code == 0, "it was asked to stop when nothing was left"

@@ -145,6 +145,81 @@ def test_wandb_tells_search_from_final_names_splits_and_does_not_name_the_machin
     assert b"valid_bits_per_char" not in content
 
 
+def tensorboard_of(root):
+    """The events of the only run below a folder, as TensorBoard reads them."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (folder,) = root.glob("runs/*/tensorboard")
+    return EventAccumulator(str(folder)).Reload()
+
+
+def hparams_of(events, tag):
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    content = events.SummaryMetadata(f"_hparams_/{tag}").plugin_data.content
+    return HParamsPluginData.FromString(content)
+
+
+def run_at_tensorboard(folder, *, test=False, **options):
+    trainer = dataclasses.replace(CPU, logger="tensorboard")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of tensorboard's own dependencies
+        return execute(small(test=test), store=Store(folder), trainer=trainer, **options)
+
+
+def test_tensorboard_has_settings_history_and_final_figures_under_the_names_of_wandb(tmp_path):
+    record = run_at_tensorboard(tmp_path, test=True, sweep="mysweep")
+    assert record.provenance["telemetry"] == []
+    events = tensorboard_of(tmp_path)
+    history = {e.step: e.value for e in events.Scalars("valid/bits_per_char")}
+    assert history == pytest.approx({step: m["bits_per_char"] for step, _, m in record.curve})
+    final = {
+        name: events.Scalars(name)[-1].value
+        for name in ("best/valid/bits_per_char", "test/bits_per_char", "test/loss")
+    }
+    assert final == pytest.approx(
+        {
+            "best/valid/bits_per_char": record.metrics["valid"]["bits_per_char"],
+            "test/bits_per_char": record.metrics["test"]["bits_per_char"],
+            "test/loss": record.metrics["test"]["loss"],
+        }
+    )
+    tags = set(events.Tags()["scalars"])
+    assert {"train/loss", "lr"} <= tags
+    assert not [t for t in tags if "_" in t.partition("/")[0]]
+    settings = hparams_of(events, "session_start_info").session_start_info.hparams
+    assert settings["architecture"].string_value == "lstm"
+    assert settings["architecture.hidden"].number_value == 12
+    assert settings["kind"].string_value == "final"
+    assert settings["sweep"].string_value == "mysweep"
+
+
+@pytest.mark.parametrize(("fails", "status"), [(False, 1), (True, 2)])
+def test_tensorboard_is_told_whether_a_run_succeeded(tmp_path, monkeypatch, fails, status):
+    if fails:
+        monkeypatch.setattr(Training, "_one_step", lambda *_: 1 / 0)
+    run_at_tensorboard(tmp_path)
+    ended = hparams_of(tensorboard_of(tmp_path), "session_end_info").session_end_info
+    assert ended.status == status  # of the enumeration: 1 success, 2 failure
+
+
+def test_tensorboard_shows_each_step_once_of_a_run_that_went_on(tmp_path, monkeypatch):
+    plain = Training._one_step
+
+    def one_step(self, batch, fresh, after):
+        if after.step == 50:
+            raise RuntimeError("a fault")
+        return plain(self, batch, fresh, after)
+
+    monkeypatch.setattr(Training, "_one_step", one_step)
+    run_at_tensorboard(tmp_path)
+    monkeypatch.setattr(Training, "_one_step", plain)
+    record = run_at_tensorboard(tmp_path, attempt=2)
+    assert record.status == Status.DONE
+    events = tensorboard_of(tmp_path)
+    assert [e.step for e in events.Scalars("valid/loss")] == [20, 40, 60]
+
+
 @pytest.mark.parametrize("status", ["crashed", "nan"])
 def test_a_run_that_fails_has_an_exit_code_and_a_last_line_that_say_so(
     tmp_path, monkeypatch, capsys, status

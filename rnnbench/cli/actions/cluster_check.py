@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.table import Table
 
 from rnnbench.report.terminal.plain_console import plain_console
-from rnnbench.sweep.cluster.compare_nodes import compare, table
+from rnnbench.sweep.cluster.compare_nodes import compare, lacks_cpus, table
 
 
 def check_command(address: str, root: Path, as_json: bool) -> int:
@@ -27,7 +27,7 @@ def check_command(address: str, root: Path, as_json: bool) -> int:
         driver, nodes = ask_nodes(connection, root)
     finally:
         connection.close()
-    problems = compare(driver, nodes)
+    problems = compare(driver, nodes) + lacks_cpus(nodes)
     if as_json:
         reports = {
             "driver": dataclasses.asdict(driver),

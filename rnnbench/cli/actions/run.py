@@ -11,12 +11,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rnnbench.errors import OutageError
 from rnnbench.leaderboard.idle_notes import idle_tricks, metric_notes
 from rnnbench.leaderboard.limit_notes import length_marks, length_notes
 from rnnbench.report.terminal.plain_console import plain_console
+from rnnbench.results.outages import KIND, fault_named
 from rnnbench.results.record import Record, Status
 from rnnbench.results.run_lock import locked
-from rnnbench.results.store import Store
+from rnnbench.results.store import SEND_SECONDS, Store
 from rnnbench.spec.from_command_line import describe_spec
 from rnnbench.spec.run_spec import Trainer
 from rnnbench.training.dry_run import check_resolved
@@ -29,7 +31,7 @@ from rnnbench.training.stopping import exit_code
 def run_once(run: ResolvedRun, trainer: Trainer, root: Path | str, *, quiet: bool) -> int:
     """Execute a run unless it is finished, and show its record; return the exit code."""
     spec, plugins = run
-    console, store = plain_console(), Store(root)
+    console, store = plain_console(), Store(root, patience=SEND_SECONDS)
     record = store.finished(spec.run_id)
     if told := plugins[0].what_is_read():
         console.print(told, soft_wrap=True)
@@ -45,6 +47,10 @@ def run_once(run: ResolvedRun, trainer: Trainer, root: Path | str, *, quiet: boo
         record = _train(run, trainer, store, console, quiet=quiet)
     show(record, console)
     if record.status is Status.INTERRUPTED:
+        if kind := record.provenance.get(KIND):
+            fault = fault_named(kind)
+            console.print(f"Not the model's fault: {fault.what}.", soft_wrap=True)
+            console.print(f"What to do: {fault.advice}.", soft_wrap=True)
         console.print("The same command goes on from here.")
     console.print(f"{record.status}: {store.place(spec.run_id)}", soft_wrap=True)
     return exit_code_of(record)
@@ -79,9 +85,12 @@ def _train(
 def exit_code_of(record: Record) -> int:
     """Return a run's exit code.
 
-    0: done; 75: pre-empted, to be run again; 130 and 143: Ctrl-C and SIGTERM; 1: all else.
+    0: done; 69: a fault of the infrastructure, and 75: pre-empted, both to be run again; 130 and
+    143: Ctrl-C and SIGTERM; 1: all else.
     """
     name = record.provenance.get("signal")
+    if record.status is Status.INTERRUPTED and KIND in record.provenance:
+        return OutageError.exit_code
     if record.status is Status.INTERRUPTED:
         return exit_code(signal.Signals[name] if name else signal.SIGINT)
     return 0 if record.status is Status.DONE else 1

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from rnnbench.cli.actions.leaderboard import report_damage
-from rnnbench.cli.actions.sweep_control import open_sweep
+from rnnbench.cli.actions.sweep_control import open_sweep, resume_command
 from rnnbench.errors import SpecError, UserError
 from rnnbench.leaderboard.boards import build
 from rnnbench.report.page.page import write_page
@@ -53,6 +53,8 @@ def resume_sweep(name: str, *, root: Path | str, database: str | None, **options
     with open_sweep(name, root, database) as handle:
         request = handle.requests.read()
         handle.requests.change(paused=False)
+        if request.pace.get("outage"):  # whoever drives it forgets what was put off
+            handle.requests.change(revision=request.revision + 1)
         if holder := handle.holder():
             print(f"{name} goes on, run by {describe(holder)}")
             return 0
@@ -88,18 +90,28 @@ def run(
         sweep = dataclasses.replace(sweep, workers=workers)
     console = plain_console()
     _fetch(sweep, console)
-    from rnnbench.report.terminal.sweep_progress import TerminalProgress
+    from rnnbench.report.terminal.sweep_progress import TerminalProgress, table
     from rnnbench.sweep.engines.choose import EngineChoice
+    from rnnbench.sweep.operations.notifier import Notifier
     from rnnbench.sweep.run_sweep import run_sweep
 
-    with TerminalProgress(console) as view:
-        outcome = run_sweep(
-            sweep, root=root, database=database, studies=studies, started=started, progress=view,
-            engine=EngineChoice(engine, address),  # type: ignore[arg-type]
-        )  # fmt: skip
+    view = TerminalProgress(console)
+    notifier = Notifier(sweep.name, sweep.notify, view.note)
+    with notifier.watching():
+        with view:
+            outcome = run_sweep(
+                sweep, root=root, database=database, studies=studies, started=started,
+                progress=view, on_breaker=notifier.tell_breaker,
+                engine=EngineChoice(engine, address),  # type: ignore[arg-type]
+                resume=resume_command(sweep.name, root, database),
+            )  # fmt: skip
+        notifier.tell_end(outcome)
     for failure in outcome.failures:
         text = f"failed: {failure.key}: {failure.status}: {failure.reason}"
         console.print(text, soft_wrap=True)
+    if taken := outcome.last.account.line():
+        console.print(table(outcome.last))
+        console.print(taken, soft_wrap=True)
     for remark in outcome.remarks:
         console.print(remark, soft_wrap=True)
     with closing(Store(root, database)) as store:
@@ -111,7 +123,10 @@ def run(
         page = store.root / "sweeps" / sweep.name / "leaderboard.html"
         page.parent.mkdir(parents=True, exist_ok=True)
         command = f"rnnbench sweep {shlex.quote(Path(sweep.text.file).name)}"
-        write_page(boards, page, f"Sweep {sweep.name}", refused=outcome.refused, command=command)
+        write_page(
+            boards, page, f"Sweep {sweep.name}", refused=outcome.refused, command=command,
+            taken=outcome.last.account.line(), taken_by_cell=outcome.last.taken_by_cell(),
+        )  # fmt: skip
         print(f"page: {page.resolve()}")
     print(outcome.summary())
     return outcome.exit_code

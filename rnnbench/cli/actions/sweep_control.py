@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shlex
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 
 from rnnbench.errors import UserError
 from rnnbench.report.terminal.plain_console import plain_console
-from rnnbench.report.terminal.sweep_progress import line, table, workers
+from rnnbench.report.terminal.sweep_progress import describe_outage, line, table, workers
 from rnnbench.results.database import reader
 from rnnbench.results.record import Status
 from rnnbench.results.run_folder import LOG
@@ -32,10 +33,6 @@ from rnnbench.sweep.recount import recounted
 
 WATCH_SECONDS = 1.0
 NOBODY = "nobody:0:0"  # the identity of a process that drives no sweep
-
-
-class ExtendError(UserError, ValueError):
-    """A sweep cannot be extended as asked; the message says why."""
 
 
 class TrialLogError(UserError, ValueError):
@@ -70,6 +67,8 @@ class SweepHandle:
         busy = status.busy_workers() if driven else []
         nothing = {"cells": [], "seconds": 0.0, "per_minute": None, "seconds_left": None}
         written = Snapshot.from_dict(request.pace or nothing, busy, request.paused)
+        if not driven:
+            written = dataclasses.replace(written, outage={})
         return recounted(written, request, self.ledger, driven=driven)
 
     def state(self, now: Snapshot, request: SweepRequest) -> str:
@@ -77,8 +76,12 @@ class SweepHandle:
         if holder := self.holder():
             if what_next := stopped(holder):
                 return f"its driver is stopped: {what_next}"
+            if now.outage and not (request.stopping or request.paused):
+                return f"hardly any trial is placed: {now.outage['what']}"
             return "stopping" if request.stopping else "paused" if request.paused else "running"
-        return "complete" if now.cells and not now.count("left") else "waiting for a driver"
+        if now.cells and not now.count("left"):
+            return "complete"
+        return now.account.over() or "waiting for a driver"
 
 
 @contextmanager
@@ -91,6 +94,18 @@ def open_sweep(name: str, root: Path | str, database: str | None) -> Iterator[Sw
     with closing(Store(root, database)) as store:
         requests = SweepRequests(store.engine, name)
         requests.read()
+        yield SweepHandle(name, store, requests, Ledger(store.engine, name, NOBODY))
+
+
+def sweeps_of(store: Store) -> Iterator[SweepHandle]:
+    """Yield every sweep that was started in a store, by name."""
+    SweepRequests(store.engine, "")  # makes its tables where they are missing
+    Ledger(store.engine, "", NOBODY)
+    query = sa.select(sweep_order.c.sweep).order_by(sweep_order.c.sweep)
+    with reader(store.engine).begin() as connection:
+        names = list(connection.execute(query).scalars())
+    for name in names:
+        requests = SweepRequests(store.engine, name)
         yield SweepHandle(name, store, requests, Ledger(store.engine, name, NOBODY))
 
 
@@ -125,6 +140,8 @@ def show_status(
                 if watch and console.is_terminal:
                     console.clear()
                 who = f", run by {describe(holder)}" if holder else ""
+                if by := request.started.get("by"):
+                    who += f", started by {by} at {request.started['at']}"
                 console.print(f"{name}: {sweep.state(now, request)}{who}", soft_wrap=True)
                 console.print(table(now))
                 if now.busy:
@@ -133,7 +150,15 @@ def show_status(
                     text = f"{row.status}: {row.key}: {row.reason}"
                     console.print(text, soft_wrap=True)
                 console.print(line(now), soft_wrap=True)
+                if taken := now.account.line():
+                    console.print(taken, soft_wrap=True)
+                if holder and now.outage:
+                    for text in describe_outage(now.outage):
+                        console.print(text, soft_wrap=True)
+                    print(f"Place all at once: {resume_command(name, root, database)}")
                 if not holder and now.count("left"):
+                    if now.account.over():
+                        print(f"Give it more: rnnbench sweep extend {name} (--help), and then")
                     print(f"Go on: {resume_command(name, root, database)}")
             if not watch or holder is None:
                 return
@@ -155,24 +180,20 @@ def _as_dict(
     failures = [{"trial": r.key, "status": r.status, "reason": r.reason} for r in failed]
     state = sweep.state(now, request)
     driver = describe(holder) if holder else None
-    return {"sweep": sweep.name, "state": state, "driver": driver, **now.as_dict(),
+    started = {name: request.started.get(name) for name in ("by", "at")}
+    return {"sweep": sweep.name, "state": state, "driver": driver, "started": started,
+            **now.as_dict(),
             "workers": busy, "failures": failures}  # fmt: skip
 
 
 def _list_sweeps(root: Path | str, database: str | None, as_json: bool) -> None:
     with closing(Store(root, database)) as store:
-        SweepRequests(store.engine, "")  # makes its tables where they are missing
-        Ledger(store.engine, "", NOBODY)
-        query = sa.select(sweep_order.c.sweep).order_by(sweep_order.c.sweep)
-        with reader(store.engine).begin() as connection:
-            names = list(connection.execute(query).scalars())
         sweeps = []
-        for name in names:
-            sweep = SweepHandle(
-                name, store, SweepRequests(store.engine, name), Ledger(store.engine, name, "")
-            )
+        for sweep in sweeps_of(store):
             now, request = sweep.snapshot(), sweep.requests.read()
-            sweeps.append({"sweep": name, "state": sweep.state(now, request), "now": line(now)})
+            sweeps.append(
+                {"sweep": sweep.name, "state": sweep.state(now, request), "now": line(now)}
+            )
     if as_json:
         print(json.dumps(sweeps, indent=1))
     elif not sweeps:
@@ -201,7 +222,10 @@ def stop_sweep(name: str, root: Path | str, database: str | None) -> int:
         print(f"asked {describe(holder)} to stop", flush=True)
         while sweep.holder() == holder:
             time.sleep(0.2)
-        print(f"{name} has stopped. Go on: {resume_command(name, root, database)}")
+        if sweep.state(sweep.snapshot(), sweep.requests.read()) == "complete":
+            print(f"{name} is complete: it ended before it could stop")
+        else:
+            print(f"{name} has stopped. Go on: {resume_command(name, root, database)}")
         return 0
 
 
@@ -215,38 +239,6 @@ def retry_trials(name: str, trials: Sequence[str], root: Path | str, database: s
             print("no trial failed in a way that could end differently")
         elif sweep.holder() is None:
             print(f"Nobody runs {name} now: {resume_command(name, root, database)}")
-
-
-def extend_sweep(
-    name: str, trials: int | None, seeds: Sequence[int], root: Path | str, database: str | None
-) -> None:
-    """Ask for more trials or final seeds than the file does.
-
-    Raises:
-        ExtendError: neither is given, or a seed is one of the search.
-    """
-    if trials is None and not seeds:
-        raise ExtendError("extend by what? give --trials N, --seed S, or both")
-    with open_sweep(name, root, database) as sweep:
-        request = sweep.requests.read()
-        from rnnbench.sweep.file.sweep import parse_sweep
-
-        file = parse_sweep(request.text, request.file)
-        search_seeds = {file.search.seed, *file.search.seeds}
-        if file.search.trials != 0 and (shared := search_seeds & set(seeds)):
-            raise ExtendError(
-                f"seed {min(shared)} is a seed of the search: a configuration must be reported on "
-                "seeds that did not choose it"
-            )
-        request = sweep.requests.extend(trials, seeds)
-        parts = []
-        if request.trials is not None:
-            parts.append(f"{request.trials} trials of each cell")
-        if request.seeds:
-            parts.append(f"final seeds {', '.join(map(str, request.seeds))} beside the file's")
-        print(f"{name} is asked for {' and '.join(parts)}")
-        if sweep.holder() is None:
-            print(f"Nobody runs it now: {resume_command(name, root, database)}")
 
 
 def show_logs(name: str, trial: str | None, root: Path | str, database: str | None) -> None:

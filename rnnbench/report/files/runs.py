@@ -13,7 +13,13 @@ from rnnbench.files.atomic import replace_file
 from rnnbench.report.files.boards import EXPORT_FORMAT, csv_of
 from rnnbench.results.record import COSTS, Record
 from rnnbench.results.sharing.origin import state_of
-from rnnbench.training.wandb_run import NOT_LOGGED_IN, labels, logged_in, open_wandb
+from rnnbench.training.wandb_run import (
+    NOT_LOGGED_IN,
+    labels,
+    logged_in,
+    named_for_charts,
+    open_wandb,
+)
 
 TABLES = (".csv", ".json", ".parquet")
 
@@ -48,15 +54,6 @@ def row_of(record: Record) -> dict[str, Any]:
     Settings are columns such as "architecture.hidden"; figures are columns such as "test mse".
     """
     spec = record.spec
-    settings: dict[str, Any] = {}
-    for section, plugin in (
-        ("task", spec.task), ("architecture", spec.architecture),
-        *((f"tricks.{t.name}", t) for t in spec.tricks),
-    ):  # fmt: skip
-        settings |= {f"{section}.{name}": _as_scalar(value) for name, value in plugin.settings}
-    spec_dict = spec.as_dict()
-    for section in ("optimizer", "budget"):
-        settings |= {f"{section}.{name}": value for name, value in spec_dict[section].items()}
     return {
         "run_id": record.run_id,
         "task": spec.task.name,
@@ -77,18 +74,13 @@ def row_of(record: Record) -> dict[str, Any]:
         "started": record.started,
         "ended": record.ended,
         **{name: record.cost.get(name) for name in COSTS},
-        **settings,
+        **spec.flat_settings(),
         **{
             f"{split} {name}": value
             for split, figures in record.metrics.items()
             for name, value in figures.items()
         },
     }
-
-
-def _as_scalar(value: Any) -> Any:
-    plain = value is None or isinstance(value, (str, int, float, bool))
-    return value if plain else json.dumps(value)
 
 
 def _as_parquet(rows: Sequence[dict[str, Any]]) -> bytes:
@@ -130,9 +122,7 @@ def to_wandb(records: Sequence[Record], project: str, say: Callable[[str], None]
             config=record.spec.as_dict(), resume="allow", **labels(record.spec, record.sweep),
         )  # fmt: skip
         for step, seconds, figures in record.curve:
-            run.log(
-                {"seconds": seconds, **{f"valid/{k}": v for k, v in figures.items()}}, step=step
-            )
+            run.log({"seconds": seconds, **named_for_charts(figures)}, step=step)
         for split, figures in record.metrics.items():
             run.summary.update({f"{split}/{name}": value for name, value in figures.items()})
         run.summary.update({f"cost/{name}": value for name, value in record.cost.items()})

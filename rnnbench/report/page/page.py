@@ -39,13 +39,18 @@ def write_page(
     refused: Sequence[Mapping[str, Any]] = (),
     command: str = "",
     made: datetime | None = None,
+    taken: str = "",
+    taken_by_cell: Sequence[tuple[str, Mapping[str, float]]] = (),
 ) -> None:
     """Write `render_page` to a file, whole or not at all.
 
     Raises:
         OSError: the file could not be written; what was there is unchanged.
     """
-    page = render_page(boards, title, refused=refused, command=command, made=made)
+    page = render_page(
+        boards, title, refused=refused, command=command, made=made, taken=taken,
+        taken_by_cell=taken_by_cell,
+    )  # fmt: skip
     replace_file(path, page)
 
 
@@ -56,6 +61,8 @@ def render_page(
     refused: Sequence[Mapping[str, Any]] = (),
     command: str = "",
     made: datetime | None = None,
+    taken: str = "",
+    taken_by_cell: Sequence[tuple[str, Mapping[str, float]]] = (),
 ) -> str:
     """Return the page as text.
 
@@ -64,6 +71,8 @@ def render_page(
             names in order) and reason.
         command: how the page was made; it is redacted.
         made: when, by default now.
+        taken: what a sweep took in all, in words; "": nothing is known of it.
+        taken_by_cell: what each cell of it took, by the headings of the columns.
     Raises:
         ValueError: a refused combination lacks a field or has an unknown one.
     """
@@ -81,6 +90,8 @@ def render_page(
         attributions=[attribute(board, refused) for board in boards],
         refused=[{**r, "tricks": _join_tricks(r["tricks"])} for r in refused],
         command=redact(command),
+        taken=taken,
+        taken_by_cell=list(taken_by_cell),
         made=(made or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         style=Markup(style),
         script=Markup(script),

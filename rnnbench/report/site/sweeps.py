@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from rnnbench.leaderboard.grouping import FRONT
 from rnnbench.results.database import reader
+from rnnbench.sweep.file.budget import Prices, SweepLimits
 from rnnbench.sweep.ledger import requests, tables
 from rnnbench.sweep.ledger.process_identity import is_dead
+from rnnbench.sweep.ledger.spending import Account, SpendingBook
 from rnnbench.sweep.ledger.tables import Now, sweep_cell, sweep_driver, trial
 
 STATES = ("done", "pruned", "failed", "running", "planned", "refused")  # in the order of the key
@@ -73,6 +75,7 @@ class SweepView:
         state: running, paused, stopping, complete, or waiting for a driver.
         text: of its file, as it was last started.
         cells: in the order of the file.
+        taken, taken_by_cell: hours and money, as `report.page.page.render_page` takes them.
     """
 
     name: str
@@ -80,6 +83,8 @@ class SweepView:
     file: str
     text: str
     cells: tuple[SweepCell, ...]
+    taken: str = ""
+    taken_by_cell: tuple[tuple[str, dict[str, float]], ...] = ()
 
     def count(self, state: str) -> int:
         if state == "refused":
@@ -135,10 +140,26 @@ def read_sweeps(engine: sa.Engine) -> list[SweepView]:
                     json.loads(row["params"]),
                 )
             )
-    return [
-        _make_view(name, ordered.get(name), of_sweep[name], trials, name in alive)
-        for name in sorted({*ordered, *of_sweep})
-    ]
+    views = []
+    for name in sorted({*ordered, *of_sweep}):
+        view = _make_view(name, ordered.get(name), of_sweep[name], trials, name in alive)
+        account = _account_of(engine, name, ordered.get(name))
+        amounts = dict(account.cells())
+        studies = [cell["study"] for cell in of_sweep[name]]
+        named = zip(studies, view.cells, strict=True)
+        by_cell = tuple((cell.name, amounts[study]) for study, cell in named if study in amounts)
+        state = account.over() if view.state == "waiting for a driver" else ""
+        views.append(
+            replace(view, state=state or view.state, taken=account.line(), taken_by_cell=by_cell)
+        )
+    return views
+
+
+def _account_of(engine: sa.Engine, name: str, order: Any) -> Account:
+    """Return the account of a sweep, with the limits and prices that its driver had."""
+    taken = {} if order is None else json.loads(order["pace"]).get("taken", {})
+    limits, prices = SweepLimits(**taken.get("limits", {})), Prices(**taken.get("prices", {}))
+    return SpendingBook(engine, name).read(limits, prices)
 
 
 def _make_view(

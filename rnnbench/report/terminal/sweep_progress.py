@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -14,6 +15,7 @@ from rich.text import Text
 from rnnbench.sweep.progress import CellTally, Progress, Snapshot
 
 LINE_SECONDS = 10.0  # between plain lines
+NAME_WIDTH = 32  # of a cell, before its name is broken for the sake of the figures
 ROWS = 24  # of the live table; cells where something happens come first
 
 
@@ -77,6 +79,8 @@ def line(now: Snapshot) -> str:
         parts.append(f"{len(now.refused)} cells refused")
     if now.paused:
         parts.append("paused")
+    if now.outage:
+        parts.append(f"hardly any trial is placed ({now.outage['kind']})")
     if gpus := gpus_of(now):
         shares = [share for share, _, _ in gpus.values()]
         parts.append(f"{len(gpus)} GPUs {sum(shares) / len(shares):.0%} busy")
@@ -87,6 +91,16 @@ def line(now: Snapshot) -> str:
     return ", ".join(parts)
 
 
+def describe_outage(outage: Mapping[str, Any]) -> list[str]:
+    """Return lines on why hardly any trial is placed, where, and what to do about it."""
+    nodes = ", ".join(f"{node} ({count})" for node, count in outage["nodes"].items())
+    return [
+        f"{outage['faults']} trials in a row failed alike, and not by their own fault: "
+        f"{outage['what']}; on: {nodes}",
+        f"What to do: {outage['advice']}.",
+    ]
+
+
 def table(now: Snapshot, limit: int | None = None) -> Table:
     """Return a table with a line for each cell.
 
@@ -94,16 +108,32 @@ def table(now: Snapshot, limit: int | None = None) -> Table:
         limit: number of cells to show: running ones first, then waiting ones; None: all.
     """
     cell_table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("cell", "trials", "pruned", "failed", "final runs", "best on validation"):
-        cell_table.add_column(name, justify="left" if name == "cell" else "right")
+    longest = max((len(c.name) for c in now.cells), default=0)
+    cell_table.add_column("cell", min_width=min(longest, NAME_WIDTH))
+    for name in ("trials", "pruned", "failed", "final runs", "best on validation"):
+        cell_table.add_column(name, justify="right")
+    amounts = _amounts_taken(now)
+    for name in amounts:
+        cell_table.add_column(name, justify="right")
     cells = list(now.cells)
     if limit is not None and len(cells) > limit:
         cells.sort(key=lambda c: (not (c.running or c.finals_running), not c.left))
     for c in cells[:limit]:
-        cell_table.add_row(*_cell_row(c), style="dim" if c.refused else None)
+        taken = [column.get(c.study, "") for column in amounts.values()]
+        cell_table.add_row(*_cell_row(c), *taken, style="dim" if c.refused else None)
     if len(cells) > len(cells[:limit]):
         cell_table.add_row(f"... and {len(cells) - len(cells[:limit])} more cells")
     return cell_table
+
+
+def _amounts_taken(now: Snapshot) -> dict[str, dict[str, str]]:
+    """Return what the cells have taken by study, in a column for each kind that there is."""
+    columns: dict[str, dict[str, str]] = {}
+    for study, amounts in now.account.cells():
+        for name, value in amounts.items():
+            shown = f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+            columns.setdefault(name, {})[study] = shown
+    return columns
 
 
 def workers(now: Snapshot, limit: int = 16) -> Table:

@@ -75,6 +75,20 @@ def compare(driver: NodeReport, nodes: Sequence[NodeReport]) -> list[str]:
     return problems
 
 
+def lacks_cpus(nodes: Sequence[NodeReport]) -> list[str]:
+    """Return a line where no node has a CPU for a trial; [] where one has.
+
+    It keeps no sweep from starting, since machines may come on demand.
+    """
+    if sum(node.cpus_ray for node in nodes) > 0:
+        return []
+    return [
+        "the cluster has no CPU for trials: join a worker to it (on another machine: ray start "
+        "--address HEAD:6379), or start Ray without --num-cpus=0. Where machines come on demand, "
+        "start the sweep, and check again when the first is there."
+    ]
+
+
 def _compare_code(driver: NodeReport, node: NodeReport) -> list[str]:
     problems = []
     for name in VERSIONS:

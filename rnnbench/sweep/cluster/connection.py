@@ -26,6 +26,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+from rnnbench.errors import OutageError
 from rnnbench.sweep.engines.protocol import EngineError
 
 ASK_SECONDS = 30.0
@@ -39,6 +40,12 @@ try:
 except Exception as error:
     sys.exit(f"{type(error).__name__}: {error}")
 """
+
+
+class UnreachableClusterError(EngineError, OutageError):
+    """Nobody answers at the address of the Ray cluster."""
+
+    exit_code = OutageError.exit_code
 
 
 class RayConnection:
@@ -122,7 +129,8 @@ class RayConnection:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RayError, RuntimeError, ValueError) as error:
             first = str(error).strip().splitlines()[0]
-            raise EngineError(
+            away = isinstance(error, OSError)
+            raise (UnreachableClusterError if away else EngineError)(
                 f"no Ray cluster can be used at {address}: {first}\n"
                 "  Is it up (`ray status`), and is its token here (RAY_AUTH_TOKEN_PATH)? Without "
                 "--address a cluster is started on this machine."

@@ -22,7 +22,9 @@ from rnnbench.sweep.engines.protocol import (
     Event,
     Finished,
     Job,
+    Said,
     ValidationReport,
+    cannot_start,
 )
 from rnnbench.sweep.engines.worker import WORK, CannotStart, Ready, TooLarge, WorkerSetup
 from rnnbench.sweep.engines.worker_process import WorkerProcess
@@ -40,6 +42,7 @@ class _Slot:
         ready: whether the worker has imported everything.
         job: the job that it runs; None: it is idle.
         too_large: why it ended itself for want of memory; "": it did not.
+        leaving: whether it said that it ends itself.
     """
 
     number: int
@@ -47,6 +50,7 @@ class _Slot:
     ready: bool = False
     job: Job | None = None
     too_large: str = ""
+    leaving: bool = False
 
 
 class LocalEngine:
@@ -89,7 +93,7 @@ class LocalEngine:
         return [
             s.process.identity
             for s in self._slots
-            if s.ready and s.job is None and not s.process.has_ended()
+            if s.ready and s.job is None and not s.leaving and not s.process.has_ended()
         ]
 
     def node(self, worker: str) -> str:
@@ -167,18 +171,16 @@ class LocalEngine:
         events: list[Event] = []
         for message in slot.process.channel.receive():
             if isinstance(message, CannotStart):
-                raise EngineError(
-                    f"a worker cannot start; its log is {slot.process.log}\n"
-                    f"{message.reason.rstrip()}"
-                )
+                where = f"\n(the log is {slot.process.log})" if slot.process.wrote() else ""
+                raise cannot_start(message.reason.rstrip() + where, message.fault)
             if isinstance(message, Ready):
                 slot.ready, self._false_starts = True, 0
             elif isinstance(message, TooLarge):
                 slot.too_large = message.reason
-            elif isinstance(message, (Alive, ValidationReport, Finished)):
+            elif isinstance(message, (Alive, ValidationReport, Said, Finished)):
                 events.append(message)
                 if isinstance(message, Finished):
-                    slot.job = None
+                    slot.job, slot.leaving = None, message.leaves
         return events
 
     def _replace(self, slot: _Slot) -> list[Event]:

@@ -26,8 +26,13 @@ class NodeFaults:
             Whether the node is set aside now: it only loses workers, and there are others.
         """
         self._lost[node] += 1
-        others = set(nodes) - self._aside - {node}
-        if self._lost[node] < FAULTS or not others or node in self._aside:
+        if self._lost[node] < FAULTS or node in self._aside:
+            return False
+        return self.set_aside(node, nodes)
+
+    def set_aside(self, node: str, nodes: Collection[str]) -> bool:
+        """Set a node aside that cannot be used; return False where there is no other one."""
+        if not set(nodes) - self._aside - {node}:
             return False
         self._aside.add(node)
         return True

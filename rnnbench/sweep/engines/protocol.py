@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from rnnbench.errors import UserError
+from rnnbench.errors import OutageError, UserError
+from rnnbench.results.outages import KIND, MISSING, fault_named
 from rnnbench.results.selection import compared_value, compared_values
 
 if TYPE_CHECKING:
@@ -24,6 +25,19 @@ class EngineError(UserError, RuntimeError):
     """The engine cannot run anything; the message says why and what to do."""
 
     exit_code = 1
+
+
+def cannot_start(reason: str, fault: str) -> UserError:
+    """Return the error of a worker that cannot start, which an outage may be the cause of.
+
+    Args:
+        fault: kind of the infrastructure's fault (`results.outages`), or "".
+    """
+    text = f"a worker cannot start\n{reason}"
+    if not fault:
+        return EngineError(text)
+    known = fault_named(fault)
+    return OutageError(f"{text}\n  What to do: {known.advice}; then the same command goes on.")
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,8 @@ class Ending:
             (`rnnbench.results.selection`).
         curve: (optimiser step, value on validation), finite values only.
         costs: costs by their names in `rnnbench.results.record.COSTS`, finite values only.
+        fault: the kind of the infrastructure's fault that it may be (`results.outages`), or "".
+        missing: what the worker could not import, see `results.outages.missing_name`.
     """
 
     status: str
@@ -74,6 +90,8 @@ class Ending:
     value: float | None = None
     curve: tuple[tuple[int, float], ...] = ()
     costs: Mapping[str, float] = field(default_factory=dict)
+    fault: str = ""
+    missing: str = ""
 
     @classmethod
     def of(cls, record: Record) -> Ending:
@@ -93,6 +111,8 @@ class Ending:
             value=_finite(compared_value(selection)),
             curve=tuple((s, v) for s, v in zip(steps, values, strict=True) if v is not None),
             costs={k: v for k, c in record.cost.items() if (v := _finite(c)) is not None},
+            fault=record.provenance.get(KIND, ""),
+            missing=record.provenance.get(MISSING, ""),
         )
 
 
@@ -123,11 +143,16 @@ class ValidationReport(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """The job came to an end, and its record is in the store."""
+    """The job came to an end, and its record is in the store.
+
+    Attributes:
+        leaves: whether its worker ends, since it can do no more, and another takes its place.
+    """
 
     key: str
     attempt: int
     ending: Ending
+    leaves: bool = False
 
 
 class Died(NamedTuple):
@@ -148,7 +173,15 @@ class Died(NamedTuple):
     lost: bool = False
 
 
-Event = Alive | ValidationReport | Finished | Died
+class Said(NamedTuple):
+    """The worker of this job has something to say to whoever looks at the sweep."""
+
+    key: str
+    attempt: int
+    text: str
+
+
+Event = Alive | ValidationReport | Finished | Died | Said
 
 
 class Engine(Protocol):

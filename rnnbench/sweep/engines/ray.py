@@ -16,11 +16,13 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError
 
+from rnnbench.results.outages import fault_named
 from rnnbench.results.store import whole
 from rnnbench.spec.run_spec import Trainer
 from rnnbench.sweep.cluster.ask_nodes import check_cluster
 from rnnbench.sweep.cluster.connection import RayConnection
 from rnnbench.sweep.cluster.head_watch import HeadWatch
+from rnnbench.sweep.cluster.ray_output import RayOutput
 from rnnbench.sweep.engines.node_faults import FAULTS, NodeFaults
 from rnnbench.sweep.engines.placed_seat import PlacedSeat
 from rnnbench.sweep.engines.protocol import (
@@ -30,7 +32,9 @@ from rnnbench.sweep.engines.protocol import (
     Event,
     Finished,
     Job,
+    Said,
     ValidationReport,
+    cannot_start,
 )
 from rnnbench.sweep.engines.ray_actor import Arrived, Gone, Seat
 from rnnbench.sweep.engines.worker import WORK, CannotStart, TooLarge, WorkerSetup
@@ -93,6 +97,8 @@ class RayEngine:
         self._false_starts = 0
         self._faults = NodeFaults()
         self._connection = RayConnection(address, say)
+        self._output = RayOutput(Path(logs) / "ray.log")
+        say(f"what Ray itself says stands in {self._output.log}")
         self._head = HeadWatch(self._connection.address)
         if self._connection.machines() > 1:
             self._refuse_unequal(root)
@@ -104,6 +110,7 @@ class RayEngine:
         if problems and os.environ.get(UNCHECKED) != "1":
             self._head.stop()
             self._connection.close()
+            self._output.close()
             listed = "\n  ".join(problems)
             raise EngineError(
                 f"the machines of the cluster do not agree:\n  {listed}\n"
@@ -179,7 +186,7 @@ class RayEngine:
         self._head.stop()
         if self._head.lost:  # nobody there to say goodbye to
             self._seats.clear()
-            self._connection.abandon()
+            self._connection.abandon()  # Ray goes on complaining, to its log
             return
         ends = [_call(s.actor, "end") for s in self._seats]
         with contextlib.suppress(RayError, GetTimeoutError):
@@ -188,6 +195,7 @@ class RayEngine:
             ray.kill(seat.actor)
         self._seats.clear()
         self._connection.close()
+        self._output.close()
 
     # ------------------------------------------------------------------------- what seats say
 
@@ -205,7 +213,11 @@ class RayEngine:
         events: list[Event] = []
         for message in messages:
             if isinstance(message, CannotStart):
-                raise EngineError(f"a worker cannot start\n{message.reason}")
+                able = [n for n, has in self._connection.nodes().items() if has.get("CPU")]
+                if not self._faults.set_aside(seat.node, able):
+                    raise cannot_start(message.reason, message.fault)
+                self._leave_node(seat.node, f"cannot start workers:\n{message.reason}")
+                return events
             if isinstance(message, Arrived):
                 seat.identity = message.identity
                 self._arrived, self._false_starts = True, 0
@@ -215,7 +227,7 @@ class RayEngine:
                 events += self._end_worker(seat, message.reason)
                 if not message.was_ready:
                     self._count_false_start(message.reason)
-            elif isinstance(message, (Alive, ValidationReport, Finished)):
+            elif isinstance(message, (Alive, ValidationReport, Said, Finished)):
                 events.append(message)
                 if isinstance(message, Finished):
                     self._note_finished(seat, message)
@@ -224,11 +236,13 @@ class RayEngine:
         return events
 
     def _note_finished(self, seat: PlacedSeat, message: Finished) -> None:
-        """Note that a seat is idle; a crashed run counts against its node."""
-        seat.job = None
-        if message.ending.status == "crashed":
-            self._note_fault(seat.node, message.ending.reason or "a run crashed")
-        else:
+        """Note that a seat is idle; a run that crashed or met a fault counts against its node."""
+        seat.job, ending = None, message.ending
+        if message.leaves:
+            seat.identity = ""  # until the next worker of the seat arrives
+        if ending.status == "crashed" or (ending.fault and fault_named(ending.fault).of_node):
+            self._note_fault(seat.node, ending.reason or "a run crashed")
+        elif not ending.fault:
             self._faults.clear(seat.node)
 
     def _end_worker(self, seat: PlacedSeat, reason: str, *, lost: bool = False) -> list[Event]:
@@ -267,11 +281,14 @@ class RayEngine:
         """Count a fault of a node; set the node aside where it only loses and there are others."""
         if not self._faults.add(node, self._connection.nodes()):
             return
-        name = self._connection.name(node)
-        self._say(
-            f"node set aside: {name} lost {FAULTS} trials in a row and ended none "
-            f"between them; the last one: {reason}"
+        self._leave_node(
+            node,
+            f"lost {FAULTS} trials in a row and ended none between them; the last one: {reason}",
         )
+
+    def _leave_node(self, node: str, why: str) -> None:
+        """Move the idle seats of a node that was set aside to others."""
+        self._say(f"node set aside: {self._connection.name(node)} {why}")
         for seat in [s for s in self._seats if s.node == node and s.job is None]:
             self._lose(seat, "its node was set aside")
 

@@ -67,9 +67,9 @@ class Seat:
                 self._ready = True
                 message = Arrived(process.identity)
             elif isinstance(message, CannotStart):
-                message = CannotStart(
-                    f"{message.reason.rstrip()}\n(the log is {self._log} on its node)"
-                )
+                where = f"\n(the log is {self._log} on its node)" if process.wrote() else ""
+                reason = message.reason.rstrip() + where
+                message = dataclasses.replace(message, reason=reason)
             messages.append(message)
         if dead and not self._ending:
             messages.append(Gone(process.bury(), self._ready))

@@ -24,11 +24,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnnbench.errors import Refusal
+from rnnbench.results.outages import fault_of, missing_name
 from rnnbench.results.provenance import redact
 from rnnbench.results.run_folder import LOG
 from rnnbench.spec.run_spec import RunSpec, Trainer
 from rnnbench.sweep.engines.channel import Channel
-from rnnbench.sweep.engines.protocol import Alive, Ending, Finished, Job, Usage, ValidationReport
+from rnnbench.sweep.engines.protocol import (
+    Alive,
+    Ending,
+    Finished,
+    Job,
+    Said,
+    Usage,
+    ValidationReport,
+)
 from rnnbench.sweep.engines.usage import gpus_in_use, memory_held
 from rnnbench.sweep.ledger.process_identity import place
 
@@ -64,9 +73,14 @@ class Ready:
 
 @dataclass(frozen=True)
 class CannotStart:
-    """The worker cannot start, and neither could another one."""
+    """The worker cannot start, and neither could another one.
+
+    Attributes:
+        fault: kind of the infrastructure's fault that it surely is (`results.outages`), or "".
+    """
 
     reason: str
+    fault: str = ""
 
 
 class TooLarge(NamedTuple):
@@ -102,8 +116,10 @@ class Worker:
         threading.Thread(target=self._watch, daemon=True).start()
         try:
             execute, store = self._load()
-        except Exception:
-            self._send(CannotStart(traceback.format_exc()))
+        except Exception as error:
+            fault = fault_of(error)
+            sure = fault is not None and not fault.unsure
+            self._send(CannotStart(traceback.format_exc(), fault.kind if fault and sure else ""))
             return
         self._send(Ready())
         while True:
@@ -111,22 +127,40 @@ class Worker:
             self._job = job
             ending = self._run_logged(job, execute, store)
             self._job = None
-            self._send(Finished(job.key, job.attempt, ending))
+            leaves = ending.status == "crashed" or bool(ending.fault)
+            leaves = leaves and _gpu_is_unusable()
+            self._send(Finished(job.key, job.attempt, ending, leaves))
+            if leaves:
+                end_group()
 
     def _load(self) -> tuple[Callable[..., Any], Any]:
         """Return the function that runs a job, and the store."""
-        from rnnbench.results.store import Store
+        from rnnbench.results.store import SEND_SECONDS, Store
 
         module, _, function = self._setup.work.partition(":")
+        execute = getattr(importlib.import_module(module), function)
         # The driver alone writes to the database: workers may be on other machines.
-        store = Store(self._setup.root, index=False)
-        return getattr(importlib.import_module(module), function), store
+        store = Store(self._setup.root, index=False, patience=SEND_SECONDS)
+        if store.remote is not None:
+            store.remote.say = self._say
+        return execute, store
+
+    def _say(self, text: str) -> None:
+        """Tell something to whoever reads the run's log, and to whoever looks at the sweep."""
+        print(text, file=sys.stderr, flush=True)
+        if self._job is not None:
+            self._send(Said(self._job.key, self._job.attempt, text))
 
     def _run_logged(self, job: Job, execute: Callable[..., Any], store: Any) -> Ending:
         """Run a job with its output going to the log in the folder of the run."""
         spec = RunSpec.from_dict(dict(job.spec))
-        with printing_to(store.run_dir(spec.run_id) / LOG, f"attempt {job.attempt}"):
-            return self._run_job(job, spec, execute, store)
+        try:
+            with printing_to(store.run_dir(spec.run_id) / LOG, f"attempt {job.attempt}"):
+                return self._run_job(job, spec, execute, store)
+        except OSError as error:  # the folder of the run cannot be written
+            with contextlib.suppress(OSError):
+                print(redact(traceback.format_exc()), file=sys.stderr)  # into the worker's log
+            return ending_of(error)
 
     def _run_job(self, job: Job, spec: RunSpec, execute: Callable[..., Any], store: Any) -> Ending:
         def ask(step: int, value: float) -> bool:
@@ -148,10 +182,9 @@ class Worker:
         except Refusal as error:  # of trainer.devices, before compute
             return Ending("refused", str(error))
         except Exception as error:
-            print(redact(traceback.format_exc()), file=sys.stderr)  # into the run's log
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            where = f"{frame.filename}:{frame.lineno}"
-            return Ending("crashed", f"{type(error).__name__}: {error} ({where})")
+            with contextlib.suppress(OSError):  # a full disk
+                print(redact(traceback.format_exc()), file=sys.stderr)  # into the run's log
+            return ending_of(error)
 
     def _send(self, message: Any) -> None:
         try:
@@ -189,6 +222,29 @@ class Worker:
                 self._send(Alive(job.key, job.attempt, Usage(held, gpus_in_use())))
 
 
+def _gpu_is_unusable() -> bool:
+    """Tell whether an error has left this process without its GPU: every later run would fail."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return False
+    try:
+        torch.cuda.synchronize()
+    except Exception:  # whatever it says: it says it for good
+        return True
+    return False
+
+
+def ending_of(error: Exception) -> Ending:
+    """Return the ending of a run that left no record, since an error came out of it."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    reason = f"{type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
+    fault = fault_of(error)
+    if fault is None:
+        return Ending("crashed", reason)
+    status = "crashed" if fault.unsure else "interrupted"
+    return Ending(status, reason, fault=fault.kind, missing=missing_name(error))
+
+
 @contextlib.contextmanager
 def printing_to(log: Path, title: str) -> Iterator[None]:
     """Append to a file all that this process and its children print within `with`.
@@ -196,9 +252,13 @@ def printing_to(log: Path, title: str) -> Iterator[None]:
     Args:
         title: words for the line that begins this part of the file.
     """
-    original_outputs = os.dup(1), os.dup(2)
+    beginning = f"== {title}, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, {place()}\n"
     with open(log, "ab", buffering=0) as file:
-        file.write(f"== {title}, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, {place()}\n".encode())
+        try:
+            file.write(beginning.encode())
+        except OSError as error:  # which does not name the file
+            raise OSError(error.errno, f"cannot write {log}: {error.strerror}") from error
+        original_outputs = os.dup(1), os.dup(2)
         _print_to(file.fileno(), file.fileno())
     try:
         yield
@@ -211,7 +271,8 @@ def printing_to(log: Path, title: str) -> Iterator[None]:
 def _print_to(out: int, err: int) -> None:
     """Make file descriptors the standard output and the standard error."""
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        with contextlib.suppress(OSError):  # a full disk takes no more of the log
+            stream.flush()
     os.dup2(out, 1)
     os.dup2(err, 2)
 

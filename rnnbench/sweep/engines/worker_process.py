@@ -42,11 +42,12 @@ class WorkerProcess:
         keep_log: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self.log = log
+        self.log, self._log_began = log, 0
         threads = str(setup.trainer.threads)
         our_end, its_end = socket.socketpair()
         output: IO[bytes]
         with its_end, open(log, "ab" if keep_log else "wb") as output:
+            self._log_began = output.tell()
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", WORKER, str(its_end.fileno())],
                 pass_fds=[its_end.fileno()],
@@ -99,7 +100,12 @@ class WorkerProcess:
         self.kill()
         self._process.wait()
         self.channel.close()
-        return f"{_describe_exit(self._process.returncode)}; its log is {self.log}"
+        where = f"; its log is {self.log}" if self.wrote() else ""
+        return _describe_exit(self._process.returncode) + where
+
+    def wrote(self) -> bool:
+        """Tell whether this worker left anything in its log."""
+        return self.log.exists() and self.log.stat().st_size > self._log_began
 
 
 def _identity_of(pid: int) -> str:

@@ -24,6 +24,9 @@
     trainer: {threads: 1}
     resources: {cpus: 1, gpus: 0.5, memory: 4GB}  # of one trial, see `sweep.file.resources`
     retries: 1                    # of a trial that killed its worker
+    budget: {hours: 12, money: 90} # of the whole sweep, see `sweep.file.budget`
+    prices: {gpu_hour: 2.5, cpu_hour: 0.04, currency: EUR}
+    notify: {webhook: $TEAM_WEBHOOK} # at its end, see `sweep.file.notify`
 
 A cell is a (task, architecture, set of tricks). Every cell is searched by itself; adding an
 entry to a list only adds cells. `search` or `final` may be left out. A fixed setting, like an
@@ -42,6 +45,8 @@ from typing import Any
 from rnnbench.errors import SweepError
 from rnnbench.files.yaml_with_lines import Place, YamlError, YamlText, parse_yaml, read_yaml
 from rnnbench.spec.run_spec import Trainer
+from rnnbench.sweep.file.budget import Prices, SweepLimits, read_limits, read_prices
+from rnnbench.sweep.file.notify import Notify, read_notify
 from rnnbench.sweep.file.read_search import read_search
 from rnnbench.sweep.file.reader import Reader
 from rnnbench.sweep.file.resources import Resources, read_resources
@@ -94,6 +99,8 @@ class Sweep:
         front: number of compromises that get final runs, where there are several objectives.
         workers: number of trials that run at once.
         retries: how many of its workers a trial may kill and still be run again.
+        budget: the most that the whole sweep may take.
+        notify: whom to tell of its end.
         text: tells where each part stands in the file.
     """
 
@@ -109,6 +116,9 @@ class Sweep:
     trainer: Trainer
     resources: Resources
     retries: int
+    budget: SweepLimits
+    prices: Prices
+    notify: Notify
     text: YamlText = field(compare=False, repr=False)
 
     def error(self, place: Place, message: str) -> SweepError:
@@ -185,6 +195,7 @@ def _parse(text: YamlText) -> Sweep:
         seeds = reader.final_seeds(("final", "seeds"), final["seeds"], search)
     if "search" not in top and "final" not in top:
         raise reader.error((), "nothing to run: give search, final, or both")
+    prices = read_prices(reader, ("prices",), top.get("prices", {}))
     return Sweep(
         name=top["name"],
         tasks=tasks,
@@ -198,5 +209,8 @@ def _parse(text: YamlText) -> Sweep:
         trainer=reader.trainer(("trainer",), top.get("trainer", {})),
         resources=read_resources(reader, ("resources",), top.get("resources", {})),
         retries=reader.integer(("retries",), top.get("retries", 1), low=0),
+        budget=read_limits(reader, ("budget",), top.get("budget", {}), prices),
+        prices=prices,
+        notify=read_notify(reader, ("notify",), top.get("notify", {})),
         text=text,
     )

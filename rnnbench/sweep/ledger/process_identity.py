@@ -84,9 +84,13 @@ def stopped(owner: str) -> str:
 
 def describe(owner: str) -> str:
     """Return words for a reader, such as "process 4711 on this host"."""
-    owner_place, pid, _ = owner.split(":")
-    host = "this host" if is_here(owner) else owner_place.rsplit("-", 2)[0]
-    return f"process {pid} on {host}"
+    _, pid, _ = owner.split(":")
+    return f"process {pid} on {'this host' if is_here(owner) else host_of(owner)}"
+
+
+def host_of(owner: str) -> str:
+    """Return the name of the host of an owner's process."""
+    return owner.split(":")[0].rsplit("-", 2)[0]
 
 
 def busy_text(sweep: str, owner: str) -> str:

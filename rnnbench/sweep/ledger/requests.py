@@ -5,9 +5,13 @@ Requests go through the results database: the driver reads the sweep's row every
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
+import socket
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -58,7 +62,7 @@ class SweepRequest:
 
     Attributes:
         text, file: the sweep file as it was last started, and its path.
-        started: options of that start.
+        started: options of that start, and `by` whom and `at` what time it was.
         trials: trials wanted of each cell; None: as many as the file says.
         seeds: final seeds wanted beside the file's.
         revision: number of times that the trials' rows were changed by a request.
@@ -82,6 +86,16 @@ class UnknownSweepError(UserError, ValueError):
 
 class RetryError(UserError, ValueError):
     """A trial cannot be retried; the message says why."""
+
+
+def who_starts() -> dict[str, str]:
+    """Return who starts a driver now: user@host, and the time in UTC."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # in a container without an entry for its user
+        user = str(os.getuid())
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"by": f"{user}@{socket.gethostname()}", "at": now}
 
 
 def create_order_tables(engine: sa.Engine) -> None:

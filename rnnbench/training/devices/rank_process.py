@@ -28,7 +28,7 @@ from rnnbench.training.devices.supervisor import (
     Stepped,
     StopQuestion,
 )
-from rnnbench.training.execute import out_of_memory, train_and_evaluate
+from rnnbench.training.execute import end_of, train_and_evaluate
 from rnnbench.training.loader import Position
 from rnnbench.training.logs import NoTelemetry, Telemetry
 from rnnbench.training.run import Training
@@ -74,10 +74,11 @@ class Rank:
             outcome = RankFailed(Status.CRASHED, str(refusal), refused=True)
         except Exception as error:
             print(redact(traceback.format_exc()), file=sys.stderr)
-            memory = out_of_memory(error)
-            status = Status.CRASHED if memory is None else Status.OOM
-            reason = memory or f"{type(error).__name__}: {error}"
-            outcome = RankFailed(status, f"{reason} (rank {setup.rank})", follows=_follows(error))
+            end = end_of(error)
+            outcome = RankFailed(
+                end.status, f"{end.reason} (rank {setup.rank})", follows=_follows(error),
+                fault=end.fault, missing=end.missing,
+            )  # fmt: skip
         self._above.send(outcome)
         sys.stdout.flush()
         sys.stderr.flush()

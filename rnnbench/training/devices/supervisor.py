@@ -78,12 +78,15 @@ class RankFailed(NamedTuple):
 
     Attributes:
         follows: it is a consequence of another rank's failure.
+        fault, missing: as in `training.stopping.Ended`.
     """
 
     status: Status
     reason: str
     refused: bool = False
     follows: bool = False
+    fault: str = ""
+    missing: str = ""
 
 
 class RankDone(NamedTuple):
@@ -146,9 +149,7 @@ def train_in_group(
                     message = end.recv()
                 except (EOFError, OSError):
                     del open_ends[end]
-                    message = RankFailed(
-                        Status.CRASHED, f"rank {rank} {_describe_exit(process.wait())}"
-                    )
+                    message = _rank_gone(rank, process.wait())
                 if isinstance(message, Stepped):
                     if on_step is not None:
                         on_step(*message)
@@ -167,7 +168,7 @@ def train_in_group(
         first = min(failures, key=lambda f: f.follows)
         if first.refused:
             raise Refusal(first.reason)
-        raise Ended(first.status, first.reason)
+        raise Ended(first.status, first.reason, fault=first.fault, missing=first.missing)
     assert result is not None
     if any(peaks):
         result.cost["peak_memory_bytes"] = max(peaks)
@@ -218,6 +219,14 @@ def _start_ranks(
                 process.kill()
                 process.wait()
                 end.close()
+
+
+def _rank_gone(rank: int, code: int) -> RankFailed:
+    """Return what became of a rank that ended without a word; a kill comes from outside."""
+    reason = f"rank {rank} {_describe_exit(code)}"
+    if code == -signal.SIGKILL:
+        return RankFailed(Status.INTERRUPTED, reason, fault="worker")
+    return RankFailed(Status.CRASHED, reason)
 
 
 def _describe_exit(code: int) -> str:
