@@ -44,7 +44,7 @@ PRODUCT = 512  # rows and columns of the large product
 
 @dataclass
 class Measured:
-    """What was measured of one architecture on one task.
+    """Holds what was measured of one architecture on one task.
 
     Attributes:
         flops: of products in a step; None: they could not be counted.
