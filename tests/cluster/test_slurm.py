@@ -154,6 +154,11 @@ def test_a_lost_cluster_or_database_is_tried_again_but_not_for_ever(slurm, submi
     assert (job["JobState"], job["Restarts"], job["ExitCode"]) == ("FAILED", "4", "69:0")
 
 
+def test_a_driver_that_a_signal_killed_is_started_again(slurm, submit):
+    job = ended(slurm, submit(137, 139, 0))
+    assert (job["JobState"], job["Restarts"], job["ExitCode"]) == ("COMPLETED", "2", "0:0")
+
+
 def test_a_sweep_that_failed_is_not_started_again(slurm, submit):
     job = ended(slurm, submit(1, 0))
     assert (job["JobState"], job["Restarts"], job["ExitCode"]) == ("FAILED", "0", "1:0")

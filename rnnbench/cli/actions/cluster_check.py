@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import closing
 from pathlib import Path
 
+from platformdirs import user_log_path
 from rich.table import Table
 
 from rnnbench.report.terminal.plain_console import plain_console
@@ -16,6 +18,7 @@ def check_command(address: str, root: Path, as_json: bool) -> int:
     """Ask all nodes, print their answers and problems; return the exit code."""
     from rnnbench.sweep.cluster.ask_nodes import ask_nodes
     from rnnbench.sweep.cluster.connection import RayConnection
+    from rnnbench.sweep.cluster.ray_output import RayOutput
 
     console = plain_console(stderr=as_json)
 
@@ -23,8 +26,11 @@ def check_command(address: str, root: Path, as_json: bool) -> int:
         console.print(line, soft_wrap=True)
 
     connection = RayConnection(address, say)
+    output = RayOutput(user_log_path("rnnbench") / "ray.log")
+    say(f"what Ray itself says stands in {output.log}")
     try:
-        driver, nodes = ask_nodes(connection, root)
+        with closing(output):
+            driver, nodes = ask_nodes(connection, root)
     finally:
         connection.close()
     problems = compare(driver, nodes) + lacks_cpus(nodes)
