@@ -8,21 +8,13 @@ import pytest
 import yaml
 from support import ROOT
 from support.hosts import missing, running_hosts
+from support.tiny_sweep import TINY_SWEEP
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(missing()), reason=f"no hosts can be made here: {missing()}"),
 ]
 RUN = yaml.safe_load((ROOT / "cluster/skypilot/sweep.yaml").read_text())["run"]
-SWEEP = """
-name: tiny
-tasks: [{name: adding, length: 10}]
-architectures: [elman, gru]
-settings: {adding: {budget.steps: 60, budget.validate_every: 30}}
-search: {trials: 1, space: {optimizer.lr: {low: 1e-3, high: 1e-2}}}
-final: {seeds: [1]}
-workers: 2
-"""
 
 
 def test_both_ranks_run_the_sweep_and_end_so_that_the_job_does_not_bill_on(tmp_path):
@@ -31,7 +23,7 @@ def test_both_ranks_run_the_sweep_and_end_so_that_the_job_does_not_bill_on(tmp_p
     token = tmp_path / ".ray/auth_token"
     token.touch(mode=0o600)
     token.write_text("0" * 64)
-    (tmp_path / "sweep.yaml").write_text(SWEEP)
+    (tmp_path / "sweep.yaml").write_text(TINY_SWEEP)
     (tmp_path / "run.sh").write_text(RUN)
     with running_hosts(tmp_path, ["h0", "h1"]) as hosts:
         ranks = [

@@ -11,6 +11,7 @@ import time
 import pytest
 from support import ROOT
 from support.slurm import missing, running_slurm
+from support.tiny_sweep import TINY_SWEEP
 
 pytestmark = [
     pytest.mark.slow,
@@ -28,15 +29,6 @@ PartitionName=high Nodes={nodes} PriorityTier=9 State=UP
 # The two ends of a pre-emption with time to stop; the name of the first depends on the version.
 WARNED = PREEMPTION + "SlurmctldParameters=preempt_send_user_signal\n"
 
-SWEEP = """
-name: tiny
-tasks: [{name: adding, length: 10}]
-architectures: [elman, gru]
-settings: {adding: {budget.steps: 60, budget.validate_every: 30}}
-search: {trials: 1, space: {optimizer.lr: {low: 1e-3, high: 1e-2}}}
-final: {seeds: [1]}
-workers: 2
-"""
 RAY = """#!/bin/bash
 echo "$@" >>"$RECIPE_LOG.ray-$(hostname)"
 touch "$RECIPE_LOG.up-${SLURM_RESTART_COUNT:-0}-$(hostname)"
@@ -200,7 +192,7 @@ def test_a_pre_emption_with_a_warning_lets_the_sweep_stop_in_order(tmp_path):
 def test_the_sweep_itself_runs_on_both_nodes(slurm, tmp_path):
     environment = tmp_path / "env"
     environment.symlink_to(sys.prefix)
-    (tmp_path / "sweep.yaml").write_text(SWEEP)
+    (tmp_path / "sweep.yaml").write_text(TINY_SWEEP)
     slurm.environment |= {"RNNBENCH_ENV": str(environment), "HOME": str(tmp_path)}
     job = slurm.submit(
         "--chdir", str(tmp_path), str(SCRIPT), str(tmp_path / "sweep.yaml"), str(tmp_path / "out")
