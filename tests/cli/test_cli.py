@@ -241,7 +241,7 @@ def test_wrong_input_is_refused_before_torch_is_imported():
 
 
 def test_ctrl_c_ends_a_run_in_order_and_the_same_command_goes_on(tmp_path):
-    tiny = [s for s in TINY if not s.startswith("budget.steps")] + ["budget.steps=1000"]
+    tiny = [s for s in TINY if not s.startswith("budget.steps")] + ["budget.steps=600"]
     command = [
         sys.executable,
         "-m",
@@ -260,21 +260,20 @@ def test_ctrl_c_ends_a_run_in_order_and_the_same_command_goes_on(tmp_path):
         text=True,
         env={**os.environ, "COLUMNS": "200"},
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not list(tmp_path.glob("runs/*/metrics.csv")):
         assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 130, output
     # The signal lands between two steps or in an evaluation, as it happens.
     assert re.search(r"interrupted: SIGINT (at step \d|while evaluating)", output), output
     (path,) = tmp_path.glob("runs/*/record.json")
     assert json.loads(path.read_text())["status"] == "interrupted"
-    resumed = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=120)
-    assert resumed.returncode == 0, resumed.stderr
-    assert json.loads(path.read_text())["cost"]["steps"] == 1000
+    call(*command[3:])
+    assert json.loads(path.read_text())["cost"]["steps"] == 600
     steps = [
         int(line.split(",")[0])
         for line in Path(path.parent, "metrics.csv").read_text().splitlines()[1:]
