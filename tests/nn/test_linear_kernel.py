@@ -41,7 +41,13 @@ print("no rows", triton_kernels.scan(a[:0], b[:0], start[:0], False).shape)
 
 
 @needs_triton
-@pytest.mark.parametrize("lanes", [1, 2**16], ids=["one chunk", "chunks of chunks"])
+@pytest.mark.parametrize(
+    "lanes",
+    [
+        pytest.param(1, id="one chunk"),
+        pytest.param(2**16, id="chunks of chunks", marks=pytest.mark.slow),
+    ],
+)
 def test_the_kernels_give_what_the_plain_scan_gives(lanes):
     found = subprocess.run(
         [sys.executable, "-c", COMPARE, str(lanes)], capture_output=True, text=True,

@@ -138,11 +138,13 @@ def shared_memory():
     return {p.name for p in Path("/dev/shm").iterdir()}
 
 
+@pytest.mark.kills
 def test_killing_workers_and_drivers_of_one_machine_loses_and_repeats_nothing(tmp_path):
     kills = survive(tmp_path, trials=24, kills=6, pause=1.2, seed=1, seconds=0.2)
     assert sum(kills.values()) >= 3
 
 
+@pytest.mark.kills
 def test_killing_workers_nodes_and_drivers_of_a_cluster_loses_and_repeats_nothing(tmp_path):
     with RAY_ALONE:
         before, memory = set(ray_processes()), shared_memory()

@@ -70,6 +70,7 @@ def test_a_frozen_worker_is_given_up_after_its_lease(tmp_path):
     assert_nothing_is_left_behind(tmp_path)
 
 
+@pytest.mark.kills
 def test_killing_workers_at_random_loses_and_invents_nothing(tmp_path):
     text = SWEEP.replace("[easy]", "[{name: easy, seconds: 0.1}]") + "retries: 50\n"
     stop, kills = threading.Event(), []
@@ -104,6 +105,7 @@ def test_killing_workers_at_random_loses_and_invents_nothing(tmp_path):
 WAY = ["asked", "planned", "claimed", "submitted", "finished", "committed", "told"]
 
 
+@pytest.mark.kills
 def test_a_driver_killed_at_every_step_of_a_trials_way_ends_complete(tmp_path):
     sweep, root = tmp_path / "sweep.yaml", tmp_path / "root"
     sweep.write_text(SWEEP)
@@ -131,6 +133,7 @@ def test_a_driver_killed_at_every_step_of_a_trials_way_ends_complete(tmp_path):
     assert len(starts(root)) <= RUNS + 2 * len(WAY)  # at most what two workers had in hand
 
 
+@pytest.mark.kills
 def test_a_killed_driver_goes_on_to_the_same_configurations(tmp_path):
     text = SWEEP.replace("sampler: random", "sampler: {name: tpe, startup_trials: 1}")
     text = text.replace("workers: 2", "workers: 1")

@@ -105,6 +105,7 @@ def test_a_signal_saves_on_all_ranks_and_the_run_goes_on_bitwise(tmp_path, whole
     assert_same_run(whole, run_in(tmp_path, spec, attempt=2))
 
 
+@pytest.mark.kills
 def test_a_rank_that_is_killed_ends_the_run_at_once_and_says_so(tmp_path, whole):
     spec, killed = small(tricks=TRICKS, **LONG), []
 
