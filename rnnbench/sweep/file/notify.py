@@ -9,6 +9,7 @@ address out of the file, the database and the pages.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from dataclasses import dataclass, fields
@@ -76,10 +77,25 @@ def _read_command(reader: Reader, place: Place, value: Any) -> tuple[str, ...]:
         words = shlex.split(value) if isinstance(value, str) else value
     except ValueError as error:  # a quote that is not closed
         raise reader.error(place, f"command: {error}: {value!r}") from error
+    if isinstance(value, str) and (of_shell := _shell_syntax(value)):
+        raise reader.error(
+            place,
+            f"command: no shell runs it, so {of_shell!r} would be a word of it; "
+            f"write [sh, -c, {json.dumps(value)}], or a script of your own",
+        )
     plain = isinstance(words, list) and all(isinstance(word, str) for word in words)
     if not plain or (not words and value != []):
         raise reader.error(place, f"command is a line or a list of words, got {value!r}")
     return tuple(words)
+
+
+def _shell_syntax(line: str) -> str:
+    """Return the first part of a line that only a shell would understand, or ""."""
+    tokens = shlex.shlex(line, posix=True, punctuation_chars=True)
+    tokens.whitespace_split, tokens.commenters = True, ""
+    operator = next((t for t in tokens if t and not t.strip("();<>|&")), "")
+    variable = re.search(r"\$[\w({@*#?!]+|`", line)
+    return operator or (variable[0] if variable else "")
 
 
 def _is_address(value: Any) -> bool:
