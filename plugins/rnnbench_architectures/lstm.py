@@ -18,7 +18,7 @@ class LSTMCell(FusedCell):
     """
 
     reads_hidden = False
-    scanned_from = 100
+    looped = False
 
     def __init__(
         self,

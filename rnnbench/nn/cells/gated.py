@@ -119,12 +119,12 @@ class FusedCell(GatedCell):
 
     Attributes:
         kernel: function of torch with the signature of `torch.lstm`, or None for the scan.
-        scanned_from: steps of a sequence from which the C tier is quicker than the kernel on the
-            CPU, as `python -m rnnbench.benchmarks cells` measures.
+        looped: the kernel is a loop over operators on the CPU, where the C tier is quicker, as
+            `python -m rnnbench.benchmarks cells` measures.
     """
 
     kernel: Any = None
-    scanned_from: int = 2
+    looped: bool = True
 
     def forward(
         self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
@@ -134,7 +134,7 @@ class FusedCell(GatedCell):
         if self.kernel is None or x_BTD.is_meta or (projected and not x_BTD.is_cuda):
             return super().forward(x_BTD, state, layout)
         state = self.initial(x_BTD[:, 0]) if state is None else state
-        if x_BTD.shape[1] >= self.scanned_from and scan.takes_plain_cells(x_BTD):
+        if self.looped and scan.takes_plain_cells(x_BTD):
             done = scan.run(self, self.project(x_BTD, state), state, (), instead="fused")
             if done is not None:
                 return done
