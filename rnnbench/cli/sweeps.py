@@ -54,13 +54,21 @@ def start_options(command: Any) -> Any:
         click.option("--studies", envvar="RNNBENCH_STUDIES", show_envvar=True,
                      help="Optuna storage for copies of the studies: a URL, or journal:FILE.  "
                           "[default: studies.db in the results]"),
+        click.option("--html/--no-html", default=True, show_default=True,
+                     help="Write the leaderboard page at the end."),
+        RESULTS, DATABASE,
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def supervisor_options(command: Any) -> Any:
+    """Add the options of a supervisor, which starts the driver again."""
+    for option in (
         click.option("--supervise", is_flag=True,
                      help="Start the driver again where it was killed, or ended with 69 or 75."),
         click.option("--restarts", type=click.IntRange(min=0),
                      help="With --supervise: how often without progress between.  [default: 10]"),
-        click.option("--html/--no-html", default=True, show_default=True,
-                     help="Write the leaderboard page at the end."),
-        RESULTS, DATABASE,
     ):  # fmt: skip
         command = option(command)
     return command
@@ -84,6 +92,7 @@ def supervises(options: dict[str, Any]) -> bool:
 @click.option("--trials", type=click.IntRange(min=0), help="Of each cell, instead of the file's.")
 @click.option("--timeout", help="For the search, such as 90m or 12h, instead of the file's.")
 @start_options
+@supervisor_options
 def run(file: Path, **options: Any) -> None:
     """Run the sweep in FILE.
 
@@ -101,6 +110,7 @@ def run(file: Path, **options: Any) -> None:
 @sweep.command(epilog=example("rnnbench sweep resume quickstart"))
 @click.argument("name")
 @start_options
+@supervisor_options
 def resume(name: str, **options: Any) -> None:
     """End a pause, or the wait after an outage; where nobody runs the sweep, run it here.
 

@@ -7,8 +7,7 @@ import time
 import pytest
 import yaml
 from support import ROOT
-from support.hosts import missing, running_hosts
-from support.tiny_sweep import TINY_SWEEP
+from support.hosts import TINY_SWEEP, missing, running_hosts
 
 pytestmark = [
     pytest.mark.slow,

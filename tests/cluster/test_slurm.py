@@ -10,8 +10,8 @@ import time
 
 import pytest
 from support import ROOT
+from support.hosts import TINY_SWEEP
 from support.slurm import missing, running_slurm
-from support.tiny_sweep import TINY_SWEEP
 
 pytestmark = [
     pytest.mark.slow,

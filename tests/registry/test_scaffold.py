@@ -193,7 +193,7 @@ def test_a_failure_on_the_way_leaves_nothing(tmp_path, monkeypatch):
         return write(self, *arguments, **options)
 
     monkeypatch.setattr(Path, "write_text", full_disk)
-    assert "No space left" in call("new", "trick", "moss", "--into", tmp_path, code=1)
+    assert "No space left" in call("new", "trick", "moss", "--into", tmp_path, code=69)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,6 +14,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 NETWORK = "10.77.0"
+# A sweep of a minute, for tests of how a cluster starts one.
+TINY_SWEEP = """
+name: tiny
+tasks: [{name: adding, length: 10}]
+architectures: [elman, gru]
+settings: {adding: {budget.steps: 60, budget.validate_every: 30}}
+search: {trials: 1, space: {optimizer.lr: {low: 1e-3, high: 1e-2}}}
+final: {seeds: [1]}
+workers: 2
+"""
 
 
 def missing(*tools: str) -> str:
