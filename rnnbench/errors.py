@@ -5,10 +5,12 @@ Whatever speaks to a user derives from `UserError`: the command line prints it a
 A `ValueError` of Python's own is such a fault: an argument that the code above should not have
 passed. Only where a plugin checks its own settings (`__post_init__`) is it taken for the user's.
 
-This module imports nothing, so that every room may use it.
+This module imports nothing of rnnbench, so that every room may use it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 __all__ = [
     "DataError",
@@ -23,6 +25,7 @@ __all__ = [
     "SplitRefusal",
     "SweepError",
     "UserError",
+    "causes",
 ]  # fmt: skip
 
 
@@ -96,3 +99,17 @@ class ShortTextError(UserError, ValueError):
 
 class EmptySplitError(UserError, RuntimeError):
     """A split that has no target to measure: it is empty, or all its values are missing."""
+
+
+def causes(error: BaseException, *, contexts: bool = False) -> Iterator[BaseException]:
+    """Yield an error, then what it was raised from, the latest first.
+
+    Args:
+        contexts: follow errors that were being handled as well, where no cause was named.
+    """
+    seen: set[int] = set()
+    at: BaseException | None = error
+    while at is not None and id(at) not in seen:
+        seen.add(id(at))
+        yield at
+        at = at.__cause__ or (at.__context__ if contexts else None)

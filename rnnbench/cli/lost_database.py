@@ -6,7 +6,8 @@ Nothing is imported for this: what raised such an error has imported its library
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+
+from rnnbench.errors import causes
 
 OURS = ("no such table", "no such column", "syntax error", 'near "')  # said of a wrong statement
 CAUSES = (
@@ -28,7 +29,7 @@ AWAY = "see that its server runs and can be reached, or give another address by 
 
 def lost_database(error: BaseException) -> str | None:
     """Return what to tell where an error comes of a database that cannot be used; else None."""
-    for cause in _causes(error):
+    for cause in causes(error, contexts=True):
         if not _is_of_database(cause):
             continue
         said = str(getattr(cause, "orig", None) or cause).strip().split("\n")[0]
@@ -42,16 +43,6 @@ def lost_database(error: BaseException) -> str | None:
             "goes on from here."
         )
     return None
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what led to it, the latest first."""
-    seen: set[int] = set()
-    at: BaseException | None = error
-    while at is not None and id(at) not in seen:
-        seen.add(id(at))
-        yield at
-        at = at.__cause__ or at.__context__
 
 
 def _is_of_database(error: BaseException) -> bool:

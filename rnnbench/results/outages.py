@@ -12,10 +12,9 @@ import builtins
 import errno
 import importlib
 import re
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from rnnbench.errors import PluginError
+from rnnbench.errors import PluginError, causes
 
 KIND = "fault"
 """Key of a record's provenance under which the kind of a fault stands."""
@@ -195,7 +194,7 @@ def fault_of(error: BaseException) -> Fault | None:
 
     An error that was raised from another one (`raise ... from`) is what the first one was.
     """
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, MemoryError) or any(text in str(cause) for text in NOT_OURS):
             return None
         names = {_full_name(kind) for kind in type(cause).__mro__}
@@ -246,7 +245,7 @@ def fault_named(kind: str) -> Fault:
 
 def missing_name(error: BaseException) -> str:
     """Return what an import lacked, as "module" or "module:name"; "" where nothing is known."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, PluginError):
             return "rnnbench"  # a plugin that this process lacks: the driver has composed it
         if isinstance(cause, ImportError) and cause.name:
@@ -265,16 +264,6 @@ def is_here(missing: str) -> bool:
     except Exception:  # whatever a module does when it is imported: it is not usable here either
         return False
     return True
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error, and those that it was raised from."""
-    seen: set[int] = set()
-    at: BaseException | None = error
-    while at is not None and id(at) not in seen:
-        seen.add(id(at))
-        yield at
-        at = at.__cause__
 
 
 def _full_name(kind: type) -> str:

@@ -4,6 +4,9 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
+from rnnbench.errors import SweepError
 from rnnbench.results.database import open_database
 from rnnbench.sweep.file.sweep import parse_sweep
 from rnnbench.sweep.ledger.ledger import Ledger
@@ -69,3 +72,12 @@ def assert_nothing_is_left_behind(root):
         alive = {pid for pid in alive if start_time(pid) is not None}
         time.sleep(0.02)
     assert not alive
+
+
+def complaint_about(line):
+    """Return what is said of a wrong line below the file, which has to name its number."""
+    with pytest.raises(SweepError) as refused:
+        parse_sweep(SWEEP + line)
+    said = str(refused.value)
+    assert said.startswith(f"sweep:{SWEEP.count(chr(10)) + 1}")
+    return said
