@@ -28,6 +28,7 @@ from rnnbench.nn.linear.cells import (
     complexed,
     refuse_seen,
 )
+from rnnbench.nn.linear.complex_halves import complex_scan
 from rnnbench.nn.linear.scan import linear_scan
 from rnnbench.nn.linear.selective import selective_scan
 from rnnbench.nn.models.base import Decoder, Embed, Model
@@ -74,6 +75,7 @@ __all__ = [
     "TreeLayer",
     "WholeInputBackbone",
     "claim",
+    "complex_scan",
     "complexed",
     "corners",
     "ends",
