@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Architecture, Backbone, Layout, Refusal, State, setting, undecayed
-from rnnbench.nn import ComplexCell, GLUMixer, complex_scan, complexed, scan, tower
+from rnnbench.nn import ComplexCell, GLUMixer, complex_scan, complexed, mapped, tower
 
 
 class LRUCell(ComplexCell):
@@ -46,14 +46,13 @@ class LRUCell(ComplexCell):
         self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
     ) -> tuple[Tensor, State]:
         (h_BN2,) = self.initial(x_BTD[:, 0]) if state is None else state
-        maps = F.linear if x_BTD.is_cuda else scan.linear
         size_N, angle_N = torch.exp(-self.log_rate.exp()), self.log_angle.exp()
         real_N, imaginary_N = size_N * torch.cos(angle_N), size_N * torch.sin(angle_N)
         scaled_GD = self.log_scale.exp().repeat(2)[:, None] * self.into
-        b_BTG = maps(x_BTD, scaled_GD, None)
+        b_BTG = mapped(x_BTD, scaled_GD, None)
         h_BTG = complex_scan(real_N, imaginary_N, b_BTG, h_BN2.transpose(1, 2).flatten(1))
         real_HN, imaginary_HN = self.out.chunk(2, 1)
-        y_BTH = maps(h_BTG, torch.cat([real_HN, -imaginary_HN], 1), None)
+        y_BTH = mapped(h_BTG, torch.cat([real_HN, -imaginary_HN], 1), None)
         y_BTH = torch.addcmul(y_BTH, self.around, x_BTD)
         return y_BTH, (h_BTG[:, -1].unflatten(1, (2, -1)).transpose(1, 2),)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Architecture, Backbone, Cell, Layout, Refusal, State, setting
-from rnnbench.nn import Stack, linear_scan, refuse_idle_dropout, refuse_seen, scan
+from rnnbench.nn import Stack, linear_scan, mapped, refuse_idle_dropout, refuse_seen, scan
 
 GATES = {"f": 2, "fo": 3, "ifo": 4}
 
@@ -93,8 +93,7 @@ class QRNNCell(Cell):
         # One product over whole windows: a sum of products over parts of them would pass over all
         # gates once more for each.
         window_BTK = torch.cat(windows, -1) if self.apart else x_BTD
-        maps = F.linear if x_BTD.is_cuda else scan.linear
-        p_BTG = maps(window_BTK, self.weight.flatten(1), self.bias)
+        p_BTG = mapped(window_BTK, self.weight.flatten(1), self.bias)
         past = (whole_BLD[:, steps:],) if self.apart else ()
         y_BTH, pooled = POOLINGS[self.pooling].pool(p_BTG, state[0])
         return y_BTH, (*pooled, *past)

@@ -26,6 +26,7 @@ from rnnbench.nn.linear.cells import (
     GatedLinearCell,
     LinearCell,
     complexed,
+    mapped,
     refuse_seen,
 )
 from rnnbench.nn.linear.complex_halves import complex_scan
@@ -42,6 +43,7 @@ from rnnbench.nn.residual_blocks import (
     ShortConvolution,
     in_chunks,
     refuse_uneven_heads,
+    rms_norm,
     tower,
     unflat,
 )
@@ -82,6 +84,7 @@ __all__ = [
     "grid_pool",
     "in_chunks",
     "linear_scan",
+    "mapped",
     "selective_scan",
     "named_backbone",
     "named_cell",
@@ -93,6 +96,7 @@ __all__ = [
     "refuse_together",
     "refuse_uneven_heads",
     "reversed_rows",
+    "rms_norm",
     "rotate",
     "rotations",
     "run_rows",

@@ -117,9 +117,14 @@ class GatedLinearCell(LinearCell):
             nn.init.uniform_(p, -1 / math.sqrt(d_in), 1 / math.sqrt(d_in))
 
     def project(self, x_BTD: Tensor, state: tuple[Tensor, ...]) -> Tensor:
-        if x_BTD.is_cuda:
-            return F.linear(x_BTD, self.weight_x, self.bias_x)
-        return scan.linear(x_BTD, self.weight_x, self.bias_x)
+        return mapped(x_BTD, self.weight_x, self.bias_x)
+
+
+def mapped(x_BTD: Tensor, weight_GD: Tensor, bias_G: Tensor | None = None) -> Tensor:
+    """Return W x + b for all steps; on the CPU time first in memory, as scans read it there."""
+    if x_BTD.is_cuda:
+        return F.linear(x_BTD, weight_GD, bias_G)
+    return F.linear(x_BTD.transpose(0, 1).contiguous(), weight_GD, bias_G).transpose(0, 1)
 
 
 def refuse_seen(cell: Cell, seen_BH: Tensor | None) -> None:

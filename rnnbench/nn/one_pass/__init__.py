@@ -1,0 +1,9 @@
+"""Functions of rows between recurrences, in one pass over memory on the CPU.
+
+Gates, norms and short convolutions cost more there by their passes over memory than by their
+arithmetic. Each has its formula in torch, which runs elsewhere, and gives second derivatives.
+"""
+
+from rnnbench.nn.one_pass.functions import Bend, gated, gated_halves, rms_norm, short_convolution
+
+__all__ = ["Bend", "gated", "gated_halves", "rms_norm", "short_convolution"]
