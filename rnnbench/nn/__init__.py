@@ -30,6 +30,7 @@ from rnnbench.nn.linear.cells import (
     refuse_seen,
 )
 from rnnbench.nn.linear.complex_halves import complex_scan
+from rnnbench.nn.linear.oscillators import oscillate
 from rnnbench.nn.linear.scan import linear_scan
 from rnnbench.nn.linear.selective import selective_scan
 from rnnbench.nn.models.base import Decoder, Embed, Model
@@ -88,6 +89,7 @@ __all__ = [
     "selective_scan",
     "named_backbone",
     "named_cell",
+    "oscillate",
     "refuse_arity",
     "refuse_idle_dropout",
     "refuse_looking_ahead",
