@@ -6,7 +6,7 @@ Only states at the beginnings of chunks are kept; the derivative makes those bet
 
 from rnnbench.nn.scan.c.math_functions import MATHS
 
-LANES = 16
+LANES = 32  # at 16 GCC unrolls loops over lanes wholly, and vectorises no more
 CHUNK = 16  # steps whose states are made anew at once
 
 CODE = r"""
