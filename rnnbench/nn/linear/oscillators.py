@@ -153,7 +153,7 @@ class _Oscillators(torch.autograd.Function):
                 )
             )
             return tuple(next(found) if need else None for need in needed)
-        x, a, c, start = inputs
+        x, a, c, _ = inputs
         of_x, of_a, of_c, of_start = (torch.empty_like(v) for v in inputs)
         above = dy.contiguous(), dend.contiguous()
         _call("backward", x, a.shape[1], a, c, kept, *above, of_x, of_a, of_c, of_start)

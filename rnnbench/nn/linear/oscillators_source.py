@@ -30,8 +30,8 @@ static inline void turn_back(real *to, pair *from, int64_t N, int n) {
     to[(j * N + k) * 2 + i] = from[k][i][j];
 }
 
-/* x, y (B, T, E); a, c (E, N, 2); start, end (B, E, N, 2); kept (B, chunks, blocks, N, 2, W), or null
-   where no derivative is wanted. Returns 0, or 1 where there is no memory. */
+/* x, y (B, T, E); a, c (E, N, 2); start, end (B, E, N, 2); kept (B, chunks, blocks, N, 2, W), or
+   null where no derivative is wanted. Returns 0, or 1 where there is no memory. */
 int forward(int64_t B, int64_t T, int64_t E, int64_t N, const real *x, const real *a, const real *c,
             const real *start, real *y, real *end, real *kept) {
   const int64_t blocks = (E + W - 1) / W, chunks = (T + L - 1) / L;

@@ -4,6 +4,7 @@ Gates, norms and short convolutions cost more there by their passes over memory 
 arithmetic. Each has its formula in torch, which runs elsewhere, and gives second derivatives.
 """
 
+from rnnbench.nn.one_pass.calls import run
 from rnnbench.nn.one_pass.functions import Bend, gated, gated_halves, rms_norm, short_convolution
 
-__all__ = ["Bend", "gated", "gated_halves", "rms_norm", "short_convolution"]
+__all__ = ["Bend", "gated", "gated_halves", "rms_norm", "run", "short_convolution"]

@@ -32,7 +32,7 @@ def gated_halves(bend: Bend, p_BTG: Tensor, gate_first: bool = True) -> Tensor:
 
 def rms_norm(x_BTN: Tensor, gain_N: Tensor, eps: float) -> Tensor:
     """Return x / √(mean x² + eps) ⊙ gain, the mean over a row."""
-    return run(_norm(eps), x_BTN, gain_N)
+    return run(norm_of(eps), x_BTN, gain_N)
 
 
 def short_convolution(
@@ -90,7 +90,7 @@ HALVES = {(bend, first): _halves(bend, first) for bend in BENDS for first in (Tr
 _norms: dict[float, RowFunction] = {}
 
 
-def _norm(eps: float) -> RowFunction:
+def norm_of(eps: float) -> RowFunction:
     def forward(x: Tensor, gain: Tensor) -> Tensor:
         y = dense_like(x)
         call(x, "norm", *x.shape, x.new_tensor(eps), gain, *place(x), *place(y))
