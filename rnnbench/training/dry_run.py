@@ -19,8 +19,8 @@ from rnnbench.contract import Architecture, Batch, Data, Moment, Refusal, Task, 
 from rnnbench.spec.instantiate import instantiate
 from rnnbench.spec.run_spec import Optimizer, RunSpec
 from rnnbench.training.checks.foresight import refuse_foresight
-from rnnbench.training.checks.plugin_faults import find_own_frame
 from rnnbench.training.checks.no_compiler import without_compiler
+from rnnbench.training.checks.plugin_faults import find_own_frame
 from rnnbench.training.checks.remembered_shapes import RememberedShapes
 from rnnbench.training.checks.splits import refuse_short_splits
 from rnnbench.training.checks.undeclared_files import refuse_undeclared

@@ -6,12 +6,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from rnnbench.nn import RowNorm, ShortConvolution, one_pass, scan
-from rnnbench.nn.one_pass.functions import CONVOLUTIONS, GATES, HALVES, norm_of
+from rnnbench.nn.one_pass.functions import BLOCKS, CONVOLUTIONS, GATES, HALVES, norm_of
 
 NORM = norm_of(1e-6)
 CASES = [
     *((f, [(3, 9, 35)] * 2) for f in GATES.values()),
     *((f, [(3, 9, 70)]) for f in HALVES.values()),
+    *((BLOCKS, [(3, 9, 12 * size), (12, size, size)]) for size in (1, 2, 4)),
     (NORM, [(3, 9, 35), (35,)]),
     *(
         (f, [(2, steps, 35), (2, taps - 1, 35), (taps, 35), (35,)])

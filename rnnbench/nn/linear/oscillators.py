@@ -125,9 +125,7 @@ class _Oscillators(torch.autograd.Function):
     """The pass in C, in the graph of autograd; second derivatives are those of `expanded`."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, a: Tensor, c: Tensor, start: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, a: Tensor, c: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
         rows, steps, width = x.shape
         units, kept = a.shape[1], None
         if any(ctx.needs_input_grad):

@@ -5,6 +5,13 @@ arithmetic. Each has its formula in torch, which runs elsewhere, and gives secon
 """
 
 from rnnbench.nn.one_pass.calls import run
-from rnnbench.nn.one_pass.functions import Bend, gated, gated_halves, rms_norm, short_convolution
+from rnnbench.nn.one_pass.functions import (
+    Bend,
+    block_map,
+    gated,
+    gated_halves,
+    rms_norm,
+    short_convolution,
+)
 
-__all__ = ["Bend", "gated", "gated_halves", "rms_norm", "run", "short_convolution"]
+__all__ = ["Bend", "block_map", "gated", "gated_halves", "rms_norm", "run", "short_convolution"]

@@ -18,7 +18,7 @@ from rnnbench.nn.scan.unsupported import KernelFailed, Unsupported
 from rnnbench.nn.scan.verify_kernel import TOLERANCE
 
 NAME = "rows between recurrences"
-ROWS, STEPS, WIDTH, TAPS = 3, 5, 19, 3  # of the comparison with the plain functions
+ROWS, STEPS, WIDTH, TAPS, BLOCKS = 3, 5, 19, 3, 5  # of the comparison with the plain functions
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +29,8 @@ class RowFunction:
         plain: in torch; the reference, and what second derivatives are taken of.
         forward: the same in C.
         backward: in C: the output's gradient and the inputs -> the inputs' gradients.
-        kinds: of the inputs, a letter each: r rows, h rows of two halves, p the K - 1 rows before
-            them, k (K, N), v (N,).
+        kinds: of the inputs, a letter each: r rows, h rows of two halves, x rows of even blocks, p
+            the K - 1 rows before them, k (K, N), v (N,), b matrices of blocks.
     """
 
     name: str
@@ -45,7 +45,7 @@ def run(function: RowFunction, *inputs: Tensor) -> Tensor:
     if not _fits(function, inputs):
         return function.plain(*inputs)
     pairs = zip(function.kinds, inputs, strict=True)
-    ready = (_by_rows(x) if kind in "rh" else x.contiguous() for kind, x in pairs)
+    ready = (_by_rows(x) if kind in "rhx" else x.contiguous() for kind, x in pairs)
     return _RowFunction.apply(function, *ready)
 
 
@@ -90,15 +90,17 @@ def _difference(function: RowFunction, dtype: torch.dtype) -> str:
     shapes = {
         "r": (ROWS, STEPS, WIDTH), "h": (ROWS, STEPS, 2 * WIDTH),
         "p": (ROWS, TAPS - 1, WIDTH), "k": (TAPS, WIDTH), "v": (WIDTH,),
+        "x": (ROWS, STEPS, 4 * BLOCKS), "b": (BLOCKS, 4, 4),
     }  # fmt: skip
     values = [torch.randn(shapes[k], generator=random, dtype=dtype) for k in function.kinds]
-    weight = torch.randn(shapes["r"], generator=random, dtype=dtype)
+    with torch.no_grad():
+        weight = torch.cos(torch.arange(function.plain(*values).numel(), dtype=dtype))
     results = []
     with torch.enable_grad():
         for compute in (function.plain, functools.partial(_RowFunction.apply, function)):
             inputs = [v.clone().requires_grad_() for v in values]
             y = compute(*inputs)
-            results.append([y.detach(), *torch.autograd.grad(y, inputs, weight)])
+            results.append([y.detach(), *torch.autograd.grad(y, inputs, weight.view_as(y))])
     for i, (expected, computed) in enumerate(zip(*results, strict=True)):
         worst, scale = float((expected - computed).abs().max()), float(expected.abs().max())
         if not worst <= TOLERANCE[dtype] * scale:  # also where it is NaN

@@ -47,6 +47,13 @@ def short_convolution(
     return run(CONVOLUTIONS[bent], x_BTN, past_BKN, weight_KN, bias_N)
 
 
+def block_map(x_BTN: Tensor, weight_NKK: Tensor) -> Tensor:
+    """Return x mapped in blocks of K numbers, each by its own matrix (K, K), without a bias."""
+    if weight_NKK.shape[1] not in (1, 2, 4):
+        return BLOCKS.plain(x_BTN, weight_NKK)
+    return run(BLOCKS, x_BTN, weight_NKK)
+
+
 def _gate(bend: str) -> RowFunction:
     def forward(gate: Tensor, x: Tensor) -> Tensor:
         y = dense_like(gate)
@@ -140,3 +147,28 @@ def _convolution(bent: bool) -> RowFunction:
 
 
 CONVOLUTIONS = {bent: _convolution(bent) for bent in (False, True)}
+
+
+def _blocks() -> RowFunction:
+    def plain(x: Tensor, weight: Tensor) -> Tensor:
+        blocks = x.unflatten(-1, weight.shape[:2])
+        return torch.einsum("...ni,noi->...no", blocks, weight).flatten(-2)
+
+    def mapped(x: Tensor, columns: Tensor) -> Tensor:
+        y = dense_like(x)
+        call(x, "block_map", *x.shape, columns.shape[1], columns, *place(x), *place(y))
+        return y
+
+    def forward(x: Tensor, weight: Tensor) -> Tensor:
+        return mapped(x, weight.transpose(1, 2).contiguous())
+
+    def backward(dy: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
+        of_weight = torch.zeros_like(weight)
+        sizes = *x.shape, weight.shape[1]
+        call(x, "block_map_outer", *sizes, *place(x), *place(dy), of_weight)
+        return mapped(dy, weight), of_weight
+
+    return RowFunction("map in blocks", plain, forward, backward, "xb")
+
+
+BLOCKS = _blocks()

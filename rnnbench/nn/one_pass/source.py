@@ -155,5 +155,43 @@ void convolution_back(int64_t n0, int64_t n1, int64_t N, int64_t K, int64_t bent
     }
   }
 }
+
+/* y_n = W_n x_n for blocks of K numbers of a row. A matrix (N / K, K, K) is read column by column:
+   w for y is turned, w for dx is not. K is a constant where these are used. */
+#define BLOCKS for (int64_t n = 0; n < N; n += K)
+static inline __attribute__((always_inline)) void blocks(
+    const int K, int64_t n0, int64_t n1, int64_t N, const real *w, const real *x, int64_t x0,
+    int64_t x1, real *y, int64_t y0, int64_t y1) {
+  ROWS {
+    const real *const from = AT(x);
+    real *const to = AT(y);
+    BLOCKS {
+      real sum[4] = {0};
+      for (int i = 0; i < K; i++) for (int o = 0; o < K; o++)
+        sum[o] += w[n * K + i * K + o] * from[n + i];
+      for (int o = 0; o < K; o++) to[n + o] = sum[o];
+    }
+  }
+}
+static inline __attribute__((always_inline)) void outer_blocks(
+    const int K, int64_t n0, int64_t n1, int64_t N, const real *x, int64_t x0, int64_t x1,
+    const real *y, int64_t y0, int64_t y1, real *dw) {
+  ROWS {
+    const real *const from = AT(x), *const dy = AT(y);
+    BLOCKS for (int o = 0; o < K; o++) for (int i = 0; i < K; i++)
+      dw[n * K + o * K + i] += dy[n + o] * from[n + i];
+  }
+}
+#define FOR_BLOCKS(call) if (K == 4) { enum { K = 4 }; call; } \
+  else if (K == 2) { enum { K = 2 }; call; } else { enum { K = 1 }; call; }
+void block_map(int64_t n0, int64_t n1, int64_t N, int64_t K, const real *w, const real *x,
+               int64_t x0, int64_t x1, real *y, int64_t y0, int64_t y1) {
+  FOR_BLOCKS(blocks(K, n0, n1, N, w, x, x0, x1, y, y0, y1))
+}
+/* dw is added to. */
+void block_map_outer(int64_t n0, int64_t n1, int64_t N, int64_t K, const real *x, int64_t x0,
+                     int64_t x1, const real *y, int64_t y0, int64_t y1, real *dw) {
+  FOR_BLOCKS(outer_blocks(K, n0, n1, N, x, x0, x1, y, y0, y1, dw))
+}
 """
 SOURCE = MATHS + CODE
