@@ -169,7 +169,7 @@ def opened_at_import(module: str) -> list[Path]:
 @functools.cache
 def schema(kind: str, name: str) -> Schema:
     """Return fields and facts of a plugin, from its source where that is plain, else by import."""
-    from rnnbench.registry.schema_from_source import read_source
+    from rnnbench.registry.remembered_schemas import read_source
 
     item = entry(kind, name)
     from_source = read_source(item)
