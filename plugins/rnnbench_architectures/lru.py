@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Architecture, Backbone, Layout, Refusal, State, setting, undecayed
-from rnnbench.nn import ComplexCell, GLUMixer, complex_scan, complexed, mapped, tower
+from rnnbench.nn import ComplexCell, GLUMixer, complex_scan, complexed, mapped, one_pass, tower
 
 
 class LRUCell(ComplexCell):
@@ -53,7 +53,7 @@ class LRUCell(ComplexCell):
         h_BTG = complex_scan(real_N, imaginary_N, b_BTG, h_BN2.transpose(1, 2).flatten(1))
         real_HN, imaginary_HN = self.out.chunk(2, 1)
         y_BTH = mapped(h_BTG, torch.cat([real_HN, -imaginary_HN], 1), None)
-        y_BTH = torch.addcmul(y_BTH, self.around, x_BTD)
+        y_BTH = one_pass.scaled_sum(y_BTH, self.around, x_BTD)
         return y_BTH, (h_BTG[:, -1].unflatten(1, (2, -1)).transpose(1, 2),)
 
 

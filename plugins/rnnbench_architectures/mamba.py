@@ -40,7 +40,7 @@ class Selection(Backbone):
         low_BTR, b_BTN, c_BTN = self.select(x_BTE).split([self.rank, n, n], -1)
         step_BTE = F.softplus(self.steps(low_BTR))
         y_BTE, h_BEN = selective_scan(x_BTE, step_BTE, b_BTN, c_BTN, -self.log_decay.exp(), h_BEN)
-        return y_BTE + self.around * x_BTE, (h_BEN,)
+        return one_pass.scaled_sum(y_BTE, self.around, x_BTE), (h_BEN,)
 
 
 class MambaMixer(Backbone):

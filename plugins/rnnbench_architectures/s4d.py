@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract import Architecture, Backbone, Layout, Refusal, State, setting, undecayed
-from rnnbench.nn import ComplexCell, GLUMixer, linear_scan, oscillate, tower
+from rnnbench.nn import ComplexCell, GLUMixer, linear_scan, one_pass, oscillate, tower
 
 BLOCK = 64  # steps that are made by one product
 
@@ -84,7 +84,7 @@ class S4DCell(ComplexCell):
         if done is None:
             return None
         y_BTH, h_BHN2 = done
-        return torch.addcmul(y_BTH, self.around, x_BTH), (h_BHN2,)
+        return one_pass.scaled_sum(y_BTH, self.around, x_BTH), (h_BHN2,)
 
     def blocks(self, x_BTH: Tensor, h_BHN: Tensor, steps: int) -> tuple[Tensor, Tensor]:
         """Run a whole number of blocks of L = `steps`, without the part of D."""

@@ -6,13 +6,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from rnnbench.nn import RowNorm, ShortConvolution, one_pass, scan
-from rnnbench.nn.one_pass.functions import BLOCKS, CONVOLUTIONS, GATES, HALVES, norm_of
+from rnnbench.nn.one_pass.functions import BLOCKS, CONVOLUTIONS, GATES, HALVES, SCALED_SUM, norm_of
 
 NORM = norm_of(1e-6)
 CASES = [
     *((f, [(3, 9, 35)] * 2) for f in GATES.values()),
     *((f, [(3, 9, 70)]) for f in HALVES.values()),
     *((BLOCKS, [(3, 9, 12 * size), (12, size, size)]) for size in (1, 2, 4)),
+    (SCALED_SUM, [(3, 9, 35), (35,), (3, 9, 35)]),
     (NORM, [(3, 9, 35), (35,)]),
     *(
         (f, [(2, steps, 35), (2, taps - 1, 35), (taps, 35), (35,)])
@@ -36,8 +37,8 @@ def drawn(shapes, dtype=torch.float64, time_first=False):
     torch.manual_seed(2)
     values = [torch.randn(shape, dtype=dtype) for shape in shapes]
     if time_first:
-        turned = (v.transpose(0, 1).contiguous().transpose(0, 1) for v in values if v.dim() == 3)
-        values = [*turned, *(v for v in values if v.dim() < 3)]
+        values = [v.transpose(0, 1).contiguous().transpose(0, 1) if v.dim() == 3 else v
+                  for v in values]  # fmt: skip
     return [v.requires_grad_() for v in values]
 
 

@@ -11,7 +11,17 @@ from rnnbench.nn.one_pass.functions import (
     gated,
     gated_halves,
     rms_norm,
+    scaled_sum,
     short_convolution,
 )
 
-__all__ = ["Bend", "block_map", "gated", "gated_halves", "rms_norm", "run", "short_convolution"]
+__all__ = [
+    "Bend",
+    "block_map",
+    "gated",
+    "gated_halves",
+    "rms_norm",
+    "run",
+    "scaled_sum",
+    "short_convolution",
+]

@@ -47,6 +47,11 @@ def short_convolution(
     return run(CONVOLUTIONS[bent], x_BTN, past_BKN, weight_KN, bias_N)
 
 
+def scaled_sum(a_BTN: Tensor, scale_N: Tensor, x_BTN: Tensor) -> Tensor:
+    """Return a + scale ⊙ x."""
+    return run(SCALED_SUM, a_BTN, scale_N, x_BTN)
+
+
 def block_map(x_BTN: Tensor, weight_NKK: Tensor) -> Tensor:
     """Return x mapped in blocks of K numbers, each by its own matrix (K, K), without a bias."""
     if weight_NKK.shape[1] not in (1, 2, 4):
@@ -172,3 +177,24 @@ def _blocks() -> RowFunction:
 
 
 BLOCKS = _blocks()
+
+
+def _scaled_sum() -> RowFunction:
+    def plain(a: Tensor, scale: Tensor, x: Tensor) -> Tensor:
+        return a + scale * x
+
+    def forward(a: Tensor, scale: Tensor, x: Tensor) -> Tensor:
+        y = dense_like(a)
+        call(a, "scaled_sum", *a.shape, scale, *place(a), *place(x), *place(y))
+        return y
+
+    def backward(dy: Tensor, a: Tensor, scale: Tensor, x: Tensor) -> tuple[Tensor, ...]:
+        of_x, of_scale = dense_like(x), torch.zeros_like(scale)
+        read = scale, *place(x), *place(dy)
+        call(x, "scaled_sum_back", *x.shape, *read, *place(of_x), of_scale)
+        return dy, of_scale, of_x
+
+    return RowFunction("scaled sum", plain, forward, backward, "rvr")
+
+
+SCALED_SUM = _scaled_sum()

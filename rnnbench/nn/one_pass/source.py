@@ -156,6 +156,26 @@ void convolution_back(int64_t n0, int64_t n1, int64_t N, int64_t K, int64_t bent
   }
 }
 
+/* y = a + d x, each channel with a d of its own; da = dy; dd is added to. */
+void scaled_sum(int64_t n0, int64_t n1, int64_t N, const real *d, const real *a, int64_t a0,
+                int64_t a1, const real *x, int64_t x0, int64_t x1, real *y, int64_t y0,
+                int64_t y1) {
+  ROWS {
+    const real *const p = AT(a), *const q = AT(x);
+    real *const to = AT(y);
+    EACH to[j] = p[j] + d[j] * q[j];
+  }
+}
+void scaled_sum_back(int64_t n0, int64_t n1, int64_t N, const real *d, const real *x, int64_t x0,
+                     int64_t x1, const real *y, int64_t y0, int64_t y1, real *dx, int64_t dx0,
+                     int64_t dx1, real *dd) {
+  ROWS {
+    const real *const q = AT(x), *const dy = AT(y);
+    real *const to = AT(dx);
+    EACH { to[j] = dy[j] * d[j]; dd[j] += dy[j] * q[j]; }
+  }
+}
+
 /* y_n = W_n x_n for blocks of K numbers of a row. A matrix (N / K, K, K) is read column by column:
    w for y is turned, w for dx is not. K is a constant where these are used. */
 #define BLOCKS for (int64_t n = 0; n < N; n += K)
