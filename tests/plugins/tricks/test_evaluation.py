@@ -105,7 +105,7 @@ def test_it_is_refused_where_no_sequence_is_read_on(trick):
 
 def test_figures_are_reported_apart_and_plain_ones_stay(tmp_path):
     small = {"architecture.hidden": 8, "budget.steps": 20, "budget.validate_every": 10,
-             "task.length": 20, "task.valid_characters": 500, "optimizer.batch": 4,
+             "task.length": 200, "task.valid_characters": 500, "optimizer.batch": 4,
              "task.characters": 3000}  # fmt: skip
     records = [
         execute(resolve(compose("char-lm", "gru", tricks, small)), store=Store(tmp_path))
