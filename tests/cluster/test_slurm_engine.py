@@ -69,7 +69,8 @@ class Sweep:
     def wait_for(self, condition, seconds=120):
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline and self.driver.poll() is None, self.output
+            assert time.monotonic() < deadline, self.output
+            assert self.driver.poll() is None, self.output
             time.sleep(0.2)
 
     def wait_for_training(self):

@@ -77,9 +77,9 @@ def _find_leak_of_row(model: Model, task: Task, row: Batch, places: Places) -> s
             return "remembers what it read before: one input twice gives two results"
         return "lets rows read each other: one's result changes when the others of its batch do"
     for i, change in enumerate(changes, 1):
-        places = limit.differs(before[i][: change.kept], after[i][: change.kept])
-        if places:
-            return _say_place(model, task, row, change, places[0], limit)
+        apart = limit.differs(before[i][: change.kept], after[i][: change.kept])
+        if apart:
+            return _say_place(model, task, row, change, apart[0], limit)
     return None
 
 
