@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from rnnbench.contract import Refusal
 from rnnbench.nn.cells.gated import GatedCell
 
-
 PARAMETRISED = "parametrizations"  # where torch.nn.utils.parametrize keeps them
 
 
