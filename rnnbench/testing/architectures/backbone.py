@@ -198,7 +198,7 @@ def forward_is_pure(plugin: Architecture) -> None:
     plain, state = run(backbone, x)
     other_weights = copy.deepcopy(backbone)
     # One that learns nothing itself, such as a reservoir, may keep its weights as buffers.
-    drawn = list(other_weights.parameters()) or list(other_weights.buffers())
+    drawn: list[torch.Tensor] = [*other_weights.parameters()] or [*other_weights.buffers()]
     with torch.no_grad():
         for p in drawn:
             if p.is_floating_point() or p.is_complex():
