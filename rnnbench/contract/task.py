@@ -27,7 +27,7 @@ class Metric:
             neither rank nor choose.
         margin: a difference, in the metric's unit, that makes none to anybody: rows that are shown
             to differ by less are equal. None: that of metrics of this unit
-            (`rnnbench.leaderboard.equality`). It changes no run, and so no run's identity.
+            (`rnnbench.leaderboard.verdicts.equality`). It changes no run, and so no run's identity.
     """
 
     name: str

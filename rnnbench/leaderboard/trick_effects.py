@@ -9,24 +9,29 @@ between two rows of one board that differ in nothing but the tricks named:
   tricks that were run alone and together show whether they add up, and a full stack that was run
   with each trick left out once, what each contributes.
 
-Each row shows the configuration that its leaderboard shows, chosen on validation. The difference
-of the headline on test is taken seed by seed over the seeds that both sides finished, and turned
-so that positive helps. Its 95% interval is Student's t over these differences (a bootstrap of
-three to eight seeds would hold the truth 76 to 88 times of 100). p is that of the paired t test,
-Holm-adjusted over all comparisons of the board; below 0.05 a trick helps or hurts. A board of
-another method has its interval, and its test in pairs.
+Each row shows the configuration that its leaderboard shows, chosen on validation. The verdict is
+the board's on the two rows (`rnnbench.leaderboard.verdicts`), so that this table and the board
+never contradict each other: a trick helps where the row with it is better. The difference that is
+shown is taken seed by seed over the seeds that both sides finished, and turned so that positive
+helps. Its 95% interval, Student's t over these differences (or the board's bootstrap), is of this
+difference alone, while a verdict holds for all pairs of the board together.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rnnbench.leaderboard.types import Attribution, Board, Comparison, Effect, Row, Stack, Verdict
-from rnnbench.stats import ALPHA, Method, estimate, holm, paired, sign_flipped
+from rnnbench.leaderboard.verdicts.pairs import Relation
+from rnnbench.stats import estimate
+
+WORDS: Mapping[Relation, Verdict] = {
+    "better": "helps", "worse": "hurts", "equal": "equal", "open": "open",
+}  # fmt: skip
+"""What a board's verdict on a row with a trick says of the trick."""
 
 
 def attribute(board: Board, refused: Iterable[Mapping[str, Any]] = ()) -> Attribution:
@@ -43,7 +48,7 @@ def attribute(board: Board, refused: Iterable[Mapping[str, Any]] = ()) -> Attrib
     pairs = _list_comparisons(stacks, common)
     architectures = sorted({a for a, stack in (*rows, *refusals) if set(stack) - common})
     names = _name_comparisons(pairs, common)
-    sides = _Sides(rows, refusals, board.higher_is_better, board.method)
+    sides = _Sides(rows, refusals, board)
     comparisons = [
         Comparison(name, *pair, tuple(sides.effect(a, *pair) for a in architectures))
         for name, pair in zip(names, pairs, strict=True)
@@ -65,7 +70,7 @@ def attribute(board: Board, refused: Iterable[Mapping[str, Any]] = ()) -> Attrib
         headline=board.headline,
         bare=next((_keep(s, common) for s in stacks if common <= set(s)), ()),
         architectures=tuple(architectures),
-        comparisons=tuple(_adjust(kept)),
+        comparisons=tuple(kept),
         notes=tuple(_write_notes(rows, kept, common, plain)),
     )
 
@@ -132,11 +137,10 @@ class _Sides:
 
     rows: Mapping[tuple[str, Stack], Row]
     refusals: Mapping[tuple[str, Stack], str]
-    higher_is_better: bool
-    method: Method
+    board: Board
 
     def effect(self, architecture: str, stack: Stack, without: Stack) -> Effect:
-        """Compare two stacks on an architecture; p is not adjusted yet."""
+        """Compare two stacks on an architecture."""
         with_side = self._find_side(architecture, stack)
         if isinstance(with_side, tuple):
             return Effect(architecture, *with_side)
@@ -163,10 +167,11 @@ class _Sides:
         seeds = tuple(sorted(ours.keys() & theirs.keys()))
         if not seeds:
             return Effect(architecture, "missing", "the two sides have no seed in common")
-        sign = 1.0 if self.higher_is_better else -1.0
-        difference = estimate([sign * (ours[s] - theirs[s]) for s in seeds], self.method)
+        sign = 1.0 if self.board.higher_is_better else -1.0
+        difference = estimate([sign * (ours[s] - theirs[s]) for s in seeds], self.board.method)
         base = [theirs[s] for s in seeds]
         mean = math.fsum(base) / len(base)
+        judged = self.board.verdicts.between(with_row.name, other.name)
         marks = [
             f"{row.final_failed} of {row.final_runs} seeds failed {side}"
             for row, side in ((with_row, "with it"), (other, "without it"))
@@ -177,39 +182,15 @@ class _Sides:
             marks.append(f"{lacking} of {len(ours.keys() | theirs.keys())} seeds on one side only")
         return Effect(
             architecture,
-            "unclear",
+            WORDS[judged.relation],
             difference=difference,
             percent=100 * difference.mean / mean if min(base) > 0 else None,
             with_mean=math.fsum(ours[s] for s in seeds) / len(seeds),
             without_mean=mean,
-            p=self._p_value([ours[s] for s in seeds], base),
+            p=judged.p,
             seeds=seeds,
             marks=tuple(marks),
         )
-
-    def _p_value(self, ours: Sequence[float], theirs: Sequence[float]) -> float | None:
-        if len(ours) < 2:
-            return None
-        if self.method.test == "t":
-            return paired(ours, theirs).p
-        return sign_flipped(ours, theirs, self.method).p
-
-
-def _adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Return the comparisons with p adjusted for their number, and with verdicts."""
-    raw = [e.p for c in comparisons for e in c.effects if e.p is not None]
-    adjusted = iter(holm(raw))
-
-    def judged(effect: Effect) -> Effect:
-        if effect.p is None or effect.difference is None:
-            return effect
-        p = next(adjusted)
-        clear: Verdict = "helps" if effect.difference.mean > 0 else "hurts"
-        return dataclasses.replace(effect, p=p, verdict=clear if p < ALPHA else "unclear")
-
-    return [
-        dataclasses.replace(c, effects=tuple(judged(e) for e in c.effects)) for c in comparisons
-    ]
 
 
 def _write_notes(

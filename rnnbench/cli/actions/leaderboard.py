@@ -19,6 +19,7 @@ from rnnbench.leaderboard.pareto import fronts
 from rnnbench.leaderboard.third_parties import mark_third_parties
 from rnnbench.leaderboard.trick_effects import attribute
 from rnnbench.leaderboard.types import Board
+from rnnbench.leaderboard.verdicts.equality import EqualWithin, MarginError, read_margin
 from rnnbench.registry.held_laws import verdicts_noted
 from rnnbench.registry.registry import did_you_mean, discover
 from rnnbench.report.files.boards import as_csv, as_json, attributions_as_csv, attributions_as_json
@@ -45,6 +46,7 @@ class BoardRequest:
     Attributes:
         against: every row against the one of this name.
         importance: by which evaluator, see `rnnbench.sweep.search.importance`.
+        margin: within which rows are equal, as it was typed.
     """
 
     against: str | None = None
@@ -53,6 +55,7 @@ class BoardRequest:
     across: bool = False
     importance: Any = None
     method: Method = field(default_factory=Method)
+    margin: str | None = None
 
     @property
     def sections(self) -> tuple[str, ...]:
@@ -83,7 +86,11 @@ def leaderboard_command(
     store = Store(root)
     installed = discover()[0]
     records = list(store.records(task=task))
-    boards = build(records, task, method=request.method)
+    margin = None if request.margin is None else read_margin(request.margin)
+    # Over tasks a plain number is one of skill scores, which have no unit.
+    of_boards = None if margin and request.across and not margin.relative else margin
+    boards = build(records, task, method=request.method, margin=of_boards)
+    _refuse_margin_of_no_unit(boards, of_boards)
     boards = mark_third_parties(boards, records, installed, verdicts_noted())
     boards = mark_absent(boards, installed)
     report_damage(store)
@@ -103,14 +110,31 @@ def leaderboard_command(
         elif page is None:
             print_attributions(attributions, method=request.method)
     elif want_json:
-        print(as_json(boards, _section_data(boards, request, store, task)))
+        print(as_json(boards, _section_data(boards, request, store, task, margin)))
     elif want_csv:
         print(as_csv(boards), end="")
     elif page is None:
         console = plain_console()
         if not request.sections or not boards:
             print_boards(boards, console, items_of(store))
-        _print_sections(boards, request, store, task, console)
+        _print_sections(boards, request, store, task, console, margin)
+
+
+def _refuse_margin_of_no_unit(boards: Sequence[Board], margin: EqualWithin | None) -> None:
+    """Refuse a number in a unit where the boards have several.
+
+    Raises:
+        MarginError
+    """
+    metrics = sorted({(b.headline["name"], b.headline.get("unit", "")) for b in boards if b.ranked})
+    if margin is None or margin.relative or len(metrics) < 2:
+        return
+    told = ", ".join(f"{name} in {unit}" if unit else name for name, unit in metrics)
+    raise MarginError(
+        f"--margin {margin.size:g} is in the unit of one metric, and these boards have {told}: "
+        f"name a TASK, such as rnnbench leaderboard {boards[0].task} --margin {margin.size:g}, or "
+        "give a share, such as --margin 2%"
+    )
 
 
 def items_of(store: Store) -> ReadItems:
@@ -169,7 +193,12 @@ def _boards_with_row(boards: Sequence[Board], name: str) -> list[Board]:
 
 
 def _print_sections(
-    boards: Sequence[Board], request: BoardRequest, store: Store, task: str | None, console: Console
+    boards: Sequence[Board],
+    request: BoardRequest,
+    store: Store,
+    task: str | None,
+    console: Console,
+    margin: EqualWithin | None,
 ) -> None:
     if request.against is not None:
         for board in _boards_with_row(boards, request.against):
@@ -181,7 +210,7 @@ def _print_sections(
         if request.pareto:
             sections.print_fronts(board, fronts(board), console)
     if request.across:
-        sections.print_across(across(boards), console)
+        sections.print_across(across(boards, margin), console)
     if request.importance is not None:
         from rnnbench.sweep.search.importance import importances  # it brings Optuna
 
@@ -190,7 +219,11 @@ def _print_sections(
 
 
 def _section_data(
-    boards: Sequence[Board], request: BoardRequest, store: Store, task: str | None
+    boards: Sequence[Board],
+    request: BoardRequest,
+    store: Store,
+    task: str | None,
+    margin: EqualWithin | None,
 ) -> dict[str, Any]:
     """Return the sections as data, those of boards in the boards' order."""
     content: dict[str, Any] = {}
@@ -204,7 +237,7 @@ def _section_data(
     if request.pareto:
         content["pareto"] = [fronts(b) for b in boards]
     if request.across:
-        content["across"] = across(boards)
+        content["across"] = across(boards, margin)
     if request.importance is not None:
         from rnnbench.sweep.search.importance import importances
 

@@ -247,7 +247,7 @@ class Site:
 
 def _overview_line(board: Board, of_task: Sequence[Board]) -> dict[str, Any]:
     """Return a board's line in the overview."""
-    first: list[Row] = [row for row in board.rows if row.rank == 1]
+    first: list[Row] = [row for row in board.rows if row.contender]
     rows = [row for row in board.rows if row.kind != "baseline"]
     return {
         "board": board,

@@ -12,7 +12,7 @@ from rich.text import Text
 from rnnbench.leaderboard.across_tasks import Across, Profile
 from rnnbench.leaderboard.best_of_n import Effort
 from rnnbench.leaderboard.pairwise import Pair
-from rnnbench.leaderboard.pareto import ParetoFront
+from rnnbench.leaderboard.pareto import TIMES, FrontPoint, ParetoFront
 from rnnbench.leaderboard.types import Board, CellImportance
 from rnnbench.report import wording
 from rnnbench.report.sentences import claim
@@ -21,7 +21,6 @@ from rnnbench.report.wording import visible
 
 LONGEST_NAME = 32  # columns of text; longer names are folded
 TAUS = (0.75, 0.9)  # of a profile that a table shows
-SYMBOLS = {"beats": "▲", "loses": "▼", "ties": "=", "cannot tell": "?"}
 
 
 def print_pairs(board: Board, pairs: Sequence[Pair], against: str, console: Console) -> None:
@@ -32,7 +31,10 @@ def print_pairs(board: Board, pairs: Sequence[Pair], against: str, console: Cons
         return
     columns = {
         "row": [pair.row for pair in pairs],
-        "better by": [f"{SYMBOLS[p.verdict]} {wording.interval(p.difference)}" for p in pairs],
+        "verdict": [f"{wording.SYMBOLS[p.verdict]} {p.verdict}" for p in pairs],
+        **({"times": [wording.interval(p.ratio) for p in pairs]} if board.verdicts.scale == "log"
+           else {"better by": [wording.interval(p.difference) for p in pairs]}),
+        "more seeds": [wording.more_seeds(p, board) for p in pairs],
         "p": [wording.probability(pair.p) for pair in pairs],
         "trials": [_say_trials(pair) for pair in pairs],
         "effect": [_say_effect(pair.effect) for pair in pairs],
@@ -42,16 +44,23 @@ def print_pairs(board: Board, pairs: Sequence[Pair], against: str, console: Cons
         "P(better)": [wording.NOTHING if p.superiority is None else f"{p.superiority:.2f}"
                       for p in pairs],
     }  # fmt: skip
-    idle = {"failed": "0%", "p over items": wording.NOTHING, "trials": wording.NOTHING}
+    idle = {"failed": "0%", "p over items": wording.NOTHING, "trials": wording.NOTHING,
+            "more seeds": ""}  # fmt: skip
     shown = {n: c for n, c in columns.items() if set(c) != {idle.get(n)}}
     _print_columns(shown, console)
     for pair in pairs:
         print_note(console, f"{claim(pair, board)}.")
+    metric = board.headline.get("name", "the figure")
+    by = (
+        f"times: {metric} of the row over that of {against}, with its interval"
+        if board.verdicts.scale == "log"
+        else "better by: with its interval"
+    )
     effects = (
-        "▲ better, ▼ worse, = tie (no difference shown), ? too few seeds to tell. better by: 95% "
-        "interval, not adjusted; p: Holm-adjusted over this table. effect: Hedges' g. P(better): "
-        "that a seed of the row beats one of the other. trials: from how many trials of the search "
-        "on the better one's expected best on validation is better."
+        f"▲ better, ▼ worse, = equal, ○ open: as on the board. {by}; it and p hold for all pairs of "
+        "the board together. more seeds: of each, to settle it at the present spread. effect: "
+        "Hedges' g. P(better): that a seed of the row beats one of the other. trials: from how many "
+        "trials of the search on the better one's expected best on validation is better."
     )
     print_note(console, effects)
 
@@ -98,21 +107,41 @@ def print_fronts(board: Board, fronts: Sequence[ParetoFront], console: Console) 
     if not fronts:
         print_note(console, "No two rows differ in a cost that is known of both.")
         return
+    any_timed = False
     for front in fronts:
-        table = _make_table([front.label, "row", str(board.headline.get("name", "")), ""])
+        timed = front.cost in TIMES
+        any_timed |= timed
+        header = [front.label, "row", str(board.headline.get("name", "")), ""]
+        table = _make_table([*header[:2], *(["path"] if timed else []), *header[2:]])
         for point in front.points:
-            note = "on the front" if point.on_front else f"beaten by {point.dominated_by}"
-            note += " (a tie on test)" if point.tied else ""
-            cells = cost(front.cost, point.cost), point.row, wording.interval(point.quality), note
+            cells = [cost(front.cost, point.cost), point.row]
+            if timed:
+                cells.append(point.path or wording.NOTHING)
+            cells += [wording.interval(point.quality), _say_place(point, timed)]
             table.add_row(
                 *(Text(visible(c), style="bold" if point.on_front else "") for c in cells)
             )
         console.print(table)
-    print_note(
-        console,
-        "On the front: no other row is at least as good for no more of this cost. Costs are means "
-        "over the seeds on test; those of machines compare where machines are alike.",
+    text = (
+        "On the front: no other row has at least as good a figure for no more of this cost. Else the "
+        "row that has, and the board's verdict on the two: it is better, equal or open. Costs are "
+        "means over the seeds on test."
     )
+    if any_timed:
+        text += (
+            " path: the code that ran the recurrence, on which times depend; * ran on another "
+            "machine than most rows, so that its seconds do not compare. The machine's products: "
+            "operations that large float32 products would have done in the time of training there."
+        )
+    print_note(console, text)
+
+
+def _say_place(point: FrontPoint, timed: bool) -> str:
+    """Say whether a row is on the front, or who stands before it and what is judged of the two."""
+    star = " *" if timed and point.other_machine else ""
+    if point.on_front:
+        return f"on the front{star}"
+    return f"{point.dominated_by}: {point.verdict}{star}"
 
 
 def print_across(across: Across | None, console: Console) -> None:

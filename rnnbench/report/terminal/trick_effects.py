@@ -22,11 +22,10 @@ LONGEST_NAME = 32  # columns of text; names of more are folded
 
 def legend(method: Method) -> str:
     """Explain the symbols of a table."""
-    test = "paired t test" if method.test == "t" else "paired permutation test"
     interval = "95% t interval" if method.interval == "t" else "95% bootstrap interval"
     return (
-        f"▲ helps, ▼ hurts, ○ unclear: {test} over the seeds, Holm-adjusted over the table, "
-        f"p < 0.05. ±: {interval} of the difference, not adjusted."
+        "▲ helps, ▼ hurts, = equal, ○ open: the board's verdict on the two rows, which holds for all "
+        f"its pairs together. ±: {interval} of this difference alone, seed by seed."
     )
 
 
