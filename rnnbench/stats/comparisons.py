@@ -1,0 +1,189 @@
+"""Compares all rows of a board with each other, so that no two answers contradict each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnbench.stats import worst_ranks
+from rnnbench.stats.pair_limits import PairLimits, lower_ends
+from rnnbench.stats.spread import Spread, moderate
+
+
+@dataclass(frozen=True, eq=False)
+class Comparisons:
+    """The comparison of every row with every other, by scores of which more is better.
+
+    Attributes:
+        figures, failed: number of seeds of each row that came through, and that did not.
+        means: of the scores; NaN where none came through.
+        worst_rank_means: the same with failed seeds at the board's worst score. Whatever is shown
+            agrees with their order.
+        low_KK: lower end of the score of row i less that of row j; -low_KK[j, i] is the upper end.
+        better_KK: row i is shown to be better than row j.
+        by_failures_KK: by how often their seeds fail.
+        beaten: rows that are shown not to be the best.
+        alone: the row that alone is left; None where several are.
+    """
+
+    figures: np.ndarray
+    failed: np.ndarray
+    spread: Spread
+    limits: PairLimits
+    share: float
+    means: np.ndarray
+    worst_rank_means: np.ndarray
+    errors_KK: np.ndarray
+    low_KK: np.ndarray
+    better_KK: np.ndarray
+    by_failures_KK: np.ndarray
+    failures_p: float
+    beaten: np.ndarray
+    alone: int | None
+
+    def p(self, i: int, j: int) -> float:
+        """Return the p of a pair, adjusted for all, in agreement with `better_KK`.
+
+        It is 1 where failures hold back what the figures would show.
+        """
+        if i == j:
+            return 1.0
+        p = 1.0
+        difference, error = abs(float(self.means[i] - self.means[j])), float(self.errors_KK[i, j])
+        if math.isfinite(difference) and math.isfinite(error):
+            t = difference / error if error > 0 else (math.inf if difference > 0 else 0.0)
+            p = self.limits.p_of_pair(i, j, t) if error > 0 else float(difference == 0)
+            if self.alone in (i, j) and self.better_KK[i, j] | self.better_KK[j, i]:
+                p = min(p, self.limits.p_of_best(i, j, t))
+        p = min(1.0, p / self.share)
+        if self.by_failures_KK[i, j] or self.by_failures_KK[j, i]:
+            return self._p_by_failures(i, j, p)
+        alpha = self.limits.alpha / self.share
+        if self.better_KK[i, j] or self.better_KK[j, i]:
+            return p if p < alpha else self._p_through_others(i, j)
+        return p if p >= alpha else 1.0
+
+    def held_back(self, i: int, j: int) -> bool:
+        """Tell whether the row with the better figures fails too often to be called better."""
+        share = self.failed / (self.figures + self.failed)
+        first, second = (i, j) if self.means[i] > self.means[j] else (j, i)
+        return bool(share[first] > share[second] and not self.better_KK[first, second])
+
+    def _p_by_failures(self, i: int, j: int, p: float) -> float:
+        if self.alone not in (i, j) or min(self.figures[i], self.figures[j]) > 0:
+            return min(p, self.failures_p)
+        # No seed of the other row came through: the row alone is as sure as against the rest.
+        rest = np.flatnonzero((self.figures > 0) & (np.arange(len(self.figures)) != self.alone))
+        return min(self.failures_p, max(self.p(self.alone or 0, int(k)) for k in rest))
+
+    def _p_through_others(self, i: int, j: int) -> float:
+        """Return the p of a pair that others tell apart: better than one that is better."""
+        first, second = (i, j) if self.better_KK[i, j] else (j, i)
+        between = np.flatnonzero(self.better_KK[first] & self.better_KK[:, second])
+        chains = [max(self.p(first, int(k)), self.p(int(k), second)) for k in between]
+        return min(chains, default=self.limits.alpha / self.share)
+
+
+def compare_rows(scores: Sequence[np.ndarray], failed: np.ndarray, alpha: float) -> Comparisons:
+    """Compare all rows with each other.
+
+    Args:
+        scores: more is better; a row may have none if it has failures.
+        failed: number of seeds of each row that failed.
+        alpha: chance that any pair of the board is told apart wrongly.
+    """
+    spread = moderate(scores)
+    share = 1 - worst_ranks.FAILURES_SHARE if failed.any() else 1.0
+    limits = PairLimits(len(scores), spread, share * alpha)
+    figures = np.array([len(s) for s in scores])
+    means = np.array([s.mean() if len(s) else math.nan for s in scores])
+    completed = worst_ranks.worst_rank_means(scores, failed)
+    differences_KK = means[:, None] - means[None, :]
+    square = np.where(figures > 0, spread.variances / np.maximum(figures, 1), math.inf)
+    errors_KK = np.sqrt(square[:, None] + square[None, :])
+    low_KK = lower_ends(differences_KK, errors_KK, limits.pairs_KK)
+    low_best_KK = lower_ends(differences_KK, errors_KK, limits.best_KK)
+    by_failures_KK, failures_p = np.zeros(low_KK.shape, dtype=bool), 1.0
+    if failed.any():
+        given = scores, failed, spread.variances, limits.pairs_at
+        low_KK = worst_ranks.ends_against_failing(low_KK, *given)
+        low_best_KK = worst_ranks.ends_against_failing(low_best_KK, *given)
+        by_failures_KK, failures_p = _told_by_failures(low_KK, completed, failed, figures, alpha)
+    else:
+        low_KK = _through_others(low_KK)
+    beaten = ((low_best_KK > 0) | by_failures_KK).any(0)
+    # One best row with all of its seeds failed is rarer than what failures may spend.
+    unseen = (figures == 0) & ((figures > 0).sum() > 1)
+    beaten |= unseen
+    better_KK = (low_KK > 0) | by_failures_KK
+    alone = _alone(beaten, unseen, (low_best_KK > 0) | by_failures_KK)
+    if alone is not None:
+        # Hsu's interval of the best row: it holds for all others at once.
+        low_KK[alone] = np.maximum(low_KK[alone], np.where(beaten, low_best_KK[alone], -math.inf))
+        by_failures_KK[alone] |= unseen
+        better_KK[alone] = beaten
+    better_KK = _closed(better_KK)
+    return Comparisons(
+        figures=figures,
+        failed=failed,
+        spread=spread,
+        limits=limits,
+        share=share,
+        means=means,
+        worst_rank_means=completed,
+        errors_KK=errors_KK,
+        low_KK=np.where(better_KK, np.maximum(low_KK, 0.0), low_KK),
+        better_KK=better_KK,
+        by_failures_KK=by_failures_KK,
+        failures_p=failures_p,
+        beaten=beaten | better_KK.any(0),
+        alone=alone,
+    )
+
+
+def _alone(beaten: np.ndarray, unseen: np.ndarray, ahead_KK: np.ndarray) -> int | None:
+    """Return the one row that may be the best; None where there are several, or nothing beside."""
+    left = np.flatnonzero(~beaten)
+    if len(left) != 1 or not (beaten & ~unseen).any():
+        return None
+    row = int(left[0])
+    return row if (ahead_KK[row] | unseen)[beaten].all() else None
+
+
+def _told_by_failures(
+    low_KK: np.ndarray,
+    completed: np.ndarray,
+    failed: np.ndarray,
+    figures: np.ndarray,
+    alpha: float,
+) -> tuple[np.ndarray, float]:
+    """Return which pairs are told apart by how often seeds fail, and with which p."""
+    seeds = figures + failed
+    flagged, p = worst_ranks.failing_rows(failed, seeds, worst_ranks.FAILURES_SHARE * alpha)
+    calm = failed / seeds <= failed.sum() / seeds.sum()
+    behind_KK = completed[:, None] > completed[None, :]
+    told_KK = calm[:, None] & flagged[None, :] & behind_KK & ~(low_KK > 0) & ~(low_KK.T > 0)
+    return told_KK, min(1.0, p / worst_ranks.FAILURES_SHARE)
+
+
+def _through_others(low_KK: np.ndarray) -> np.ndarray:
+    """Raise each lower end to what the ends by way of any other rows add up to.
+
+    The intervals hold at once, so their sums do: a row that is ahead of one that is ahead is ahead.
+    """
+    low_KK = low_KK.copy()
+    for k in range(len(low_KK)):
+        np.maximum(low_KK, low_KK[:, k, None] + low_KK[None, k, :], out=low_KK)
+    np.fill_diagonal(low_KK, 0.0)
+    return low_KK
+
+
+def _closed(better_KK: np.ndarray) -> np.ndarray:
+    """Return the relation with all that follows from it: better than a better one is better."""
+    closed = better_KK.copy()
+    for k in range(len(closed)):
+        closed |= closed[:, k, None] & closed[None, k, :]
+    return closed
