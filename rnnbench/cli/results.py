@@ -78,9 +78,11 @@ def leaderboard(task: str | None, root: Path, attribution: bool, as_json: bool, 
     """Which rows may be the best, what is better, equal or open, at what cost: every task's table,
     or TASK's."""
     from rnnbench.cli.actions.leaderboard import BoardRequest, leaderboard_command
-    from rnnbench.stats import Method
+    from rnnbench.leaderboard.verdicts.method import BoardMethod
 
-    request = BoardRequest(**sections, method=Method(centre, interval, test or "moderated"), margin=margin)
+    request = BoardRequest(
+        **sections, method=BoardMethod(centre, interval, test or "moderated"), margin=margin
+    )
     leaderboard_command(
         task, root, want_json=as_json, want_csv=as_csv, page=page, attribution=attribution,
         request=request,

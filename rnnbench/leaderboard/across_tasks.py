@@ -2,9 +2,9 @@
 
 One board a task, each data set being one, and rows that all of these have (`compared_tasks`). Two
 questions are asked. Over these very tasks, would other seeds say the same? That is judged as the
-rows of a board are, by each row's mean skill (`skill`): better, equal or open. And would other tasks
-say the same? Ranks ask in how many places a row stands before others, whatever the distances (Demšar
-2006). Pooled scores say how far a row gets (Agarwal et al. 2021).
+rows of a board are, by each row's mean skill (`skill`): better, equal or open. And would other
+tasks say the same? Ranks ask in how many places a row stands before others, whatever the distances
+(Demšar 2006). Pooled scores say how far a row gets (Agarwal et al. 2021).
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from rnnbench.leaderboard.pairwise import judge_all
 from rnnbench.leaderboard.skill import skills
 from rnnbench.leaderboard.types import Board
 from rnnbench.leaderboard.verdicts.equality import SKILL, EqualWithin
+from rnnbench.leaderboard.verdicts.method import BoardMethod
 from rnnbench.leaderboard.verdicts.of_board import judge_samples
 from rnnbench.leaderboard.verdicts.pairs import BoardVerdicts, Relation
-from rnnbench.stats import Estimate, Method
+from rnnbench.stats import Estimate
 from rnnbench.stats.normalised_scores import Scores, improvement, interquartile_estimate, profile
 from rnnbench.stats.ranks_over_tasks import cliques, critical_difference, friedman, rank_methods
 
@@ -59,8 +60,8 @@ class Across:
         cliques: the bars of a critical-difference diagram; rows on one bar cannot be told apart.
             () where p is 0.05 or more covers all rows with one bar.
         verdicts: on the rows' mean skill over these tasks, over seeds.
-        scores: [row][task][seed]: skill: 0 is the best trivial baseline of the task, 1 is perfect; a
-            seed that failed has the worst of the task, and 0 at the most.
+        scores: [row][task][seed]: skill: 0 is the best trivial baseline of the task, 1 is perfect;
+            a seed that failed has the worst of the task, and 0 at the most.
         skill: mean over tasks, each counting the same, with its 95% interval.
         iqm: interquartile mean of the scores.
         improvement: [row][other]: the probability that a run of the row beats one of the other,
@@ -121,10 +122,12 @@ def across(boards: Sequence[Board], margin: EqualWithin | None = None) -> Across
     method = picked[0].method
     verdicts = _judge_skill(dict(zip(names, scores, strict=True)), margin, method, notes)
     if len(tasks) < 5:
-        notes.append(f"{len(tasks)} tasks are few for Friedman's test, which asks what other tasks would say.")
+        notes.append(f"{len(tasks)} tasks are few to tell by ranks what other tasks would say.")
     if test.p >= 0.05:
         bars: tuple[tuple[str, ...], ...] = (tuple(names),)
-        notes.append("Friedman's test finds no difference in ranks: what other tasks would say is open for all rows.")
+        notes.append(
+            "Friedman's test finds no difference in ranks: what other tasks would say is open."
+        )
     else:
         bars = tuple(tuple(names[i] for i in c) for c in cliques(average, difference))
     taus = np.linspace(LEAST_TAU, MOST_TAU, TAUS)
@@ -160,7 +163,7 @@ def _mean_of_row(board: Board, name: str) -> float:
 
 
 def _judge_skill(
-    scores: Mapping[str, Scores], margin: EqualWithin | None, method: Method, notes: list[str]
+    scores: Mapping[str, Scores], margin: EqualWithin | None, method: BoardMethod, notes: list[str]
 ) -> BoardVerdicts:
     """Judge the rows' mean skill over the tasks; the k-th seed of a row is that of each task."""
     counts = {len(of_task) for of_row in scores.values() for of_task in of_row}

@@ -31,10 +31,10 @@ from rnnbench.leaderboard.protocol_text import (
 from rnnbench.leaderboard.row import curve_metric_of, make_row
 from rnnbench.leaderboard.types import Board, Row
 from rnnbench.leaderboard.verdicts.equality import EqualWithin
+from rnnbench.leaderboard.verdicts.method import STANDARD, BoardMethod
 from rnnbench.results.record import Record, Status
 from rnnbench.spec.run_spec import RunSpec
-from rnnbench.stats import ALPHA, Estimate, Method, least_p, seeds_needed
-from rnnbench.stats.intervals import STANDARD
+from rnnbench.stats import ALPHA, Estimate, least_p, seeds_needed
 
 SELECTED = ("metric", "higher_is_better")  # what a board tells of a selection
 LOSS = {"name": "loss", "unit": "", "higher_is_better": False, "help": "as trained on"}
@@ -43,7 +43,7 @@ LOSS = {"name": "loss", "unit": "", "higher_is_better": False, "help": "as train
 def build(
     records: Iterable[Record],
     task: str | None = None,
-    method: Method = STANDARD,
+    method: BoardMethod = STANDARD,
     margin: EqualWithin | None = None,
 ) -> list[Board]:
     """Return the boards of all records, or of one task's, sorted by task and protocol.
@@ -144,7 +144,7 @@ def _measure_of(record: Record) -> tuple[Any, ...]:
 
 
 def _make_board(
-    records: list[Record], divided: bool, method: Method, margin: EqualWithin | None
+    records: list[Record], divided: bool, method: BoardMethod, margin: EqualWithin | None
 ) -> Board:
     spec = records[0].spec
     fullest = max(
@@ -249,7 +249,7 @@ def _unequal_notes(rows: list[Row], used: list[Record]) -> list[str]:
     return notes
 
 
-def _powerless_notes(rows: list[Row], method: Method) -> list[str]:
+def _powerless_notes(rows: list[Row], method: BoardMethod) -> list[str]:
     """Say where the test could not have told the best from others, whatever the figures are."""
     several = [row.test.n for row in rows if row.test and row.test.n > 1]
     if method.test != "permutation" or len(several) < 2:

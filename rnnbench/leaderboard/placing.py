@@ -8,9 +8,9 @@ from typing import Any
 
 from rnnbench.leaderboard.types import Margin, Row
 from rnnbench.leaderboard.verdicts.equality import EqualWithin
+from rnnbench.leaderboard.verdicts.method import BoardMethod
 from rnnbench.leaderboard.verdicts.of_board import judge_samples
 from rnnbench.leaderboard.verdicts.pairs import BoardVerdicts, Relation
-from rnnbench.stats import Method
 
 AGAINST: Mapping[Relation, str] = {
     "better": "better than", "worse": "worse than", "equal": "equal to", "open": "open against",
@@ -22,7 +22,7 @@ def place_rows(
     rows: Sequence[Row],
     baselines: Mapping[str, float],
     headline: Mapping[str, Any],
-    method: Method,
+    method: BoardMethod,
     asked: EqualWithin | None = None,
 ) -> tuple[list[Row], BoardVerdicts]:
     """Return the ranked rows in their places, and the verdicts on all pairs of them.

@@ -23,11 +23,11 @@ from rnnbench.leaderboard.machine_notes import (
     train_products,
 )
 from rnnbench.leaderboard.types import CurvePoint, Failure, Row
+from rnnbench.leaderboard.verdicts.method import STANDARD, BoardMethod
 from rnnbench.results.record import COSTS, FAILED, Record, Status
 from rnnbench.results.sharing.origin import DIFFERS, UNVERIFIED, state_of
 from rnnbench.spec.run_spec import RunSpec
-from rnnbench.stats import Estimate, Method, estimate
-from rnnbench.stats.intervals import STANDARD
+from rnnbench.stats import Estimate, estimate
 
 REASONS = 3  # of a row's failures of one kind that are told
 CONFIGURATION = ("architecture", "tricks", "optimizer")  # what a row's settings tell of its spec
@@ -37,7 +37,7 @@ def make_row(
     group: Group,
     headline: dict[str, Any],
     curve_metric: str,
-    method: Method = STANDARD,
+    method: BoardMethod = STANDARD,
 ) -> tuple[Row, list[Record]]:
     """Return a row without its rank, and the test runs that it reports, by seed."""
     records = group.records
@@ -76,7 +76,7 @@ def make_row(
     config = _choose_configuration(tested)
     runs = tested[config]
     values = tuple(_finite_value(r, "test", name) for r in runs)
-    test = estimate(values, method)
+    test = estimate(values, method.of_samples)
     final = [r for r in configs[config] if r.spec.test and r.status is not Status.INTERRUPTED]
     row = dataclasses.replace(
         common,

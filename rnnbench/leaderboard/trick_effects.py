@@ -14,11 +14,13 @@ the board's on the two rows (`rnnbench.leaderboard.verdicts`), so that this tabl
 never contradict each other: a trick helps where the row with it is better. The difference that is
 shown is taken seed by seed over the seeds that both sides finished, and turned so that positive
 helps. Its 95% interval, Student's t over these differences (or the board's bootstrap), is of this
-difference alone, while a verdict holds for all pairs of the board together.
+difference alone, while a verdict holds for all pairs of the board together. A board by Welch's t
+test or by permutations has the same test seed by seed here, Holm-adjusted over this table.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ from typing import Any
 
 from rnnbench.leaderboard.types import Attribution, Board, Comparison, Effect, Row, Stack, Verdict
 from rnnbench.leaderboard.verdicts.pairs import Relation
-from rnnbench.stats import estimate
+from rnnbench.stats import ALPHA, estimate, holm, paired, sign_flipped
 
 WORDS: Mapping[Relation, Verdict] = {
     "better": "helps", "worse": "hurts", "equal": "equal", "open": "open",
@@ -70,7 +72,7 @@ def attribute(board: Board, refused: Iterable[Mapping[str, Any]] = ()) -> Attrib
         headline=board.headline,
         bare=next((_keep(s, common) for s in stacks if common <= set(s)), ()),
         architectures=tuple(architectures),
-        comparisons=tuple(kept),
+        comparisons=tuple(kept if sides.at_once else _adjust(kept)),
         notes=tuple(_write_notes(rows, kept, common, plain)),
     )
 
@@ -139,8 +141,13 @@ class _Sides:
     refusals: Mapping[tuple[str, Stack], str]
     board: Board
 
+    @property
+    def at_once(self) -> bool:
+        """True where the board's verdicts on its rows are those on its tricks."""
+        return self.board.method.test == "moderated"
+
     def effect(self, architecture: str, stack: Stack, without: Stack) -> Effect:
-        """Compare two stacks on an architecture."""
+        """Compare two stacks on an architecture; p of a test by pairs is not adjusted yet."""
         with_side = self._find_side(architecture, stack)
         if isinstance(with_side, tuple):
             return Effect(architecture, *with_side)
@@ -168,7 +175,8 @@ class _Sides:
         if not seeds:
             return Effect(architecture, "missing", "the two sides have no seed in common")
         sign = 1.0 if self.board.higher_is_better else -1.0
-        difference = estimate([sign * (ours[s] - theirs[s]) for s in seeds], self.board.method)
+        gains = [sign * (ours[s] - theirs[s]) for s in seeds]
+        difference = estimate(gains, self.board.method.of_samples)
         base = [theirs[s] for s in seeds]
         mean = math.fsum(base) / len(base)
         judged = self.board.verdicts.between(with_row.name, other.name)
@@ -182,15 +190,40 @@ class _Sides:
             marks.append(f"{lacking} of {len(ours.keys() | theirs.keys())} seeds on one side only")
         return Effect(
             architecture,
-            WORDS[judged.relation],
+            WORDS[judged.relation] if self.at_once else "open",
             difference=difference,
             percent=100 * difference.mean / mean if min(base) > 0 else None,
             with_mean=math.fsum(ours[s] for s in seeds) / len(seeds),
             without_mean=mean,
-            p=judged.p,
+            p=judged.p if self.at_once else self._p_value([ours[s] for s in seeds], base),
             seeds=seeds,
             marks=tuple(marks),
         )
+
+    def _p_value(self, ours: Sequence[float], theirs: Sequence[float]) -> float | None:
+        if len(ours) < 2:
+            return None
+        method = self.board.method.of_samples
+        if method.test == "t":
+            return paired(ours, theirs).p
+        return sign_flipped(ours, theirs, method).p
+
+
+def _adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Return the comparisons with p adjusted for their number, and with verdicts."""
+    raw = [e.p for c in comparisons for e in c.effects if e.p is not None]
+    adjusted = iter(holm(raw))
+
+    def judged(effect: Effect) -> Effect:
+        if effect.p is None or effect.difference is None:
+            return effect
+        p = next(adjusted)
+        clear: Verdict = "helps" if effect.difference.mean > 0 else "hurts"
+        return dataclasses.replace(effect, p=p, verdict=clear if p < ALPHA else "open")
+
+    return [
+        dataclasses.replace(c, effects=tuple(judged(e) for e in c.effects)) for c in comparisons
+    ]
 
 
 def _write_notes(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from rnnbench.leaderboard.verdicts.method import STANDARD, BoardMethod
 from rnnbench.leaderboard.verdicts.pairs import NOTHING_JUDGED, BoardVerdicts, Relation
-from rnnbench.stats import Estimate, Method
-from rnnbench.stats.intervals import STANDARD
+from rnnbench.stats import Estimate
 
 Stack = tuple[str, ...]  # tricks in folding order, as the board calls them
 Verdict = Literal["helps", "hurts", "equal", "open", "failed", "refused", "missing"]
@@ -157,7 +157,7 @@ class Board:
     verdicts: BoardVerdicts = NOTHING_JUDGED
     selection: dict[str, Any] = field(default_factory=dict)
     apart: tuple[str, ...] = ()
-    method: Method = STANDARD
+    method: BoardMethod = STANDARD
     data: str = ""
     task_settings: dict[str, Any] = field(default_factory=dict)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from rnnbench.leaderboard.across_tasks import Across
 from rnnbench.leaderboard.pairwise import Pair, ReadItems, judge, leader
 from rnnbench.leaderboard.trick_effects import attribute
 from rnnbench.leaderboard.types import Board
@@ -183,6 +184,26 @@ def _say_items(pair: Pair, board: Board) -> str:
     return f"{text}; {seeds} of the doubt lies in the seeds and {rest} in the {items}"
 
 
+def across_claims(across: Across) -> list[str]:
+    """Say what the rows' skill over tasks tells: which may be the best, what is shown and open."""
+    verdicts, tasks = across.verdicts, len(across.tasks)
+    names = list(verdicts.contenders)
+    told = _join_names(_shorten(names))
+    best = told if len(names) == 1 else f"among: {told}"
+    sentences = [f"The best over these {tasks} tasks is, with 95%, {best}"]
+    first = verdicts.leader
+    others = [name for name in verdicts.places if name != first]
+    for word, text in (
+        ("better", "is better than {}"), ("equal", "is equal to {} (within {} of skill)"),
+        ("open", "is open against {}"),
+    ):  # fmt: skip
+        found = [name for name in others if verdicts.between(first, name).relation == word]
+        if found:
+            within = f"{verdicts.equal_within.size:g}"
+            sentences.append(f"{first} {text.format(_join_names(_shorten(found)), within)}")
+    return sentences
+
+
 def _say_doubt(pair: Pair) -> str:
     """Say whether more seeds or a larger test set would tell more of a pair."""
     if pair.items is None or pair.seeds_share is None:
@@ -213,10 +234,10 @@ def _say_out_of_race(board: Board, pairs: Mapping[str, Pair]) -> str:
     ]
     if not out or leader(board).name not in board.verdicts.contenders:
         return ""
-    them = "it" if len(out) == 1 else "them"
+    they, them = ("is", "it") if len(out) == 1 else ("are", "them")
     return (
-        f"{_join_names(_shorten(out))} {'is' if len(out) == 1 else 'are'} shown not to be the best: "
-        f"some row is better than {them}, and which one is open"
+        f"{_join_names(_shorten(out))} {they} shown not to be the best: some row is better than "
+        f"{them}, and which one is open"
     )
 
 

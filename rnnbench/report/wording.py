@@ -235,7 +235,13 @@ def rank(row: Row) -> str:
     """Return the places that a row may have, as "1–3", or "4" where it can be one only."""
     if row.rank is None or row.worst_rank is None:
         return ""
-    return f"{row.rank}" if row.rank == row.worst_rank else f"{row.rank}–{row.worst_rank}"
+    return places((row.rank, row.worst_rank))
+
+
+def places(best_and_worst: tuple[int, int]) -> str:
+    """Return places as "1–3", or "4" where it can be one only."""
+    best, worst = best_and_worst
+    return f"{best}" if best == worst else f"{best}–{worst}"
 
 
 def headline(board: Board) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +13,13 @@ from rnnbench.errors import PluginError, UserError
 from rnnbench.leaderboard.across_tasks import across
 from rnnbench.leaderboard.best_of_n import effort
 from rnnbench.leaderboard.boards import build, mark_absent, refused_now
-from rnnbench.leaderboard.pairwise import ReadItems, judge
+from rnnbench.leaderboard.pairwise import judge
 from rnnbench.leaderboard.pareto import fronts
 from rnnbench.leaderboard.third_parties import mark_third_parties
 from rnnbench.leaderboard.trick_effects import attribute
 from rnnbench.leaderboard.types import Board
 from rnnbench.leaderboard.verdicts.equality import EqualWithin, MarginError, read_margin
+from rnnbench.leaderboard.verdicts.method import BoardMethod
 from rnnbench.registry.held_laws import verdicts_noted
 from rnnbench.registry.registry import did_you_mean, discover
 from rnnbench.report.files.boards import as_csv, as_json, attributions_as_csv, attributions_as_json
@@ -27,11 +27,8 @@ from rnnbench.report.terminal import sections
 from rnnbench.report.terminal.board import print_boards
 from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.report.terminal.trick_effects import print_attributions
-from rnnbench.results.item_scores import read_items
-from rnnbench.results.run_folder import ITEM_SCORES
+from rnnbench.results.item_scores import items_of
 from rnnbench.results.store import Store
-from rnnbench.stats import Method
-from rnnbench.stats.item_bootstrap import ItemTable
 from rnnbench.sweep.ledger.ledger import refusals
 
 
@@ -54,7 +51,7 @@ class BoardRequest:
     pareto: bool = False
     across: bool = False
     importance: Any = None
-    method: Method = field(default_factory=Method)
+    method: BoardMethod = field(default_factory=BoardMethod)
     margin: str | None = None
 
     @property
@@ -135,20 +132,6 @@ def _refuse_margin_of_no_unit(boards: Sequence[Board], margin: EqualWithin | Non
         f"name a TASK, such as rnnbench leaderboard {boards[0].task} --margin {margin.size:g}, or "
         "give a share, such as --margin 2%"
     )
-
-
-def items_of(store: Store) -> ReadItems:
-    """Return a reader of the items beside a run's record; it gives None where there are none."""
-
-    def read(run_id: str) -> ItemTable | None:
-        try:
-            folder = store.fetch(run_id, [ITEM_SCORES])
-        except OSError as error:  # the address is away; what this machine knows of boards stays
-            warnings.warn(f"{error}; items of {run_id} are left out", RuntimeWarning, stacklevel=2)
-            return None
-        return read_items(folder / ITEM_SCORES)
-
-    return read
 
 
 def _refuse_contradictions(

@@ -1,6 +1,6 @@
 """Judges all rows of a board at once, with a spread that is learnt from all of them.
 
-The rows are judged by `rnnbench.stats.judge_rows`; here its answer is put into the words of a board.
+`rnnbench.stats.judge_rows` judges them; here its answer is put into the words of a board.
 """
 
 from __future__ import annotations

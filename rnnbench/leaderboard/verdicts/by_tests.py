@@ -18,7 +18,6 @@ from rnnbench.stats import (
     ALPHA,
     Estimate,
     Method,
-    holm,
     least_p,
     pairwise,
     seeds_needed,
@@ -52,7 +51,7 @@ def judge_pairs(
             if row in place and other in place and p_values is not None:
                 gains = [[sign * v for v in samples[name]] for name in (row, other)]
                 p = float(p_values[place[row], place[other]])
-                both = drawn and [sign * drawn[name] for name in (row, other)]
+                both = None if drawn is None else [sign * drawn[name] for name in (row, other)]
                 best = max(centres) if higher_is_better else min(centres)
                 pair = _judge(pair, gains, both, p, comparisons, method, margin.around(best))
             else:

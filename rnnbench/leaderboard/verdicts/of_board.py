@@ -9,6 +9,7 @@ from rnnbench.leaderboard.verdicts.against_baselines import BaselineScale, judge
 from rnnbench.leaderboard.verdicts.all_at_once import judge_all_at_once
 from rnnbench.leaderboard.verdicts.by_tests import judge_pairs
 from rnnbench.leaderboard.verdicts.equality import EqualWithin, equal_within
+from rnnbench.leaderboard.verdicts.method import BoardMethod
 from rnnbench.leaderboard.verdicts.pairs import NOTHING_JUDGED, BoardVerdicts, places_of
 from rnnbench.stats import Method, estimate
 from rnnbench.stats.intervals import centre
@@ -21,7 +22,7 @@ def judge_samples(
     samples: Samples,
     baselines: Mapping[str, float],
     headline: Mapping[str, Any],
-    method: Method,
+    method: BoardMethod,
     asked: EqualWithin | None = None,
     failures: Mapping[str, int] | None = None,
 ) -> BoardVerdicts:
@@ -38,8 +39,10 @@ def judge_samples(
         return NOTHING_JUDGED
     margin = equal_within(headline, (v for sample in samples.values() for v in sample), asked)
     if method.test == "moderated":
-        return judge_all_at_once(samples, baselines, headline, margin, failures or {}, method)
-    return _judge_by_tests(samples, baselines, headline, method, margin)
+        return judge_all_at_once(
+            samples, baselines, headline, margin, failures or {}, method.of_samples
+        )
+    return _judge_by_tests(samples, baselines, headline, method.of_samples, margin)
 
 
 def _judge_by_tests(

@@ -23,7 +23,7 @@ def as_json(boards: Sequence[Board], sections: Mapping[str, Any] | None = None) 
     Args:
         sections: more to tell, by name; dataclasses become objects, and what is not finite null.
     """
-    content = {"format": EXPORT_FORMAT, "boards": [dataclasses.asdict(b) for b in boards]}
+    content = {"format": EXPORT_FORMAT, "boards": [_plain(b) for b in boards]}
     content |= {name: _plain(value) for name, value in (sections or {}).items()}
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -31,6 +31,8 @@ def as_json(boards: Sequence[Board], sections: Mapping[str, Any] | None = None) 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(v) for key, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -192,7 +192,7 @@ class Site:
                 drawn[row.name] = kept
         return Extra(
             runs=linked,
-            claims=statistics.claims(board),
+            claims=statistics.claims(board, self.gathered.items),
             references=beside[:BESIDE],
             more_references=len(beside[BESIDE:]),
             duels=statistics.duels(board),
@@ -254,6 +254,7 @@ def _overview_line(board: Board, of_task: Sequence[Board]) -> dict[str, Any]:
         "differs": differs(board, of_task) if len(of_task) > 1 else "",
         "metric": board.headline.get("name", ""),
         "first": first,
+        "ranked": len(board.ranked),
         "rows": len(rows),
         "runs": sum(row.runs for row in rows),
         "failed": sum(row.failed for row in rows),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnbench.leaderboard import best_of_n
-from rnnbench.leaderboard.pairwise import judge
+from rnnbench.leaderboard.pairwise import ReadItems, judge
 from rnnbench.leaderboard.pareto import fronts
 from rnnbench.leaderboard.types import Board, Row
 from rnnbench.report import wording
@@ -54,9 +54,9 @@ class Duels:
     left_out: int
 
 
-def claims(board: Board) -> list[str]:
+def claims(board: Board, items: ReadItems | None = None) -> list[str]:
     """Return the sentences for the top of a board."""
-    return headline_claims(board)
+    return headline_claims(board, items)
 
 
 def duels(board: Board) -> Duels | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -15,12 +16,12 @@ from rnnbench.leaderboard.pairwise import Pair
 from rnnbench.leaderboard.pareto import TIMES, FrontPoint, ParetoFront
 from rnnbench.leaderboard.types import Board, CellImportance
 from rnnbench.report import wording
-from rnnbench.report.sentences import claim
+from rnnbench.report.sentences import across_claims, claim
 from rnnbench.report.terminal.board import GAP, print_note
 from rnnbench.report.wording import visible
 
 LONGEST_NAME = 32  # columns of text; longer names are folded
-TAUS = (0.75, 0.9)  # of a profile that a table shows
+TAUS = (0.25, 0.5, 0.75)  # of a profile that a table shows
 
 
 def print_pairs(board: Board, pairs: Sequence[Pair], against: str, console: Console) -> None:
@@ -57,10 +58,10 @@ def print_pairs(board: Board, pairs: Sequence[Pair], against: str, console: Cons
         else "better by: with its interval"
     )
     effects = (
-        f"▲ better, ▼ worse, = equal, ○ open: as on the board. {by}; it and p hold for all pairs of "
-        "the board together. more seeds: of each, to settle it at the present spread. effect: "
-        "Hedges' g. P(better): that a seed of the row beats one of the other. trials: from how many "
-        "trials of the search on the better one's expected best on validation is better."
+        f"▲ better, ▼ worse, = equal, ○ open: as on the board. {by}; it and p hold for all pairs "
+        "of the board together. more seeds: of each, to settle it at the present spread. effect: "
+        "Hedges' g. P(better): that a seed of the row beats one of the other. trials: from how "
+        "many trials of the search on the better one's expected best on validation is better."
     )
     print_note(console, effects)
 
@@ -123,9 +124,9 @@ def print_fronts(board: Board, fronts: Sequence[ParetoFront], console: Console) 
             )
         console.print(table)
     text = (
-        "On the front: no other row has at least as good a figure for no more of this cost. Else the "
-        "row that has, and the board's verdict on the two: it is better, equal or open. Costs are "
-        "means over the seeds on test."
+        "On the front: no other row has at least as good a figure for no more of this cost. Else "
+        "the row that has, and the board's verdict on the two: it is better, equal or open. Costs "
+        "are means over the seeds on test."
     )
     if any_timed:
         text += (
@@ -151,20 +152,23 @@ def print_across(across: Across | None, console: Console) -> None:
         print_note(console, "No two rows have test results on two tasks.")
         return
     print_note(console, f"Tasks: {', '.join(across.tasks)}.")
-    header = ["row", "average rank", "IQM", *(f"> {t:g}" for t in TAUS)]
-    table = _make_table([*header, "w/t/l"])
-    for i, name in enumerate(across.rows):
-        profile = across.profiles[i]
-        shares = [f"{_share_above(profile, t):.0%}" for t in TAUS]
-        total = [sum(o[k] for o in across.outcomes[i] if o is not None) for k in range(3)]
+    for text in across_claims(across):
+        console.print(Padding(Text(visible(f"→ {text}."), overflow="fold"), (0, 0, 0, 1)))
+    table = _make_table(["row", "places", "skill", "average rank", "▲/=/○/▼"])
+    order = sorted(range(len(across.rows)), key=lambda i: -across.skill[i].mean)
+    for i in order:
+        name = across.rows[i]
+        total = [sum(o[k] for o in across.outcomes[i] if o is not None) for k in range(4)]
         table.add_row(
             Text(visible(name)),
+            wording.places(across.verdicts.places[name]),
+            wording.interval(across.skill[i]),
             f"{across.average_ranks[i]:.2f}",
-            interval_between(across.iqm[i].mean, across.iqm[i].low, across.iqm[i].high),
-            *shares,
             "/".join(map(str, total)),
         )
     console.print(table)
+    for bar in across.cliques:
+        print_note(console, f"Open by ranks, for other tasks: {', '.join(bar)}.")
     f = f"F = {across.friedman_f:.3g}" if across.friedman_f < 1e9 else "all tasks rank alike"
     p = f"p = {wording.probability(across.p)}".replace("= <", "<")
     print_note(
@@ -172,21 +176,24 @@ def print_across(across: Across | None, console: Console) -> None:
         f"Friedman: chi² = {across.friedman:.3g}, {f}, {p}. Average ranks differ by Nemenyi's test "
         f"where they lie {across.critical_difference:.2f} apart or more.",
     )
-    for bar in across.cliques:
-        print_note(console, f"Not told apart by ranks: {', '.join(bar)}.")
-    for j in range(1, len(across.rows)):
-        pi = across.improvement[0][j]
-        if pi is not None:
-            text = interval_between(pi.mean, pi.low, pi.high)
-            print_note(
-                console, f"A run of {across.rows[0]} beats one of {across.rows[j]} with P = {text}."
-            )
+    table = _make_table(["row", "IQM", *(f"> {t:g}" for t in TAUS), "P(better)"])
+    for i in order:
+        profile, pi = across.profiles[i], across.improvement[i][order[0]]
+        table.add_row(
+            Text(visible(across.rows[i])),
+            interval_between(across.iqm[i].mean, across.iqm[i].low, across.iqm[i].high),
+            *(f"{_share_above(profile, t):.0%}" for t in TAUS),
+            "" if pi is None else interval_between(pi.mean, pi.low, pi.high),
+        )
+    console.print(table)
     print_note(
         console,
-        "Scores: 0 is the best trivial baseline of a task, 1 its best row. IQM: the mean of the "
-        "middle half of all runs, with its 95% interval by a stratified bootstrap. > t: the share "
-        "of runs that score above t. w/t/l: won, tied and lost against all others on all tasks, by "
-        "the boards' test.",
+        "skill: mean over the tasks, each counting the same; 0 is a task's best trivial baseline, "
+        "1 is perfect, and a failed seed has the worst of its task. places: those that a row may "
+        "have by it, for other seeds on these tasks. ▲/=/○/▼: better, equal, open and worse "
+        "against all others on all tasks, by the boards' verdicts. IQM: the mean of the middle "
+        "half of all runs' skill, with its 95% interval by a stratified bootstrap. > t: the share "
+        "of runs with a skill above t. P(better): that a run of the row beats one of the first.",
     )
     for note in across.notes:
         print_note(console, f"Note: {note}")
@@ -272,7 +279,7 @@ def _print_title(console: Console, text: str) -> None:
 def _make_table(header: Sequence[str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     for i, name in enumerate(header):
-        words = name in ("row", "cell", "", "share of what validation said")
+        words = name in ("row", "cell", "path", "", "share of what validation said")
         table.add_column(
             Text(visible(name)), justify="left" if words else "right", overflow="fold",
             no_wrap=not words and i > 0, min_width=14 if name in ("row", "cell") else None,

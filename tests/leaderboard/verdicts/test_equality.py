@@ -2,7 +2,12 @@
 
 import pytest
 
-from rnnbench.leaderboard.verdicts.equality import EqualWithin, MarginError, equal_within, read_margin
+from rnnbench.leaderboard.verdicts.equality import (
+    EqualWithin,
+    MarginError,
+    equal_within,
+    read_margin,
+)
 
 
 def metric(unit="", higher=False, **more):
@@ -18,7 +23,9 @@ def test_a_margin_is_a_number_in_the_unit_or_a_share(text, size, relative):
     assert read_margin(text) == EqualWithin(size, relative, "asked for")
 
 
-@pytest.mark.parametrize("text", ["", "%", "-1", "-1%", "nan", "inf", "1e999", "2 bits", "two", "1,5"])
+@pytest.mark.parametrize(
+    "text", ["", "%", "-1", "-1%", "nan", "inf", "1e999", "2 bits", "two", "1,5"]
+)
 def test_a_margin_that_is_none_is_refused_with_an_example(text):
     with pytest.raises(MarginError, match=r"such as 0\.01, or a share .* such as 2%"):
         read_margin(text)
