@@ -63,6 +63,11 @@ def claim(pair: Pair, board: Board) -> str:
     return text + _say_effort(pair) + _say_failures(pair) + _say_items(pair, board)
 
 
+def basis(pair: Pair) -> str:
+    """Say what stands behind a verdict, in short: p, seeds, trials, failures."""
+    return _say_basis(pair) + _say_effort(pair) + _say_failures(pair)
+
+
 def _within(board: Board) -> str:
     return wording.equal_within(board)
 

@@ -111,17 +111,18 @@ def _as_row_pair(
         low, high = sorted((sign * found.low, sign * found.high))
         difference = Estimate(difference.mean, seeds, None, low, high)
     note = ""
-    if found.by_failures:
-        note = "told apart by how often seeds fail"
-    elif found.relation == "open" and not known:
-        alone = [name for name in (row, other) if len(samples[name]) < 2]
-        note = ONE_SEED.format(" and of ".join(alone)) if alone else ""
-    if failed := [
+    failed = " and ".join(
         f"{failures[name]} of {failures[name] + len(samples[name])} seeds of {name} failed"
         for name in (row, other)
         if failures.get(name)
-    ]:
-        note = "; ".join([*filter(None, [note]), *(failed if found.by_failures else [])])
+    )
+    alone = [name for name in (row, other) if len(samples[name]) < 2]
+    if found.by_failures:
+        note = f"by how often seeds fail: {failed}"
+    elif found.relation == "open" and judged.comparisons.held_back(i, j):
+        note = f"{failed}, and these rank behind every figure"
+    elif found.relation == "open" and not known and alone:
+        note = ONE_SEED.format(" and of ".join(alone))
     return RowPair(
         row,
         other,

@@ -12,7 +12,7 @@ from rnnbench.leaderboard.pairwise import ReadItems, judge
 from rnnbench.leaderboard.pareto import fronts
 from rnnbench.leaderboard.types import Board, Row
 from rnnbench.report import wording
-from rnnbench.report.sentences import claim, headline_claims
+from rnnbench.report.sentences import basis, headline_claims
 from rnnbench.report.site.charts import Chart
 from rnnbench.report.site.plots import effort_chart, front_chart
 
@@ -28,14 +28,14 @@ class DuelCell:
         word: the verdict, and what would settle it where it is open.
         figure: the difference with its interval, turned so that positive is better; on the log
             scale the ratio of the figures.
-        sentence: the same in words.
+        basis: what stands behind it.
     """
 
     kind: str
     symbol: str
     word: str
     figure: str
-    sentence: str
+    basis: str
 
 
 NOT_RUN = DuelCell("none", "", "", "not run", "")
@@ -97,7 +97,7 @@ def _pair_verdict(pair: Any, board: Board) -> DuelCell:
         text = wording.interval(pair.difference)
         figure = text if pair.difference.mean <= 0 or text.startswith("(") else f"+{text}"
     symbol = wording.SYMBOLS[pair.verdict]
-    return DuelCell(pair.verdict, symbol, word, figure, claim(pair, board))
+    return DuelCell(pair.verdict, symbol, word, figure, basis(pair))
 
 
 def pareto_charts(board: Board) -> list[Chart]:
