@@ -66,8 +66,10 @@ def make_row(
     )
     if not tested:
         done = [r for r in records if r.status is Status.DONE]
-        if failed and not done:
-            return common, []
+        on_test = [r for r in counted if r.spec.test]
+        if failed and (not done or (on_test and all(r.status in FAILED for r in on_test))):
+            ends = {"final_runs": len(on_test), "final_failed": len(on_test)}
+            return dataclasses.replace(common, **ends), []
         mark = "no finished run yet"
         if done:
             mark = f"no test result yet; validation is the best of {len(done)} done"

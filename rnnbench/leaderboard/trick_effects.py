@@ -166,7 +166,10 @@ class _Sides:
             return ("missing", "not run") if reason is None else ("refused", reason)
         if row.kind == "failed":
             reasons = "; ".join(f"{f.count} × {f.status}: {f.reasons[0]}" for f in row.failures)
-            return "failed", f"all of {row.runs} runs failed ({reasons})"
+            every = (
+                f"{row.final_runs} seeds on test" if row.failed < row.runs else f"{row.runs} runs"
+            )
+            return "failed", f"all of {every} failed ({reasons})"
         return row if row.kind == "ranked" else ("missing", "not tested yet")
 
     def _measure(self, architecture: str, with_row: Row, other: Row) -> Effect:

@@ -268,7 +268,10 @@ def _say_open(board: Board, pairs: Mapping[str, Pair]) -> str:
     undecided = [pair for pair in pairs.values() if pair.verdict == "open"]
     if not undecided:
         return ""
-    told = [f"{pair.row} ({_short_way_out(pair, board)})" for pair in undecided[:MOST_OPEN]]
+    if all(len(row.values) < 2 for row in board.ranked):
+        return "Open is everything: one seed of each says nothing about spread; take three or more"
+    most = len(undecided) if len(undecided) <= MOST_OPEN + 1 else MOST_OPEN
+    told = [f"{pair.row} ({_short_way_out(pair, board)})" for pair in undecided[:most]]
     rest = len(undecided) - len(told)
     names = _join_names([*told, *([f"{rest} more"] if rest else [])])
     return f"Open: {leader(board).name} against {names}"

@@ -145,7 +145,7 @@ def test_one_seed_is_marked_and_judged_by_what_the_other_rows_tell_of_the_spread
     alone = board(seeds("lstm", [1.5]), seeds("gru", [1.0]))
     (pair,) = alone.verdicts.pairs
     assert (pair.relation, pair.p) == ("open", None)
-    assert "one seed of gru and of lstm says nothing about its spread" in pair.note
+    assert "one seed of gru and of lstm says nothing about spread" in pair.note
 
 
 def test_failures_are_counted_among_all_runs_and_among_the_seeds():
@@ -170,6 +170,14 @@ def test_a_row_that_only_failed_stands_at_the_bottom_with_its_reason():
     assert the_board.rows[-1].kind == "failed"
     assert the_board.rows[-1].rank is None
     assert the_board.rows[-1].failures[0].reasons == ("no idea",)
+
+
+def test_a_row_whose_search_went_well_and_whose_seeds_all_failed_has_failed():
+    search = make_record(make_spec("char-lm", "gru", test=False), 1.4)
+    broken = [make_record(make_spec("char-lm", "gru", seed=k), status=Status.NAN) for k in (1, 2)]
+    the_row = row(board(seeds("lstm", [1.5, 1.6]), [search, *broken]), "gru")
+    assert (the_row.kind, the_row.final_failed, the_row.final_runs) == ("failed", 2, 2)
+    assert (the_row.failed, the_row.runs) == (2, 3)
 
 
 def test_a_board_of_failures_that_never_learnt_their_metrics_is_shown():

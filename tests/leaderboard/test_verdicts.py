@@ -140,7 +140,7 @@ def test_failed_seeds_and_single_seeds_are_told():
     alone = board(runs("lstm", [1.5]), runs("elman", [1.45]))
     (pair,) = judge(alone)
     assert (pair.verdict, pair.p) == ("open", None)
-    assert "one seed of lstm and of elman" in pair.note
+    assert "one seed of elman and of lstm" in pair.note
 
 
 def test_the_best_row_of_several_seeds_is_what_others_are_set_against():
@@ -235,7 +235,7 @@ def test_rows_are_ranked_over_the_tasks_that_all_were_run_on():
     assert comparison.outcomes[2][0] == (0, 0, 0, 3)
     assert comparison.verdicts.between("lstm", "elman").relation == "better"
     assert comparison.improvement[0][2].mean == 1.0
-    assert comparison.scores[2][2] == (0.0,)
+    assert comparison.scores[2][2] == (0.0, 0.0, 0.0)
     assert comparison.scores[0][0][1] == pytest.approx((0.9 - 0.1) / (1 - 0.1))  # of what is left
     assert any("d" in note and "left out" in note for note in comparison.notes)
     assert comparison.iqm[0].mean > comparison.iqm[2].mean

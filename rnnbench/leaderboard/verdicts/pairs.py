@@ -20,7 +20,7 @@ from rnnbench.leaderboard.verdicts.equality import OTHERS, EqualWithin
 from rnnbench.stats import LEVEL, Estimate
 
 Relation = Literal["better", "worse", "equal", "open"]
-ONE_SEED = "one seed of {} says nothing about its spread: take three or more"
+ONE_SEED = "one seed of {} says nothing about spread: take three or more"
 OPPOSITE: Mapping[Relation, Relation] = {
     "better": "worse", "worse": "better", "equal": "equal", "open": "open",
 }  # fmt: skip
