@@ -3,6 +3,7 @@
     verdicts           all rows of a board judged at once: better, equal, open; ranks; contenders
     spread             how much seeds vary, learnt from all rows
     critical_values    how far apart equal rows seem by chance
+    adaptive_seeds     which rows get more seeds, and the level of a board that came about so
     intervals          a mean or a median over seeds with its 95% interval
     tests              Welch, paired t and permutation tests; Holm; effect sizes; seeds it takes
     tiers              samples parted into tiers of ties

@@ -26,7 +26,8 @@ class Comparisons:
         better_KK: row i is shown to be better than row j.
         by_failures_KK: by how often their seeds fail.
         beaten: rows that are shown not to be the best.
-        alone: the row that alone is left; None where several are.
+        alone: the row that alone may be the best, and that which alone may be the last; None where
+            there are several.
     """
 
     figures: np.ndarray
@@ -42,7 +43,7 @@ class Comparisons:
     by_failures_KK: np.ndarray
     failures_p: float
     beaten: np.ndarray
-    alone: int | None
+    alone: tuple[int | None, int | None]
 
     def p(self, i: int, j: int) -> float:
         """Return the p of a pair, adjusted for all, in agreement with `better_KK`.
@@ -56,7 +57,7 @@ class Comparisons:
         if math.isfinite(difference) and math.isfinite(error):
             t = difference / error if error > 0 else (math.inf if difference > 0 else 0.0)
             p = self.limits.p_of_pair(i, j, t) if error > 0 else float(difference == 0)
-            if self.alone in (i, j) and self.better_KK[i, j] | self.better_KK[j, i]:
+            if set(self.alone) & {i, j} and self.better_KK[i, j] | self.better_KK[j, i]:
                 p = min(p, self.limits.p_of_best(i, j, t))
         p = min(1.0, p / self.share)
         if self.by_failures_KK[i, j] or self.by_failures_KK[j, i]:
@@ -73,11 +74,12 @@ class Comparisons:
         return bool(share[first] > share[second] and not self.better_KK[first, second])
 
     def _p_by_failures(self, i: int, j: int, p: float) -> float:
-        if self.alone not in (i, j) or min(self.figures[i], self.figures[j]) > 0:
+        best = self.alone[0]
+        if best not in (i, j) or min(self.figures[i], self.figures[j]) > 0:
             return min(p, self.failures_p)
-        # No seed of the other row came through: the row alone is as sure as against the rest.
-        rest = np.flatnonzero((self.figures > 0) & (np.arange(len(self.figures)) != self.alone))
-        return min(self.failures_p, max(self.p(self.alone or 0, int(k)) for k in rest))
+        # No seed of the other row came through: the best is as sure as against the rest.
+        rest = np.flatnonzero((self.figures > 0) & (np.arange(len(self.figures)) != best))
+        return min(self.failures_p, max(self.p(best, int(k)) for k in rest))
 
     def _p_through_others(self, i: int, j: int) -> float:
         """Return the p of a pair that others tell apart: better than one that is better."""
@@ -119,12 +121,16 @@ def compare_rows(scores: Sequence[np.ndarray], failed: np.ndarray, alpha: float)
     unseen = (figures == 0) & ((figures > 0).sum() > 1)
     beaten |= unseen
     better_KK = (low_KK > 0) | by_failures_KK
-    alone = _alone(beaten, unseen, (low_best_KK > 0) | by_failures_KK)
-    if alone is not None:
+    ahead_KK = _closed((low_best_KK > 0) | by_failures_KK)
+    best, last = _ahead_of_all(ahead_KK, unseen), _ahead_of_all(ahead_KK.T, unseen)
+    if best is not None:
         # Hsu's interval of the best row: it holds for all others at once.
-        low_KK[alone] = np.maximum(low_KK[alone], np.where(beaten, low_best_KK[alone], -math.inf))
-        by_failures_KK[alone] |= unseen
-        better_KK[alone] = beaten
+        low_KK[best] = np.maximum(low_KK[best], low_best_KK[best])
+        by_failures_KK[best] |= unseen
+        better_KK[best] = np.arange(len(scores)) != best
+    if last is not None and not unseen.any():
+        low_KK[:, last] = np.maximum(low_KK[:, last], low_best_KK[:, last])
+        better_KK[:, last] = np.arange(len(scores)) != last
     better_KK = _closed(better_KK)
     return Comparisons(
         figures=figures,
@@ -140,17 +146,21 @@ def compare_rows(scores: Sequence[np.ndarray], failed: np.ndarray, alpha: float)
         by_failures_KK=by_failures_KK,
         failures_p=failures_p,
         beaten=beaten | better_KK.any(0),
-        alone=alone,
+        alone=(best, last),
     )
 
 
-def _alone(beaten: np.ndarray, unseen: np.ndarray, ahead_KK: np.ndarray) -> int | None:
-    """Return the one row that may be the best; None where there are several, or nothing beside."""
-    left = np.flatnonzero(~beaten)
-    if len(left) != 1 or not (beaten & ~unseen).any():
+def _ahead_of_all(ahead_KK: np.ndarray, unseen: np.ndarray) -> int | None:
+    """Return the row that is ahead of each other; None where there is none, or nothing beside.
+
+    Args:
+        unseen: rows that are last in any case.
+    """
+    if (~unseen).sum() < 2:
         return None
-    row = int(left[0])
-    return row if (ahead_KK[row] | unseen)[beaten].all() else None
+    others_KK = ahead_KK | unseen[None, :] | np.eye(len(ahead_KK), dtype=bool)
+    rows = np.flatnonzero(others_KK.all(1) & ~unseen)
+    return int(rows[0]) if len(rows) == 1 else None
 
 
 def _told_by_failures(

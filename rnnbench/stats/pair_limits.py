@@ -25,7 +25,7 @@ class PairLimits:
         self._rows, self._common_df, self.alpha = rows, spread.common_df, alpha
         self._df_KK = np.minimum(spread.df[:, None], spread.df[None, :])
         self.pairs_KK = self._each(self.pairs_at)
-        self.best_KK = self._each(self._best_at)
+        self.best_KK = self._each(self.best_at)
 
     def pairs_at(self, df: float, alpha: float | None = None) -> float:
         """Return the limit for all pairs at once, at degrees of freedom of a row."""
@@ -46,7 +46,7 @@ class PairLimits:
         two = critical_values.range_tail(t, 2, df, self._common_df)
         return max(two, critical_values.best_tail(t, self._rows, df, self._common_df))
 
-    def _best_at(self, df: float) -> float:
+    def best_at(self, df: float) -> float:
         """Return the limit beyond which a row is not the best.
 
         It is never below that of two rows alone, so that of two equal best rows neither is left

@@ -19,9 +19,11 @@ def test_limits_of_a_common_spread_are_those_of_the_studentised_range(rows, df):
 @pytest.mark.parametrize(("rows", "df"), [(4, 2.0), (10, 4.0), (30, 8.0)])
 def test_equal_rows_of_unlike_spread_pass_their_limits_once_in_twenty(rows, df):
     t = np.random.default_rng(0).standard_t(df, (40_000, rows))
-    apart = (t.max(1) - t.min(1)) / math.sqrt(2) > range_limit(rows, df)
+    alike = (t.max(1) - t.min(1)) / math.sqrt(2) > range_limit(rows, df)
+    beside_one_that_hardly_varies = np.abs(t).max(1) > range_limit(rows, df)
     behind = (t[:, 1:] - t[:, :1]).max(1) / math.sqrt(2) > best_limit(rows, df)
-    assert apart.mean() == pytest.approx(0.05, abs=0.004)
+    worse_case = max(alike.mean(), beside_one_that_hardly_varies.mean())
+    assert worse_case == pytest.approx(0.05, abs=0.004)
     assert behind.mean() == pytest.approx(0.05, abs=0.004)
 
 
