@@ -35,8 +35,10 @@ from rnnbench.leaderboard.verdicts.method import STANDARD, BoardMethod
 from rnnbench.results.record import Record, Status
 from rnnbench.spec.run_spec import RunSpec
 from rnnbench.stats import ALPHA, Estimate, least_p, seeds_needed
+from rnnbench.stats.adaptive_seeds import board_level
 
 SELECTED = ("metric", "higher_is_better")  # what a board tells of a selection
+SEED_PLAN = "seed_plan"  # in a record's provenance: how seeds were added by looking at results
 LOSS = {"name": "loss", "unit": "", "higher_is_better": False, "help": "as trained on"}
 
 
@@ -167,7 +169,8 @@ def _make_board(
         for row, chosen in made
         if row.kind == "ranked"
     ]
-    rows, verdicts = place_rows(unplaced, baselines, headline, method, margin)
+    look = board_level((r.provenance.get(SEED_PLAN) for r in used), len(unplaced))
+    rows, verdicts = place_rows(unplaced, baselines, headline, method, margin, look)
     rows = [dataclasses.replace(r, marks=r.marks + equal_marks(r, rows)) for r in rows]
     timed = spec.budget.seconds is not None
     more_notes += [*_unequal_notes(rows, used), *_powerless_notes(rows, method)]

@@ -11,6 +11,7 @@ from rnnbench.leaderboard.verdicts.equality import EqualWithin
 from rnnbench.leaderboard.verdicts.method import BoardMethod
 from rnnbench.leaderboard.verdicts.of_board import judge_samples
 from rnnbench.leaderboard.verdicts.pairs import BoardVerdicts, Relation
+from rnnbench.stats import LEVEL
 
 AGAINST: Mapping[Relation, str] = {
     "better": "better than", "worse": "worse than", "equal": "equal to", "open": "open against",
@@ -24,16 +25,18 @@ def place_rows(
     headline: Mapping[str, Any],
     method: BoardMethod,
     asked: EqualWithin | None = None,
+    look: float = LEVEL,
 ) -> tuple[list[Row], BoardVerdicts]:
     """Return the ranked rows in their places, and the verdicts on all pairs of them.
 
     Args:
         baselines: value of each on test.
         asked: the reader's own margin of equality.
+        look: see `BoardVerdicts.look`.
     """
     samples = {row.name: row.values for row in rows}
     failures = {row.name: row.final_failed for row in rows}
-    verdicts = judge_samples(samples, baselines, headline, method, asked, failures)
+    verdicts = judge_samples(samples, baselines, headline, method, asked, failures, look)
     by_name = {row.name: row for row in rows}
     order = list(verdicts.places)
     placed = []

@@ -68,8 +68,8 @@ def make_row(
         done = [r for r in records if r.status is Status.DONE]
         on_test = [r for r in counted if r.spec.test]
         if failed and (not done or (on_test and all(r.status in FAILED for r in on_test))):
-            ends = {"final_runs": len(on_test), "final_failed": len(on_test)}
-            return dataclasses.replace(common, **ends), []
+            tested_runs = len(on_test)
+            return dataclasses.replace(common, final_runs=tested_runs, final_failed=tested_runs), []
         mark = "no finished run yet"
         if done:
             mark = f"no test result yet; validation is the best of {len(done)} done"

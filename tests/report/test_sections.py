@@ -127,6 +127,15 @@ def test_the_command_tells_the_sections_in_words_and_as_data(records, tmp_path):
     done = run.invoke(main, ["leaderboard", "char-lm", *place, "--effort", "--pareto"])
     assert "expected best on validation after n trials" in done.output
     assert "rank" not in done.output.split("quality")[0]  # the sections that were asked for only
+    board = run.invoke(main, ["leaderboard", "char-lm", *place, "--margin", "0.7"]).output
+    assert "less than 0.7 bits/char (as asked for)" in " ".join(board.split())
+    share = json.loads(run.invoke(main, ["leaderboard", *place, "--margin", "2%", "--json"]).output)
+    sizes = [b["verdicts"]["equal_within"]["size"] for b in share["boards"]]
+    assert sizes == [0.02] * 3
+    over = run.invoke(main, ["leaderboard", *place, "--across", "--margin", "0.05", "--json"])
+    over = json.loads(over.output)
+    assert over["across"]["verdicts"]["equal_within"]["size"] == 0.05
+    assert over["boards"][1]["verdicts"]["equal_within"]["origin"] == "unit"
     for options, complaint in (
         (["--effort", "--csv"], "--effort has no --csv"),
         (["--effort", "--attribution"], "ask for one after the other"),
@@ -135,6 +144,8 @@ def test_the_command_tells_the_sections_in_words_and_as_data(records, tmp_path):
         (["char-lm", "--across"], "leave 'char-lm' away"),
         (["--against", "lstmm"], "did you mean 'lstm'"),
         (["--centre", "median"], "about means"),
+        (["--margin", "two"], "such as 0.01"),
+        (["--margin", "0.01"], "these boards have accuracy, bits_per_char in bits/char, mse"),
     ):
         failed = run.invoke(main, ["leaderboard", *options, *place])
         assert failed.exit_code != 0

@@ -13,6 +13,7 @@ from rnnbench.leaderboard.verdicts.against_baselines import BaselineScale, judge
 from rnnbench.leaderboard.verdicts.equality import EqualWithin
 from rnnbench.leaderboard.verdicts.pairs import ONE_SEED, BoardVerdicts, RowPair
 from rnnbench.stats import (
+    LEVEL,
     EqualityMargin,
     Estimate,
     Judgement,
@@ -32,6 +33,7 @@ def judge_all_at_once(
     margin: EqualWithin,
     failures: Mapping[str, int],
     method: Method,
+    look: float = LEVEL,
 ) -> BoardVerdicts:
     """Judge rows by the figures of their seeds; see `of_board.judge_samples`."""
     higher = bool(headline.get("higher_is_better"))
@@ -42,6 +44,7 @@ def judge_all_at_once(
         margin=EqualityMargin(margin.size, margin.relative) if margin.size else None,
         scale=headline.get("scale", "auto"),
         failures=[failures.get(name, 0) for name in names],
+        level=look,
     )
     order = [names[i] for i in judged.order]
     place = {name: i for i, name in enumerate(names)}
@@ -53,7 +56,7 @@ def judge_all_at_once(
     ]
     in_order = {name: samples[name] for name in order}
     return BoardVerdicts(
-        level=judged.level,
+        look=judged.level,
         leader=_leader([names[i] for i in judged.contenders], several, order),
         method=METHOD,
         scale=judged.scale,

@@ -11,7 +11,7 @@ from rnnbench.leaderboard.verdicts.by_tests import judge_pairs
 from rnnbench.leaderboard.verdicts.equality import EqualWithin, equal_within
 from rnnbench.leaderboard.verdicts.method import BoardMethod
 from rnnbench.leaderboard.verdicts.pairs import NOTHING_JUDGED, BoardVerdicts, places_of
-from rnnbench.stats import Method, estimate
+from rnnbench.stats import LEVEL, Method, estimate
 from rnnbench.stats.intervals import centre
 from rnnbench.stats.tests import MOST_SEEDS
 
@@ -25,6 +25,7 @@ def judge_samples(
     method: BoardMethod,
     asked: EqualWithin | None = None,
     failures: Mapping[str, int] | None = None,
+    look: float = LEVEL,
 ) -> BoardVerdicts:
     """Judge rows by the figures of their seeds.
 
@@ -34,13 +35,14 @@ def judge_samples(
         headline: of the board, see `Board.headline`.
         asked: the reader's own margin of equality.
         failures: row -> how many further seeds failed; none by default.
+        look: see `BoardVerdicts.look`.
     """
     if not samples:
         return NOTHING_JUDGED
     margin = equal_within(headline, (v for sample in samples.values() for v in sample), asked)
     if method.test == "moderated":
         return judge_all_at_once(
-            samples, baselines, headline, margin, failures or {}, method.of_samples
+            samples, baselines, headline, margin, failures or {}, method.of_samples, look
         )
     return _judge_by_tests(samples, baselines, headline, method.of_samples, margin)
 

@@ -82,6 +82,8 @@ class BoardVerdicts:
 
     Attributes:
         level: the probability with which all of them hold together.
+        look: at which level this look at the results is taken for that, where seeds were added by
+            looking at them before; else the level itself.
         leader: the row from which the others are looked at: the one with the best centre of those
             of several seeds, or where there are none of all; "" without ranked rows.
         method: how they came about, in words.
@@ -97,6 +99,7 @@ class BoardVerdicts:
     """
 
     level: float = LEVEL
+    look: float = LEVEL
     leader: str = ""
     method: str = ""
     scale: Literal["linear", "log"] = "linear"
