@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
+
 from rnnbench.stats.intervals import LEVEL
 from rnnbench.stats.repeated_looks import STRICT, level_at_the_end, looks_between
 from rnnbench.stats.verdicts import DEFAULT_MARGIN, EqualityMargin, Judgement, judge_rows
@@ -34,7 +36,7 @@ UNTIL: dict[Until, str] = {
 
 @dataclass(frozen=True)
 class SeedPlan:
-    """What was asked for of adaptive seeds.
+    """The plan of adaptive seeds, as a sweep file asks for it.
 
     Attributes:
         at_least, at_most: seeds of each row.
@@ -73,7 +75,7 @@ class SeedPlan:
 
 @dataclass(frozen=True)
 class SeedDecision:
-    """What is to be done after a round.
+    """The answer to how to go on after a round.
 
     Attributes:
         seeds: how many seeds each row is to have now, failed ones included.
@@ -102,7 +104,7 @@ def board_level(plans: Iterable[Mapping[str, Any] | None], rows: int) -> float:
 
 
 def next_seeds(
-    samples: Sequence[Sequence[float]],
+    samples: Sequence[Sequence[float] | np.ndarray],
     higher_is_better: bool,
     plan: SeedPlan,
     *,

@@ -20,8 +20,8 @@ class Comparisons:
     Attributes:
         figures, failed: number of seeds of each row that came through, and that did not.
         means: of the scores; NaN where none came through.
-        worst_rank_means: the same with failed seeds at the board's worst score. Whatever is shown
-            agrees with their order.
+        order: rows from the best mean to the worst; behind them those that are shown to fail more,
+            and those without a figure. Whatever is shown agrees with it.
         low_KK: lower end of the score of row i less that of row j; -low_KK[j, i] is the upper end.
         better_KK: row i is shown to be better than row j.
         by_failures_KK: by how often their seeds fail.
@@ -36,7 +36,7 @@ class Comparisons:
     limits: PairLimits
     share: float
     means: np.ndarray
-    worst_rank_means: np.ndarray
+    order: tuple[int, ...]
     errors_KK: np.ndarray
     low_KK: np.ndarray
     better_KK: np.ndarray
@@ -102,18 +102,24 @@ def compare_rows(scores: Sequence[np.ndarray], failed: np.ndarray, alpha: float)
     limits = PairLimits(len(scores), spread, share * alpha)
     figures = np.array([len(s) for s in scores])
     means = np.array([s.mean() if len(s) else math.nan for s in scores])
-    completed = worst_ranks.worst_rank_means(scores, failed)
     differences_KK = means[:, None] - means[None, :]
     square = np.where(figures > 0, spread.variances / np.maximum(figures, 1), math.inf)
     errors_KK = np.sqrt(square[:, None] + square[None, :])
     low_KK = lower_ends(differences_KK, errors_KK, limits.pairs_KK)
     low_best_KK = lower_ends(differences_KK, errors_KK, limits.best_KK)
     by_failures_KK, failures_p = np.zeros(low_KK.shape, dtype=bool), 1.0
+    flagged = np.zeros(len(scores), dtype=bool)
     if failed.any():
-        given = scores, failed, spread.variances, limits.pairs_at
+        worst_alpha = worst_ranks.FAILURES_SHARE * alpha
+        flagged, failures_p = worst_ranks.failing_rows(failed, figures + failed, worst_alpha)
+        failures_p = min(1.0, failures_p / worst_ranks.FAILURES_SHARE)
+        shares_KK = worst_ranks.beaten_shares(scores, failed)
+        given = scores, failed, shares_KK, flagged, spread.variances, limits.pairs_at
         low_KK = worst_ranks.ends_against_failing(low_KK, *given)
         low_best_KK = worst_ranks.ends_against_failing(low_best_KK, *given)
-        by_failures_KK, failures_p = _told_by_failures(low_KK, completed, failed, figures, alpha)
+        rate = failed / (figures + failed)
+        calm = rate <= failed.sum() / (figures + failed).sum()
+        by_failures_KK = calm[:, None] & flagged[None, :] & (shares_KK >= 0.5) & ~(low_KK > 0)
     else:
         low_KK = _through_others(low_KK)
     beaten = ((low_best_KK > 0) | by_failures_KK).any(0)
@@ -139,7 +145,7 @@ def compare_rows(scores: Sequence[np.ndarray], failed: np.ndarray, alpha: float)
         limits=limits,
         share=share,
         means=means,
-        worst_rank_means=completed,
+        order=_order(means, flagged, failed),
         errors_KK=errors_KK,
         low_KK=np.where(better_KK, np.maximum(low_KK, 0.0), low_KK),
         better_KK=better_KK,
@@ -163,20 +169,12 @@ def _ahead_of_all(ahead_KK: np.ndarray, unseen: np.ndarray) -> int | None:
     return int(rows[0]) if len(rows) == 1 else None
 
 
-def _told_by_failures(
-    low_KK: np.ndarray,
-    completed: np.ndarray,
-    failed: np.ndarray,
-    figures: np.ndarray,
-    alpha: float,
-) -> tuple[np.ndarray, float]:
-    """Return which pairs are told apart by how often seeds fail, and with which p."""
-    seeds = figures + failed
-    flagged, p = worst_ranks.failing_rows(failed, seeds, worst_ranks.FAILURES_SHARE * alpha)
-    calm = failed / seeds <= failed.sum() / seeds.sum()
-    behind_KK = completed[:, None] > completed[None, :]
-    told_KK = calm[:, None] & flagged[None, :] & behind_KK & ~(low_KK > 0) & ~(low_KK.T > 0)
-    return told_KK, min(1.0, p / worst_ranks.FAILURES_SHARE)
+def _order(means: np.ndarray, flagged: np.ndarray, failed: np.ndarray) -> tuple[int, ...]:
+    def key(i: int) -> tuple[bool, bool, float, int, int]:
+        unseen = math.isnan(means[i])
+        return unseen, bool(flagged[i]), 0.0 if unseen else -float(means[i]), int(failed[i]), i
+
+    return tuple(sorted(range(len(means)), key=key))
 
 
 def _through_others(low_KK: np.ndarray) -> np.ndarray:

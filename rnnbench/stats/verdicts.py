@@ -92,7 +92,8 @@ class Judgement:
     """Everything that may be said of a board's rows; rows are named by their place in the input.
 
     Attributes:
-        order: rows from the best centre to the worst.
+        order: rows from the best centre to the worst; behind them those that are shown to fail
+            more, and those of which no seed came through.
         centres: mean of a row in the metric's unit, or its geometric mean on the log scale; of
             seeds that came through. None where none did.
         ranks: (best, worst) rank that each row may have.
@@ -187,7 +188,7 @@ class Judgement:
 
 
 def judge_rows(
-    samples: Sequence[Sequence[float]],
+    samples: Sequence[Sequence[float] | np.ndarray],
     higher_is_better: bool,
     *,
     margin: EqualityMargin | None = DEFAULT_MARGIN,
@@ -225,8 +226,7 @@ def judge_rows(
     scores = [sign * (np.log(v) if scale == "log" else v) for v in values]
     known = compare_rows(scores, failed, 1 - level)
     means = [None if math.isnan(m) else sign * float(m) for m in known.means]
-    rows = range(len(values))
-    order = sorted(rows, key=lambda i: (-known.worst_rank_means[i], failed[i], i))
+    order = known.order
     margin_of_scores = _of_scores(margin, scale, [m for m in means if m is not None], sign)
     beaten = known.beaten.copy()
     for i in np.flatnonzero(known.beaten & ~known.better_KK.any(0)):
@@ -237,7 +237,7 @@ def judge_rows(
         )
     spread = known.spread
     return Judgement(
-        order=tuple(order),
+        order=order,
         centres=tuple(m if m is None or scale == "linear" else math.exp(m) for m in means),
         ranks=_ranks(known.better_KK, beaten, order),
         contenders=tuple(i for i in order if not beaten[i]),

@@ -1,7 +1,8 @@
 """Judges seeds that failed: they rank behind every figure of the board.
 
 More failures speak against a row, and never for it. Whether they alone tell rows apart is asked of
-their numbers; whether a row that fails more is better nevertheless, of its figures with the board's
+their numbers. A row that fails more may be better nevertheless: where three of four of its seeds
+beat one of the other row, failed ones counted as beaten, or where it is ahead with the board's
 worst figure in the place of each failure.
 
 Source: Lachin (1999), Controlled Clinical Trials 20, on worst ranks.
@@ -17,39 +18,57 @@ import numpy as np
 from rnnbench.stats.intervals import SEED
 
 FAILURES_SHARE = 0.4  # of the error rate, on boards with failures; figures have the rest
+CLEARLY_AHEAD = 0.75  # share of seeds that beat one of a row that fails less
 DEALS = 4_000  # of the failures to the seeds
 
 
-def worst_rank_means(scores: Sequence[np.ndarray], failed: np.ndarray) -> np.ndarray:
-    """Return the mean of each row with failed seeds at the board's worst score."""
-    return np.array([s.mean() for s in _completed(scores, failed)])
+def beaten_shares(scores: Sequence[np.ndarray], failed: np.ndarray) -> np.ndarray:
+    """Return the share of pairs of seeds in which that of row i beats that of row j; ties are half.
+
+    A seed that failed is beaten by any that did not.
+    """
+    completed = _completed(scores, failed, -math.inf)
+    shares_KK = np.full((len(scores), len(scores)), 0.5)
+    for i, first in enumerate(completed):
+        for j, second in enumerate(completed):
+            wins = (first[:, None] > second[None, :]).mean()
+            shares_KK[i, j] = wins + (first[:, None] == second[None, :]).mean() / 2
+    return shares_KK
 
 
 def ends_against_failing(
     low_KK: np.ndarray,
     scores: Sequence[np.ndarray],
     failed: np.ndarray,
+    shares_KK: np.ndarray,
+    flagged: np.ndarray,
     spread_variances: np.ndarray,
     limit_at: Callable[[float], float],
 ) -> np.ndarray:
     """Return the lower ends of differences, lowered where the first row fails more than the second.
 
-    Such a row has to be ahead with its failures at the worst score too; the variance is then that
-    of its own seeds, failed ones included, where it is the larger.
+    Args:
+        shares_KK: see `beaten_shares`.
+        flagged: rows that are shown to fail more; they are better than none that is not.
+        limit_at: the limit at degrees of freedom: those of the row's own seeds, failed ones
+            included, of which the variance is taken here where it is the larger.
     """
-    completed = _completed(scores, failed)
+    worst = min((float(s.min()) for s in scores if len(s)), default=0.0)
+    completed = _completed(scores, failed, worst)
     count = np.array([len(s) for s in completed])
     mean = np.array([s.mean() for s in completed])
     own = np.array([np.var(s, ddof=1) if len(s) > 1 else math.inf for s in completed])
     error = np.maximum(own, spread_variances) / count
     limit = np.array([limit_at(float(n - 1)) for n in count])
-    share = failed / count
+    rate = failed / count
     lowered = low_KK.copy()
-    for i, j in zip(*np.nonzero(share[:, None] > share[None, :]), strict=True):
+    fails_more_KK = rate[:, None] > rate[None, :]
+    kept_back_KK = fails_more_KK & (shares_KK < CLEARLY_AHEAD)
+    for i, j in zip(*np.nonzero(kept_back_KK), strict=True):
         reach = max(limit[i], limit[j] if failed[j] else 0.0) * math.sqrt(error[i] + error[j])
         end = mean[i] - mean[j] - reach if math.isfinite(reach) else -math.inf
         lowered[i, j] = min(low_KK[i, j], end)
-    return lowered
+    return np.where(flagged[:, None] & ~flagged[None, :], np.minimum(lowered, 0.0), lowered)
 
 
 def failing_rows(failed: np.ndarray, seeds: np.ndarray, alpha: float) -> tuple[np.ndarray, float]:
@@ -81,6 +100,5 @@ def failing_rows(failed: np.ndarray, seeds: np.ndarray, alpha: float) -> tuple[n
     return flagged, p_of_flagged
 
 
-def _completed(scores: Sequence[np.ndarray], failed: np.ndarray) -> list[np.ndarray]:
-    worst = min((float(s.min()) for s in scores if len(s)), default=0.0)
+def _completed(scores: Sequence[np.ndarray], failed: np.ndarray, worst: float) -> list[np.ndarray]:
     return [np.append(s, np.full(f, worst)) for s, f in zip(scores, failed, strict=True)]
