@@ -20,6 +20,7 @@ from rnnbench.report.sentences import across_claims, claim
 from rnnbench.report.terminal.board import GAP, print_note
 from rnnbench.report.wording import visible
 
+ROOM_FOR_PATHS = 100  # columns of text from which on intervals fit beside paths
 LONGEST_NAME = 32  # columns of text; longer names are folded
 TAUS = (0.25, 0.5, 0.75)  # of a profile that a table shows
 
@@ -118,7 +119,10 @@ def print_fronts(board: Board, fronts: Sequence[ParetoFront], console: Console) 
             cells = [cost(front.cost, point.cost), point.row]
             if timed:
                 cells.append(point.path or wording.NOTHING)
-            cells += [wording.interval(point.quality), _say_place(point, timed)]
+            narrow = timed and console.width < ROOM_FOR_PATHS
+            quality = point.quality
+            shown = wording.number(quality.mean) if narrow else wording.interval(quality)
+            cells += [shown, _say_place(point, timed)]
             table.add_row(
                 *(Text(visible(c), style="bold" if point.on_front else "") for c in cells)
             )
