@@ -13,7 +13,7 @@ from rnnbench.stats import Estimate
 # Cost of a record: what a reader calls it, and its unit.
 COST_NAMES = {
     "train_seconds": ("training time", "s"),
-    MACHINE_TIME: ("training time in the machine's products", "operations"),
+    MACHINE_TIME: ("training time in products", "operations"),
     "tokens": ("training tokens", "target elements"),
     "steps": ("optimiser steps", "steps"),
     "parameters": ("parameters", ""),

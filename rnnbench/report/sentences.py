@@ -44,7 +44,7 @@ def headline_claims(board: Board, items: ReadItems | None = None) -> list[str]:
         (pair,) = judge(board, None, items, next(iter(pairs)))
         sentences.append(_say_doubt(pair))
     sentences += [_say_tricks(board), _say_baseline(board)]
-    return [f"{text[0].upper()}{text[1:]}" if text.startswith("no ") else text
+    return [f"{text[0].upper()}{text[1:]}" if text.startswith(("no ", "even ")) else text
             for text in sentences if text]  # fmt: skip
 
 

@@ -300,7 +300,7 @@ def test_a_claim_names_the_trick_that_helps_and_the_baseline_that_is_not_beaten(
     helped = board(runs("lstm", LSTM), runs("lstm", [v - 0.2 for v in LSTM], tricks=("zoneout",)))
     assert any(text.startswith("zoneout helps lstm (+0.2") for text in headline_claims(helped))
     poor = board(runs("lstm", [5.0, 5.1]), runs("gru", [6.0, 6.1]))
-    assert any("even lstm is worse than bigram" in text for text in headline_claims(poor))
+    assert any("Even lstm is worse than bigram" in text for text in headline_claims(poor))
     assert headline_claims(board(runs("lstm", LSTM))) == [
         "Only lstm has test results, so there is nothing to compare"
     ]

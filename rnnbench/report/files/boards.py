@@ -12,20 +12,25 @@ from typing import Any
 
 from rnnbench.leaderboard.machine_notes import MACHINE_TIME
 from rnnbench.leaderboard.types import Attribution, Board, Comparison, Effect, Row
+from rnnbench.report.sentences import headline_claims
 from rnnbench.results.record import COSTS
 
 EXPORT_FORMAT = 2  # 1 had tiers of ties instead of verdicts on all pairs
 
 
 def as_json(boards: Sequence[Board], sections: Mapping[str, Any] | None = None) -> str:
-    """Return all that the boards hold (`leaderboard.types`), as {"format": 2, "boards": [...]}.
+    """Return all that the boards hold (`leaderboard.types`) and say ("claims"), as {"format": 2, "boards": [...]}.
 
     Args:
         sections: more to tell, by name; dataclasses become objects, and what is not finite null.
     """
-    content = {"format": EXPORT_FORMAT, "boards": [_plain(b) for b in boards]}
+    content = {"format": EXPORT_FORMAT, "boards": [_board_in_full(b) for b in boards]}
     content |= {name: _plain(value) for name, value in (sections or {}).items()}
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _board_in_full(board: Board) -> dict[str, Any]:
+    return {**_plain(board), "claims": headline_claims(board)}
 
 
 def _plain(value: Any) -> Any:

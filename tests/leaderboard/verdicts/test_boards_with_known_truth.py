@@ -165,6 +165,7 @@ def test_json_and_csv_have_the_words_of_the_board():
     assert content["verdicts"]["equal_within"] == {
         "size": 0.02, "relative": True, "origin": "asked for",
     }  # fmt: skip
+    assert content["claims"] == headline_claims(the_board)
     words = {(p["row"], p["other"]): p["relation"] for p in content["verdicts"]["pairs"]}
     assert words == {
         (a.name, b.name): the_board.verdicts.between(a.name, b.name).relation
