@@ -19,7 +19,9 @@ EXPORT_FORMAT = 2  # 1 had tiers of ties instead of verdicts on all pairs
 
 
 def as_json(boards: Sequence[Board], sections: Mapping[str, Any] | None = None) -> str:
-    """Return all that the boards hold (`leaderboard.types`) and say ("claims"), as {"format": 2, "boards": [...]}.
+    """Return all that the boards hold (`leaderboard.types`) and say ("claims").
+
+    It is {"format": 2, "boards": [...]}.
 
     Args:
         sections: more to tell, by name; dataclasses become objects, and what is not finite null.
