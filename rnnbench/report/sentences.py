@@ -55,12 +55,19 @@ def claim(pair: Pair, board: Board) -> str:
         text = f"{first} and {second}: open{_say_lead(pair, board)}; {_say_way_out(pair, board)}"
         return text + _say_items(pair, board)
     if pair.verdict == "equal":
-        text = f"{first} and {second} are equal: they differ by less than {_within(board)}"
+        text = f"{first} and {second} are equal: {_say_how_equal(pair, board)}"
         return f"{text} ({_say_basis(pair)})" + _say_failures(pair) + _say_items(pair, board)
     text = f"{first} is better than {second}{_say_gain(pair, board)}"
     if pair.within_margin:
         text += f", though by less than {_within(board)}, which makes no difference here"
     return text + _say_effort(pair) + _say_failures(pair) + _say_items(pair, board)
+
+
+def _say_how_equal(pair: Pair, board: Board) -> str:
+    shown = pair.ratio or pair.difference
+    if shown.low == shown.high == (1.0 if pair.ratio else 0.0):
+        return "all their seeds agree to the last digit"
+    return f"they differ by less than {_within(board)}"
 
 
 def basis(pair: Pair) -> str:
@@ -259,7 +266,7 @@ def _say_equal(board: Board, pairs: Mapping[str, Pair]) -> str:
         return ""
     names = _join_names([leader(board).name, *_shorten(equal)])
     if len(equal) == 1:
-        return f"{names} are equal: they differ by less than {_within(board)}"
+        return f"{names} are equal: {_say_how_equal(pairs[equal[0]], board)}"
     return f"{names} are equal: the first differs from each by less than {_within(board)}"
 
 

@@ -152,7 +152,9 @@ def compared(board: Board) -> list[tuple[str, str]]:
     }
     within = equal_within(board)
     equal = f"rows shown to differ by less than {within} ({origins[verdicts.equal_within.origin]})"
-    if verdicts.equal_within.relative:
+    if not verdicts.equal_within.size:
+        equal = f"rows whose seeds all agree ({origins[verdicts.equal_within.origin]})"
+    elif verdicts.equal_within.relative:
         equal = equal.replace(within, f"{within} of the better figure")
     counts = verdicts.count()
     pairs = len(verdicts.pairs)

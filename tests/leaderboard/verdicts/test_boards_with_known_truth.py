@@ -115,6 +115,7 @@ def test_rows_that_agree_to_the_last_digit_are_equal_and_others_better():
     assert judge_all(same)["a", "c"] == "better"
     assert [(r.rank, r.worst_rank) for r in same.ranked] == [(1, 2), (1, 2), (3, 3)]
     assert headline_claims(same)[0] == "The best is, with 95%, among: a and b"
+    assert "a and b are equal: all their seeds agree to the last digit" in headline_claims(same)
     check_that_no_two_places_contradict(same)
 
 
@@ -145,6 +146,8 @@ def test_a_fivefold_difference_of_errors_is_told_by_logarithms_and_the_board_say
 def test_a_margin_of_nothing_makes_nothing_equal_but_what_does_not_differ():
     rows = noise([1.5, 1.5], seeds=8, deviation=1e-6)
     none = EqualWithin(0.0, origin="asked for")
+    text = " ".join(render([board(rows, margin=none)], 200).split())
+    assert "Equal: rows whose seeds all agree (as asked for)" in text
     assert judge_all(board(rows, margin=none))["row0", "row1"] in ("open", "better", "worse")
     assert judge_all(board(rows))["row0", "row1"] in ("equal", "better", "worse")
 
