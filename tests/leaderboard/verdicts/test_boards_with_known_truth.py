@@ -162,6 +162,15 @@ def test_rows_of_different_sweeps_stand_on_one_board_and_are_judged_together():
     assert judge_all(the_board)["row0", "row1"] == "better"
 
 
+def test_rows_that_odd_names_of_plugins_make_alike_stay_two():
+    records = [*runs("a + b", [1.5, 1.6]), *(
+        make_record(make_spec("char-lm", "a", ("b",), seed=k), 1.4 + k / 10) for k in range(2)
+    )]  # fmt: skip
+    (the_board,) = build(records)
+    assert sorted(row.name for row in the_board.ranked) == ["a + b", "a + b (2)"]
+    check_that_no_two_places_contradict(the_board)
+
+
 def test_json_and_csv_have_the_words_of_the_board():
     the_board = board(noise([1.5, 1.5, 1.7]), margin=EqualWithin(0.02, True, "asked for"))
     content = json.loads(as_json([the_board]))["boards"][0]
