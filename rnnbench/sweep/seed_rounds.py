@@ -7,15 +7,16 @@ so that a driver that starts again decides the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from rnnbench.errors import SweepError
+from rnnbench.leaderboard.verdicts.equality import equal_within
 from rnnbench.results.record import Record
 from rnnbench.spec.run_spec import RunSpec
 from rnnbench.stats.adaptive_seeds import SeedDecision, SeedPlan, next_seeds
-from rnnbench.stats.verdicts import DEFAULT_MARGIN, EqualityMargin
+from rnnbench.stats.verdicts import EqualityMargin
 from rnnbench.sweep.file.sweep import Sweep
 from rnnbench.sweep.ledger.ledger import TrialRow
 from rnnbench.sweep.plan import CellPlan
@@ -52,12 +53,11 @@ class Figure:
 
     Attributes:
         value: the headline on test; None of a run that failed.
-        higher_is_better, margin: of the headline; None of a run that failed.
+        headline: name, unit, direction and margin of the metric.
     """
 
     value: float | None = None
-    higher_is_better: bool | None = None
-    margin: EqualityMargin | None = None
+    headline: Mapping[str, Any] = field(default_factory=dict)
 
 
 class SeedRounds:
@@ -143,12 +143,15 @@ class SeedRounds:
 
     def _decide(self, rows: Sequence[Sequence[TrialRow]]) -> SeedDecision:
         figures = [[self._figure(row) for row in own] for own in rows]
-        known = [f for own in figures for f in own if f.value is not None]
+        samples = [[f.value for f in own if f.value is not None] for own in figures]
+        headline = next((f.headline for own in figures for f in own if f.headline), {})
+        margin = equal_within(headline, (v for sample in samples for v in sample))
         return next_seeds(
-            [[f.value for f in own if f.value is not None] for own in figures],
-            bool(known and known[0].higher_is_better),
+            samples,
+            bool(headline.get("higher_is_better")),
             self.plan,
-            margin=known[0].margin if known else None,
+            margin=EqualityMargin(margin.size, margin.relative) if margin.size else None,
+            scale=headline.get("scale", "auto"),
             failures=[sum(f.value is None for f in own) for own in figures],
         )
 
@@ -164,12 +167,7 @@ class SeedRounds:
                     f"{row.key} is done: which rows need more seeds cannot be told; put its folder "
                     "back, or list the seeds under final"
                 )
-            margin = record.headline.get("margin")
-            self._figures[row.run_id] = Figure(
-                value,
-                bool(record.headline.get("higher_is_better")),
-                EqualityMargin(margin) if margin else DEFAULT_MARGIN if margin is None else None,
-            )
+            self._figures[row.run_id] = Figure(value, record.headline)
         return self._figures[row.run_id]
 
     def _tell(self, decisions: Sequence[SeedDecision | None]) -> None:
