@@ -141,7 +141,8 @@ def next_seeds(
     rows_next = {i for pair in worth for i in pair if have[i] < plan.at_most}
     seeds = [_next_look(n, plan) if i in rows_next else n for i, n in enumerate(have)]
     number = len({i for pair in wanted for i in pair})
-    return SeedDecision(tuple(seeds), False, f"{number} rows of {len(have)} {what}", left)
+    reason = f"{number} rows of {len(have)} {what}, {len(rows_next)} of them get more seeds"
+    return SeedDecision(tuple(seeds), False, reason, left)
 
 
 def _open_pairs(

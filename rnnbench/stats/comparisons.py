@@ -12,6 +12,8 @@ from rnnbench.stats import worst_ranks
 from rnnbench.stats.pair_limits import PairLimits, lower_ends
 from rnnbench.stats.spread import Spread, moderate
 
+SPARE = 0.1  # of the error rate: boards whose spreads are not drawn as F expects take as much
+
 
 @dataclass(frozen=True, eq=False)
 class Comparisons:
@@ -25,6 +27,7 @@ class Comparisons:
         low_KK: lower end of the score of row i less that of row j; -low_KK[j, i] is the upper end.
         better_KK: row i is shown to be better than row j.
         by_failures_KK: by how often their seeds fail.
+        share: of the error rate that figures may spend.
         beaten: rows that are shown not to be the best.
         alone: the row that alone may be the best, and that which alone may be the last; None where
             there are several.
@@ -98,7 +101,7 @@ def compare_rows(scores: Sequence[np.ndarray], failed: np.ndarray, alpha: float)
         alpha: chance that any pair of the board is told apart wrongly.
     """
     spread = moderate(scores)
-    share = 1 - worst_ranks.FAILURES_SHARE if failed.any() else 1.0
+    share = 1 - (worst_ranks.FAILURES_SHARE if failed.any() else SPARE)
     limits = PairLimits(len(scores), spread, share * alpha)
     figures = np.array([len(s) for s in scores])
     means = np.array([s.mean() if len(s) else math.nan for s in scores])

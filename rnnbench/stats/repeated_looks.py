@@ -22,11 +22,11 @@ from scipy.special import ndtr
 from rnnbench.stats.critical_values import range_limit
 from rnnbench.stats.intervals import LEVEL
 
-STRICT = 0.995  # level of what ends a sweep before its seeds are spent
+STRICT = 0.9925  # level of what ends a sweep before its seeds are spent
 POINTS = 161  # of the grid on which sums are followed from look to look
 
 
-def looks_between(at_least: int, at_most: int, count: int = 5) -> tuple[int, ...]:
+def looks_between(at_least: int, at_most: int, count: int = 7) -> tuple[int, ...]:
     """Return the numbers of seeds at which results are looked at, in about equal ratios."""
     ratio = at_most / at_least
     sizes = (round(at_least * ratio ** (i / (count - 1))) for i in range(count))

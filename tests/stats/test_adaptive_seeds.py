@@ -20,7 +20,7 @@ def run(means, plan, seed, deviation=1.0):
 
 
 def test_looks_are_in_about_equal_ratios_from_the_least_to_the_most():
-    assert looks_between(3, 12) == (3, 4, 6, 8, 12)
+    assert looks_between(3, 12) == (3, 4, 5, 6, 8, 10, 12)
     assert looks_between(2, 4) == (2, 3, 4)
     assert looks_between(5, 5) == (5,)
 
@@ -31,7 +31,7 @@ def test_the_chance_to_pass_a_limit_at_any_of_five_looks_is_that_of_pococks_tabl
 
 def test_a_board_whose_seeds_were_added_by_looking_is_judged_more_strictly():
     plan = SeedPlan(3, 12)
-    assert 0.955 < plan.level(2) < plan.level(20) < 0.97
+    assert 0.96 < plan.level(2) < plan.level(20) < 0.98
     assert level_at_the_end((5,), 10) == 0.95
     assert board_level([None, plan.as_dict(), None], 10) == plan.level(10)
     assert board_level([None, None], 10) == 0.95
@@ -39,7 +39,7 @@ def test_a_board_whose_seeds_were_added_by_looking_is_judged_more_strictly():
 
 
 def test_rows_that_cannot_be_the_best_get_no_more_seeds():
-    decision = run([0.0, 0.0, 0.0, 0.0, 8.0, 9.0], SeedPlan(3, 12), seed=1)
+    decision = run([0.0, 0.0, 0.0, 0.0, 8.0, 8.4], SeedPlan(3, 12), seed=1)
     assert decision.seeds[:4] == (3, 3, 3, 3)
     assert min(decision.seeds[4:]) > 3
 

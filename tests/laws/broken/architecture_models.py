@@ -81,6 +81,16 @@ class ReadsOn(OwnModel):
         return super().forward(batch._replace(x=batch.x.roll(-1, 1)), state)
 
 
+class ReadsOnLater(OwnModel):
+    """Reads whole blocks of 128 steps at once, from the second block on."""
+
+    def forward(self, batch, state=None, feed=None):
+        x = batch.x.clone()
+        for since in range(128, x.shape[1], 128):
+            x[:, since : since + 128] = x[:, since : since + 128].roll(-1, 1)
+        return super().forward(batch._replace(x=x), state)
+
+
 class Copies(OwnModel):
     """Puts its own target on top of what it says."""
 
@@ -129,6 +139,13 @@ class WiredReadsOn(Wired):
     """Source: made up."""
 
     own = ReadsOn
+
+
+@dataclass(frozen=True)
+class WiredReadsOnLater(Wired):
+    """Source: made up."""
+
+    own = ReadsOnLater
 
 
 @dataclass(frozen=True)
@@ -305,6 +322,7 @@ BROKEN = [
     ("model_rows_are_independent", WiredCentred(), "when it is alone"),
     ("model_rows_are_independent", Wired(), "other padding of the source"),
     ("models_see_what_they_may", WiredReadsOn(), "step 1 changes when the input of step 2 does"),
+    ("models_see_what_they_may", WiredReadsOnLater(), "looks ahead: the output of step 155"),
     ("models_see_what_they_may", WiredCopies(), "step 1 changes when its own target does"),
     ("models_see_what_they_may", WiredCentred(), "lets rows read each other"),
     ("loss_is_the_mean_of_nll", WiredSummed(), "loss and mean nll differ"),
