@@ -142,7 +142,9 @@ def judge_all(board: Board) -> dict[tuple[str, str], Relation]:
 
 
 def _look_at(board: Board, row: Row, other: Row, items: ReadItems | None) -> Pair:
-    found, higher = board.verdicts.between(row.name, other.name), board.higher_is_better
+    verdicts, higher = board.verdicts, board.higher_is_better
+    look_up = verdicts.against_baseline if other.kind == "baseline" else verdicts.between
+    found = look_up(row.name, other.name)
     pair = Pair(
         row=row.name,
         other=other.name,

@@ -79,7 +79,7 @@ def _set_beside_baselines(
     sign = 1.0 if headline.get("higher_is_better") else -1.0
     name, value = max(sorted(baselines.items()), key=lambda item: sign * item[1])
     gain = sign * (row.centre.mean - value)
-    relation = verdicts.between(row.name, name).relation
+    relation = verdicts.against_baseline(row.name, name).relation
     percent = 100 * gain / abs(value) if value else None
     marks = () if relation == "better" else (f"{AGAINST[relation]} the baseline {name}",)
     return dataclasses.replace(

@@ -171,6 +171,15 @@ def test_rows_that_odd_names_of_plugins_make_alike_stay_two():
     check_that_no_two_places_contradict(the_board)
 
 
+def test_a_row_and_a_baseline_of_one_name_are_not_mistaken_for_each_other():
+    records = [*runs("mean", [1.5, 1.51, 1.52]), *runs("gru", [1.6, 1.61, 1.62])]
+    for record in records:
+        record.baselines = {"test": {"mean": {"bits_per_char": 1.1}}}
+    (the_board,) = build(records)
+    assert the_board.verdicts.between("mean", "gru").relation == "better"
+    assert [row.margin.verdict for row in the_board.ranked] == ["worse", "worse"]
+
+
 def test_json_and_csv_have_the_words_of_the_board():
     the_board = board(noise([1.5, 1.5, 1.7]), margin=EqualWithin(0.02, True, "asked for"))
     content = json.loads(as_json([the_board]))["boards"][0]
