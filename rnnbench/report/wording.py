@@ -178,6 +178,12 @@ def more_seeds(pair: Pair, board: Board) -> str:
     return str(pair.more_seeds)
 
 
+def took(pair: Pair) -> str:
+    """Return what a verdict cost, as "9 runs, 4 min 10 s"."""
+    runs = f"{sum(pair.seeds)} run{'s' if sum(pair.seeds) != 1 else ''}"
+    return runs if pair.took_seconds is None else f"{runs}, {duration(pair.took_seconds)}"
+
+
 def difference(effect: Effect) -> str:
     """Return a difference as "+0.041 ± 0.036", positive helps; or in short why there is none."""
     if effect.difference is None:

@@ -17,6 +17,7 @@ from rnnbench.leaderboard.verdicts.equality import EqualWithin
 from rnnbench.leaderboard.verdicts.method import BoardMethod
 from rnnbench.report.files.boards import as_csv, as_json
 from rnnbench.report.sentences import headline_claims
+from rnnbench.report.site.statistics import duels
 from rnnbench.report.terminal.board import render
 from rnnbench.results.record import Status
 
@@ -160,6 +161,22 @@ def test_rows_of_different_sweeps_stand_on_one_board_and_are_judged_together():
             records.append(record)
     (the_board,) = build(records)
     assert judge_all(the_board)["row0", "row1"] == "better"
+
+
+def test_a_board_whose_seeds_results_decided_on_is_judged_more_strictly_and_tells_its_cost():
+    plan = {"at_least": 3, "at_most": 12, "until": "best"}
+    rows = noise([1.5, 1.5, 1.53], seeds=4)
+    records = [r for name, values in rows.items() for r in runs(name, values)]
+    (plain,) = build(records)
+    for record in records:
+        record.provenance = {**record.provenance, "seed_plan": plan}
+    (looked_at,) = build(records)
+    assert looked_at.verdicts.level == plain.verdicts.look == 0.95 < looked_at.verdicts.look
+    text = " ".join(render([looked_at], 200).split())
+    assert "as seeds were added by looking)" in text
+    assert [p.took_seconds for p in judge(looked_at)] == [8 * 41.0] * 2
+    assert any("8 runs, 5 min 28 s" in cell.word for _, cells in duels(looked_at).rows
+               for cell in cells)  # fmt: skip
 
 
 def test_rows_that_odd_names_of_plugins_make_alike_stay_two():
