@@ -49,7 +49,7 @@ class CellOfRounds(Protocol):
 
 @dataclass(frozen=True)
 class Figure:
-    """What a final run says of its row.
+    """The figure of a final run, for its row.
 
     Attributes:
         value: the headline on test; None of a run that failed.
