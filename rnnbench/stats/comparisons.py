@@ -12,6 +12,7 @@ from rnnbench.stats import worst_ranks
 from rnnbench.stats.pair_limits import PairLimits, lower_ends
 from rnnbench.stats.spread import Spread, moderate
 
+EDGE = 1e-3
 SPARE = 0.1  # of the error rate: boards whose spreads are not drawn as F expects take as much
 
 
@@ -67,8 +68,9 @@ class Comparisons:
             return self._p_by_failures(i, j, p)
         alpha = self.limits.alpha / self.share
         if self.better_KK[i, j] or self.better_KK[j, i]:
-            return p if p < alpha else self._p_through_others(i, j)
-        return p if p >= alpha else 1.0
+            # Limits are found to a thousandth: at the very edge the relation decides.
+            return p if p < alpha else min(self._p_through_others(i, j), alpha * (1 - EDGE))
+        return 1.0 if self.held_back(i, j) else max(p, alpha * (1 + EDGE))
 
     def held_back(self, i: int, j: int) -> bool:
         """Tell whether the row with the better figures fails too often to be called better."""

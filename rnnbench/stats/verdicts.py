@@ -123,6 +123,7 @@ class Judgement:
     higher_is_better: bool
     comparisons: Comparisons
     margin_of_scores: float | None
+    unit: float = 1.0  # of what is compared on the linear scale, in the metric's unit
 
     def relation(self, first: int, second: int) -> Relation:
         """Return what is known of two rows; "better" says that the first is."""
@@ -148,6 +149,8 @@ class Judgement:
             difference, low, high = -difference, -high, -low
         if self.scale == "log":
             difference, low, high = (_exp(x) for x in (difference, low, high))
+        else:
+            difference, low, high = (self.unit * x for x in (difference, low, high))
         needed = self._seeds_needed(first, second) if relation == "open" else None
         fewest = int(min(known.figures[first], known.figures[second]))
         by_failures = known.by_failures_KK[first, second] or known.by_failures_KK[second, first]
@@ -217,17 +220,18 @@ def judge_rows(
     values = [
         np.empty(0) if not len(s) and f else finite(s) for s, f in zip(samples, failed, strict=True)
     ]
-    reason = "asked for"
+    reason, unit = "asked for", _unit(values)
+    in_units = [v / unit for v in values]
     if scale == "auto":
-        scale, reason = choose_scale(values)
+        scale, reason = choose_scale(in_units)
     elif scale == "log" and any((v <= 0).any() for v in values):
         raise ValueError("logarithms take figures above 0")
     sign = 1.0 if higher_is_better else -1.0
-    scores = [sign * (np.log(v) if scale == "log" else v) for v in values]
+    scores = [sign * v for v in (map(np.log, values) if scale == "log" else in_units)]
     known = compare_rows(scores, failed, 1 - level)
     means = [None if math.isnan(m) else sign * float(m) for m in known.means]
     order = known.order
-    margin_of_scores = _of_scores(margin, scale, [m for m in means if m is not None], sign)
+    margin_of_scores = _of_scores(margin, scale, [m for m in means if m is not None], sign, unit)
     beaten = known.beaten.copy()
     for i in np.flatnonzero(known.beaten & ~known.better_KK.any(0)):
         # It is not the best by less than what matters: it stays among those that may be.
@@ -238,22 +242,37 @@ def judge_rows(
     spread = known.spread
     return Judgement(
         order=order,
-        centres=tuple(m if m is None or scale == "linear" else math.exp(m) for m in means),
+        centres=tuple(
+            m if m is None else math.exp(m) if scale == "log" else unit * m for m in means
+        ),
         ranks=_ranks(known.better_KK, beaten, order),
         contenders=tuple(i for i in order if not beaten[i]),
         scale=scale,
         scale_reason=reason,
-        margin=_exp(margin_of_scores)
-        if margin_of_scores is not None and scale == "log"
-        else margin_of_scores,
-        deviation=math.sqrt(spread.prior_variance) if spread.df.any() else None,
+        margin=None
+        if margin_of_scores is None
+        else _exp(margin_of_scores)
+        if scale == "log"
+        else unit * margin_of_scores,
+        deviation=math.sqrt(spread.prior_variance) * (1.0 if scale == "log" else unit)
+        if spread.df.any()
+        else None,
         prior_df=spread.prior_df,
         level=level,
         assumptions=tuple(_assumptions(spread, scale, failed)),
         higher_is_better=higher_is_better,
         comparisons=known,
         margin_of_scores=margin_of_scores,
+        unit=unit,
     )
+
+
+def _unit(values: Sequence[np.ndarray]) -> float:
+    """Return 1, or for figures whose squares are beyond what floats hold their largest size."""
+    largest = max((float(np.abs(v).max()) for v in values if len(v)), default=0.0)
+    if largest == 0 or 1e-100 < largest < 1e100:
+        return 1.0
+    return math.ldexp(1.0, math.frexp(largest)[1] - 1)
 
 
 def _ranks(
@@ -275,7 +294,7 @@ def _within(low_KK: np.ndarray, margin: float | None, i: int, j: int) -> bool:
 
 
 def _of_scores(
-    margin: EqualityMargin | None, scale: Scale, means: Sequence[float], sign: float
+    margin: EqualityMargin | None, scale: Scale, means: Sequence[float], sign: float, unit: float
 ) -> float | None:
     """Return the margin on the scale that is compared; None where there is none."""
     if margin is None or not means:
@@ -284,7 +303,7 @@ def _of_scores(
     if scale == "log":
         share = margin.amount if margin.relative else margin.amount / math.exp(best)
         return math.log1p(share)
-    size = margin.amount * abs(best) if margin.relative else margin.amount
+    size = margin.amount * abs(best) if margin.relative else margin.amount / unit
     return size or None
 
 

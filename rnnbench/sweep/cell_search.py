@@ -123,11 +123,10 @@ class CellSearch(CellState):
 
     @property
     def stuck(self) -> bool:
-        """Tell whether this driver can do no more, since all that is left is held."""
+        """Tell whether this driver can do no more, since all that is left is held, or awaits it."""
         idle = not self.in_flight and self._proposed >= self.trials
-        return (
-            bool(self.held) and idle and not any(map(self._wanted, self._counted.waiting.values()))
-        )
+        waits = bool(self.held) or self._awaits_a_decision
+        return waits and idle and not any(map(self._wanted, self._counted.waiting.values()))
 
     def put_off(self, key: str, seconds: float) -> None:
         """Start a row again only after so many seconds."""

@@ -236,10 +236,10 @@ class Scheduler:
 
     def _is_given_up(self) -> bool:
         """Tell whether this driver can do no more for now, and note why."""
+        held = [key for cell in self._open for key in cell.held]
         if self._breaker.given_up:
             self._outage = f"It was given up, since it lasts: {self._breaker.as_dict()['what']}."
-        elif not self._running and all(cell.stuck for cell in self._open):
-            held = [key for cell in self._open for key in cell.held]
+        elif held and not self._running and all(cell.stuck for cell in self._open):
             which = f"{len(held)} trials wait for infrastructure that failed them each time"
             self._outage = f"{which}, such as {held[0]}; the lines above say how."
         return bool(self._outage)

@@ -189,3 +189,22 @@ def test_a_board_without_rows_and_one_of_one_row_are_judged():
     assert judge_rows([[0.5, 0.6]], True).ranks == ((1, 1),)
     with pytest.raises(ValueError, match="finite"):
         judge_rows([[]], True)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-120, 1e120, 1e200, 1e300])
+def test_figures_of_any_size_are_judged_alike(size):
+    samples = noisy([0.9, 0.91, 0.95, 0.7])
+    judged = judge_rows(samples, True)
+    scaled = judge_rows([[v * size for v in s] for s in samples], True)
+    assert scaled.ranks == judged.ranks
+    assert scaled.centres[2] == pytest.approx(size * judged.centres[2])
+    assert scaled.pair(2, 0).low == pytest.approx(size * judged.pair(2, 0).low)
+    assert scaled.margin == pytest.approx(size * judged.margin)
+    check_coherence(scaled)
+
+
+def test_figures_of_all_sizes_at_once_are_judged():
+    samples = [[1e-300, 2e-300], [1.0, 2.0, 3.0], [1e300, 3e300], [5.0], [1e-5, 1e-5]]
+    for higher in (True, False):
+        check_coherence(judge_rows(samples, higher))
+        check_coherence(judge_rows([[-v for v in s] for s in samples], higher))
