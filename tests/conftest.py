@@ -8,9 +8,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # processor has, which takes longer than all that the tests let it compile.
 os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
 
+import gc
 from pathlib import Path
 
 import pytest
+
+# The libraries are some million objects that live for ever; to look through them again and again
+# for garbage takes a twentieth of the time.
+gc.set_threshold(20_000, 20, 50)
 
 # Files that take longest. They begin first, so that no worker is left alone with one at the end
 # (`--dist loadfile --no-loadscope-reorder` in pyproject.toml hands files out in this order).

@@ -23,7 +23,7 @@ class LearningModel(Model):
     def __init__(self, inner: Model, scales: dict[str, Tensor], trick: DynamicEvaluation):
         super().__init__(inner.target)
         self.inner, self.trick = inner, trick
-        self.trained = {k: p.detach().clone() for k, p in inner.named_parameters()}
+        self.trained = {k: p.detach().clone() for k, p in _learning(inner).items()}
         self.scales = {k: s.sqrt() for k, s in scales.items()}
         mean = torch.stack([s.mean() for s in self.scales.values()]).mean()
         self.decays = {k: (s / mean).clamp(max=1 / max(trick.decay, 1e-12))
@@ -31,20 +31,19 @@ class LearningModel(Model):
 
     def forward(self, batch: Batch, state: State = None, feed: Feed | None = None) -> Result:
         outs, hiddens = [], []
+        parameters = _learning(self.inner)
         for begin in range(0, batch.x.shape[1], self.trick.segment):
             part = slice(begin, begin + self.trick.segment)
             piece = Batch(batch.x[:, part], batch.y[:, part])
             with torch.enable_grad():
                 result = self.inner(piece, state)
                 loss = self.inner.loss(result.out, piece)
-                gradients = torch.autograd.grad(
-                    loss, list(self.inner.parameters()), allow_unused=True
-                )
+                gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
             outs.append(result.out.detach())
             hiddens.append(result.hidden.detach())
             state = self.inner.carry(result.state)
             with torch.no_grad():
-                for (name, p), g in zip(self.inner.named_parameters(), gradients, strict=True):
+                for (name, p), g in zip(parameters.items(), gradients, strict=True):
                     if g is None:  # a short segment may not reach it
                         continue
                     pull = self.trick.decay * (self.trained[name] - p) * self.decays[name]
@@ -53,6 +52,11 @@ class LearningModel(Model):
 
     def carry(self, state: State) -> State:
         return self.inner.carry(state)
+
+
+def _learning(model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters that learn, by name; frozen ones stay as they are here, too."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,12 @@ class DynamicEvaluation(Trick):
 
     def mean_squares(self, model: Model, task: Task) -> dict[str, Tensor]:
         """Return the mean over training batches of each weight's squared gradient."""
-        parameters = dict(model.named_parameters())
+        parameters = _learning(model)
+        if not parameters:
+            raise Refusal(
+                f"{self.name} goes on learning, and no parameter of the model learns.\n"
+                f"  Drop {self.name}, or what freezes them all."
+            )
         total = {name: torch.zeros_like(p) for name, p in parameters.items()}
         if next(iter(parameters.values())).is_meta:
             return {name: torch.ones_like(p) for name, p in parameters.items()}

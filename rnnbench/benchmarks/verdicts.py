@@ -1,103 +1,159 @@
-"""Check verdicts on simulated leaderboards with planted ties and differences.
+"""Count false verdicts and power on simulated boards whose truth is known.
 
-Boards of equal rows must be parted in at most one of twenty, whatever the noise; a planted row that
-is better by a few standard deviations must be found. Intervals must hold the truth 95 of 100 times.
+Boards of equal rows, and boards with one row that is ahead by a few deviations of a seed. Columns:
+
+  false     boards on which a row is called better than one that is as good, by each method
+  found     other rows that the row ahead is told from
+  missed    boards whose contenders leave out the best row, one of equal rows named beforehand
+  unequal   boards on which two rows are called equal that differ by the whole margin
+
+Then boards whose seeds are given by results, beside the same boards with all of their seeds.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import math
 import time
+from collections import defaultdict
 from collections.abc import Callable
 
 import numpy as np
 
-from rnnbench.stats import ALPHA, Method, estimate, tiers
+from rnnbench.benchmarks.simulated_boards import (
+    NOISE,
+    SimulatedBoard,
+    bootstrap,
+    highest_mean,
+    simulate_board,
+    tukey,
+    welch_holm,
+)
+from rnnbench.stats import ALPHA, EqualityMargin, judge_rows
+from rnnbench.stats.adaptive_seeds import UNTIL, SeedPlan, next_seeds
 
-# (generator, number of seeds) -> results of a row's seeds, with mean 0 and deviation 1
-Draw = Callable[[np.random.Generator, int], np.ndarray]
-
-NOISE: dict[str, Draw] = {
-    "normal": lambda rng, n: rng.normal(size=n),
-    # Like an error rate of which a few seeds come out badly.
-    "skewed": lambda rng, n: rng.exponential(size=n) - 1.0,
-    # Rows differ in how much their seeds vary, by up to a factor of four.
-    "unequal": lambda rng, n: rng.normal(size=n) * float(rng.choice([0.5, 1.0, 2.0])),
-    "heavy tails": lambda rng, n: rng.standard_t(3, size=n) / np.sqrt(3),
+OTHERS: dict[str, Callable[[SimulatedBoard, np.random.Generator], np.ndarray]] = {
+    "Welch-Holm": lambda board, rng: welch_holm(board),
+    "Tukey": lambda board, rng: tukey(board),
+    "bootstrap": bootstrap,
+    "mean": lambda board, rng: highest_mean(board),
 }
-METHODS = {
-    "t": Method(),
-    "permutation": Method(test="permutation"),
-    "bootstrap": Method(interval="bootstrap"),
+METHODS = ("rnnbench", *OTHERS)
+TRUTHS: dict[str, Callable[[int], np.ndarray]] = {
+    "all equal": lambda rows: np.zeros(rows),
+    "one ahead by 2": lambda rows: 2.0 * (np.arange(rows) == 0),
+    "one ahead by 3": lambda rows: 3.0 * (np.arange(rows) == 0),
+    "steps of 2": lambda rows: 2.0 * np.arange(rows),
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Rates:
-    """Rates of right and wrong verdicts over many simulated boards.
-
-    Attributes:
-        parted: share of boards of equal rows in which some row was said to be worse.
-        found: share of boards with one better row in which it stood alone on top.
-        covered: share of intervals of a row's centre that held its truth.
-    """
-
-    parted: float
-    found: float
-    covered: float
-
-
-def simulate(
-    boards: int, seeds: int, rows: int, noise: str, method: Method, gain: float, seed: int = 0
-) -> Rates:
-    """Simulate so many boards of either kind, and return the rates.
-
-    Args:
-        gain: by how much the planted row is better, in standard deviations of a seed.
-    """
-    rng = np.random.default_rng(seed)
-    parted = found = covered = 0
-    for _ in range(boards):
-        samples = [NOISE[noise](rng, seeds) for _ in range(rows)]
-        placed = tiers([list(s) for s in samples], True, method)
-        parted += any(p.tier for p in placed)
-        interval = estimate(list(samples[0]), method)
-        assert interval.low is not None
-        assert interval.high is not None
-        covered += interval.low <= 0 <= interval.high
-        samples[0] = samples[0] + gain
-        placed = tiers([list(s) for s in samples], True, method)
-        found += placed[0].tier == 0 and all(p.tier for p in placed[1:])
-    return Rates(parted / boards, found / boards, covered / boards)
+PLAN = SeedPlan(3, 12)
+LARGE = 40  # rows from which on half of the boards are simulated, since each takes longest
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
-    parser.add_argument("--boards", type=int, default=1000)
-    parser.add_argument("--rows", type=int, default=4)
+    parser.add_argument("--boards", type=int, default=100, help="of each kind and setting")
+    parser.add_argument("--rows", type=int, nargs="+", default=[4, 10, 20, 40])
     parser.add_argument("--seeds", type=int, nargs="+", default=[3, 5, 8])
-    parser.add_argument("--gain", type=float, default=3.0, help="of the planted row, in deviations")
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--settings", nargs="+", default=list(NOISE), choices=list(NOISE))
+    parser.add_argument("--gain", type=float, default=3.0, help="of the row ahead, in deviations")
+    parser.add_argument("--adaptive-boards", type=int, default=30, help="of each kind; 0: none")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, and print the figures."""
+    began = time.perf_counter()
     print(
-        f"{arguments.boards} boards of {arguments.rows} rows; parted: equal rows said to differ "
-        f"(at most {ALPHA:.0%}); found: a row better by {arguments.gain:g} deviations alone on "
-        "top; covered: 95% intervals that hold the truth"
+        f"{arguments.boards} boards of a kind (half of them of 40 rows and more): a false rate of "
+        f"{ALPHA:.0%} comes out up to {_worst(arguments.boards):.1%} by chance. The row ahead is "
+        f"ahead by {arguments.gain:g} deviations of a seed."
     )
-    print(f"{'method':<13}{'noise':<13}{'seeds':>5}{'parted':>9}{'found':>9}{'covered':>9}{'s':>7}")
-    for name in arguments.methods:
-        for noise in NOISE:
+    names = "".join(f"{name:>11}" for name in METHODS)
+    print(f"{'':<24}{'false':<55}{'found':<55}{'rnnbench':>8}")
+    print(f"{'setting':<14}{'rows':>4}{'seeds':>6}{names}{names}{'missed':>8}{'unequal':>8}")
+    for setting in arguments.settings:
+        for rows in arguments.rows:
             for seeds in arguments.seeds:
-                began = time.perf_counter()
-                rates = simulate(
-                    arguments.boards, seeds, arguments.rows, noise, METHODS[name], arguments.gain
-                )
-                seconds = time.perf_counter() - began
+                boards = arguments.boards // (2 if rows >= LARGE else 1)
+                rates = measure(setting, rows, seeds, max(1, boards), arguments.gain)
+                false = "".join(f"{rates['false', m]:>11.1%}" for m in METHODS)
+                found = "".join(f"{rates['found', m]:>11.1%}" for m in METHODS)
                 print(
-                    f"{name:<13}{noise:<13}{seeds:>5}{rates.parted:>9.1%}{rates.found:>9.1%}"
-                    f"{rates.covered:>9.1%}{seconds:>7.1f}"
+                    f"{setting:<14}{rows:>4}{seeds:>6}{false}{found}"
+                    f"{rates['missed', '']:>8.1%}{rates['unequal', '']:>8.1%}",
+                    flush=True,
                 )
+    if arguments.adaptive_boards:
+        print(
+            f"\nSeeds by results, {PLAN.at_least} to {PLAN.at_most} a row, against {PLAN.at_most} "
+            f"of every row; {arguments.adaptive_boards} boards of a kind, until {UNTIL[PLAN.until]}"
+        )
+        print(
+            f"{'truth':<16}{'setting':<10}{'rows':>4}{'runs':>8}{'false':>8}"
+            f"{'best known':>12}{'with all seeds':>16}"
+        )
+        for truth in TRUTHS:
+            for setting in ("equal", "unequal"):
+                for rows in (4, 10, 20):
+                    got = measure_adaptive(truth, setting, rows, arguments.adaptive_boards)
+                    print(
+                        f"{truth:<16}{setting:<10}{rows:>4}{got['runs']:>8.0%}"
+                        f"{got['false']:>8.1%}{got['known']:>12.0%}{got['fixed']:>16.0%}",
+                        flush=True,
+                    )
+    print(f"{time.perf_counter() - began:.0f} s")
+
+
+def measure(
+    setting: str, rows: int, seeds: int, boards: int, gain: float, seed: int = 0
+) -> dict[tuple[str, str], float]:
+    """Return the rates of verdicts, by ("false", "found", "missed" or "unequal", method)."""
+    rng = np.random.default_rng(seed)
+    counts: defaultdict[tuple[str, str], float] = defaultdict(float)
+    for place in range(boards):
+        board = simulate_board(rng, setting, rows, seeds)
+        judged = judge_rows(board.samples, True, failures=list(board.failed))
+        counts["false", "rnnbench"] += board.wrong(judged.comparisons.better_KK)
+        for name, method in OTHERS.items():
+            counts["false", name] += board.wrong(method(board, rng))
+        # A row that is named beforehand; of the multiplicative setting one of the best pair.
+        counts["missed", ""] += int(np.argmax(board.truth)) not in judged.contenders
+        board = simulate_board(rng, setting, rows, seeds, gain if place % 2 else -gain)
+        # Half of the boards have a row behind. It differs by the whole margin from the others.
+        margin = None if setting == "multiplicative" else EqualityMargin(gain)
+        judged = judge_rows(board.samples, True, failures=list(board.failed), margin=margin)
+        counts["found", "rnnbench"] += board.found(judged.comparisons.better_KK, 0)
+        for name, method in OTHERS.items():
+            counts["found", name] += board.found(method(board, rng), 0)
+        counts["unequal", ""] += any(judged.relation(0, i) == "equal" for i in range(1, rows))
+    return {key: count / boards for key, count in counts.items()}
+
+
+def measure_adaptive(
+    truth: str, setting: str, rows: int, boards: int, seed: int = 0
+) -> dict[str, float]:
+    """Return the rates of boards whose seeds were given by results, and of those with all seeds."""
+    rng = np.random.default_rng(seed)
+    counts: defaultdict[str, float] = defaultdict(float)
+    centres = TRUTHS[truth](rows)
+    for _ in range(boards):
+        figures = centres[:, None] + NOISE[setting](rng, rows, PLAN.at_most)
+        board = SimulatedBoard(list(figures), np.zeros(rows, dtype=int), centres)
+        given = np.full(rows, PLAN.at_least)
+        while True:
+            decision = next_seeds(
+                [f[:n] for f, n in zip(figures, given, strict=True)], True, PLAN, margin=None
+            )
+            if decision.done:
+                break
+            given = np.array(decision.seeds)
+        fixed = judge_rows(board.samples, True, margin=None)
+        counts["runs"] += given.sum() / figures.size
+        counts["false"] += board.wrong(decision.judgement.comparisons.better_KK)
+        counts["known"] += decision.judgement.contenders == (int(centres.argmax()),)
+        counts["fixed"] += fixed.contenders == (int(centres.argmax()),)
+    return {key: counts[key] / boards for key in ("runs", "false", "known", "fixed")}
+
+
+def _worst(boards: int) -> float:
+    """Return the largest share of false boards that 5% come to in 97.5% of simulations."""
+    return ALPHA + 1.96 * math.sqrt(ALPHA * (1 - ALPHA) / boards)

@@ -16,6 +16,7 @@ from rnnbench.cli.root import RESULTS, example, main
         "rnnbench leaderboard char-lm",
         "rnnbench leaderboard char-lm --attribution",
         "rnnbench leaderboard char-lm --against lstm --effort --pareto",
+        "rnnbench leaderboard char-lm --margin 0.01",
         "rnnbench leaderboard --across",
         "rnnbench leaderboard --html site",
         "rnnbench leaderboard char-lm --html board.html",
@@ -53,10 +54,15 @@ from rnnbench.cli.root import RESULTS, example, main
 )
 @click.option(
     "--test",
-    type=click.Choice(["t", "permutation"]),
-    default="t",
-    show_default=True,
-    help="What tells rows apart.",
+    type=click.Choice(["moderated", "t", "permutation"]),
+    help="What tells rows apart: all rows at once (moderated, the default), Welch's t or "
+    "permutations by pairs.",
+)
+@click.option(
+    "--margin",
+    metavar="SIZE",
+    help="Rows that differ by less are equal: 0.01 (in the metric's unit) or 2%. By default the "
+    "task's.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated.")
@@ -68,12 +74,15 @@ from rnnbench.cli.root import RESULTS, example, main
 )
 def leaderboard(task: str | None, root: Path, attribution: bool, as_json: bool, as_csv: bool,
                 page: Path | None, centre: Any, interval: Any, test: Any,
-                **sections: Any) -> None:  # fmt: skip
-    """Who wins, who ties, at what cost: every task's table, or TASK's."""
+                margin: str | None, **sections: Any) -> None:  # fmt: skip
+    """Which rows may be the best, what is better, equal or open, at what cost: every task's table,
+    or TASK's."""
     from rnnbench.cli.actions.leaderboard import BoardRequest, leaderboard_command
-    from rnnbench.stats import Method
+    from rnnbench.leaderboard.verdicts.method import BoardMethod
 
-    request = BoardRequest(**sections, method=Method(centre, interval, test))
+    request = BoardRequest(
+        **sections, method=BoardMethod(centre, interval, test or "moderated"), margin=margin
+    )
     leaderboard_command(
         task, root, want_json=as_json, want_csv=as_csv, page=page, attribution=attribution,
         request=request,

@@ -114,4 +114,4 @@ def refuse_unused(name: str, unused: bool, why: str) -> None:
     epilog=example("rnnbench run char-lm lstm --trick zoneout:rate=0.1 architecture.hidden=128"),
 )
 def main() -> None:
-    """Compare recurrent ideas honestly: run, sweep, and read who wins, who ties, at what cost."""
+    """Compare recurrent ideas honestly: run, sweep, and read what is better, at what cost."""

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rnnbench.cli.root import RESULTS, example, main, refuse_unused
-from rnnbench.cli.sweeps import start_options
+from rnnbench.cli.sweeps import refuse_unused_start, start_options
 
 
 @main.command(epilog=example(
@@ -104,8 +104,9 @@ def reproduce(name: str | None, report_only: bool, root: Any, database: str | No
     """
     from rnnbench.cli.actions.reproduce import list_recipes, reproduce_command
 
-    for option in ("engine", "address", "workers", "studies", "html"):
+    for option in ("engine", "slurm", "address", "workers", "studies", "html"):
         refuse_unused(option, name is None or report_only, "nothing is run")
+    refuse_unused_start(options)
     if name is None:
         list_recipes(root, database)
         return

@@ -33,6 +33,7 @@ class Sweeps(Commands):
 @main.group(cls=Sweeps, epilog=example(
     "rnnbench sweep sweeps/quickstart.yaml",
     "rnnbench sweep sweeps/quickstart.yaml --engine ray",
+    "rnnbench sweep sweeps/quickstart.yaml --engine slurm --slurm partition=gpu",
     "rnnbench sweep status quickstart",
 ))  # fmt: skip
 def sweep() -> None:
@@ -46,8 +47,13 @@ def sweep() -> None:
 def start_options(command: Any) -> Any:
     """Add the options on how a sweep is run, for `run` and `resume`."""
     for option in (
-        click.option("--engine", type=click.Choice(["local", "ray"]), default="local",
-                     show_default=True, help="Processes of this machine, or a Ray cluster."),
+        click.option("--engine", type=click.Choice(["local", "ray", "slurm"]), default="local",
+                     show_default=True,
+                     help="Processes of this machine, a Ray cluster, or jobs of Slurm."),
+        click.option("--slurm", multiple=True, metavar="NAME[=VALUE]", envvar="RNNBENCH_SLURM",
+                     show_envvar=True,
+                     help="With --engine slurm: a long option of sbatch, such as partition=gpu. "
+                          "May be repeated."),
         click.option("--address", default="auto", show_default=True, envvar="RAY_ADDRESS",
                      help="Of the Ray cluster; auto: the one at hand, or a new one here."),
         click.option("--workers", type=click.IntRange(min=1), help="Instead of the file's."),
@@ -60,6 +66,11 @@ def start_options(command: Any) -> Any:
     ):  # fmt: skip
         command = option(command)
     return command
+
+
+def refuse_unused_start(options: dict[str, Any]) -> None:
+    """Refuse options on the start of a sweep that the others make useless."""
+    refuse_unused("slurm", options["engine"] != "slurm", "only --engine slurm submits jobs")
 
 
 def supervisor_options(command: Any) -> Any:
@@ -98,6 +109,7 @@ def run(file: Path, **options: Any) -> None:
 
     Started again it re-runs nothing that is finished; killed, it goes on where it was.
     """
+    refuse_unused_start(options)
     if supervises(options):
         from rnnbench.cli.actions.supervise import supervise_file
 
@@ -118,6 +130,7 @@ def resume(name: str, **options: Any) -> None:
 
     Engine, address, workers and storage are those of this command, not of the last start.
     """
+    refuse_unused_start(options)
     if supervises(options):
         from rnnbench.cli.actions.supervise import supervise_sweep
 

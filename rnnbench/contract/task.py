@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,6 +14,7 @@ from torch import Tensor
 from rnnbench.contract.names import Kind
 from rnnbench.contract.plugin import Plugin
 from rnnbench.contract.types import Batch, Port, Prediction
+from rnnbench.errors import PluginError
 from rnnbench.moved import renamed
 
 
@@ -23,12 +25,23 @@ class Metric:
     Attributes:
         higher_is_better: None where neither is, such as of a ratio of lengths; such a metric can
             neither rank nor choose.
+        margin: a difference, in the metric's unit, that makes none to anybody: rows that are shown
+            to differ by less are equal. None: that of metrics of this unit
+            (`rnnbench.leaderboard.verdicts.equality`). It changes no run, and so no run's identity.
     """
 
     name: str
     unit: str = ""
     higher_is_better: bool | None = False
     help: str = ""
+    margin: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.margin is not None and not 0 <= self.margin < math.inf:
+            raise PluginError(
+                f"the metric {self.name} has the margin {self.margin}: within which its figures "
+                "are equal; give a number from 0 on, or leave it away"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """Compares rows over all tasks, from one board a task: a pure function.
 
-One board a task, each data set being one, and rows that all of these have (`compared_tasks`).
-Ranks ask in how many places a row stands before others, whatever the distances (Demšar 2006);
-normalised scores ask how far it gets (Agarwal et al. 2021). A row all of whose runs failed on a
-task stands last there, and scores 0.
+One board a task, each data set being one, and rows that all of these have (`compared_tasks`). Two
+questions are asked. Over these very tasks, would other seeds say the same? That is judged as the
+rows of a board are, by each row's mean skill (`skill`): better, equal or open. And would other
+tasks say the same? Ranks ask in how many places a row stands before others, whatever the distances
+(Demšar 2006). Pooled scores say how far a row gets (Agarwal et al. 2021).
 """
 
 from __future__ import annotations
@@ -16,13 +17,19 @@ import numpy as np
 
 from rnnbench.leaderboard.compared_tasks import choose_boards, rows_with_result, without_gaps
 from rnnbench.leaderboard.pairwise import judge_all
+from rnnbench.leaderboard.skill import skills
 from rnnbench.leaderboard.types import Board
+from rnnbench.leaderboard.verdicts.equality import SKILL, EqualWithin
+from rnnbench.leaderboard.verdicts.method import BoardMethod
+from rnnbench.leaderboard.verdicts.of_board import judge_samples
+from rnnbench.leaderboard.verdicts.pairs import BoardVerdicts, Relation
 from rnnbench.stats import Estimate
 from rnnbench.stats.normalised_scores import Scores, improvement, interquartile_estimate, profile
 from rnnbench.stats.ranks_over_tasks import cliques, critical_difference, friedman, rank_methods
 
 TAUS = 101  # points of a profile
 LEAST_TAU, MOST_TAU = 0.0, 1.25
+PLACES: tuple[Relation, ...] = ("better", "equal", "open", "worse")  # in `Across.outcomes`
 MOST_ROWS = 30  # that are compared; of more the best on average rank stay
 
 
@@ -52,13 +59,15 @@ class Across:
         critical_difference: Nemenyi's at 0.05, in ranks.
         cliques: the bars of a critical-difference diagram; rows on one bar cannot be told apart.
             () where p is 0.05 or more covers all rows with one bar.
-        scores: [row][task][seed]: 0 is the best trivial baseline of the task (without one the
-            worst row's mean), 1 the best row's mean.
+        verdicts: on the rows' mean skill over these tasks, over seeds.
+        scores: [row][task][seed]: skill: 0 is the best trivial baseline of the task, 1 is perfect;
+            a seed that failed has the worst of the task, and 0 at the most.
+        skill: mean over tasks, each counting the same, with its 95% interval.
         iqm: interquartile mean of the scores.
         improvement: [row][other]: the probability that a run of the row beats one of the other,
             averaged over tasks; None on the diagonal.
-        outcomes: [row][other]: tasks won, tied and lost, each by the board's test, Holm-adjusted
-            over the board's pairs; None on the diagonal.
+        outcomes: [row][other]: tasks on which the row is better, equal, open and worse, by the
+            boards' verdicts; None on the diagonal.
         notes: what was left out, and what limits the comparison.
     """
 
@@ -71,16 +80,23 @@ class Across:
     p: float
     critical_difference: float
     cliques: tuple[tuple[str, ...], ...]
+    verdicts: BoardVerdicts
     scores: tuple[tuple[tuple[float, ...], ...], ...]
+    skill: tuple[Estimate, ...]
     iqm: tuple[Estimate, ...]
     profiles: tuple[Profile, ...]
     improvement: tuple[tuple[Estimate | None, ...], ...]
-    outcomes: tuple[tuple[tuple[int, int, int] | None, ...], ...]
+    outcomes: tuple[tuple[tuple[int, int, int, int] | None, ...], ...]
     notes: tuple[str, ...]
 
 
-def across(boards: Sequence[Board]) -> Across | None:
-    """Compare rows over tasks; None where no two rows meet on two tasks."""
+def across(boards: Sequence[Board], margin: EqualWithin | None = None) -> Across | None:
+    """Compare rows over tasks; None where no two rows meet on two tasks.
+
+    Args:
+        margin: of skill, within which rows are equal; a share of 2% is 0.02 of what there is to
+            gain. By default 0.01.
+    """
     notes: list[str] = []
     chosen = choose_boards(boards, notes)
     names, tasks = without_gaps({t: rows_with_result(b) for t, b in chosen.items()}, notes)
@@ -101,12 +117,17 @@ def across(boards: Sequence[Board]) -> Across | None:
     test = friedman(ranks)
     average = [float(r) for r in ranks.mean(1)]
     difference = critical_difference(len(names), len(tasks))
-    scores = _normalise(dict(zip(tasks, picked, strict=True)), names, notes)
+    by_task = [skills(b, names, notes, t) for t, b in zip(tasks, picked, strict=True)]
+    scores: list[Scores] = [[column[i] for column in by_task] for i in range(len(names))]
+    method = picked[0].method
+    verdicts = _judge_skill(dict(zip(names, scores, strict=True)), margin, method, notes)
     if len(tasks) < 5:
-        notes.append(f"{len(tasks)} tasks are few for Friedman's test: it can miss differences.")
+        notes.append(f"{len(tasks)} tasks are few to tell by ranks what other tasks would say.")
     if test.p >= 0.05:
         bars: tuple[tuple[str, ...], ...] = (tuple(names),)
-        notes.append("Friedman's test finds no difference in ranks, so all rows share one bar.")
+        notes.append(
+            "Friedman's test finds no difference in ranks: what other tasks would say is open."
+        )
     else:
         bars = tuple(tuple(names[i] for i in c) for c in cliques(average, difference))
     taus = np.linspace(LEAST_TAU, MOST_TAU, TAUS)
@@ -120,6 +141,8 @@ def across(boards: Sequence[Board]) -> Across | None:
         p=test.p,
         critical_difference=difference,
         cliques=bars,
+        verdicts=verdicts,
+        skill=tuple(verdicts.centres[name] for name in names),
         scores=tuple(
             tuple(tuple(float(v) for v in s) for s in row_scores) for row_scores in scores
         ),
@@ -139,38 +162,23 @@ def _mean_of_row(board: Board, name: str) -> float:
     return math.nan if row.test is None else row.test.mean
 
 
-def _normalise(boards: Mapping[str, Board], names: Sequence[str], notes: list[str]) -> list[Scores]:
-    """Return [row][task]: the seeds' normalised scores."""
-    columns = []
-    without = []
-    for task, board in boards.items():
-        sign = 1.0 if board.higher_is_better else -1.0
-        rows = rows_with_result(board)
-        means = [sign * r.test.mean for r in rows.values() if r.test is not None]
-        floors = [sign * r.test.mean for r in board.rows if r.kind == "baseline" and r.test]
-        if not floors:
-            without.append(task)
-        at_zero, at_one = max(floors) if floors else min(means), max(means)
-        if (
-            at_one <= at_zero
-        ):  # nothing beats the baseline: the distance to the worst row is the unit
-            at_zero, at_one = min(means), at_zero
-        unit = (at_one - at_zero) or 1.0
-        columns.append(
-            [
-                np.array([(sign * v - at_zero) / unit for v in rows[n].values])
-                if rows[n].values
-                else np.zeros(1)
-                for n in names
-            ]
-        )
-    if without:
+def _judge_skill(
+    scores: Mapping[str, Scores], margin: EqualWithin | None, method: BoardMethod, notes: list[str]
+) -> BoardVerdicts:
+    """Judge the rows' mean skill over the tasks; the k-th seed of a row is that of each task."""
+    counts = {len(of_task) for of_row in scores.values() for of_task in of_row}
+    if len(counts) > 1:
         notes.append(
-            f"No trivial baseline is recorded for {', '.join(without)}: the worst row is 0 there."
+            "Rows have different numbers of seeds on different tasks: of a row so many count on "
+            "each as it has on all."
         )
-    if len({len(c) for column in columns for c in column}) > 1:
-        notes.append("Rows have different numbers of seeds; every task counts the same.")
-    return [[column[i] for column in columns] for i in range(len(names))]
+    samples = {}
+    for name, of_row in scores.items():
+        least = min(map(len, of_row))
+        samples[name] = [float(v) for v in np.mean([s[:least] for s in of_row], axis=0)]
+    asked = margin and EqualWithin(margin.size, origin="asked for")
+    headline = {"name": "skill", "higher_is_better": True, "scale": "linear"}
+    return judge_samples(samples, {}, headline, method, asked or SKILL)
 
 
 def _make_profile(name: str, scores: Scores, taus: np.ndarray) -> Profile:
@@ -193,10 +201,10 @@ def _improvement_table(scores: Sequence[Scores]) -> tuple[tuple[Estimate | None,
 
 def _count_outcomes(
     boards: Sequence[Board], names: Sequence[str]
-) -> tuple[tuple[tuple[int, int, int] | None, ...], ...]:
-    """Count the tasks that each row won, tied and lost against each other row."""
+) -> tuple[tuple[tuple[int, int, int, int] | None, ...], ...]:
+    """Count the tasks on which each row is better, equal, open and worse against each other row."""
     count = len(names)
-    table = np.zeros((count, count, 3), dtype=int)
+    table = np.zeros((count, count, len(PLACES)), dtype=int)
     for board in boards:
         outcomes, rows = judge_all(board), rows_with_result(board)
         for i, name in enumerate(names):
@@ -204,12 +212,16 @@ def _count_outcomes(
                 if i == j:
                     continue
                 failed = rows[name].kind == "failed", rows[other].kind == "failed"
-                if any(failed):
-                    place = 1 if all(failed) else 2 if failed[0] else 0
+                relation: Relation
+                if any(failed):  # a row without any result stands behind those that have one
+                    relation = "open" if all(failed) else "worse" if failed[0] else "better"
                 else:
-                    place = {"beats": 0, "loses": 2}.get(outcomes[name, other], 1)
-                table[i, j, place] += 1
+                    relation = outcomes[name, other]
+                table[i, j, PLACES.index(relation)] += 1
     return tuple(
-        tuple(None if i == j else (int(w), int(t), int(x)) for j, (w, t, x) in enumerate(line))
-        for i, line in enumerate(table)
+        tuple(
+            None if i == j else (int(line[0]), int(line[1]), int(line[2]), int(line[3]))
+            for j, line in enumerate(lines)
+        )
+        for i, lines in enumerate(table)
     )

@@ -5,20 +5,23 @@ a board, and those of one architecture with the same tricks in the same order ma
 (`rnnbench.leaderboard.grouping` says where a sweep tells them apart by their settings too). Of the
 configurations that have met the test split the row shows one: that with the most seeds, and of
 these the one with the best mean selection value on validation; test results choose nothing. Rows
-are placed in tiers of ties by `stats.tiers`, and the rows of a tier share a rank.
+are ordered by their centres, and what may be said of any two of them, and so which places a row may
+have, is judged once for the board (`rnnbench.leaderboard.verdicts`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from rnnbench.leaderboard.grouping import group
 from rnnbench.leaderboard.idle_notes import equal_marks, metric_notes
 from rnnbench.leaderboard.limit_notes import fallback_notes, length_notes
+from rnnbench.leaderboard.machine_notes import machine_marks, path_notes
+from rnnbench.leaderboard.placing import place_rows
 from rnnbench.leaderboard.protocol_text import (
     machine_in_words,
     protocol_in_words,
@@ -27,17 +30,23 @@ from rnnbench.leaderboard.protocol_text import (
 )
 from rnnbench.leaderboard.row import curve_metric_of, make_row
 from rnnbench.leaderboard.types import Board, Row
+from rnnbench.leaderboard.verdicts.equality import EqualWithin
+from rnnbench.leaderboard.verdicts.method import STANDARD, BoardMethod
 from rnnbench.results.record import Record, Status
 from rnnbench.spec.run_spec import RunSpec
-from rnnbench.stats import ALPHA, Estimate, Method, least_p, seeds_needed, tiers
-from rnnbench.stats.intervals import STANDARD
+from rnnbench.stats import ALPHA, Estimate, least_p, seeds_needed
+from rnnbench.stats.adaptive_seeds import board_level
 
 SELECTED = ("metric", "higher_is_better")  # what a board tells of a selection
+SEED_PLAN = "seed_plan"  # in a record's provenance: how seeds were added by looking at results
 LOSS = {"name": "loss", "unit": "", "higher_is_better": False, "help": "as trained on"}
 
 
 def build(
-    records: Iterable[Record], task: str | None = None, method: Method = STANDARD
+    records: Iterable[Record],
+    task: str | None = None,
+    method: BoardMethod = STANDARD,
+    margin: EqualWithin | None = None,
 ) -> list[Board]:
     """Return the boards of all records, or of one task's, sorted by task and protocol.
 
@@ -46,6 +55,7 @@ def build(
 
     Args:
         method: of intervals and tests.
+        margin: within which rows are equal; None: the task's, or what is usual for its metric.
     """
     protocols: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for record in _latest_attempts(r for r in records if task is None or r.spec.task.name == task):
@@ -58,7 +68,9 @@ def build(
             # Runs that ended before their metrics were known go to the first board.
             measures_here = {measure, ()} if measure == measures[0] else {measure}
             members = [r for r in runs if _measure_of(r) in measures_here]
-            boards.append((members[0].spec, _make_board(members, len(measures) > 1, method)))
+            boards.append(
+                (members[0].spec, _make_board(members, len(measures) > 1, method, margin))
+            )
     boards.sort(key=lambda item: (item[1].task, item[1].protocol, item[1].protocol_id))
     return [
         dataclasses.replace(board, apart=why_apart(spec, (s for s, b in boards if b is not board)))
@@ -133,12 +145,14 @@ def _measure_of(record: Record) -> tuple[Any, ...]:
     )
 
 
-def _make_board(records: list[Record], divided: bool, method: Method) -> Board:
+def _make_board(
+    records: list[Record], divided: bool, method: BoardMethod, margin: EqualWithin | None
+) -> Board:
     spec = records[0].spec
     fullest = max(
         records, key=lambda r: (len(r.metric_info), bool(r.selection), repr(r.metric_info))
     )
-    headline = fullest.headline
+    headline = fullest.headline | _margin_told(records)
     name, higher = headline.get("name", ""), bool(headline.get("higher_is_better"))
     notes = []
     if divided:
@@ -148,23 +162,28 @@ def _make_board(records: list[Record], divided: bool, method: Method) -> Board:
         )
     baselines, more_notes = _baseline_values(records, name)
     curve_metric = curve_metric_of(records, name)
-    rows_with_values: list[tuple[Row, list[float]]] = []
-    used: list[Record] = []
-    for row_group in group(records):
-        row, chosen = make_row(row_group, headline, baselines, curve_metric, method)
-        rows_with_values.append((row, list(row.values)))
-        used.extend(chosen)
-    rows = _rank_rows(
-        [(row, sample) for row, sample in rows_with_values if row.kind == "ranked"], higher, method
-    )
+    made = [make_row(row_group, headline, curve_metric, method) for row_group in group(records)]
+    used = [record for _, chosen in made for record in chosen]
+    unplaced = [
+        dataclasses.replace(row, marks=row.marks + machine_marks(chosen, used))
+        for row, chosen in made
+        if row.kind == "ranked"
+    ]
+    look = board_level((r.provenance.get(SEED_PLAN) for r in used), len(unplaced))
+    rows, verdicts = place_rows(unplaced, baselines, headline, method, margin, look)
     rows = [dataclasses.replace(r, marks=r.marks + equal_marks(r, rows)) for r in rows]
+    timed = spec.budget.seconds is not None
     more_notes += [*_unequal_notes(rows, used), *_powerless_notes(rows, method)]
+    more_notes += path_notes([(row.name, row.path) for row in rows], timed)
     more_notes += [*fallback_notes(records), *length_notes(used), *metric_notes(used)]
     for baseline, value in baselines.items():
-        worse = (i for i, r in enumerate(rows) if r.test and _is_better(value, r.test.mean, higher))
-        rows.insert(next(worse, len(rows)), Row("baseline", baseline, test=Estimate(value, 0)))
-    rows += [row for row, _ in rows_with_values if row.kind == "untested"]
-    rows += [row for row, _ in rows_with_values if row.kind == "failed"]
+        worse = (
+            i for i, r in enumerate(rows) if r.centre and _is_better(value, r.centre.mean, higher)
+        )
+        only = Estimate(value, 0)
+        rows.insert(next(worse, len(rows)), Row("baseline", baseline, test=only, centre=only))
+    rows += [row for row, _ in made if row.kind == "untested"]
+    rows += [row for row, _ in made if row.kind == "failed"]
     return Board(
         task=spec.task.name,
         protocol_id=spec.protocol_id,
@@ -174,6 +193,7 @@ def _make_board(records: list[Record], divided: bool, method: Method) -> Board:
         rows=tuple(rows),
         curve_metric=curve_metric,
         notes=(*notes, *more_notes),
+        verdicts=verdicts,
         provenance=provenance_in_words(used or records),
         selection={k: fullest.selection[k] for k in SELECTED if k in fullest.selection},
         method=method,
@@ -182,22 +202,11 @@ def _make_board(records: list[Record], divided: bool, method: Method) -> Board:
     )
 
 
-def _rank_rows(
-    rows_with_values: list[tuple[Row, list[float]]], higher: bool, method: Method
-) -> list[Row]:
-    """Return the rows by tier and mean, with their ranks."""
-    placings = tiers([sample for _, sample in rows_with_values], higher, method)
-    sizes = Counter(p.tier for p in placings)
-    rows = []
-    for (row, _), placing in zip(rows_with_values, placings, strict=True):
-        rank = 1 + sum(size for tier, size in sizes.items() if tier < placing.tier)
-        tied = sizes[placing.tier] > 1
-        marks = row.marks
-        if placing.tier and placing.p is not None and placing.p >= ALPHA:
-            marks += ("too noisy to be told from the best",)
-        rows.append(dataclasses.replace(row, rank=rank, tied=tied, p=placing.p, marks=marks))
-    sign = -1.0 if higher else 1.0
-    return sorted(rows, key=lambda r: (r.rank, sign * r.test.mean if r.test else 0.0, r.name))
+def _margin_told(records: list[Record]) -> dict[str, float]:
+    """Return the margin that the task gave its headline last; {} where no run knows of one."""
+    told = [r for r in records if r.headline.get("margin") is not None]
+    last = max(told, key=lambda r: (r.ended or "", r.run_id), default=None)
+    return {} if last is None else {"margin": last.headline["margin"]}
 
 
 def _baseline_values(records: list[Record], headline: str) -> tuple[dict[str, float], list[str]]:
@@ -239,11 +248,11 @@ def _unequal_notes(rows: list[Row], used: list[Record]) -> list[str]:
     if len({row.test.n for row in rows if row.test}) > 1:
         notes.append("Rows have different numbers of seeds.")
     if len({machine_in_words(r) for r in used}) > 1:
-        notes.append("Runs were made on different machines: times do not compare.")
+        notes.append("Runs were made on different machines: their seconds do not compare.")
     return notes
 
 
-def _powerless_notes(rows: list[Row], method: Method) -> list[str]:
+def _powerless_notes(rows: list[Row], method: BoardMethod) -> list[str]:
     """Say where the test could not have told the best from others, whatever the figures are."""
     several = [row.test.n for row in rows if row.test and row.test.n > 1]
     if method.test != "permutation" or len(several) < 2:
@@ -256,7 +265,7 @@ def _powerless_notes(rows: list[Row], method: Method) -> list[str]:
     take = f"take {needed} seeds a row" if needed else "compare fewer rows"
     return [
         f"{min(several)} seeds cannot tell these {len(several)} rows apart by a permutation test: "
-        f"the least p it can reach is {min(1.0, least):.2g}. Ties are not shown to be ties: {take}."
+        f"the least p it can reach is {min(1.0, least):.2g}. What is open stays open: {take}."
     ]
 
 

@@ -1,42 +1,28 @@
-"""Judges the pairs of rows of a board: who beats whom, by how much, at which effort. Pure."""
+"""Looks at pairs of rows of a board: who is better, by how much, at which effort. Pure.
+
+What is said of a pair is the board's verdict (`rnnbench.leaderboard.verdicts`), whichever way it is
+looked at; here stands what else is known of it.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
+from scipy.special import ndtri
 
 from rnnbench.errors import RunError
 from rnnbench.leaderboard.best_of_n import searched_alike
 from rnnbench.leaderboard.types import Board, Row
+from rnnbench.leaderboard.verdicts.pairs import Relation
 from rnnbench.registry.registry import did_you_mean
-from rnnbench.stats import (
-    ALPHA,
-    LEVEL,
-    Estimate,
-    best_of_n,
-    compare,
-    estimate,
-    hedges_g,
-    holm,
-    least_p,
-    paired,
-    pairwise,
-    seeds_needed,
-    superiority,
-    welch,
-)
-from rnnbench.stats.intervals import RESAMPLES, SEED, Method, centre
+from rnnbench.stats import LEVEL, Estimate, best_of_n, hedges_g, superiority
 from rnnbench.stats.item_bootstrap import ItemTable, ItemTest, compare_items
-from rnnbench.stats.student_t import quantile
 
 ReadItems = Callable[[str], ItemTable | None]  # of a run, by its id
-
-Outcome = Literal["beats", "loses", "ties", "cannot tell"]
 
 
 @dataclass(frozen=True)
@@ -45,11 +31,12 @@ class Pair:
 
     Attributes:
         row, other: `other` is the reference.
-        difference: of the headline on test, in its unit; positive: `row` is better. Its interval
-            is not adjusted for the number of pairs.
-        p: Holm-adjusted, see `judge`; None where no test is possible.
-        verdict: from the view of `row`. "ties": the seeds show no difference, which is not that
-            there is none. "cannot tell": no test of so few seeds could.
+        verdict: the board's, of `row` to `other`.
+        difference: of the centres on test, in the headline's unit; positive: `row` is better. Its
+            interval holds for all pairs of the board together; None on the log scale.
+        ratio: `row`'s centre over `other`'s with such an interval, on the log scale.
+        p: adjusted for all pairs of the board; None where no test is possible.
+        within_margin, more_seeds: see `RowPair`.
         effect: Hedges' g; positive: `row` is better. None where neither side varies, of a single
             seed and of a baseline.
         superiority: the probability that a seed of `row` beats one of `other`.
@@ -59,7 +46,11 @@ class Pair:
             not at the end, or the search of one is not known.
         trials: how many both were searched with.
         seeds: on either side; 0 of a baseline.
+        took_seconds: what the verdict cost: training of the seeds on either side; None unknown.
         items: the same question asked of the items of the test split, where runs keep them.
+        item_verdict: what other items would say, for this pair alone; None without items.
+        seeds_share: the part of the doubt about the difference that training again would change;
+            the rest is that of the test split. None where one of the two is not known.
         note: what a reader must know beside it.
     """
 
@@ -67,7 +58,10 @@ class Pair:
     other: str
     difference: Estimate
     p: float | None
-    verdict: Outcome
+    verdict: Relation
+    ratio: Estimate | None = None
+    within_margin: bool = False
+    more_seeds: int | None = None
     effect: float | None = None
     superiority: float | None = None
     failed: float = 0.0
@@ -76,16 +70,26 @@ class Pair:
     trials_clear: int | None = None
     trials: int = 0
     seeds: tuple[int, int] = (0, 0)
+    took_seconds: float | None = None
     items: ItemTest | None = None
+    item_verdict: Relation | None = None
+    seeds_share: float | None = None
     note: str = ""
 
     @property
     def better(self) -> str:
-        return self.row if self.difference.mean >= 0 else self.other
+        """The row that is better, or where that is open the one that is ahead."""
+        return self.row if self._row_leads else self.other
 
     @property
     def worse(self) -> str:
-        return self.other if self.difference.mean >= 0 else self.row
+        return self.other if self._row_leads else self.row
+
+    @property
+    def _row_leads(self) -> bool:
+        if self.verdict in ("better", "worse"):
+            return self.verdict == "better"
+        return self.difference.mean >= 0
 
 
 def judge(
@@ -94,204 +98,138 @@ def judge(
     items: ReadItems | None = None,
     only: str | None = None,
 ) -> tuple[Pair, ...]:
-    """Compare every ranked row with one row or baseline of the board.
+    """Tell what is known of every ranked row against one row or baseline of the board.
 
     Args:
-        against: its name; p is then adjusted over these pairs. None: the best row of several seeds,
-            which the figures chose: p is adjusted over all pairs of the board, as its ranks are.
+        against: its name; None: the board's leader.
         items: reads what each item of a run's test split added to its headline.
-        only: the pair of this row alone, with the p that it has among all; None: all pairs.
+        only: the pair of this row alone; None: all pairs.
 
     Raises:
         RunError: the board has no such row, or it has no test results.
     """
     rows = board.ranked
-    if against is None:
-        if not rows:
-            return ()
-        pairs = len([r for r in rows if len(r.values) > 1])
-        best = leader(board)
-        others = [row for row in rows if row is not best and only in (None, row.name)]
-        pairs_made = [_compare_rows(board, row, best, items) for row in others]
-        p_values = [row.p for row in others]
-        return tuple(
-            _with_verdict(pair, p, pairs * (pairs - 1) // 2, board.method)
-            for pair, p in zip(pairs_made, p_values, strict=True)
-        )
-    other = next((r for r in board.rows if r.name == against), None)
+    if against is None and not rows:
+        return ()
+    name = board.verdicts.leader if against is None else against
+    other = next((r for r in board.rows if r.name == name), None)
     if other is None or other.test is None:
         names = [r.name for r in board.rows if r.test is not None]
         lacks = "has no test results yet" if other is not None else "is no row of the board"
         raise RunError(
-            f"{against!r} {lacks} of {board.task}{did_you_mean(against, names)}\n"
+            f"{against!r} {lacks} of {board.task}{did_you_mean(name, names)}\n"
             f"  Rows: {', '.join(names) or 'none'}"
         )
-    pairs_made = [_compare_rows(board, row, other, items) for row in rows if row is not other]
-    judged = _adjust(pairs_made, board.method)
-    return tuple(pair for pair in judged if only in (None, pair.row))
+    others = [row for row in rows if row is not other and only in (None, row.name)]
+    return tuple(_look_at(board, row, other, items) for row in others)
 
 
 def leader(board: Board) -> Row:
-    """Return the best ranked row of several seeds, from which ranks are measured, or else the best.
+    """Return the row from which the others are looked at.
 
     Raises:
-        IndexError: no row is ranked.
+        StopIteration: no row is ranked.
     """
-    rows = board.ranked
-    return next((row for row in rows if len(row.values) > 1), rows[0])
+    return next(row for row in board.ranked if row.name == board.verdicts.leader)
 
 
-def judge_all(board: Board) -> dict[tuple[str, str], Outcome]:
-    """Return the outcome of each ordered pair of ranked rows, Holm-adjusted over all pairs."""
-    rows = board.ranked
-    several = [row for row in rows if len(row.values) > 1]
-    p_values = pairwise([row.values for row in several], board.method) if several else None
-    place = {row.name: i for i, row in enumerate(several)}
-    sign = 1.0 if board.higher_is_better else -1.0
-    outcomes: dict[tuple[str, str], Outcome] = {}
-    for row in rows:
-        for other in rows:
-            if row is other:
-                continue
-            outcome: Outcome = "cannot tell"
-            if row.name in place and other.name in place and p_values is not None:
-                outcome = "ties"
-                if p_values[place[row.name], place[other.name]] < ALPHA:
-                    assert row.test is not None
-                    assert other.test is not None
-                    ahead = sign * (row.test.mean - other.test.mean) > 0
-                    outcome = "beats" if ahead else "loses"
-            outcomes[row.name, other.name] = outcome
-    return outcomes
+def judge_all(board: Board) -> dict[tuple[str, str], Relation]:
+    """Return the verdict on each ordered pair of ranked rows."""
+    return {
+        (a.name, b.name): board.verdicts.between(a.name, b.name).relation
+        for a in board.ranked
+        for b in board.ranked
+        if a is not b
+    }
 
 
-def _adjust(pairs: Sequence[Pair], method: Method) -> list[Pair]:
-    """Return the pairs with p adjusted for their number, and with verdicts."""
-    tested = [pair.p for pair in pairs if pair.p is not None]
-    adjusted = iter(holm(tested))
-    return [
-        pair if pair.p is None else _with_verdict(pair, next(adjusted), len(tested), method)
-        for pair in pairs
-    ]
-
-
-def _with_verdict(pair: Pair, p: float | None, comparisons: int, method: Method) -> Pair:
-    """Return the pair with its adjusted p and the verdict that follows."""
-    if p is None or pair.p is None:
-        return dataclasses.replace(pair, p=None)
-    verdict: Outcome = "ties"
-    if p < ALPHA:
-        verdict = "beats" if pair.difference.mean > 0 else "loses"
-    elif _is_powerless(pair, comparisons, method):
-        verdict = "cannot tell"
-        needed = seeds_needed(comparisons)
-        take = f"take {needed}" if needed else "compare fewer rows"
-        note = f"{min(pair.seeds)} seeds cannot tell by a permutation test: {take}"
-        pair = dataclasses.replace(pair, note="; ".join(filter(None, (pair.note, note))))
-    return dataclasses.replace(pair, p=p, verdict=verdict)
-
-
-def _is_powerless(pair: Pair, comparisons: int, method: Method) -> bool:
-    """Tell whether no figures of so few seeds could have passed the test."""
-    if method.test != "permutation" or 0 in pair.seeds:
-        return False
-    return least_p(*pair.seeds) * comparisons >= ALPHA
-
-
-def _compare_rows(board: Board, row: Row, other: Row, items: ReadItems | None) -> Pair:
-    """Compare two rows; p is not adjusted yet."""
-    assert row.test is not None
-    assert other.test is not None
-    higher, sign = board.higher_is_better, 1.0 if board.higher_is_better else -1.0
+def _look_at(board: Board, row: Row, other: Row, items: ReadItems | None) -> Pair:
+    verdicts, higher = board.verdicts, board.higher_is_better
+    look_up = verdicts.against_baseline if other.kind == "baseline" else verdicts.between
+    found = look_up(row.name, other.name)
     pair = Pair(
         row=row.name,
         other=other.name,
-        difference=Estimate(sign * (row.test.mean - other.test.mean), row.test.n),
-        p=None,
-        verdict="cannot tell",
+        difference=found.difference,
+        p=found.p,
+        verdict=found.relation,
+        ratio=found.ratio,
+        within_margin=found.within_margin,
+        more_seeds=found.more_seeds,
         failed=_failure_rate(row),
         other_failed=_failure_rate(other),
         seeds=(len(row.values), len(other.values)),
+        took_seconds=_took_seconds(row, other),
+        note=found.note,
     )
     if other.kind == "baseline":
-        return _compare_with_baseline(pair, row, other.test.mean, sign)
-    if min(pair.seeds) < 2:
-        fewer = row.name if pair.seeds[0] < 2 else other.name
+        assert other.test is not None
+        note = "a baseline has one value: the row's seeds are set against it"
         return dataclasses.replace(
             pair,
-            superiority=superiority(row.values, other.values, higher),
-            note=f"one seed of {fewer} says nothing about spread: take three or more",
+            superiority=superiority(row.values, [other.test.mean], higher),
+            note=pair.note or note,
         )
+    sign = 1.0 if higher else -1.0
     gains, other_gains = ([sign * v for v in r.values] for r in (row, other))
-    test = compare(gains, other_gains, board.method)
     pair = dataclasses.replace(
         pair,
-        difference=_estimate_difference(gains, other_gains, board.method),
-        p=test.p,
         effect=hedges_g(gains, other_gains),
         superiority=superiority(gains, other_gains, higher_is_better=True),
     )
     if board.selection and searched_alike(row, other):
         selection_higher = bool(board.selection.get("higher_is_better"))
-        first, second = (row, other) if pair.difference.mean >= 0 else (other, row)
+        first, second = (row, other) if pair.better == row.name else (other, row)
+        trials = first.trials, second.trials, selection_higher
         pair = dataclasses.replace(
             pair,
-            trials_from=best_of_n.better_from(first.trials, second.trials, selection_higher),
-            trials_clear=best_of_n.clearly_better_from(
-                first.trials, second.trials, selection_higher
-            ),
+            trials_from=best_of_n.better_from(*trials),
+            trials_clear=best_of_n.clearly_better_from(*trials),
             trials=min(len(row.trials), len(other.trials)),
         )
-    if items is None:
-        return pair
+    return pair if items is None else _ask_items(pair, board, row, other, items)
+
+
+def _ask_items(pair: Pair, board: Board, row: Row, other: Row, items: ReadItems) -> Pair:
+    """Return the pair with what other items of the test split would say, where runs keep them."""
     tables, other_tables = (
         [table for run in r.run_ids if (table := items(run)) is not None] for r in (row, other)
     )
     if (len(tables), len(other_tables)) != pair.seeds:  # runs of an older rnnbench kept none
         return pair
-    return dataclasses.replace(pair, items=compare_items(tables, other_tables, higher))
-
-
-def _compare_with_baseline(pair: Pair, row: Row, value: float, sign: float) -> Pair:
-    """Test the row's seeds against a baseline, which has one value and no seeds."""
-    if len(row.values) < 2:
-        return dataclasses.replace(
-            pair, note=f"one seed of {row.name} says nothing about spread: take three or more"
-        )
-    gains = [sign * (v - value) for v in row.values]
+    test = compare_items(tables, other_tables, board.higher_is_better)
+    if test is None or row.test is None or other.test is None:
+        return pair
+    best = (max if board.higher_is_better else min)(row.test.mean, other.test.mean)
+    margin = board.verdicts.equal_within.around(best)
+    verdict: Relation = "open"
+    if test.low > 0 or test.high < 0:
+        verdict = "better" if test.low > 0 else "worse"
+    elif -margin <= test.low and test.high <= margin:
+        verdict = "equal"
     return dataclasses.replace(
-        pair,
-        difference=estimate(gains),
-        p=paired(gains, [0.0] * len(gains)).p,
-        superiority=superiority(gains, [0.0], higher_is_better=True),
-        note="a baseline has one value: the row's seeds are tested against it by Student's t",
+        pair, items=test, item_verdict=verdict, seeds_share=_share_of_seeds(row, other, test)
     )
 
 
-def _estimate_difference(
-    gains: Sequence[float], other_gains: Sequence[float], method: Method
-) -> Estimate:
-    """Return the difference of the centres with its 95% interval: Welch's, or a bootstrap."""
-    difference = centre(gains, method) - centre(other_gains, method)
-    if method.interval == "bootstrap":
-        if np.ptp(gains) == 0 and np.ptp(other_gains) == 0:
-            return Estimate(difference, len(gains), None, difference, difference)
-        rng = np.random.default_rng(SEED)
-        centre_of = np.mean if method.centre == "mean" else np.median
-        centres, other_centres = (
-            centre_of(np.asarray(s)[rng.integers(0, len(s), (RESAMPLES, len(s)))], axis=1)
-            for s in (gains, other_gains)
-        )
-        low, high = np.quantile(centres - other_centres, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return Estimate(difference, len(gains), None, float(low), float(high))
-    half = float(quantile((1 + LEVEL) / 2, welch(gains, other_gains).df)) * _standard_error(
-        gains, other_gains
-    )
-    return Estimate(difference, len(gains), None, difference - half, difference + half)
+def _share_of_seeds(row: Row, other: Row, test: ItemTest) -> float | None:
+    """Return which part of the variance of a difference comes of training anew.
+
+    The other part comes of the test split's items; both are of means over the seeds.
+    """
+    if min(len(row.values), len(other.values)) < 2:
+        return None
+    of_seeds = math.fsum(float(np.var(r.values, ddof=1)) / len(r.values) for r in (row, other))
+    of_items = ((test.high - test.low) / (2 * float(ndtri((1 + LEVEL) / 2)))) ** 2
+    return of_seeds / (of_seeds + of_items) if of_seeds + of_items > 0 else None
 
 
-def _standard_error(gains: Sequence[float], other_gains: Sequence[float]) -> float:
-    return math.sqrt(sum(float(np.var(s, ddof=1)) / len(s) for s in (gains, other_gains)))
+def _took_seconds(row: Row, other: Row) -> float | None:
+    """Return the seconds of training of the seeds of two rows; a baseline took none."""
+    trained = [r for r in (row, other) if r.kind != "baseline"]
+    if any("train_seconds" not in r.costs for r in trained):
+        return None
+    return math.fsum(len(r.values) * r.costs["train_seconds"] for r in trained)
 
 
 def _failure_rate(row: Row) -> float:

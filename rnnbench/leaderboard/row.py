@@ -1,7 +1,7 @@
 """Makes one row of a leaderboard of its records: the configuration it shows, and its figures.
 
 The interval beside a row's mean is that of `stats.intervals.estimate`, over the seeds of the
-configuration; pages and tables only print it. Ranks come later, from `boards` and `stats.tiers`.
+configuration; pages and tables only print it. Places come later, from `placing`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,18 @@ from typing import Any
 from rnnbench.leaderboard.grouping import Group
 from rnnbench.leaderboard.idle_notes import idle_marks
 from rnnbench.leaderboard.limit_notes import length_marks
-from rnnbench.leaderboard.types import CurvePoint, Failure, Margin, Row
+from rnnbench.leaderboard.machine_notes import (
+    MACHINE_TIME,
+    machines_of,
+    paths_of,
+    train_products,
+)
+from rnnbench.leaderboard.types import CurvePoint, Failure, Row
+from rnnbench.leaderboard.verdicts.method import STANDARD, BoardMethod
 from rnnbench.results.record import COSTS, FAILED, Record, Status
 from rnnbench.results.sharing.origin import DIFFERS, UNVERIFIED, state_of
 from rnnbench.spec.run_spec import RunSpec
-from rnnbench.stats import Estimate, Method, estimate
-from rnnbench.stats.intervals import STANDARD
+from rnnbench.stats import Estimate, estimate
 
 REASONS = 3  # of a row's failures of one kind that are told
 CONFIGURATION = ("architecture", "tricks", "optimizer")  # what a row's settings tell of its spec
@@ -30,9 +36,8 @@ CONFIGURATION = ("architecture", "tricks", "optimizer")  # what a row's settings
 def make_row(
     group: Group,
     headline: dict[str, Any],
-    baselines: dict[str, float],
     curve_metric: str,
-    method: Method = STANDARD,
+    method: BoardMethod = STANDARD,
 ) -> tuple[Row, list[Record]]:
     """Return a row without its rank, and the test runs that it reports, by seed."""
     records = group.records
@@ -61,8 +66,10 @@ def make_row(
     )
     if not tested:
         done = [r for r in records if r.status is Status.DONE]
-        if failed and not done:
-            return common, []
+        on_test = [r for r in counted if r.spec.test]
+        if failed and (not done or (on_test and all(r.status in FAILED for r in on_test))):
+            tested_runs = len(on_test)
+            return dataclasses.replace(common, final_runs=tested_runs, final_failed=tested_runs), []
         mark = "no finished run yet"
         if done:
             mark = f"no test result yet; validation is the best of {len(done)} done"
@@ -71,18 +78,17 @@ def make_row(
     config = _choose_configuration(tested)
     runs = tested[config]
     values = tuple(_finite_value(r, "test", name) for r in runs)
-    test = estimate(values, method)
+    test = estimate(values, method.of_samples)
     final = [r for r in configs[config] if r.spec.test and r.status is not Status.INTERRUPTED]
     row = dataclasses.replace(
         common,
         kind="ranked",
         test=test,
         valid=estimate([_finite_value(r, "valid", name) for r in runs]),
-        margin=_margin_over_baselines(test, baselines, bool(headline.get("higher_is_better"))),
         metrics=_other_metrics(runs, name),
-        costs={
-            c: value for c in COSTS if (value := _mean(r.cost.get(c) for r in runs)) is not None
-        },
+        costs=_mean_costs(runs),
+        path=paths_of(runs),
+        machines=machines_of(runs),
         final_runs=len(final),
         final_failed=sum(r.status in FAILED for r in final),
         seeds=tuple(r.spec.seed for r in runs),
@@ -168,6 +174,12 @@ def _other_metrics(runs: list[Record], headline: str) -> dict[str, Estimate]:
     return {name: estimate(sample) for name, sample in samples.items() if sample}
 
 
+def _mean_costs(runs: list[Record]) -> dict[str, float]:
+    means = {c: _mean(r.cost.get(c) for r in runs) for c in COSTS}
+    means[MACHINE_TIME] = train_products(runs)
+    return {name: value for name, value in means.items() if value is not None}
+
+
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [v for v in values if v is not None]
     return math.fsum(known) / len(known) if known else None
@@ -177,10 +189,6 @@ def _write_marks(row: Row, tested: int) -> tuple[str, ...]:
     marks = []
     if row.test is not None and row.test.n == 1:
         marks.append("1 seed")
-    if row.margin and row.margin.verdict != "beats":
-        not_clear = row.margin.verdict == "unclear"
-        verb = "is not clearly better than" if not_clear else "does not beat"
-        marks.append(f"{verb} {row.margin.baseline}")
     if row.final_failed:
         marks.append(f"{row.final_failed} of {row.final_runs} seeds failed")
     if tested > 1:
@@ -235,21 +243,3 @@ def curve_metric_of(records: list[Record], headline: str) -> str:
     drawn = [r for r in records if r.curve and r.status is Status.DONE and r.spec.test]
     every = all(headline in point[2] for r in drawn for point in r.curve)
     return headline if drawn and every else "loss"
-
-
-def _margin_over_baselines(
-    test: Estimate, baselines: dict[str, float], higher: bool
-) -> Margin | None:
-    """Compare a row with the best trivial baseline; None where there is none."""
-    if not baselines:
-        return None
-    sign = 1.0 if higher else -1.0
-    name, value = max(sorted(baselines.items()), key=lambda item: sign * item[1])
-    gain = sign * (test.mean - value)
-    reaches = test.half_width is not None and gain <= test.half_width
-    return Margin(
-        baseline=name,
-        gain=gain,
-        percent=100 * gain / abs(value) if value else None,
-        verdict="does not beat" if gain <= 0 else "unclear" if reaches else "beats",
-    )

@@ -9,12 +9,13 @@ between two rows of one board that differ in nothing but the tricks named:
   tricks that were run alone and together show whether they add up, and a full stack that was run
   with each trick left out once, what each contributes.
 
-Each row shows the configuration that its leaderboard shows, chosen on validation. The difference
-of the headline on test is taken seed by seed over the seeds that both sides finished, and turned
-so that positive helps. Its 95% interval is Student's t over these differences (a bootstrap of
-three to eight seeds would hold the truth 76 to 88 times of 100). p is that of the paired t test,
-Holm-adjusted over all comparisons of the board; below 0.05 a trick helps or hurts. A board of
-another method has its interval, and its test in pairs.
+Each row shows the configuration that its leaderboard shows, chosen on validation. The verdict is
+the board's on the two rows (`rnnbench.leaderboard.verdicts`), so that this table and the board
+never contradict each other: a trick helps where the row with it is better. The difference that is
+shown is taken seed by seed over the seeds that both sides finished, and turned so that positive
+helps. Its 95% interval, Student's t over these differences (or the board's bootstrap), is of this
+difference alone, while a verdict holds for all pairs of the board together. A board by Welch's t
+test or by permutations has the same test seed by seed here, Holm-adjusted over this table.
 """
 
 from __future__ import annotations
@@ -26,7 +27,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnbench.leaderboard.types import Attribution, Board, Comparison, Effect, Row, Stack, Verdict
-from rnnbench.stats import ALPHA, Method, estimate, holm, paired, sign_flipped
+from rnnbench.leaderboard.verdicts.pairs import Relation
+from rnnbench.stats import ALPHA, estimate, holm, paired, sign_flipped
+
+WORDS: Mapping[Relation, Verdict] = {
+    "better": "helps", "worse": "hurts", "equal": "equal", "open": "open",
+}  # fmt: skip
+"""What a board's verdict on a row with a trick says of the trick."""
 
 
 def attribute(board: Board, refused: Iterable[Mapping[str, Any]] = ()) -> Attribution:
@@ -43,7 +50,7 @@ def attribute(board: Board, refused: Iterable[Mapping[str, Any]] = ()) -> Attrib
     pairs = _list_comparisons(stacks, common)
     architectures = sorted({a for a, stack in (*rows, *refusals) if set(stack) - common})
     names = _name_comparisons(pairs, common)
-    sides = _Sides(rows, refusals, board.higher_is_better, board.method)
+    sides = _Sides(rows, refusals, board)
     comparisons = [
         Comparison(name, *pair, tuple(sides.effect(a, *pair) for a in architectures))
         for name, pair in zip(names, pairs, strict=True)
@@ -65,7 +72,7 @@ def attribute(board: Board, refused: Iterable[Mapping[str, Any]] = ()) -> Attrib
         headline=board.headline,
         bare=next((_keep(s, common) for s in stacks if common <= set(s)), ()),
         architectures=tuple(architectures),
-        comparisons=tuple(_adjust(kept)),
+        comparisons=tuple(kept if sides.at_once else _adjust(kept)),
         notes=tuple(_write_notes(rows, kept, common, plain)),
     )
 
@@ -132,11 +139,15 @@ class _Sides:
 
     rows: Mapping[tuple[str, Stack], Row]
     refusals: Mapping[tuple[str, Stack], str]
-    higher_is_better: bool
-    method: Method
+    board: Board
+
+    @property
+    def at_once(self) -> bool:
+        """True where the board's verdicts on its rows are those on its tricks."""
+        return self.board.method.test == "moderated"
 
     def effect(self, architecture: str, stack: Stack, without: Stack) -> Effect:
-        """Compare two stacks on an architecture; p is not adjusted yet."""
+        """Compare two stacks on an architecture; p of a test by pairs is not adjusted yet."""
         with_side = self._find_side(architecture, stack)
         if isinstance(with_side, tuple):
             return Effect(architecture, *with_side)
@@ -155,7 +166,10 @@ class _Sides:
             return ("missing", "not run") if reason is None else ("refused", reason)
         if row.kind == "failed":
             reasons = "; ".join(f"{f.count} × {f.status}: {f.reasons[0]}" for f in row.failures)
-            return "failed", f"all of {row.runs} runs failed ({reasons})"
+            every = (
+                f"{row.final_runs} seeds on test" if row.failed < row.runs else f"{row.runs} runs"
+            )
+            return "failed", f"all of {every} failed ({reasons})"
         return row if row.kind == "ranked" else ("missing", "not tested yet")
 
     def _measure(self, architecture: str, with_row: Row, other: Row) -> Effect:
@@ -163,10 +177,12 @@ class _Sides:
         seeds = tuple(sorted(ours.keys() & theirs.keys()))
         if not seeds:
             return Effect(architecture, "missing", "the two sides have no seed in common")
-        sign = 1.0 if self.higher_is_better else -1.0
-        difference = estimate([sign * (ours[s] - theirs[s]) for s in seeds], self.method)
+        sign = 1.0 if self.board.higher_is_better else -1.0
+        gains = [sign * (ours[s] - theirs[s]) for s in seeds]
+        difference = estimate(gains, self.board.method.of_samples)
         base = [theirs[s] for s in seeds]
         mean = math.fsum(base) / len(base)
+        judged = self.board.verdicts.between(with_row.name, other.name)
         marks = [
             f"{row.final_failed} of {row.final_runs} seeds failed {side}"
             for row, side in ((with_row, "with it"), (other, "without it"))
@@ -177,12 +193,12 @@ class _Sides:
             marks.append(f"{lacking} of {len(ours.keys() | theirs.keys())} seeds on one side only")
         return Effect(
             architecture,
-            "unclear",
+            WORDS[judged.relation] if self.at_once else "open",
             difference=difference,
             percent=100 * difference.mean / mean if min(base) > 0 else None,
             with_mean=math.fsum(ours[s] for s in seeds) / len(seeds),
             without_mean=mean,
-            p=self._p_value([ours[s] for s in seeds], base),
+            p=judged.p if self.at_once else self._p_value([ours[s] for s in seeds], base),
             seeds=seeds,
             marks=tuple(marks),
         )
@@ -190,9 +206,10 @@ class _Sides:
     def _p_value(self, ours: Sequence[float], theirs: Sequence[float]) -> float | None:
         if len(ours) < 2:
             return None
-        if self.method.test == "t":
+        method = self.board.method.of_samples
+        if method.test == "t":
             return paired(ours, theirs).p
-        return sign_flipped(ours, theirs, self.method).p
+        return sign_flipped(ours, theirs, method).p
 
 
 def _adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -205,7 +222,7 @@ def _adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
             return effect
         p = next(adjusted)
         clear: Verdict = "helps" if effect.difference.mean > 0 else "hurts"
-        return dataclasses.replace(effect, p=p, verdict=clear if p < ALPHA else "unclear")
+        return dataclasses.replace(effect, p=p, verdict=clear if p < ALPHA else "open")
 
     return [
         dataclasses.replace(c, effects=tuple(judged(e) for e in c.effects)) for c in comparisons

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rnnbench.stats import Estimate, Method
-from rnnbench.stats.intervals import STANDARD
+from rnnbench.leaderboard.verdicts.method import STANDARD, BoardMethod
+from rnnbench.leaderboard.verdicts.pairs import NOTHING_JUDGED, BoardVerdicts, Relation
+from rnnbench.stats import Estimate
 
 Stack = tuple[str, ...]  # tricks in folding order, as the board calls them
-Verdict = Literal["helps", "hurts", "unclear", "failed", "refused", "missing"]
+Verdict = Literal["helps", "hurts", "equal", "open", "failed", "refused", "missing"]
 
 
 @dataclass(frozen=True)
@@ -19,13 +20,13 @@ class Margin:
     Attributes:
         gain: in the headline's unit; positive is better than the baseline.
         percent: the gain in percent of the baseline's absolute value; None where that is 0.
-        verdict: "unclear" where the mean is better and the 95% interval reaches the baseline.
+        verdict: as the board judges the row against the baseline.
     """
 
     baseline: str
     gain: float
     percent: float | None
-    verdict: Literal["beats", "unclear", "does not beat"]
+    verdict: Relation
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,22 @@ class Row:
 
     Attributes:
         kind: "ranked" has test results; "untested" has none yet; "failed" has failures only.
-        rank: shared by ties; None where `kind` is not "ranked".
-        tied: other rows share the rank.
+        rank, worst_rank: the places that the row may have, at the board's level (see
+            `Board.verdicts`); None where `kind` is not "ranked".
+        contender: it may be the best.
         parts: what the board calls the architecture, then each trick; `name` joins them. A part is
             the plugin's name, with its version or settings where the board has several.
         test, valid: the headline over the seeds of the chosen configuration; for a baseline
             its value, without an interval.
-        p: of the difference from the best row (see `stats.Placing`).
+        centre: what is compared and shown, with its interval: `test`, or on the log scale the
+            geometric mean; None where there is no test result.
+        p: of the difference from the board's leader; None of that row itself.
         metrics: the task's other metrics on test, and "loss".
-        costs: means over the seeds, by the names of `record.COSTS`.
+        costs: means over the seeds, by the names of `record.COSTS`; and, where all of them tell it,
+            "train_products": the operations that large products would have done in the time of
+            training, on the machine that it took.
+        path: the code that ran its recurrences: "fused", "c", "eager", "no scan" ...; "" unknown.
+        machines: what its runs computed on.
         runs, failed: of all configurations, search and test; interrupted runs not counted.
         final_runs, final_failed: of the chosen configuration on test.
         configurations: how many settings were tried, in search or test.
@@ -83,13 +91,17 @@ class Row:
     architecture: str | None = None
     tricks: tuple[str, ...] = ()
     rank: int | None = None
-    tied: bool = False
+    worst_rank: int | None = None
+    contender: bool = False
     test: Estimate | None = None
+    centre: Estimate | None = None
     valid: Estimate | None = None
     p: float | None = None
     margin: Margin | None = None
     metrics: dict[str, Estimate] = field(default_factory=dict)
     costs: dict[str, float] = field(default_factory=dict)
+    path: str = ""
+    machines: tuple[str, ...] = ()
     runs: int = 0
     failed: int = 0
     final_runs: int = 0
@@ -119,14 +131,16 @@ class Board:
         protocol: (label, text) pairs that say in words what was held equal.
         headline: name, unit, higher_is_better and help of the metric that ranks.
         metrics: the same for the task's other metrics, and for the loss.
-        rows: ranked rows with the baselines where they fall, then untested, then failed ones.
+        rows: ranked rows by their centres, with the baselines where they fall, then untested, then
+            failed ones.
+        verdicts: on every pair of ranked rows, and on each of them against each baseline.
         curve_metric: what `Row.curve` shows.
         notes: what limits the comparison.
         provenance: (label, distinct values) of the runs behind the rows.
         selection: metric and higher_is_better of what chooses on validation; {} where no run got
             so far.
         apart: why it is not ranked together with each other board of its task.
-        method: how its intervals and tiers came about.
+        method: how its intervals and verdicts came about.
         data: version of the task's data; "" where the task makes them.
         task_settings: of the task, by name.
     """
@@ -140,9 +154,10 @@ class Board:
     curve_metric: str
     notes: tuple[str, ...]
     provenance: tuple[tuple[str, tuple[str, ...]], ...]
+    verdicts: BoardVerdicts = NOTHING_JUDGED
     selection: dict[str, Any] = field(default_factory=dict)
     apart: tuple[str, ...] = ()
-    method: Method = STANDARD
+    method: BoardMethod = STANDARD
     data: str = ""
     task_settings: dict[str, Any] = field(default_factory=dict)
 
@@ -161,7 +176,8 @@ class Effect:
     """The effect of the tricks of a comparison on one architecture.
 
     Attributes:
-        verdict: "unclear": the seeds do not tell. "failed": one side has failures only.
+        verdict: the board's on the two rows: "helps" where the row with the tricks is better,
+            "hurts" where it is worse, "equal", or "open". "failed": one side has failures only.
             "refused": the combination cannot be run. "missing": a side was not run or not tested
             yet, or has no seed in common with the other.
         reason: why there is no difference, "" where there is one.
@@ -170,7 +186,7 @@ class Effect:
         percent: the difference in percent of the mean without the trick; None where a figure of
             that side is not positive.
         with_mean, without_mean: the headline on test of either side over `seeds`.
-        p: Holm-adjusted; None from one seed.
+        p: of the board's verdict; None from one seed.
         seeds: those that both sides finished.
         marks: failures and seeds that the difference leaves out.
     """

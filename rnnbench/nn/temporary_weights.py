@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from rnnbench.contract import Refusal
 from rnnbench.nn.cells.gated import GatedCell
+
+PARAMETRISED = "parametrizations"  # where torch.nn.utils.parametrize keeps them
 
 
 class TemporaryWeight(NamedTuple):
@@ -26,7 +28,8 @@ def weights(model: nn.Module, name: str | None = None) -> Iterator[tuple[nn.Modu
     """Yield where each parameter lives, with what stands there now.
 
     Args:
-        name: only parameters of this name, those of a list of this name included.
+        name: only parameters of this name, those of a list of this name included, and weights of
+            this name that are computed from a parameter.
     """
     for module in model.modules():
         for own in module._parameters:
@@ -36,6 +39,8 @@ def weights(model: nn.Module, name: str | None = None) -> Iterator[tuple[nn.Modu
                 yield module, own, getattr(module, own)
         if name is None:
             continue
+        if name in getattr(module, PARAMETRISED, ()):
+            yield module, name, getattr(module, name)
         listed = module._modules.get(name)
         if isinstance(listed, nn.ParameterList):
             for i in range(len(listed)):
@@ -57,20 +62,32 @@ def in_training_passes(model: nn.Module, stands: Stands) -> None:
     def begin(model: nn.Module, inputs: Any) -> None:
         if not model.training:
             return
-        put = list(stands(model))
-        for stand in put:
+        put = [(*_place_of(stand), stand.value) for stand in stands(model)]
+        for module, name, value in put:
             # An attribute of the instance hides the parameter and leaves its registration alone.
-            stand.module.__dict__[stand.name] = stand.value
+            module.__dict__[name] = value if name != "forward" else lambda value=value: value
 
         def end(model: nn.Module, inputs: Any, result: Any) -> None:
             handle.remove()
-            for stand in put:
-                stand.module.__dict__.pop(stand.name, None)
+            for module, name, _ in put:
+                module.__dict__.pop(name, None)
 
         # Registered now, so that it comes after the hooks of others, which may take steps again.
         handle = model.register_forward_hook(end, always_call=True)
 
     model.register_forward_pre_hook(begin)
+
+
+def _place_of(stand: TemporaryWeight) -> tuple[nn.Module, str]:
+    """Return the module and the attribute that what stands in takes.
+
+    A weight that is computed from another one (`torch.nn.utils.parametrize`: quantised, normalised)
+    is a property of its module, which no attribute hides; it is what a module of its own returns.
+    """
+    parametrised: Mapping[str, nn.Module] = getattr(stand.module, PARAMETRISED, {})
+    if stand.name in parametrised:
+        return parametrised[stand.name], "forward"
+    return stand.module, stand.name
 
 
 def refuse_watched(name: str, model: nn.Module) -> None:

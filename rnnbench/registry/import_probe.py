@@ -21,6 +21,7 @@ from rnnbench.registry.schema_from_source import file_of
 
 LIMIT_SECONDS = 60
 MARK = "rnnbench probe: "
+FINE = "rnnbench probe ended"  # without it something ended the process before
 
 
 def broken_plugins() -> tuple[BrokenPlugin, ...]:
@@ -65,7 +66,8 @@ def _probe(entry: Entry) -> str:
     code = (
         "import sys; from rnnbench.registry.registry import load, PluginError\n"
         "try: load(*sys.argv[1:3])\n"
-        f"except PluginError as e: sys.exit({MARK!r} + str(e))"
+        f"except PluginError as e: sys.exit({MARK!r} + str(e))\n"
+        f"sys.stderr.write('\\n{FINE}\\n')"
     )
     try:
         done = subprocess.run(
@@ -75,7 +77,7 @@ def _probe(entry: Entry) -> str:
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return f"its import takes more than {LIMIT_SECONDS} s"
-    if done.returncode == 0:
+    if done.returncode == 0 and FINE in done.stderr.splitlines():
         return ""
     lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
     first = next((line for line in lines if line.startswith(MARK)), None)

@@ -10,16 +10,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-import importlib
 import importlib.metadata
 import os
-import sys
 import typing
-from pathlib import Path
 from typing import Any
 
 from rnnbench.errors import PluginError
-from rnnbench.files.opened_files import watching
+from rnnbench.registry.guarded_import import import_plugin
 from rnnbench.registry.schema import FACTS, KINDS, BrokenPlugin, Entry, FieldSchema, Schema
 
 
@@ -124,7 +121,7 @@ def load(kind: str, name: str) -> Any:
     module, _, attribute = item.target.partition(":")
     where = f"{kind[:-1]} {name!r} of {item.distribution} {item.version} ({item.target})"
     try:
-        cls = getattr(_import(module), attribute)
+        cls = getattr(import_plugin(module), attribute)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # plugins may even exit
@@ -144,26 +141,6 @@ def load(kind: str, name: str) -> Any:
             f"  Rename the entry point, or set `name: ClassVar[str] = {name!r}` in the class"
         )
     return cls
-
-
-# By package, the files of data that were read while plugins were imported.
-_opened: dict[str, dict[Path, None]] = {}
-SETTINGS = (".toml", ".ini", ".cfg", ".conf", ".yaml", ".yml")  # of libraries, as they start
-
-
-def _import(module: str) -> Any:
-    if module in sys.modules:
-        return sys.modules[module]
-    with watching() as opened:
-        imported = importlib.import_module(module)
-    found = (path for path in opened.data() if path.suffix not in SETTINGS)
-    _opened.setdefault(module.partition(".")[0], {}).update(dict.fromkeys(found))
-    return imported
-
-
-def opened_at_import(module: str) -> list[Path]:
-    """Return the files of data that were read while a plugin's package was imported."""
-    return list(_opened.get(module.partition(".")[0], ()))
 
 
 @functools.cache

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+from rnnbench.leaderboard.pairwise import Pair
+from rnnbench.leaderboard.placing import AGAINST
 from rnnbench.leaderboard.types import Attribution, Board, Effect, Margin, Row, Verdict
+from rnnbench.leaderboard.verdicts.pairs import Relation
 from rnnbench.stats import Estimate
 
 NOTHING = "–"
 DIGITS_ALONE = 4  # significant digits of a figure without an interval
 SHORT = ("not run", "not tested yet")  # reasons that stand in the place of a difference
-SYMBOLS: dict[Verdict, str] = {"helps": "▲", "hurts": "▼", "unclear": "○"}
+NOT_SAID = ("share", "squared", "r", "rho", "n")  # units that nobody says after a number
+SYMBOLS: dict[Verdict | Relation, str] = {
+    "helps": "▲", "hurts": "▼", "better": "▲", "worse": "▼", "equal": "=", "open": "○",
+}  # fmt: skip
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -114,12 +121,67 @@ def verdict(row_margin: Margin | None) -> str:
     """Say the margin in words."""
     if row_margin is None:
         return "no trivial baseline is recorded"
-    words = {
-        "beats": "better than",
-        "unclear": "not clearly better than",
-        "does not beat": "does not beat",
+    return f"{AGAINST[row_margin.verdict]} {row_margin.baseline}"
+
+
+def amount(text: str, headline: Mapping[str, Any]) -> str:
+    """Return an amount of a metric, as "0.03 bits"; as "0.03 in accuracy" where its unit is none
+    that is said after a number, such as a share."""
+    unit, name = str(headline.get("unit", "")), str(headline.get("name", ""))
+    said = re.fullmatch(r"[a-z]+(/[a-z]+)?", unit) and unit not in (name, *NOT_SAID)
+    return f"{text} {unit}" if said else f"{text} in {name}"
+
+
+def equal_within(board: Board) -> str:
+    """Return within what rows of a board are equal, as "0.01 bits" or "2%"."""
+    margin = board.verdicts.equal_within
+    if margin.relative:
+        return f"{100 * margin.size:.3g}%"
+    return amount(f"{margin.size:g}", board.headline)
+
+
+def compared(board: Board) -> list[tuple[str, str]]:
+    """Say how the rows of a board were compared, as (label, text) pairs; [] without two rows."""
+    if len(board.ranked) < 2:
+        return []
+    verdicts = board.verdicts
+    origins = {
+        "asked for": "as asked for",
+        "task": "as the task's metric says",
+        "unit": "the default; --margin sets another",
     }
-    return f"{words[row_margin.verdict]} {row_margin.baseline}"
+    within = equal_within(board)
+    equal = f"rows shown to differ by less than {within} ({origins[verdicts.equal_within.origin]})"
+    if not verdicts.equal_within.size:
+        equal = f"rows whose seeds all agree ({origins[verdicts.equal_within.origin]})"
+    elif verdicts.equal_within.relative:
+        equal = equal.replace(within, f"{within} of the better figure")
+    counts = verdicts.count()
+    pairs = len(verdicts.pairs)
+    said = f"better in {counts['better']}, equal in {counts['equal']}, open in {counts['open']}"
+    by_logs = f"; by logarithms: {verdicts.scale_reason}" if verdicts.scale == "log" else ""
+    every = "the two rows" if pairs == 1 else f"all {pairs} pairs at once"
+    every += f", with {100 * verdicts.level:g}%"
+    if verdicts.look > verdicts.level:
+        every += f" (each look at {100 * verdicts.look:.3g}%, as seeds were added by looking)"
+    if pairs == 1:
+        said = next(word for word, count in counts.items() if count)
+    return [("Equal", equal), ("Compared", f"{every}: {said}; by {verdicts.method}{by_logs}")]
+
+
+def more_seeds(pair: Pair, board: Board) -> str:
+    """Return how many more seeds of each would settle an open pair, as "7"; "" of others."""
+    if pair.verdict != "open":
+        return ""
+    if pair.more_seeds is None:
+        return NOTHING if pair.note else f"> {board.verdicts.most_seeds}"
+    return str(pair.more_seeds)
+
+
+def took(pair: Pair) -> str:
+    """Return what a verdict cost, as "9 runs, 4 min 10 s"."""
+    runs = f"{sum(pair.seeds)} run{'s' if sum(pair.seeds) != 1 else ''}"
+    return runs if pair.took_seconds is None else f"{runs}, {duration(pair.took_seconds)}"
 
 
 def difference(effect: Effect) -> str:
@@ -180,8 +242,16 @@ def failures(row: Row) -> str:
 
 
 def rank(row: Row) -> str:
-    """Return a rank as "1", or "1=" where others share it."""
-    return "" if row.rank is None else f"{row.rank}{'=' if row.tied else ''}"
+    """Return the places that a row may have, as "1–3", or "4" where it can be one only."""
+    if row.rank is None or row.worst_rank is None:
+        return ""
+    return places((row.rank, row.worst_rank))
+
+
+def places(best_and_worst: tuple[int, int]) -> str:
+    """Return places as "1–3", or "4" where it can be one only."""
+    best, worst = best_and_worst
+    return f"{best}" if best == worst else f"{best}–{worst}"
 
 
 def headline(board: Board) -> str:

@@ -7,14 +7,31 @@ by them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rnnbench.errors import RunError
+from rnnbench.results.run_folder import ITEM_SCORES
+from rnnbench.results.store import Store
 from rnnbench.stats.item_bootstrap import FORMS, ItemTable
+
+
+def items_of(store: Store) -> Callable[[str], ItemTable | None]:
+    """Return a reader of the items beside a run's record; it gives None where there are none."""
+
+    def read(run_id: str) -> ItemTable | None:
+        try:
+            folder = store.fetch(run_id, [ITEM_SCORES])
+        except OSError as error:  # the address is away; what this machine knows of boards stays
+            warnings.warn(f"{error}; items of {run_id} are left out", RuntimeWarning, stacklevel=2)
+            return None
+        return read_items(folder / ITEM_SCORES)
+
+    return read
 
 
 def read_items(path: Path) -> ItemTable | None:

@@ -1,5 +1,9 @@
 """Computes what seeds, trials and tasks allow one to say: pure functions on numbers.
 
+    verdicts           all rows of a board judged at once: better, equal, open; ranks; contenders
+    spread             how much seeds vary, learnt from all rows
+    critical_values    how far apart equal rows seem by chance
+    adaptive_seeds     which rows get more seeds, and the level of a board that came about so
     intervals          a mean or a median over seeds with its 95% interval
     tests              Welch, paired t and permutation tests; Holm; effect sizes; seeds it takes
     tiers              samples parted into tiers of ties
@@ -28,18 +32,32 @@ from rnnbench.stats.tests import (
     welch,
 )
 from rnnbench.stats.tiers import Placing, pairwise, tiers
+from rnnbench.stats.verdicts import (
+    DEFAULT_MARGIN,
+    EqualityMargin,
+    Judgement,
+    PairJudgement,
+    Relation,
+    judge_rows,
+)
 
 __all__ = [
     "ALPHA",
+    "DEFAULT_MARGIN",
     "LEVEL",
     "Difference",
+    "EqualityMargin",
     "Estimate",
+    "Judgement",
     "Method",
+    "PairJudgement",
     "Placing",
+    "Relation",
     "compare",
     "estimate",
     "hedges_g",
     "holm",
+    "judge_rows",
     "least_p",
     "paired",
     "pairwise",

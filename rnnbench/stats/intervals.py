@@ -129,7 +129,7 @@ def t_quantile(df: int) -> float:
     return float(quantile((1 + LEVEL) / 2, df))
 
 
-def finite(sample: Sequence[float]) -> np.ndarray:
+def finite(sample: Sequence[float] | np.ndarray) -> np.ndarray:
     """Return the sample as an array.
 
     Raises:

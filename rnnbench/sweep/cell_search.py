@@ -105,6 +105,8 @@ class CellSearch(CellState):
 
         A new one can have ended already, where its configuration is refused or infeasible.
         """
+        if self.rounds is not None:
+            self.rounds.advance()
         if self.searched and not self._finals_planned:
             self._plan_finals()
         now = time.monotonic()
@@ -121,11 +123,10 @@ class CellSearch(CellState):
 
     @property
     def stuck(self) -> bool:
-        """Tell whether this driver can do no more, since all that is left is held."""
+        """Tell whether this driver can do no more, since all that is left is held, or awaits it."""
         idle = not self.in_flight and self._proposed >= self.trials
-        return (
-            bool(self.held) and idle and not any(map(self._wanted, self._counted.waiting.values()))
-        )
+        waits = bool(self.held) or self._awaits_a_decision
+        return waits and idle and not any(map(self._wanted, self._counted.waiting.values()))
 
     def put_off(self, key: str, seconds: float) -> None:
         """Start a row again only after so many seconds."""
@@ -288,7 +289,8 @@ class CellSearch(CellState):
 
     def _plan_finals(self) -> None:
         """Plan the fresh seeds of the best configurations, or of the only one."""
-        rows = self._maker.finals(self.front() if self.plan.trials else [None])
+        chosen = self.front() if self.plan.trials else [None]
+        rows = self._maker.finals(chosen, self.final_seeds)
         if not rows:
             return
         planned = {row.key: row.run_id for row in self.final_rows()}
@@ -300,6 +302,12 @@ class CellSearch(CellState):
             self._counted.add(row)
         self._finals_planned = True
         self._at("finals planned")
+
+    def ask_for_seeds(self, count: int) -> None:
+        """Have so many final runs in all, or as many as there are already."""
+        if count > len(self.final_seeds):
+            self.final_seeds = self.sweep.first_seeds(count)
+            self._finals_planned = False
 
 
 def next_row(

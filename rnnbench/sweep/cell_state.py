@@ -9,6 +9,7 @@ from rnnbench.sweep.file.sweep import Sweep
 from rnnbench.sweep.ledger.ledger import TrialRow
 from rnnbench.sweep.plan import CellPlan
 from rnnbench.sweep.row_counts import CountedRows
+from rnnbench.sweep.seed_rounds import SeedRounds
 
 
 class CellState:
@@ -17,6 +18,8 @@ class CellState:
     Attributes:
         trials: number of trials wanted now; fewer than planned where the search ended early.
         ended_early: why the search ended early; None where it did not.
+        final_seeds: seeds of its final runs, as far as they are known.
+        rounds: decides on further ones by results; None where the file lists the seeds.
     """
 
     def __init__(self, plan: CellPlan, sweep: Sweep) -> None:
@@ -27,6 +30,8 @@ class CellState:
         self._counted = CountedRows(len(self._seeds))
         self._results = CellResults(sweep.search, higher_is_better=plan.higher_is_better)
         self._finals_planned = False
+        self.final_seeds = sweep.seeds
+        self.rounds: SeedRounds | None = None
 
     @property
     def rows(self) -> dict[str, TrialRow]:
@@ -65,8 +70,10 @@ class CellState:
     def finals(self) -> int:
         """Return the number of final runs that are wanted, as far as it is known."""
         if self._finals_planned:
-            return self._counted.count_all("final")
-        return len(self.sweep.seeds)
+            planned = self._counted.count_all("final")
+            undecided = self._awaits_a_decision and self._counted.count_ended("final") == planned
+            return planned + undecided
+        return len(self.final_seeds)
 
     @property
     def lacks_best(self) -> bool:
@@ -81,6 +88,11 @@ class CellState:
         if not self.sweep.seeds or self.lacks_best:
             return True
         return self._finals_planned and self._counted.count_ended("final") == self.finals
+
+    @property
+    def _awaits_a_decision(self) -> bool:
+        """Tell whether results may still ask for more seeds of any row of the task."""
+        return self.rounds is not None and not self.rounds.done and not self.lacks_best
 
     @property
     def left(self) -> int:

@@ -36,6 +36,7 @@ class CellTally:
         refused: why the combination cannot run; None: it can.
         problem: why there are no final runs; None where there are some.
         higher_is_better: whether `best` is to be large; None: an earlier version did not say.
+        seeds: how far results have decided on the seeds of its task; "" where they do not.
     """
 
     cell: GridCell
@@ -53,6 +54,7 @@ class CellTally:
     refused: str | None = None
     problem: str | None = None
     higher_is_better: bool | None = None
+    seeds: str = ""
 
     @property
     def name(self) -> str:
@@ -323,6 +325,7 @@ def tally(plan: CellPlan, search: CellSearch | None, seeds: Sequence[int]) -> Ce
         best=value,
         problem=problem,
         higher_is_better=plan.higher_is_better,
+        seeds="" if search.rounds is None else search.rounds.told(),
     )
 
 

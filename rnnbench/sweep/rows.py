@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from rnnbench.errors import Refusal
 from rnnbench.leaderboard.grouping import FRONT
 from rnnbench.spec.run_spec import PluginSpec, RunSpec
+from rnnbench.sweep.engines.protocol import Job
 from rnnbench.sweep.file.search_options import Search
 from rnnbench.sweep.file.sweep import Sweep
 from rnnbench.sweep.ledger.ledger import TrialRow
@@ -71,7 +73,7 @@ class TrialRows:
         key_end = self._key_end(before.number, seed)
         return self._row(key_end, before.number, before.params, spec, notes=before.notes)
 
-    def finals(self, chosen: Sequence[TrialRow | None]) -> list[TrialRow]:
+    def finals(self, chosen: Sequence[TrialRow | None], seeds: Sequence[int]) -> list[TrialRow]:
         """Return the rows of the final runs on fresh seeds.
 
         Args:
@@ -82,7 +84,7 @@ class TrialRows:
             study, params = self.plan.study, {} if best is None else best.params
             if i and best is not None:
                 study += f"{FRONT}{best.number}"
-            for seed in self.sweep.seeds:
+            for seed in seeds:
                 spec = self._compose(params, seed, test=True)
                 key_end = f"final/{best.number}/{seed}" if i and best else f"final/{seed}"
                 rows.append(self._row(key_end, seed, params, spec, stage="final", study=study))
@@ -127,6 +129,19 @@ class TrialRows:
             params=params,
             notes=dict(notes or {}),
         )
+
+
+def job_of(row: TrialRow, sweep: Sweep, *, prunes: bool) -> Job:
+    """Return what a worker needs to know of a run.
+
+    Args:
+        prunes: whether the search of its cell may stop trials.
+    """
+    plan = sweep.seed_plan.as_dict() if sweep.seed_plan and row.stage == "final" else None
+    asks = row.stage == "search" and prunes
+    return Job(
+        row.key, row.attempt, json.loads(row.spec), row.sweep, row.study, asks, seed_plan=plan
+    )
 
 
 def trial_from_rows(rows: Sequence[TrialRow], search: Search) -> KnownTrial:

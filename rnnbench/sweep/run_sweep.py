@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from rnnbench.errors import OutageError, SweepError
 from rnnbench.results.outages import fault_of
 from rnnbench.results.reconnect import Patience
+from rnnbench.results.record import Record
 from rnnbench.results.store import Store, folder_of
 from rnnbench.sweep.cell_search import CellSearch
 from rnnbench.sweep.engines.choose import EngineChoice, engine_factory_for
@@ -37,6 +38,7 @@ from rnnbench.sweep.rows import cell_of
 from rnnbench.sweep.scheduler import Scheduler
 from rnnbench.sweep.search.named_storage import NamedStorageCopies
 from rnnbench.sweep.search.study import StudyCopies
+from rnnbench.sweep.seed_rounds import add_rounds
 
 
 def _ignore_step(name: str) -> None:
@@ -115,8 +117,9 @@ def run_sweep(
                 requests.begin(sweep.text.text, sweep.text.file, options)
                 _say_healed(heal(ledger), progress)
                 make_cells = partial(
-                    _make_cells, plans, sweep, ledger=ledger, plugins=plugins, copies=copies, at=at
-                )
+                    _make_cells, plans, sweep, ledger=ledger, plugins=plugins, copies=copies,
+                    at=at, read=store.read, say=progress.note,
+                )  # fmt: skip
                 return Scheduler(
                     sweep,
                     make_cells,
@@ -197,6 +200,8 @@ def _make_cells(
     plugins: PluginAccess,
     copies: StudyCopies,
     at: Callable[[str], None],
+    read: Callable[[str], Record | None],
+    say: Callable[[str], None],
 ) -> tuple[list[CellPlan], dict[str, CellSearch]]:
     """Rebuild the cells from the ledger, with trials and seeds that `sweep extend` added."""
     if request.trials is not None:
@@ -221,4 +226,5 @@ def _make_cells(
         for plan in plans
         if not plan.refused
     }
+    add_rounds(sweep, cells.values(), read, say)
     return list(plans), cells

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +19,6 @@ from rnnbench.sweep.engines.protocol import (
     Engine,
     EngineFactory,
     Finished,
-    Job,
     Said,
     ValidationReport,
 )
@@ -31,6 +29,7 @@ from rnnbench.sweep.ledger.status import SweepStatus
 from rnnbench.sweep.operations.meter import SpendingMeter
 from rnnbench.sweep.plan import CellPlan
 from rnnbench.sweep.progress import Pace, Progress, Snapshot, SweepOutcome, failures, take_snapshot
+from rnnbench.sweep.rows import job_of
 from rnnbench.sweep.running_trials import ChosenTrial, RunningTrials
 from rnnbench.sweep.trial_ends import TrialEnds
 from rnnbench.training.stopping import signals
@@ -199,9 +198,7 @@ class Scheduler:
     def _submit(self, worker: str, cell: CellSearch, row: TrialRow) -> None:
         assert self._engine is not None
         self._running.start(cell, row, worker, self._engine.node(worker))
-        asks = row.stage == "search" and cell.study.prunes
-        spec = json.loads(row.spec)
-        self._engine.submit(worker, Job(row.key, row.attempt, spec, row.sweep, row.study, asks))
+        self._engine.submit(worker, job_of(row, self.sweep, prunes=cell.study.prunes))
         self.at("submitted")
 
     # ----------------------------------------------------------------------- what workers tell
@@ -239,10 +236,10 @@ class Scheduler:
 
     def _is_given_up(self) -> bool:
         """Tell whether this driver can do no more for now, and note why."""
+        held = [key for cell in self._open for key in cell.held]
         if self._breaker.given_up:
             self._outage = f"It was given up, since it lasts: {self._breaker.as_dict()['what']}."
-        elif not self._running and all(cell.stuck for cell in self._open):
-            held = [key for cell in self._open for key in cell.held]
+        elif held and not self._running and all(cell.stuck for cell in self._open):
             which = f"{len(held)} trials wait for infrastructure that failed them each time"
             self._outage = f"{which}, such as {held[0]}; the lines above say how."
         return bool(self._outage)

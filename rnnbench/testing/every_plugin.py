@@ -9,6 +9,7 @@ from typing import Any
 
 from rnnbench.contract import Architecture, Plugin, Task
 from rnnbench.errors import SpecError
+from rnnbench.registry.guarded_import import changed_at_import
 from rnnbench.registry.registry import read_class
 from rnnbench.registry.schema import Entry
 from rnnbench.registry.schema_from_source import read_source
@@ -49,6 +50,16 @@ def documented(plugin: Plugin) -> None:
     for name, field in described.fields.items():
         if not field.help:
             raise Broken(f"the field {name} has no help: write it as setting({field.default!r}, …)")
+
+
+@LAWS.law(
+    "Importing it leaves the process as it was: seeds, number types, threads, standard output.",
+    "Move what changes the process out of the module, into the code that needs it.",
+)
+def import_changes_nothing(plugin: Plugin) -> None:
+    changes = changed_at_import(type(plugin).__module__)
+    if changes:
+        raise Broken(f"importing {type(plugin).__module__} {', '.join(changes)}")
 
 
 @LAWS.law(

@@ -17,6 +17,7 @@ from rnnbench.results.record import Figures, Record, Status
 from rnnbench.spec.run_spec import Optimizer
 from rnnbench.training.checks.remembered_shapes import RememberedShapes
 from rnnbench.training.determinism import on_gpu
+from rnnbench.training.devices.product_speed import product_speed
 from rnnbench.training.dry_run import sample
 from rnnbench.training.loader import split_of
 from rnnbench.training.modes import evaluating
@@ -50,6 +51,7 @@ def describe_training(run: Training, record: Record) -> None:
         record.cost["peak_memory_bytes"] = torch.cuda.max_memory_allocated()
     if run.spec.test and record.status is Status.DONE:
         record_flops(run, record)
+        record_product_speed(run, record)
     record.curve = progress.curve
     record.provenance["metric_signature"] = run.meter.signature if run.meter else ""
     if run.meter is not None and run.meter.notes:
@@ -62,9 +64,12 @@ def describe_training(run: Training, record: Record) -> None:
     record.provenance["threads"] = run.settings.threads
     record.provenance["scan"] = {"setting": run.settings.scan, "cells": scan.report()}
     record.metric_info = [
-        {"name": m.name, "unit": m.unit, "higher_is_better": m.higher_is_better, "help": m.help}
+        {
+            "name": m.name, "unit": m.unit, "higher_is_better": m.higher_is_better, "help": m.help,
+            **({} if m.margin is None else {"margin": m.margin}),
+        }
         for m in task.metrics
-    ]
+    ]  # fmt: skip
     record.selection = {
         "metric": task.selection,
         "higher_is_better": run.higher_is_better,
@@ -83,6 +88,14 @@ def _idle_tricks(optimizer: torch.optim.Optimizer) -> list[str]:
         said.insert(0, optimizer.idle())
         optimizer = optimizer.inner
     return [text for text in said if text]
+
+
+def record_product_speed(run: Training, record: Record) -> None:
+    """Record how fast the machine multiplies, or why that could not be measured."""
+    try:
+        record.provenance["product_speed"] = product_speed(run.device)
+    except RuntimeError as error:  # the device has no memory left for it
+        record.provenance["product_speed"] = f"not measured: {error}"[:300]
 
 
 def record_flops(run: Training, record: Record) -> None:

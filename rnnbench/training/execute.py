@@ -12,7 +12,7 @@ import errno
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,7 @@ def execute(
     attempt: int = 1,
     sweep: str | None = None,
     study: str | None = None,
+    seed_plan: Mapping[str, Any] | None = None,
     on_validation: OnValidation | None = None,
     on_step: OnStep | None = None,
     quiet: bool = True,
@@ -73,6 +74,8 @@ def execute(
     An earlier attempt's checkpoint is taken up where it stood, bitwise as if never interrupted.
 
     Args:
+        seed_plan: how results decide on the seeds of its row; the record keeps it, since boards
+            judge such rows more strictly (`rnnbench.stats.adaptive_seeds.board_level`).
         on_validation: called after each validation; True ends the run as pruned.
         on_step: called after each pack of optimiser steps.
         quiet: leave the signals of the process alone (a worker's driver handles them).
@@ -93,6 +96,8 @@ def execute(
         sweep=sweep, study=study, started=started.isoformat(timespec="seconds"),
         provenance=_provenance(spec, trainer),
     )  # fmt: skip
+    if seed_plan is not None:
+        record.provenance["seed_plan"] = dict(seed_plan)
     stop = _StopRequests(ranks=trainer.devices > 1)
     try:
         with contextlib.nullcontext() if quiet else signals(stop.ask):

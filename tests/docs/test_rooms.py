@@ -65,6 +65,7 @@ DOORS = {
         "sweep/cluster/submit.py",
         "benchmarks/trials.py",
     },
+    "submitit": {"sweep/engines/slurm_jobs.py", "sweep/engines/slurm_seat.py"},
     "wandb": {"training/logs.py", "training/wandb_run.py"},
     "click": {"cli/"},
     "alembic": {"results/database.py"},

@@ -28,8 +28,8 @@ def _end(value):
     return {"status": value} if isinstance(value, Status) else {"value": value}
 
 
-def attributed(*groups, refused=()):
-    (board,) = build([record for group in groups for record in group])
+def attributed(*groups, refused=(), **options):
+    (board,) = build([record for group in groups for record in group], **options)
     return attribute(board, refused)
 
 

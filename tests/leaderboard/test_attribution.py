@@ -9,14 +9,18 @@ from support.fake_records import fake_records, make_record, make_spec
 
 from rnnbench.leaderboard.boards import build
 from rnnbench.leaderboard.trick_effects import attribute
+from rnnbench.leaderboard.verdicts.method import BoardMethod
 from rnnbench.results.record import Status
 from rnnbench.stats import holm, paired
+
+BY_PAIRS = BoardMethod(test="t")
 
 
 def test_a_difference_is_taken_seed_by_seed_as_worked_by_hand():
     attribution = attributed(
-        runs("lstm", (), [1.50, 1.60, 1.70]), runs("lstm", ("zoneout",), [1.40, 1.48, 1.56])
-    )
+        runs("lstm", (), [1.50, 1.60, 1.70]), runs("lstm", ("zoneout",), [1.40, 1.48, 1.56]),
+        method=BY_PAIRS,
+    )  # fmt: skip
     e = effect(attribution, "zoneout")
     # Lower is better: the gains are 0.10, 0.12, 0.14, whose mean is 0.12 and deviation 0.02;
     # t(0.975, 2) = 4.302653, so that half the interval is 4.302653 * 0.02 / sqrt(3).
@@ -33,8 +37,9 @@ def test_a_difference_is_taken_seed_by_seed_as_worked_by_hand():
 
 def test_pairs_see_what_the_spread_over_seeds_hides():
     attribution = attributed(
-        runs("lstm", (), [1.0, 2.0, 3.0, 4.0]), runs("lstm", ("clip",), [1.1, 2.11, 3.09, 4.1])
-    )
+        runs("lstm", (), [1.0, 2.0, 3.0, 4.0]), runs("lstm", ("clip",), [1.1, 2.11, 3.09, 4.1]),
+        method=BY_PAIRS,
+    )  # fmt: skip
     assert effect(attribution, "clip").verdict == "hurts"
 
 
@@ -50,16 +55,37 @@ def test_positive_helps_where_higher_is_better():
     assert e.verdict == "helps"
 
 
-def test_noise_is_unclear():
+def test_a_verdict_on_a_trick_is_the_boards_on_the_two_rows():
+    groups = (
+        runs("lstm", (), [1.50, 1.52, 1.54]), runs("lstm", ("clip",), [1.54, 1.50, 1.52]),
+        runs("lstm", ("zoneout",), [1.40, 1.42, 1.41]), runs("gru", (), [1.49, 1.53, 1.51]),
+        runs("gru", ("zoneout",), [1.70, 1.72, 1.71]),
+    )  # fmt: skip
+    (board,) = build([record for group in groups for record in group])
+    words = {"helps": "better", "hurts": "worse", "equal": "equal", "open": "open"}
+    attribution = attribute(board)
+    seen = set()
+    for comparison in attribution.comparisons:
+        for e in comparison.effects:
+            if e.difference is None:
+                continue
+            row = " + ".join((e.architecture, *comparison.stack))
+            judged = board.verdicts.between(row, e.architecture)
+            assert (words[e.verdict], e.p) == (judged.relation, judged.p)
+            seen.add(e.verdict)
+    assert seen == {"helps", "hurts", "open"}
+
+
+def test_noise_is_open():
     attribution = attributed(
         runs("lstm", (), [1.50, 1.52, 1.54]), runs("lstm", ("clip",), [1.54, 1.50, 1.52])
     )
-    assert effect(attribution, "clip").verdict == "unclear"
+    assert effect(attribution, "clip").verdict == "open"
 
 
-def test_one_seed_has_no_interval_and_is_unclear():
+def test_one_seed_has_no_interval_and_is_open():
     e = effect(attributed(runs("lstm", (), [1.5]), runs("lstm", ("clip",), [1.0])), "clip")
-    assert (e.verdict, e.difference.mean, e.difference.low, e.p) == ("unclear", 0.5, None, None)
+    assert (e.verdict, e.difference.mean, e.difference.low, e.p) == ("open", 0.5, None, None)
 
 
 def test_only_seeds_that_both_sides_finished_count():
@@ -82,11 +108,13 @@ def test_p_is_adjusted_over_every_comparison_of_the_board():
     base = [1.50, 1.52, 1.51, 1.53]
     clip = [1.47, 1.50, 1.49, 1.50]
     drop = [1.48, 1.51, 1.47, 1.52]
-    alone = effect(attributed(runs("lstm", (), base), runs("lstm", ("clip",), clip)), "clip")
+    pair = runs("lstm", (), base), runs("lstm", ("clip",), clip)
+    alone = effect(attributed(*pair, method=BY_PAIRS), "clip")
     attribution = attributed(
         *(runs(a, (), base) for a in ("gru", "lstm")),
         *(runs(a, ("clip",), clip) for a in ("gru", "lstm")),
         runs("lstm", ("weight-drop",), drop),
+        method=BY_PAIRS,
     )
     raw = [paired(clip, base).p, paired(clip, base).p, paired(drop, base).p]
     assert alone.p == pytest.approx(raw[0])

@@ -25,13 +25,13 @@ def store(tmp_path):
 def test_json_and_csv_hold_every_effect():
     attributions = [attribute(board) for board in build(fake_records())]
     content = json.loads(attributions_as_json(attributions))
-    assert content["format"] == 1
+    assert content["format"] == 2
     assert [a["task"] for a in content["attributions"]] == ["adding", "char-lm", "digits"]
     lines = list(csv.DictReader(io.StringIO(attributions_as_csv(attributions))))
     assert len(lines) == sum(len(c.effects) for a in attributions for c in a.comparisons)
     lstm = next(x for x in lines if x["task"] == "char-lm")
     assert float(lstm["difference"]) == effect(attributions[1], "zoneout").difference.mean
-    assert {x["verdict"] for x in lines} <= {"helps", "hurts", "unclear", "failed", "missing"}
+    assert {x["verdict"] for x in lines} <= {"helps", "hurts", "equal", "open", "failed", "missing"}
 
 
 def test_no_results_say_what_to_do(capsys):
@@ -60,7 +60,7 @@ def test_the_command_tells_refusals_of_sweeps_and_writes_them_on_the_page(store,
     assert "elman, chrono-init: refused: it has no forget gate" in printed()
     (attribution,) = json.loads(printed(want_json=True))["attributions"]
     verdicts = {c["name"]: c["effects"][0]["verdict"] for c in attribution["comparisons"]}
-    assert verdicts == {"chrono-init": "refused", "clip": "helps"}
+    assert verdicts == {"chrono-init": "refused", "clip": "open"}
     assert printed(want_csv=True).splitlines()[1].startswith("char-lm,")
     page = store.root / "board.html"
     assert printed(page=page) == f"page: {page}\n"

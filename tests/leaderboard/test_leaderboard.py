@@ -31,14 +31,14 @@ def row(board, name):
     return match
 
 
-def test_planted_wins_and_ties_are_ranked():
+def test_planted_wins_have_a_place_and_what_is_open_has_several():
     the_board = board(
         seeds("lstm", [1.50, 1.51, 1.52]),
         seeds("gru", [1.505, 1.515, 1.52]),
         seeds("elman", [2.50, 2.51, 2.52]),
     )
-    ranks = [(r.name, r.rank, r.tied) for r in the_board.rows if r.kind == "ranked"]
-    assert ranks == [("lstm", 1, True), ("gru", 1, True), ("elman", 3, False)]
+    places = [(r.name, r.rank, r.worst_rank, r.contender) for r in the_board.ranked]
+    assert places == [("lstm", 1, 2, True), ("gru", 1, 2, True), ("elman", 3, 3, False)]
 
 
 def test_higher_is_better_where_the_task_says_so():
@@ -137,11 +137,15 @@ def test_two_versions_of_a_plugin_stay_apart_and_are_named():
     assert names == {"lstm (version 1)", "lstm (version 2)"}
 
 
-def test_one_seed_is_marked_and_ties_with_its_neighbour():
-    the_board = board(seeds("lstm", [1.50, 1.51, 1.52]), seeds("gru", [1.0]))
-    assert row(the_board, "gru").marks == ("1 seed",)
+def test_one_seed_is_marked_and_judged_by_what_the_other_rows_tell_of_the_spread():
+    the_board = board(seeds("lstm", [1.50, 1.51, 1.52]), seeds("gru", [1.51]))
+    assert row(the_board, "gru").marks[0] == "1 seed"
     assert row(the_board, "gru").test.low is None
-    assert [r.rank for r in the_board.rows if r.kind == "ranked"] == [1, 1]
+    assert [(r.rank, r.worst_rank) for r in the_board.ranked] == [(1, 2), (1, 2)]
+    alone = board(seeds("lstm", [1.5]), seeds("gru", [1.0]))
+    (pair,) = alone.verdicts.pairs
+    assert (pair.relation, pair.p) == ("open", None)
+    assert "one seed of gru and of lstm says nothing about spread" in pair.note
 
 
 def test_failures_are_counted_among_all_runs_and_among_the_seeds():
@@ -166,6 +170,14 @@ def test_a_row_that_only_failed_stands_at_the_bottom_with_its_reason():
     assert the_board.rows[-1].kind == "failed"
     assert the_board.rows[-1].rank is None
     assert the_board.rows[-1].failures[0].reasons == ("no idea",)
+
+
+def test_a_row_whose_search_went_well_and_whose_seeds_all_failed_has_failed():
+    search = make_record(make_spec("char-lm", "gru", test=False), 1.4)
+    broken = [make_record(make_spec("char-lm", "gru", seed=k), status=Status.NAN) for k in (1, 2)]
+    the_row = row(board(seeds("lstm", [1.5, 1.6]), [search, *broken]), "gru")
+    assert (the_row.kind, the_row.final_failed, the_row.final_runs) == ("failed", 2, 2)
+    assert (the_row.failed, the_row.runs) == (2, 3)
 
 
 def test_a_board_of_failures_that_never_learnt_their_metrics_is_shown():
@@ -205,15 +217,15 @@ def test_baselines_stand_unranked_where_they_fall():
 
 def test_a_row_that_does_not_beat_the_best_baseline_says_so():
     the_board = board(
-        seeds("lstm", [1.5, 1.6]), seeds("elman", [3.51, 3.61]), seeds("x", [1.0, 5.0])
+        seeds("lstm", [1.5, 1.6]), seeds("elman", [3.55, 3.56, 3.57]), seeds("x", [1.0, 5.0])
     )
     margin = row(the_board, "elman").margin
-    assert (margin.baseline, margin.verdict) == ("bigram", "does not beat")
+    assert (margin.baseline, margin.verdict) == ("bigram", "worse")
     assert margin.gain == pytest.approx(3.41 - 3.56)
     assert margin.percent == pytest.approx(100 * (3.41 - 3.56) / 3.41)
-    assert "does not beat bigram" in row(the_board, "elman").marks
-    assert row(the_board, "x").margin.verdict == "unclear"
-    assert row(the_board, "lstm").margin.verdict == "beats"
+    assert "worse than the baseline bigram" in row(the_board, "elman").marks
+    assert row(the_board, "x").margin.verdict == "open"
+    assert row(the_board, "lstm").margin.verdict == "better"
 
 
 def test_a_baseline_of_zero_has_no_percentage_and_no_baseline_no_margin():

@@ -1,7 +1,8 @@
-"""Boards -> who beats whom, from how many trials on, at what cost, and over all tasks."""
+"""Boards -> who is better, from how many trials on, at what cost, and over all tasks."""
 
 import dataclasses
 import random
+import re
 
 import pytest
 from support.fake_records import ACCURACY, fake_records, make_record, make_spec
@@ -11,9 +12,12 @@ from rnnbench.leaderboard.best_of_n import effort
 from rnnbench.leaderboard.boards import build
 from rnnbench.leaderboard.pairwise import judge, judge_all
 from rnnbench.leaderboard.pareto import fronts
-from rnnbench.report.sentences import claim, headline_claims
+from rnnbench.leaderboard.verdicts.equality import EqualWithin
+from rnnbench.leaderboard.verdicts.method import BoardMethod
+from rnnbench.report.pair_sentences import claim
+from rnnbench.report.sentences import headline_claims
 from rnnbench.results.record import Status
-from rnnbench.stats import Method, superiority
+from rnnbench.stats import superiority
 from rnnbench.stats.item_bootstrap import ItemTable, compare_items
 
 
@@ -48,34 +52,54 @@ def test_a_planted_difference_is_told_in_one_sentence_with_its_number_of_trials(
         runs("lstm", LSTM, [1.50, 1.60, 1.70, 1.65]), runs("gru", GRU, [1.40, 2.50, 2.60, 2.55])
     )
     (pair,) = judge(the_board)
-    assert (pair.better, pair.worse, pair.verdict) == ("gru", "lstm", "loses")
+    assert (pair.better, pair.worse, pair.verdict) == ("gru", "lstm", "worse")
     assert pair.trials_from == 4  # with fewer, a search of gru rarely finds its one good trial
     assert pair.difference.mean == pytest.approx(-0.10)
-    assert headline_claims(the_board)[0] == (
-        "gru beats lstm by 0.10 bits/char (p < 0.001, 5 seeds), from 4 trials on (of 4)"
+    first, second = headline_claims(the_board)
+    assert first == "The best is, with 95%, gru"
+    assert re.match(
+        r"gru is better than lstm by 0.10 bits/char \(95%: 0.0\d+ to 0.1\d; p < ", second
     )
+    assert second.endswith("; 5 seeds), from 4 trials on (of 4)")
 
 
-def test_a_planted_tie_is_called_a_tie():
-    the_board = board(runs("lstm", LSTM), runs("gru", [v + 0.001 for v in LSTM]))
+def test_a_difference_that_seeds_do_not_show_is_open_and_tells_how_many_would():
+    the_board = board(runs("lstm", LSTM), runs("gru", [v + 0.008 for v in LSTM]))
     (pair,) = judge(the_board)
-    assert pair.verdict == "ties"
-    assert pair.superiority == pytest.approx(superiority([v + 0.001 for v in LSTM], LSTM, False))
-    assert headline_claims(the_board) == ["lstm and gru tie: 5 seeds show no difference"]
+    assert pair.verdict == "open"
+    assert 5 < pair.more_seeds < 60
+    assert pair.superiority == pytest.approx(superiority([v + 0.008 for v in LSTM], LSTM, False))
+    first, second = headline_claims(the_board)
+    assert first == "The best is, with 95%, among: lstm and gru (that is all of them)"
+    assert second == f"Open: lstm against gru (about {pair.more_seeds} more seeds of each)"
+    assert "tie" not in claim(pair, the_board)
+
+
+def test_rows_that_differ_by_less_than_the_margin_are_equal_and_the_margin_is_told():
+    groups = runs("lstm", LSTM), runs("gru", [v + 0.001 for v in LSTM])
+    wide = board(*groups, margin=EqualWithin(0.05, origin="asked for"))
+    (pair,) = judge(wide)
+    assert (pair.verdict, pair.more_seeds) == ("equal", None)
+    assert headline_claims(wide)[1] == (
+        "lstm and gru are equal: they differ by less than 0.05 bits/char"
+    )
+    assert judge(board(*groups))[0].verdict == "open"
+    share = board(*groups, margin=EqualWithin(0.04, relative=True, origin="asked for"))
+    assert headline_claims(share)[1].endswith("are equal: they differ by less than 4%")
 
 
 def test_a_permutation_test_of_three_seeds_cannot_tell_and_says_what_to_do():
     the_board = board(
-        runs("lstm", LSTM[:3]), runs("gru", GRU[:3]), method=Method(test="permutation")
+        runs("lstm", LSTM[:3]), runs("gru", GRU[:3]), method=BoardMethod(test="permutation")
     )
-    assert [r.rank for r in the_board.ranked] == [1, 1]
+    assert [(r.rank, r.worst_rank) for r in the_board.ranked] == [(1, 2), (1, 2)]
     (pair,) = judge(the_board)
-    assert pair.verdict == "cannot tell"
+    assert (pair.verdict, pair.more_seeds) == ("open", 1)
     assert pair.note == "3 seeds cannot tell by a permutation test: take 4"
     assert any("take 4 seeds a row" in note for note in the_board.notes)
-    assert headline_claims(the_board) == ["gru and lstm cannot be told apart with 3 seeds"]
-    more = board(runs("lstm", LSTM), runs("gru", GRU), method=Method(test="permutation"))
-    assert judge(more)[0].verdict == "loses"
+    assert headline_claims(the_board)[1] == "Open: gru against lstm (about 1 more seed of each)"
+    more = board(runs("lstm", LSTM), runs("gru", GRU), method=BoardMethod(test="permutation"))
+    assert judge(more)[0].verdict == "worse"
 
 
 def test_every_row_can_be_set_against_a_row_or_a_baseline():
@@ -83,44 +107,55 @@ def test_every_row_can_be_set_against_a_row_or_a_baseline():
         runs("lstm", LSTM), runs("gru", GRU), runs("elman", [4.0, 4.4, 4.2, 4.1, 4.3])
     )
     against = {p.row: p for p in judge(the_board, "lstm")}
-    assert {name: p.verdict for name, p in against.items()} == {"gru": "beats", "elman": "loses"}
+    assert {name: p.verdict for name, p in against.items()} == {"gru": "better", "elman": "worse"}
     assert against["gru"].effect > 4
-    low, high = against["gru"].difference.low, against["gru"].difference.high
-    assert low < 0.10 < high
+    assert the_board.verdicts.scale == "log"  # elman's seeds lie ten times further apart
+    assert against["gru"].ratio.low < 1.41 / 1.51 < against["gru"].ratio.high < 1
+    assert against["gru"].difference.mean == pytest.approx(0.10, rel=0.01)
     bigram = {p.row: p.verdict for p in judge(the_board, "bigram")}
-    assert bigram == {"gru": "beats", "lstm": "beats", "elman": "loses"}
+    assert bigram == {"gru": "better", "lstm": "better", "elman": "worse"}
     with pytest.raises(ValueError, match="no row of the board"):
         judge(the_board, "lstmm")
 
 
-def test_the_pairs_against_the_best_are_adjusted_as_the_ranks_are():
+def test_the_pairs_against_the_leader_have_the_p_of_the_rows():
     the_board = board(
         runs("lstm", LSTM), runs("gru", GRU), runs("elman", [1.5, 1.6, 1.4, 1.7, 1.3])
     )
     assert [p.p for p in judge(the_board)] == [r.p for r in the_board.ranked[1:]]
     everyone = judge_all(the_board)
-    assert everyone["gru", "lstm"] == "beats"
-    assert everyone["lstm", "gru"] == "loses"
+    assert everyone["gru", "lstm"] == "better"
+    assert everyone["lstm", "gru"] == "worse"
 
 
 def test_failed_seeds_and_single_seeds_are_told():
-    diverged = make_record(make_spec("char-lm", "gru", seed=9), status=Status.DIVERGED)
-    failing = [*runs("gru", GRU[:4]), diverged]
-    the_board = board(runs("lstm", LSTM), failing, runs("elman", [1.45]))
-    pairs = {p.row: p for p in judge(the_board)}
-    assert pairs["lstm"].other_failed == pytest.approx(0.2)
-    assert "20% of gru's seeds failed" in claim(pairs["lstm"], the_board)
-    assert pairs["elman"].verdict == "cannot tell"
-    assert "one seed of elman" in pairs["elman"].note
+    def failing(count):
+        ends = [
+            make_record(make_spec("char-lm", "gru", seed=9 + k), status=Status.DIVERGED)
+            for k in range(count)
+        ]
+        return board(runs("lstm", LSTM), [*runs("gru", GRU[:4]), *ends], runs("elman", [1.45]))
+
+    assert failing(0).verdicts.between("gru", "lstm").relation == "better"
+    (pair,) = judge(failing(1), only="lstm")
+    assert pair.other_failed == pytest.approx(0.2)
+    assert "20% of gru's seeds failed" in claim(pair, failing(1)) or pair.verdict == "open"
+    (pair,) = judge(failing(4), only="lstm")
+    assert pair.verdict == "open"  # as it fails half of the time
+    assert "4 of 8 seeds of gru failed, and these rank behind every figure" in claim(
+        pair, failing(4)
+    )
+    alone = board(runs("lstm", [1.5]), runs("elman", [1.45]))
+    (pair,) = judge(alone)
+    assert (pair.verdict, pair.p) == ("open", None)
+    assert "one seed of elman and of lstm" in pair.note
 
 
 def test_the_best_row_of_several_seeds_is_what_others_are_set_against():
     the_board = board(runs("lstm", LSTM), runs("gru", GRU), runs("elman", [1.30]))
     assert the_board.ranked[0].name == "elman"
     assert {p.other for p in judge(the_board)} == {"gru"}
-    claims = headline_claims(the_board)
-    assert claims[0] == "elman and gru cannot be told apart with 1 to 5 seeds"
-    assert claims[1].startswith("gru beats lstm by 0.10 bits/char")
+    assert headline_claims(the_board)[0].startswith("The best is, with 95%, ")
 
 
 def test_trials_of_a_search_make_best_of_n_curves():
@@ -204,11 +239,12 @@ def test_rows_are_ranked_over_the_tasks_that_all_were_run_on():
     assert comparison.rows == ("lstm", "gru", "elman")
     assert comparison.ranks == ((1.0, 1.0, 2.0), (2.0, 2.0, 1.0), (3.0, 3.0, 3.0))
     assert comparison.average_ranks == pytest.approx((4 / 3, 5 / 3, 3.0))
-    assert comparison.outcomes[0][2] == (3, 0, 0)  # the failure is lost
-    assert comparison.outcomes[2][0] == (0, 0, 3)
+    assert comparison.outcomes[0][2] == (3, 0, 0, 0)  # the failure counts as worse
+    assert comparison.outcomes[2][0] == (0, 0, 0, 3)
+    assert comparison.verdicts.between("lstm", "elman").relation == "better"
     assert comparison.improvement[0][2].mean == 1.0
-    assert comparison.scores[2][2] == (0.0,)
-    assert comparison.scores[0][0][1] == pytest.approx(1.0)  # the best row of its task
+    assert comparison.scores[2][2] == (0.0, 0.0, 0.0)
+    assert comparison.scores[0][0][1] == pytest.approx((0.9 - 0.1) / (1 - 0.1))  # of what is left
     assert any("d" in note and "left out" in note for note in comparison.notes)
     assert comparison.iqm[0].mean > comparison.iqm[2].mean
     assert comparison.profiles[0].share[0] == 1.0
@@ -253,16 +289,19 @@ def test_items_tell_a_difference_that_holds_on_others_from_one_that_may_not():
     assert (same.difference, same.p) == (0.0, 1.0)
     assert compare_items([good], [items([(1, 1)] * 3)], True) is None
     the_board = board(runs("lstm", LSTM), runs("gru", GRU))
-    test = judge(the_board, items=lambda run_id: good if "gru" in run_id else bad)[0]
+    test = judge(the_board, items=lambda run_id: bad if "gru" in run_id else good)[0]
     assert test.items.n == 400
-    assert "resampling 400 rows: p = 0.0020" in claim(test, the_board)
+    assert test.item_verdict == "worse"  # of lstm, the row that is looked at
+    assert "other rows than these 400 would say so too (p = 0.0020)" in claim(test, the_board)
+    assert 0 < test.seeds_share < 1
+    assert "of the doubt lies in the seeds" in claim(test, the_board)
 
 
 def test_a_claim_names_the_trick_that_helps_and_the_baseline_that_is_not_beaten():
     helped = board(runs("lstm", LSTM), runs("lstm", [v - 0.2 for v in LSTM], tricks=("zoneout",)))
     assert any(text.startswith("zoneout helps lstm (+0.2") for text in headline_claims(helped))
     poor = board(runs("lstm", [5.0, 5.1]), runs("gru", [6.0, 6.1]))
-    assert any("lstm does not beat bigram" in text for text in headline_claims(poor))
+    assert any("Even lstm is worse than bigram" in text for text in headline_claims(poor))
     assert headline_claims(board(runs("lstm", LSTM))) == [
         "Only lstm has test results, so there is nothing to compare"
     ]

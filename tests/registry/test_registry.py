@@ -1,15 +1,22 @@
 """Discovery: lazy, by entry points, and unharmed by broken plugins."""
 
+import os
+import random
+import signal
 import subprocess
 import sys
 
+import numpy
 import pytest
+import torch
 
 from rnnbench.errors import PluginError
-from rnnbench.registry import import_probe
+from rnnbench.registry import guarded_import, import_probe
 from rnnbench.registry.registry import discover, entry, load, read_class, schema
 from rnnbench.registry.schema import KINDS
 from rnnbench.registry.schema_from_source import read_source
+from rnnbench.testing.every_plugin import import_changes_nothing
+from rnnbench.testing.law import Broken
 
 MINE = "rnnbench_thirdparty_for_tests"
 
@@ -34,6 +41,7 @@ def third_party(tmp_path, monkeypatch):
 
     yield install
     sys.modules.pop(MINE, None)
+    guarded_import._changed.pop(MINE, None)
     monkeypatch.undo()
     discover.cache_clear()
     schema.cache_clear()
@@ -72,7 +80,7 @@ def test_a_third_party_trick_is_found_described_and_used(third_party):
     [
         ("import nothing_of_that_name", "ModuleNotFoundError"),
         ("raise SystemExit(3)", "SystemExit: 3"),
-        ("import os; os._exit(7)", "ends the process (7)"),
+        ("import os; os._exit(7)", "it ends the process: os._exit(7)"),
         ("x = ", "SyntaxError"),
         (GOOD.replace("class Halve", "class Other"), "AttributeError"),
         (GOOD.replace("(frozen=True)", ""), "not a frozen dataclass"),
@@ -91,6 +99,63 @@ def test_a_plugin_that_does_not_import_is_listed_as_broken_and_harms_nothing(
     assert (broken.name, broken.distribution) == ("halve", "thirdparty")
     assert reason in broken.reason
     assert load("tricks", "clip").name == "clip"
+
+
+CHANGES = {
+    "torch.set_default_dtype(torch.float64)": "torch's default dtype",
+    "torch.manual_seed(3)": "the state of torch's random numbers",
+    "import numpy; numpy.random.seed(3)": "the state of NumPy's random numbers",
+    "import random; random.seed(3)": "the state of Python's random numbers",
+    "torch.set_num_threads(7)": "the number of torch's threads",
+    "torch.set_grad_enabled(False)": "whether torch records gradients",
+    "torch.set_default_device('meta')": "torch's default device",
+    "import os; os.chdir('/')": "the working directory",
+    "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)": "what SIGTERM does",
+}
+
+
+def state():
+    return [
+        torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled(),
+        torch.get_default_device(), os.getcwd(), signal.getsignal(signal.SIGTERM),
+        torch.get_rng_state().tolist(), random.getstate(), str(numpy.random.get_state()),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "what"), CHANGES.items(), ids=CHANGES.values())
+def test_what_an_import_changes_in_the_process_is_undone_and_breaks_a_law(third_party, code, what):
+    third_party(f"import torch\n{code}\n{GOOD}", POINT)
+    before = state()
+    with pytest.warns(RuntimeWarning, match=f"importing {MINE} changes {what}"):
+        plugin = load("tricks", "halve")
+    assert state() == before
+    with pytest.raises(Broken, match=what):
+        import_changes_nothing(plugin())
+
+
+def test_what_an_import_prints_goes_to_stderr_and_breaks_a_law(third_party, capsys):
+    third_party(f"print('hello')\n{GOOD}", POINT)
+    plugin = load("tricks", "halve")
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "hello\n")
+    with pytest.raises(Broken, match="prints to standard output"):
+        import_changes_nothing(plugin())
+
+
+@pytest.mark.parametrize(
+    "code", ["os._exit(0)", "os.abort()", "os.kill(os.getpid(), 9)", "sys.exit(0)", "exit()"]
+)
+def test_an_import_that_ends_the_process_is_an_error_of_the_plugin(third_party, code):
+    third_party(f"import os, sys\n{code}\n{GOOD}", POINT)
+    ends = r"fails on import: (EndedByImportError: it ends|SystemExit)"
+    with pytest.raises(PluginError, match=ends):
+        load("tricks", "halve")
+
+
+def test_a_probe_without_an_answer_is_an_import_that_ends_the_process(third_party):
+    third_party("import ctypes; ctypes.CDLL(None)._exit(0)", POINT)
+    (broken,) = import_probe.broken_plugins()
+    assert broken.reason == "its import ends the process (0)"
 
 
 def test_a_plugin_that_hangs_on_import_is_broken(third_party, monkeypatch):

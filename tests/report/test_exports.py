@@ -12,7 +12,7 @@ from rnnbench.report.files.boards import as_csv, as_json
 
 def test_json_holds_all_that_the_boards_hold(boards):
     content = json.loads(as_json(boards))
-    assert content["format"] == 1
+    assert content["format"] == 2
     assert [b["task"] for b in content["boards"]] == [b.task for b in boards]
     first = content["boards"][1]["rows"][1]
     assert first["test"]["mean"] == boards[1].rows[1].test.mean

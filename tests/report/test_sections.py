@@ -16,10 +16,10 @@ from rnnbench.leaderboard.boards import build
 from rnnbench.leaderboard.pairwise import judge
 from rnnbench.leaderboard.pareto import fronts
 from rnnbench.leaderboard.types import CellImportance
+from rnnbench.leaderboard.verdicts.method import BoardMethod
 from rnnbench.report.terminal import sections
 from rnnbench.report.terminal.board import render
 from rnnbench.results.store import Store
-from rnnbench.stats import Method
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,8 @@ def printed(show, *arguments, width=80):
 
 def test_the_board_begins_with_what_it_says(boards):
     text = " ".join(render([boards["char-lm"]]).split())
-    assert "→ lstm + zoneout beats lstm by" in text
-    assert "→ zoneout helps lstm" in text
+    assert "→ The best is, with 95%, " in text
+    assert "lstm + zoneout is better than lstm by" in text or "is better than elman" in text
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -56,8 +56,8 @@ def test_pairs_keep_the_names_whatever_the_width(boards, width):
     board = boards["char-lm"]
     text = printed(sections.print_pairs, board, judge(board, "elman"), "elman", width=width)
     assert "char-lm: against elman" in text
-    assert "lstm + zoneout ▲ 0." in text
-    assert "lstm + zoneout beats elman by 0.5" in text
+    assert "lstm + zoneout ▲ better 0." in text
+    assert "lstm + zoneout is better than elman by 0.5" in text
 
 
 def test_effort_shows_the_curves_and_who_is_ahead_from_where(boards):
@@ -80,7 +80,7 @@ def test_fronts_name_who_beats_the_others(boards):
     board = dataclasses.replace(board, rows=tuple(rows))
     text = printed(sections.print_fronts, board, fronts(board))
     assert "1.00 M mgu" in text
-    assert "beaten by mgu" in text
+    assert "mgu: open" in text
     assert "2.00 ms" in text
     assert "No two rows differ" in printed(sections.print_fronts, board, ())
 
@@ -88,8 +88,8 @@ def test_fronts_name_who_beats_the_others(boards):
 def test_rows_over_tasks_have_ranks_scores_and_bars(boards):
     text = printed(sections.print_across, across(list(boards.values())))
     assert "Tasks: adding, char-lm, digits." in text
-    assert "lstm + zoneout 1.67" in text
-    assert "Not told apart by ranks: lstm + zoneout, lstm, gru." in text
+    assert "→ The best over these 3 tasks is, with 95%, " in text
+    assert "Open by ranks, for other tasks: lstm + zoneout, lstm, gru." in text
     assert "No two rows" in printed(sections.print_across, None)
 
 
@@ -104,7 +104,7 @@ def test_importances_say_the_shares_or_why_there_are_none():
 
 
 def test_the_legend_and_the_figures_follow_the_method(records):
-    found = build(records, "digits", Method("median", "bootstrap", "permutation"))
+    found = build(records, "digits", BoardMethod("median", "bootstrap", "permutation"))
     text = " ".join(render(found, width=100).split())
     assert "median over seeds with its 95% bootstrap interval" in text
     assert "permutation test" in text
@@ -127,6 +127,18 @@ def test_the_command_tells_the_sections_in_words_and_as_data(records, tmp_path):
     done = run.invoke(main, ["leaderboard", "char-lm", *place, "--effort", "--pareto"])
     assert "expected best on validation after n trials" in done.output
     assert "rank" not in done.output.split("quality")[0]  # the sections that were asked for only
+    board = run.invoke(main, ["leaderboard", "char-lm", *place, "--margin", "0.7"]).output
+    assert "less than 0.7 bits/char (as asked for)" in " ".join(board.split())
+    share = json.loads(run.invoke(main, ["leaderboard", *place, "--margin", "2%", "--json"]).output)
+    sizes = [b["verdicts"]["equal_within"]["size"] for b in share["boards"]]
+    assert sizes == [0.02] * 3
+    over = run.invoke(main, ["leaderboard", *place, "--across", "--margin", "0.05", "--json"])
+    over = json.loads(over.output)
+    assert over["across"]["verdicts"]["equal_within"]["size"] == 0.05
+    assert over["boards"][1]["verdicts"]["equal_within"]["origin"] == "unit"
+    page = tmp_path / "pages" / "board.html"
+    run.invoke(main, ["leaderboard", *place, "--margin", "3%", "--test", "t", "--html", str(page)])
+    assert "rnnbench leaderboard --test t --margin 3% --html board.html" in page.read_text("utf-8")
     for options, complaint in (
         (["--effort", "--csv"], "--effort has no --csv"),
         (["--effort", "--attribution"], "ask for one after the other"),
@@ -135,6 +147,8 @@ def test_the_command_tells_the_sections_in_words_and_as_data(records, tmp_path):
         (["char-lm", "--across"], "leave 'char-lm' away"),
         (["--against", "lstmm"], "did you mean 'lstm'"),
         (["--centre", "median"], "about means"),
+        (["--margin", "two"], "such as 0.01"),
+        (["--margin", "0.01"], "these boards have accuracy, bits_per_char in bits/char, mse"),
     ):
         failed = run.invoke(main, ["leaderboard", *options, *place])
         assert failed.exit_code != 0

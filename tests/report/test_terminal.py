@@ -34,7 +34,7 @@ def test_a_wider_terminal_shows_more_columns(boards):
 
 def test_the_terminal_tells_ties_failures_and_protocol(boards):
     text = render(boards, 100)
-    assert re.search(r"1= +lstm \+ zoneout", text)
+    assert re.search(r"\d–\d +lstm \+ zoneout", text)
     assert "Budget: 2,000 optimiser steps" in text
     assert "2 of 3 runs failed (oom): out of memory: 2.1 GiB asked for" in text
     assert "bigram (baseline)" in text

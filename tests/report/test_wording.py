@@ -39,9 +39,9 @@ def test_counts_sizes_and_times_are_short():
 
 
 def test_a_margin_has_its_sign():
-    worse = Margin("unigram", -0.12345, -2.0, "does not beat")
+    worse = Margin("unigram", -0.12345, -2.0, "worse")
     assert wording.margin(worse) == "−0.123 (−2.0%)"
-    assert wording.verdict(worse) == "does not beat unigram"
+    assert wording.verdict(worse) == "worse than unigram"
 
 
 def test_a_difference_has_its_sign_and_says_why_there_is_none():

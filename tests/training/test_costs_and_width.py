@@ -1,12 +1,14 @@
 """What a run on test costs, what it keeps of each item, and equal numbers of parameters."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from sacrebleu.metrics import BLEU
 
-from rnnbench.contract import Batch, Prediction, Refusal
-from rnnbench.errors import SpecError
+from rnnbench.contract import Batch, Metric, Prediction, Refusal
+from rnnbench.errors import PluginError, SpecError
 from rnnbench.metrics import Accuracy, Translation
 from rnnbench.results.item_scores import read_items
 from rnnbench.results.record import TESTED
@@ -17,9 +19,11 @@ from rnnbench.spec.instantiate import instantiate
 from rnnbench.spec.run_spec import Budget, Optimizer, Trainer
 from rnnbench.stats.item_bootstrap import bleu, compare_items
 from rnnbench.training.costs import flops_per_target
+from rnnbench.training.devices.product_speed import product_speed
 from rnnbench.training.execute import execute
 from rnnbench.training.parameter_budget import parameters_of
 from rnnbench.training.resolve import resolve
+from rnnbench_tasks.digits import Digits
 
 SMALL = {"task.step": "row", "budget.steps": 4, "budget.validate_every": 2}
 GUESSES = ["the cat sat on the mat", "a dog", "hello there my friend", "no match at all here"]
@@ -41,6 +45,30 @@ def test_a_run_on_test_keeps_its_costs_and_its_items_and_a_trial_does_not(tmp_pa
             assert (scores.metric, scores.unit) == ("accuracy", "row")
             assert 0 < record.cost["step_latency_seconds"] < record.cost["latency_seconds"]
             assert "flop_counter" in record.provenance["flops"]
+            assert record.provenance["product_speed"] > 1e8
+        assert ("product_speed" in record.provenance) == test
+
+
+def test_the_speed_of_products_is_measured_once_and_draws_no_random_number():
+    before = torch.random.get_rng_state()
+    speed = product_speed(torch.device("cpu"))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert 1e8 < speed < 1e14
+    assert product_speed(torch.device("cpu")) == speed
+
+
+def test_a_metric_tells_within_what_its_figures_are_equal_and_a_record_keeps_it(
+    tmp_path, monkeypatch
+):
+    told = (dataclasses.replace(Digits.metrics[0], margin=0.02), *Digits.metrics[1:])
+    spec = resolve(compose("digits", "lstm", [], {**SMALL, "architecture.hidden": 8}, seed=1))
+    run_id = spec.run_id
+    monkeypatch.setattr(Digits, "metrics", told)
+    assert resolve(spec).run_id == run_id
+    record = execute(spec, store=Store(tmp_path), trainer=Trainer(accelerator="cpu"))
+    assert record.headline["margin"] == 0.02
+    with pytest.raises(PluginError, match="within which its figures are equal"):
+        Metric("accuracy", margin=-1.0)
 
 
 def test_the_flops_of_a_step_are_those_worked_by_hand():

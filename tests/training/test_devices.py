@@ -90,6 +90,7 @@ def test_a_run_on_two_devices_learns_what_one_learns(tmp_path):
     assert ranks_of(os.getpid()) == []
 
 
+@pytest.mark.kills
 def test_a_signal_saves_on_all_ranks_and_the_run_goes_on_bitwise(tmp_path, whole):
     spec, stopped_at = small(tricks=TRICKS, **LONG), []
 

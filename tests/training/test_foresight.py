@@ -84,6 +84,22 @@ def test_a_backbone_that_looks_ahead_is_refused_with_the_step_that_it_read(read)
         check(architecture(read), TOYS["lm"])
 
 
+@pytest.mark.parametrize("block", [100, 128, 200, 256, 512])
+def test_a_backbone_that_looks_ahead_in_later_blocks_is_refused_on_rows_of_many_blocks(block):
+    def read(own, h):
+        ahead = torch.cat([part.roll(-1, 1) for part in h.split(block, 1)], 1)
+        later = torch.arange(h.shape[1]) >= block
+        return torch.where(later[:, None], ahead, h)
+
+    batch = TOYS["lm"].example()
+    times = 784 // batch.x.shape[1] + 1
+    rows = batch._replace(x=batch.x[:2].repeat(1, times), y=batch.y[:2].repeat(1, times))
+    check(architecture(read), TOYS["lm"])  # on rows of one block it sees nothing
+    with pytest.raises(Refusal, match=r"looks ahead: the output of step \d{3} changes"):
+        check(architecture(read), TOYS["lm"], batch=rows)
+    check(architecture(MAY["a running sum"]), TOYS["lm"], batch=rows)
+
+
 @pytest.mark.parametrize("toy", ["translate", "caption", "forecast"])
 def test_a_decoder_that_sees_its_own_target_is_refused(toy):
     with pytest.raises(Refusal, match="sees what it is to predict: the output of step 1 changes"):

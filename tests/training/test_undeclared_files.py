@@ -14,7 +14,7 @@ import torch
 from support.command_line import call
 
 from rnnbench.files.opened_files import watching
-from rnnbench.registry import registry
+from rnnbench.registry import guarded_import
 from rnnbench.registry.registry import discover, load
 from rnnbench.registry.schema import Entry
 from rnnbench.training.checks.undeclared_files import refuse_undeclared
@@ -108,7 +108,7 @@ def acme(tmp_path, monkeypatch):
 
     yield install
     sys.modules.pop("acme_sums", None)
-    registry._opened.pop("acme_sums", None)
+    guarded_import._opened.pop("acme_sums", None)
 
 
 @pytest.mark.parametrize("when", ["made", "port", "data", "batch", "meter"])

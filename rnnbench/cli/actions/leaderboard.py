@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +13,13 @@ from rnnbench.errors import PluginError, UserError
 from rnnbench.leaderboard.across_tasks import across
 from rnnbench.leaderboard.best_of_n import effort
 from rnnbench.leaderboard.boards import build, mark_absent, refused_now
-from rnnbench.leaderboard.pairwise import ReadItems, judge
+from rnnbench.leaderboard.pairwise import judge
 from rnnbench.leaderboard.pareto import fronts
 from rnnbench.leaderboard.third_parties import mark_third_parties
 from rnnbench.leaderboard.trick_effects import attribute
 from rnnbench.leaderboard.types import Board
+from rnnbench.leaderboard.verdicts.equality import EqualWithin, MarginError, read_margin
+from rnnbench.leaderboard.verdicts.method import BoardMethod
 from rnnbench.registry.held_laws import verdicts_noted
 from rnnbench.registry.registry import did_you_mean, discover
 from rnnbench.report.files.boards import as_csv, as_json, attributions_as_csv, attributions_as_json
@@ -26,11 +27,8 @@ from rnnbench.report.terminal import sections
 from rnnbench.report.terminal.board import print_boards
 from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.report.terminal.trick_effects import print_attributions
-from rnnbench.results.item_scores import read_items
-from rnnbench.results.run_folder import ITEM_SCORES
+from rnnbench.results.item_scores import items_of
 from rnnbench.results.store import Store
-from rnnbench.stats import Method
-from rnnbench.stats.item_bootstrap import ItemTable
 from rnnbench.sweep.ledger.ledger import refusals
 
 
@@ -45,6 +43,7 @@ class BoardRequest:
     Attributes:
         against: every row against the one of this name.
         importance: by which evaluator, see `rnnbench.sweep.search.importance`.
+        margin: within which rows are equal, as it was typed.
     """
 
     against: str | None = None
@@ -52,7 +51,18 @@ class BoardRequest:
     pareto: bool = False
     across: bool = False
     importance: Any = None
-    method: Method = field(default_factory=Method)
+    method: BoardMethod = field(default_factory=BoardMethod)
+    margin: str | None = None
+
+    def options(self) -> list[str]:
+        """Return the options of method and margin as they are typed, without the defaults."""
+        default, method = BoardMethod(), self.method
+        typed = [
+            f"--{name} {getattr(method, name)}"
+            for name in ("centre", "interval", "test")
+            if getattr(method, name) != getattr(default, name)
+        ]
+        return typed if self.margin is None else [*typed, f"--margin {self.margin.strip()}"]
 
     @property
     def sections(self) -> tuple[str, ...]:
@@ -83,7 +93,11 @@ def leaderboard_command(
     store = Store(root)
     installed = discover()[0]
     records = list(store.records(task=task))
-    boards = build(records, task, method=request.method)
+    margin = None if request.margin is None else read_margin(request.margin)
+    # Over tasks a plain number is one of skill scores, which have no unit.
+    of_boards = None if margin and request.across and not margin.relative else margin
+    boards = build(records, task, method=request.method, margin=of_boards)
+    _refuse_margin_of_no_unit(boards, of_boards)
     boards = mark_third_parties(boards, records, installed, verdicts_noted())
     boards = mark_absent(boards, installed)
     report_damage(store)
@@ -93,7 +107,7 @@ def leaderboard_command(
             raise PluginError(f"there is no task {task!r}{did_you_mean(task, known)}")
     refused = _refused_combinations(store, boards)
     if page is not None:
-        _write_page(page, store, task, boards, refused)
+        _write_page(page, store, task, boards, refused, request)
     if attribution:
         attributions = [attribute(board, refused) for board in boards]
         if want_json:
@@ -103,28 +117,31 @@ def leaderboard_command(
         elif page is None:
             print_attributions(attributions, method=request.method)
     elif want_json:
-        print(as_json(boards, _section_data(boards, request, store, task)))
+        print(as_json(boards, _section_data(boards, request, store, task, margin)))
     elif want_csv:
         print(as_csv(boards), end="")
     elif page is None:
         console = plain_console()
         if not request.sections or not boards:
             print_boards(boards, console, items_of(store))
-        _print_sections(boards, request, store, task, console)
+        _print_sections(boards, request, store, task, console, margin)
 
 
-def items_of(store: Store) -> ReadItems:
-    """Return a reader of the items beside a run's record; it gives None where there are none."""
+def _refuse_margin_of_no_unit(boards: Sequence[Board], margin: EqualWithin | None) -> None:
+    """Refuse a number in a unit where the boards have several.
 
-    def read(run_id: str) -> ItemTable | None:
-        try:
-            folder = store.fetch(run_id, [ITEM_SCORES])
-        except OSError as error:  # the address is away; what this machine knows of boards stays
-            warnings.warn(f"{error}; items of {run_id} are left out", RuntimeWarning, stacklevel=2)
-            return None
-        return read_items(folder / ITEM_SCORES)
-
-    return read
+    Raises:
+        MarginError
+    """
+    metrics = sorted({(b.headline["name"], b.headline.get("unit", "")) for b in boards if b.ranked})
+    if margin is None or margin.relative or len(metrics) < 2:
+        return
+    told = ", ".join(f"{name} in {unit}" if unit else name for name, unit in metrics)
+    raise MarginError(
+        f"--margin {margin.size:g} is in the unit of one metric, and these boards have {told}: "
+        f"name a TASK, such as rnnbench leaderboard {boards[0].task} --margin {margin.size:g}, or "
+        "give a share, such as --margin 2%"
+    )
 
 
 def _refuse_contradictions(
@@ -169,7 +186,12 @@ def _boards_with_row(boards: Sequence[Board], name: str) -> list[Board]:
 
 
 def _print_sections(
-    boards: Sequence[Board], request: BoardRequest, store: Store, task: str | None, console: Console
+    boards: Sequence[Board],
+    request: BoardRequest,
+    store: Store,
+    task: str | None,
+    console: Console,
+    margin: EqualWithin | None,
 ) -> None:
     if request.against is not None:
         for board in _boards_with_row(boards, request.against):
@@ -181,7 +203,7 @@ def _print_sections(
         if request.pareto:
             sections.print_fronts(board, fronts(board), console)
     if request.across:
-        sections.print_across(across(boards), console)
+        sections.print_across(across(boards, margin), console)
     if request.importance is not None:
         from rnnbench.sweep.search.importance import importances  # it brings Optuna
 
@@ -190,7 +212,11 @@ def _print_sections(
 
 
 def _section_data(
-    boards: Sequence[Board], request: BoardRequest, store: Store, task: str | None
+    boards: Sequence[Board],
+    request: BoardRequest,
+    store: Store,
+    task: str | None,
+    margin: EqualWithin | None,
 ) -> dict[str, Any]:
     """Return the sections as data, those of boards in the boards' order."""
     content: dict[str, Any] = {}
@@ -204,7 +230,7 @@ def _section_data(
     if request.pareto:
         content["pareto"] = [fronts(b) for b in boards]
     if request.across:
-        content["across"] = across(boards)
+        content["across"] = across(boards, margin)
     if request.importance is not None:
         from rnnbench.sweep.search.importance import importances
 
@@ -218,7 +244,12 @@ def _refused_combinations(store: Store, boards: Sequence[Board]) -> list[Any]:
 
 
 def _write_page(
-    page: Path, store: Store, task: str | None, boards: Sequence[Board], refused: Any
+    page: Path,
+    store: Store,
+    task: str | None,
+    boards: Sequence[Board],
+    refused: Any,
+    request: BoardRequest,
 ) -> None:
     """Write one page where the name ends in .html, else a site."""
     # Templates take a tenth of a second to import, which a board in the terminal does without.
@@ -226,7 +257,8 @@ def _write_page(
     from rnnbench.report.site.gather import gather
     from rnnbench.report.site.writer import write_site
 
-    words = ["rnnbench leaderboard", *([task] if task else []), f"--html {page.name}"]
+    words = ["rnnbench leaderboard", *([task] if task else []), *request.options()]
+    words.append(f"--html {page.name}")
     if page.suffix == ".html" and not page.is_dir():
         page.parent.mkdir(parents=True, exist_ok=True)
         write_page(boards, page, refused=refused, command=" ".join(words))

@@ -80,5 +80,9 @@ def words_of(context: click.Context) -> list[str]:
         elif isinstance(parameter, click.Option) and parameter.is_flag:
             options.append((parameter.opts if value else parameter.secondary_opts)[0])
         else:
-            options += [parameter.opts[0], str(value)]
+            several = (
+                value if isinstance(parameter, click.Option) and parameter.multiple else [value]
+            )
+            for one in several:
+                options += [parameter.opts[0], str(one)]
     return ["sweep", str(context.command.name), *options, "--", *arguments]

@@ -73,6 +73,7 @@ def run(
     *,
     engine: str,
     address: str,
+    slurm: tuple[str, ...],
     workers: int | None,
     studies: str | None,
     html: bool,
@@ -83,6 +84,7 @@ def run(
     """Fetch data, search, run the best again, show the leaderboard; return the exit code.
 
     Args:
+        slurm: options of `sbatch`.
         studies: Optuna storage for copies of the studies; None: in the store.
         started: options of this start, for `rnnbench sweep resume`.
     """
@@ -102,7 +104,7 @@ def run(
             outcome = run_sweep(
                 sweep, root=root, database=database, studies=studies, started=started,
                 progress=view, on_breaker=notifier.tell_breaker,
-                engine=EngineChoice(engine, address),  # type: ignore[arg-type]
+                engine=EngineChoice(engine, address, slurm),  # type: ignore[arg-type]
                 resume=resume_command(sweep.name, root, database),
             )  # fmt: skip
         notifier.tell_end(outcome)

@@ -18,7 +18,13 @@ import sqlalchemy as sa
 
 from rnnbench.errors import UserError
 from rnnbench.report.terminal.plain_console import plain_console
-from rnnbench.report.terminal.sweep_progress import describe_outage, line, table, workers
+from rnnbench.report.terminal.sweep_progress import (
+    describe_outage,
+    line,
+    seed_lines,
+    table,
+    workers,
+)
 from rnnbench.results.database import reader
 from rnnbench.results.record import Status
 from rnnbench.results.run_folder import LOG
@@ -148,6 +154,8 @@ def show_status(
                     console.print(workers(now))
                 for row in failed:
                     text = f"{row.status}: {row.key}: {row.reason}"
+                    console.print(text, soft_wrap=True)
+                for text in seed_lines(now):
                     console.print(text, soft_wrap=True)
                 console.print(line(now), soft_wrap=True)
                 if taken := now.account.line():

@@ -29,7 +29,8 @@ def extend_sweep(
         limits: of the budget, in all, by the names of `rnnbench.sweep.file.budget.SweepLimits`.
 
     Raises:
-        ExtendError: nothing is given, a seed is one of the search, or a limit is no larger than
+        ExtendError: nothing is given, a seed is one of the search, or results decide
+            on the seeds, or a limit is no larger than
             the one that holds.
     """
     if trials is None and not seeds and not limits:
@@ -40,6 +41,11 @@ def extend_sweep(
     with open_sweep(name, root, database) as sweep:
         request = sweep.requests.read()
         file = parse_sweep(request.text, request.file)
+        if seeds and file.seed_plan is not None:
+            raise ExtendError(
+                f"--seed: results decide on the seeds of {name} (final.seeds is auto in its file); "
+                f"raise final.at_most there, now {file.seed_plan.at_most}, and start the file again"
+            )
         _refuse_seeds_of_the_search(file, seeds)
         book = SpendingBook(sweep.store.engine, name)
         account = book.read(file.budget, file.prices)

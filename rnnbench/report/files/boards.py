@@ -10,26 +10,36 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rnnbench.leaderboard.machine_notes import MACHINE_TIME
 from rnnbench.leaderboard.types import Attribution, Board, Comparison, Effect, Row
+from rnnbench.report.sentences import headline_claims
 from rnnbench.results.record import COSTS
 
-EXPORT_FORMAT = 1
+EXPORT_FORMAT = 2  # 1 had tiers of ties instead of verdicts on all pairs
 
 
 def as_json(boards: Sequence[Board], sections: Mapping[str, Any] | None = None) -> str:
-    """Return all that the boards hold (`leaderboard.types`), as {"format": 1, "boards": [...]}.
+    """Return all that the boards hold (`leaderboard.types`) and say ("claims").
+
+    It is {"format": 2, "boards": [...]}.
 
     Args:
         sections: more to tell, by name; dataclasses become objects, and what is not finite null.
     """
-    content = {"format": EXPORT_FORMAT, "boards": [dataclasses.asdict(b) for b in boards]}
+    content = {"format": EXPORT_FORMAT, "boards": [_board_in_full(b) for b in boards]}
     content |= {name: _plain(value) for name, value in (sections or {}).items()}
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _board_in_full(board: Board) -> dict[str, Any]:
+    return {**_plain(board), "claims": headline_claims(board)}
 
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(v) for key, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
@@ -44,7 +54,7 @@ def as_csv(boards: Sequence[Board]) -> str:
 
 
 def attributions_as_json(attributions: Sequence[Attribution]) -> str:
-    """Return all that attributions hold, as {"format": 1, "attributions": [...]}."""
+    """Return all that attributions hold, as {"format": 2, "attributions": [...]}."""
     plain = [dataclasses.asdict(a) for a in attributions]
     content = {"format": EXPORT_FORMAT, "attributions": plain}
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -97,14 +107,18 @@ def csv_of(lines: Sequence[dict[str, Any]]) -> str:
 
 
 def _row_line(board: Board, row: Row) -> dict[str, Any]:
-    test, valid, margin = row.test, row.valid, row.margin
+    test, valid, margin, centre = row.test, row.valid, row.margin, row.centre
+    verdicts, ranked = board.verdicts, row.kind == "ranked"
+    against = verdicts.leader if ranked and row.name != verdicts.leader else None
+    pair = verdicts.between(row.name, against) if against else None
     return {
         "task": board.task,
         "protocol_id": board.protocol_id,
         "budget": dict(board.protocol)["Budget"],
         "kind": row.kind,
         "rank": row.rank,
-        "tied": row.tied,
+        "worst_rank": row.worst_rank,
+        "contender": row.contender if ranked else None,
         "name": row.name,
         "architecture": row.architecture,
         "tricks": " ".join(row.tricks),
@@ -115,7 +129,16 @@ def _row_line(board: Board, row: Row) -> dict[str, Any]:
         "low": test and test.low,
         "high": test and test.high,
         "seeds": test and test.n,
+        "scale": verdicts.scale if ranked else None,
+        "centre": centre and centre.mean,
+        "centre_low": centre and centre.low,
+        "centre_high": centre and centre.high,
+        "against": against,
+        "relation": pair and pair.relation,
         "p": row.p,
+        "more_seeds": pair and pair.more_seeds,
+        "equal_within": verdicts.equal_within.size if ranked else None,
+        "equal_within_relative": verdicts.equal_within.relative if ranked else None,
         "validation": valid and valid.mean,
         "baseline": margin and margin.baseline,
         "gain": margin and margin.gain,
@@ -127,7 +150,9 @@ def _row_line(board: Board, row: Row) -> dict[str, Any]:
         "final_failed": row.final_failed,
         "interrupted": row.interrupted,
         "configurations": row.configurations,
-        **{name: row.costs.get(name) for name in COSTS},
+        **{name: row.costs.get(name) for name in (*COSTS, MACHINE_TIME)},
+        "path": row.path,
+        "machines": "; ".join(row.machines),
         "total_train_seconds": row.total_seconds,
         "config_id": row.config_id,
         "marks": "; ".join(row.marks),

@@ -65,7 +65,7 @@ class Whisker:
 def strip(board: Board) -> Strip | None:
     """Return the axis for a board's ranked rows, None where it has none."""
     ranked = [row for row in board.rows if row.kind == "ranked" and row.test]
-    means = [row.test.mean for row in ranked if row.test]
+    means = [row.centre.mean for row in ranked if row.centre]
     if not means:
         return None
     baselines = [(r.name, r.test.mean) for r in board.rows if r.kind == "baseline" and r.test]
@@ -73,10 +73,10 @@ def strip(board: Board) -> Strip | None:
     low, high = min(core), max(core)
     span = (high - low) or abs(low) * 0.1 or 1.0
     for row in ranked:  # whiskers may widen the axis to three times the span of the means
-        if row.test and low <= row.test.mean <= high and row.test.half_width:
-            reach = row.test.half_width
-            low = min(low, max(row.test.mean - reach, min(core) - span))
-            high = max(high, min(row.test.mean + reach, max(core) + span))
+        shown = row.centre
+        if shown and low <= shown.mean <= high and shown.low is not None and shown.high is not None:
+            low = min(low, max(shown.low, min(core) - span))
+            high = max(high, min(shown.high, max(core) + span))
     for _, value in baselines:
         if low - span <= value <= high + span:
             low, high = min(low, value), max(high, value)
@@ -98,9 +98,9 @@ def strip(board: Board) -> Strip | None:
 
 def whisker(row: Row, axis: Strip) -> Whisker | None:
     """Return where a ranked row's mean and interval stand; None for other rows."""
-    if row.kind != "ranked" or row.test is None:
+    if row.kind != "ranked" or row.centre is None:
         return None
-    test = row.test
+    test = row.centre
     off = "" if axis.holds(test.mean) else "left" if test.mean < axis.low else "right"
     low = None if test.low is None else axis.at(test.low)
     high = None if test.high is None else axis.at(test.high)
@@ -211,7 +211,7 @@ class Heat:
             return "none"
         size = abs(effect.difference.mean)
         sign = "plus" if effect.difference.mean > 0 else "minus"
-        if effect.verdict == "unclear":
+        if effect.verdict in ("equal", "open"):
             return f"{sign}-0" if size else "none"
         return f"{sign}-{min(HEAT_STEPS, max(1, math.ceil(size / self.step - 1e-9)))}"
 
@@ -219,7 +219,7 @@ class Heat:
 def heat(attribution: Attribution) -> Heat:
     """Return the scale of an attribution's clear differences; of all where none is clear."""
     measured = [e for c in attribution.comparisons for e in c.effects if e.difference]
-    clear = [e for e in measured if e.verdict != "unclear"] or measured
+    clear = [e for e in measured if e.verdict in ("helps", "hurts")] or measured
     sizes = [abs(e.difference.mean) for e in clear if e.difference]
     return Heat((max(_drop_outliers(sizes), default=0.0) or 1.0) / HEAT_STEPS)
 

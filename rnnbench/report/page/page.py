@@ -24,7 +24,7 @@ from markupsafe import Markup
 from rnnbench.files.atomic import replace_file
 from rnnbench.leaderboard.trick_effects import attribute
 from rnnbench.leaderboard.types import Board
-from rnnbench.report import wording
+from rnnbench.report import sentences, wording
 from rnnbench.report.page import figures
 from rnnbench.results.provenance import redact
 
@@ -118,7 +118,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=_visible_value,
     )
-    templates.globals.update(wording=wording, figures=figures)
+    templates.globals.update(wording=wording, figures=figures, sentences=sentences)
     return templates
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from rnnbench.leaderboard.boards import build, mark_absent, refused_now
+from rnnbench.leaderboard.pairwise import ReadItems
 from rnnbench.leaderboard.third_parties import mark_third_parties
 from rnnbench.leaderboard.types import LEAST_TRIALS, Board, CellImportance
 from rnnbench.registry.held_laws import verdicts_noted
@@ -22,6 +23,7 @@ from rnnbench.registry.published_results import LiteratureError, Published, publ
 from rnnbench.registry.registry import discover
 from rnnbench.registry.schema_from_source import read_source
 from rnnbench.report.site.sweeps import SweepView, read_sweeps
+from rnnbench.results.item_scores import items_of
 from rnnbench.results.record import Record
 from rnnbench.results.run_folder import EXAMPLES, RECORD
 from rnnbench.results.sql_index import result
@@ -44,6 +46,7 @@ class Gathered:
         examples: what a run kept to be looked at, by its id; () for most.
         literature: task -> published results, or what is wrong with their list.
         about: task -> what it is, in a sentence.
+        items: reads what each item of a run's test split added to its headline.
         mattered: which searched settings mattered in the cells of a sweep, by its name; () where no
             cell has trials enough to tell.
     """
@@ -56,6 +59,7 @@ class Gathered:
     about: Mapping[str, str] = field(default_factory=dict)
     examples: Callable[[str], Sequence[Mapping[str, Any]]] = lambda run_id: ()
     mattered: Callable[[str], Sequence[CellImportance]] = lambda sweep: ()
+    items: ReadItems | None = None
     damaged: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -108,6 +112,7 @@ def gather(
         mattered=lambda sweep: _important_settings(
             store, next(s for s in sweeps if s.name == sweep)
         ),
+        items=items_of(store),
         damaged=dict(store.damaged),
     )
 

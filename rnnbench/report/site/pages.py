@@ -192,7 +192,7 @@ class Site:
                 drawn[row.name] = kept
         return Extra(
             runs=linked,
-            claims=statistics.claims(board),
+            claims=statistics.claims(board, self.gathered.items),
             references=beside[:BESIDE],
             more_references=len(beside[BESIDE:]),
             duels=statistics.duels(board),
@@ -247,13 +247,14 @@ class Site:
 
 def _overview_line(board: Board, of_task: Sequence[Board]) -> dict[str, Any]:
     """Return a board's line in the overview."""
-    first: list[Row] = [row for row in board.rows if row.rank == 1]
+    first: list[Row] = [row for row in board.rows if row.contender]
     rows = [row for row in board.rows if row.kind != "baseline"]
     return {
         "board": board,
         "differs": differs(board, of_task) if len(of_task) > 1 else "",
         "metric": board.headline.get("name", ""),
         "first": first,
+        "ranked": len(board.ranked),
         "rows": len(rows),
         "runs": sum(row.runs for row in rows),
         "failed": sum(row.failed for row in rows),

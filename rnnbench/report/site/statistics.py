@@ -8,37 +8,38 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnbench.leaderboard import best_of_n
-from rnnbench.leaderboard.pairwise import judge
+from rnnbench.leaderboard.pairwise import ReadItems, judge
 from rnnbench.leaderboard.pareto import fronts
 from rnnbench.leaderboard.types import Board, Row
 from rnnbench.report import wording
-from rnnbench.report.sentences import claim, headline_claims
+from rnnbench.report.pair_sentences import basis
+from rnnbench.report.sentences import headline_claims
 from rnnbench.report.site.charts import Chart
 from rnnbench.report.site.plots import effort_chart, front_chart
 
 MOST_PAIRS = 28  # of architectures that are set against each other: eight of them
-VERDICTS = {"beats": ("▲", "better"), "loses": ("▼", "worse"), "ties": ("=", "tie"),
-            "cannot tell": ("○", "cannot tell")}  # fmt: skip
 
 
 @dataclass(frozen=True)
-class PairVerdict:
+class DuelCell:
     """One architecture against another with the same tricks.
 
     Attributes:
-        kind: a class of the style sheet: better, worse, tie, cannot-tell, none.
-        figure: the difference with its interval, turned so that positive is better.
-        sentence: the same in words.
+        kind: a class of the style sheet: better, worse, equal, open, none.
+        word: the verdict, and what would settle it where it is open.
+        figure: the difference with its interval, turned so that positive is better; on the log
+            scale the ratio of the figures.
+        basis: what stands behind it.
     """
 
     kind: str
     symbol: str
     word: str
     figure: str
-    sentence: str
+    basis: str
 
 
-NOT_RUN = PairVerdict("none", "", "", "not run", "")
+NOT_RUN = DuelCell("none", "", "", "not run", "")
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,13 @@ class Duels:
     """
 
     stacks: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[PairVerdict, ...]], ...]
+    rows: tuple[tuple[str, tuple[DuelCell, ...]], ...]
     left_out: int
 
 
-def claims(board: Board) -> list[str]:
+def claims(board: Board, items: ReadItems | None = None) -> list[str]:
     """Return the sentences for the top of a board."""
-    return headline_claims(board)
+    return headline_claims(board, items)
 
 
 def duels(board: Board) -> Duels | None:
@@ -87,13 +88,19 @@ def duels(board: Board) -> Duels | None:
     return Duels(names, tuple(rows), max(0, len(pairs) - MOST_PAIRS)) if rows else None
 
 
-def _pair_verdict(pair: Any, board: Board) -> PairVerdict:
-    symbol, word = VERDICTS[pair.verdict]
-    kind = word.replace(" ", "-")
-    sign = "" if pair.difference.mean <= 0 else "+"
-    text = wording.interval(pair.difference)
-    figure = text if text.startswith("(") else sign + text
-    return PairVerdict(kind, symbol, word, figure, claim(pair, board))
+def _pair_verdict(pair: Any, board: Board) -> DuelCell:
+    word: str = pair.verdict
+    if more := wording.more_seeds(pair, board).strip(wording.NOTHING):
+        word += f", {more} more seeds" if more != "1" else ", 1 more seed"
+    if board.verdicts.look > board.verdicts.level:  # results decided on the seeds
+        word += f" · {wording.took(pair)}"
+    if pair.ratio is not None:
+        figure = f"× {wording.interval(pair.ratio)}"
+    else:
+        text = wording.interval(pair.difference)
+        figure = text if pair.difference.mean <= 0 or text.startswith("(") else f"+{text}"
+    symbol = wording.SYMBOLS[pair.verdict]
+    return DuelCell(pair.verdict, symbol, word, figure, basis(pair))
 
 
 def pareto_charts(board: Board) -> list[Chart]:

@@ -35,12 +35,13 @@ class Column:
 
 COLUMNS = (
     Column("rank", 0, wording.rank),
-    Column("test", 2, lambda row: wording.interval(row.test) if row.test else ""),
+    Column("test", 2, lambda row: wording.interval(row.centre) if row.centre else ""),
     Column("seeds", 3, lambda row: str(row.test.n) if row.test and row.test.n else ""),
     Column("failed", 5, lambda row: wording.failures(row) if row.runs else ""),
     Column("over baseline", 4, lambda row: wording.margin(row.margin) if row.margin else ""),
     Column("parameters", 7, lambda row: _say_cost(row, "parameters", wording.count)),
     Column("train time", 9, lambda row: _say_cost(row, "train_seconds", wording.duration)),
+    Column("path", 10, lambda row: row.path),
     Column("validation", 6, lambda row: wording.interval(row.valid) if row.valid else ""),
     Column("tokens", 8, lambda row: _say_cost(row, "tokens", wording.count)),
 )
@@ -62,7 +63,7 @@ def print_boards(
     for board in boards:
         _print_board(board, console, items)
     console.print()
-    print_note(console, legend(boards[0].method))
+    print_note(console, legend(boards))
     if any(attribute(board).telling for board in boards):
         print_note(console, "Which trick helps which cell: rnnbench leaderboard --attribution")
 
@@ -81,6 +82,8 @@ def _print_board(board: Board, console: Console, items: ReadItems | None) -> Non
     for label, text in board.protocol:
         if label != "Ranked by":  # the title says it
             print_note(console, f"{label}: {text}")
+    for label, text in wording.compared(board):
+        print_note(console, f"{label}: {text}.")
     for text in headline_claims(board, items):
         console.print(Padding(Text(visible(f"→ {text}."), overflow="fold"), (0, 0, 0, 1)))
     console.print(_make_table(board, console.width))
@@ -114,7 +117,7 @@ def _make_table(board: Board, width: int) -> Table:
         else:
             table.add_column(column.header, justify="right", no_wrap=True)
     for row, name in zip(board.rows, names, strict=True):
-        style = "bold" if row.rank == 1 else "italic" if row.kind == "baseline" else ""
+        style = "bold" if row.contender else "italic" if row.kind == "baseline" else ""
         cells = [Text(name if c is None else visible(c.cell(row))) for c in shown]
         table.add_row(*cells, style=style)
     return table

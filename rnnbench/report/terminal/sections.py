@@ -6,22 +6,24 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from rnnbench.leaderboard.across_tasks import Across, Profile
 from rnnbench.leaderboard.best_of_n import Effort
 from rnnbench.leaderboard.pairwise import Pair
-from rnnbench.leaderboard.pareto import ParetoFront
+from rnnbench.leaderboard.pareto import TIMES, FrontPoint, ParetoFront
 from rnnbench.leaderboard.types import Board, CellImportance
 from rnnbench.report import wording
-from rnnbench.report.sentences import claim
+from rnnbench.report.pair_sentences import claim
+from rnnbench.report.sentences import across_claims
 from rnnbench.report.terminal.board import GAP, print_note
 from rnnbench.report.wording import visible
 
+ROOM_FOR_PATHS = 100  # columns of text from which on intervals fit beside paths
 LONGEST_NAME = 32  # columns of text; longer names are folded
-TAUS = (0.75, 0.9)  # of a profile that a table shows
-SYMBOLS = {"beats": "▲", "loses": "▼", "ties": "=", "cannot tell": "?"}
+TAUS = (0.25, 0.5, 0.75)  # of a profile that a table shows
 
 
 def print_pairs(board: Board, pairs: Sequence[Pair], against: str, console: Console) -> None:
@@ -32,26 +34,38 @@ def print_pairs(board: Board, pairs: Sequence[Pair], against: str, console: Cons
         return
     columns = {
         "row": [pair.row for pair in pairs],
-        "better by": [f"{SYMBOLS[p.verdict]} {wording.interval(p.difference)}" for p in pairs],
+        "verdict": [f"{wording.SYMBOLS[p.verdict]} {p.verdict}" for p in pairs],
+        **({"times": [wording.interval(p.ratio) for p in pairs]} if board.verdicts.scale == "log"
+           else {"better by": [wording.interval(p.difference) for p in pairs]}),
+        "more seeds": [wording.more_seeds(p, board) for p in pairs],
         "p": [wording.probability(pair.p) for pair in pairs],
         "trials": [_say_trials(pair) for pair in pairs],
         "effect": [_say_effect(pair.effect) for pair in pairs],
         "p over items": [wording.probability(p.items.p) if p.items else wording.NOTHING
                          for p in pairs],
         "failed": [f"{pair.failed:.0%}" for pair in pairs],
+        "took": [wording.took(pair) for pair in pairs],
         "P(better)": [wording.NOTHING if p.superiority is None else f"{p.superiority:.2f}"
                       for p in pairs],
     }  # fmt: skip
-    idle = {"failed": "0%", "p over items": wording.NOTHING, "trials": wording.NOTHING}
+    idle = {"failed": "0%", "p over items": wording.NOTHING, "trials": wording.NOTHING,
+            "more seeds": ""}  # fmt: skip
     shown = {n: c for n, c in columns.items() if set(c) != {idle.get(n)}}
     _print_columns(shown, console)
     for pair in pairs:
         print_note(console, f"{claim(pair, board)}.")
+    metric = board.headline.get("name", "the figure")
+    by = (
+        f"times: {metric} of the row over that of {against}, with its interval"
+        if board.verdicts.scale == "log"
+        else "better by: with its interval"
+    )
     effects = (
-        "▲ better, ▼ worse, = tie (no difference shown), ? too few seeds to tell. better by: 95% "
-        "interval, not adjusted; p: Holm-adjusted over this table. effect: Hedges' g. P(better): "
-        "that a seed of the row beats one of the other. trials: from how many trials of the search "
-        "on the better one's expected best on validation is better."
+        f"▲ better, ▼ worse, = equal, ○ open: as on the board. {by}; it and p hold for all pairs "
+        "of the board together. more seeds: of each, to settle it at the present spread. took: "
+        "training of both rows' seeds. effect: Hedges' g. P(better): that a seed of the row beats "
+        "one of the other. trials: from how many trials of the search on the better one's expected "
+        "best on validation is better."
     )
     print_note(console, effects)
 
@@ -98,21 +112,44 @@ def print_fronts(board: Board, fronts: Sequence[ParetoFront], console: Console) 
     if not fronts:
         print_note(console, "No two rows differ in a cost that is known of both.")
         return
+    any_timed = False
     for front in fronts:
-        table = _make_table([front.label, "row", str(board.headline.get("name", "")), ""])
+        timed = front.cost in TIMES
+        any_timed |= timed
+        header = [front.label, "row", str(board.headline.get("name", "")), ""]
+        table = _make_table([*header[:2], *(["path"] if timed else []), *header[2:]])
         for point in front.points:
-            note = "on the front" if point.on_front else f"beaten by {point.dominated_by}"
-            note += " (a tie on test)" if point.tied else ""
-            cells = cost(front.cost, point.cost), point.row, wording.interval(point.quality), note
+            cells = [cost(front.cost, point.cost), point.row]
+            if timed:
+                cells.append(point.path or wording.NOTHING)
+            narrow = timed and console.width < ROOM_FOR_PATHS
+            quality = point.quality
+            shown = wording.number(quality.mean) if narrow else wording.interval(quality)
+            cells += [shown, _say_place(point, timed)]
             table.add_row(
                 *(Text(visible(c), style="bold" if point.on_front else "") for c in cells)
             )
         console.print(table)
-    print_note(
-        console,
-        "On the front: no other row is at least as good for no more of this cost. Costs are means "
-        "over the seeds on test; those of machines compare where machines are alike.",
+    text = (
+        "On the front: no other row has at least as good a figure for no more of this cost. Else "
+        "the row that has, and the board's verdict on the two: it is better, equal or open. Costs "
+        "are means over the seeds on test."
     )
+    if any_timed:
+        text += (
+            " path: the code that ran the recurrence, on which times depend; * ran on another "
+            "machine than most rows, so that its seconds do not compare. The machine's products: "
+            "operations that large float32 products would have done in the time of training there."
+        )
+    print_note(console, text)
+
+
+def _say_place(point: FrontPoint, timed: bool) -> str:
+    """Say whether a row is on the front, or who stands before it and what is judged of the two."""
+    star = " *" if timed and point.other_machine else ""
+    if point.on_front:
+        return f"on the front{star}"
+    return f"{point.dominated_by}: {point.verdict}{star}"
 
 
 def print_across(across: Across | None, console: Console) -> None:
@@ -122,20 +159,23 @@ def print_across(across: Across | None, console: Console) -> None:
         print_note(console, "No two rows have test results on two tasks.")
         return
     print_note(console, f"Tasks: {', '.join(across.tasks)}.")
-    header = ["row", "average rank", "IQM", *(f"> {t:g}" for t in TAUS)]
-    table = _make_table([*header, "w/t/l"])
-    for i, name in enumerate(across.rows):
-        profile = across.profiles[i]
-        shares = [f"{_share_above(profile, t):.0%}" for t in TAUS]
-        total = [sum(o[k] for o in across.outcomes[i] if o is not None) for k in range(3)]
+    for text in across_claims(across):
+        console.print(Padding(Text(visible(f"→ {text}."), overflow="fold"), (0, 0, 0, 1)))
+    table = _make_table(["row", "places", "skill", "average rank", "▲/=/○/▼"])
+    order = sorted(range(len(across.rows)), key=lambda i: -across.skill[i].mean)
+    for i in order:
+        name = across.rows[i]
+        total = [sum(o[k] for o in across.outcomes[i] if o is not None) for k in range(4)]
         table.add_row(
             Text(visible(name)),
+            wording.places(across.verdicts.places[name]),
+            wording.interval(across.skill[i]),
             f"{across.average_ranks[i]:.2f}",
-            interval_between(across.iqm[i].mean, across.iqm[i].low, across.iqm[i].high),
-            *shares,
             "/".join(map(str, total)),
         )
     console.print(table)
+    for bar in across.cliques:
+        print_note(console, f"Open by ranks, for other tasks: {', '.join(bar)}.")
     f = f"F = {across.friedman_f:.3g}" if across.friedman_f < 1e9 else "all tasks rank alike"
     p = f"p = {wording.probability(across.p)}".replace("= <", "<")
     print_note(
@@ -143,21 +183,24 @@ def print_across(across: Across | None, console: Console) -> None:
         f"Friedman: chi² = {across.friedman:.3g}, {f}, {p}. Average ranks differ by Nemenyi's test "
         f"where they lie {across.critical_difference:.2f} apart or more.",
     )
-    for bar in across.cliques:
-        print_note(console, f"Not told apart by ranks: {', '.join(bar)}.")
-    for j in range(1, len(across.rows)):
-        pi = across.improvement[0][j]
-        if pi is not None:
-            text = interval_between(pi.mean, pi.low, pi.high)
-            print_note(
-                console, f"A run of {across.rows[0]} beats one of {across.rows[j]} with P = {text}."
-            )
+    table = _make_table(["row", "IQM", *(f"> {t:g}" for t in TAUS), "P(better)"])
+    for i in order:
+        profile, pi = across.profiles[i], across.improvement[i][order[0]]
+        table.add_row(
+            Text(visible(across.rows[i])),
+            interval_between(across.iqm[i].mean, across.iqm[i].low, across.iqm[i].high),
+            *(f"{_share_above(profile, t):.0%}" for t in TAUS),
+            "" if pi is None else interval_between(pi.mean, pi.low, pi.high),
+        )
+    console.print(table)
     print_note(
         console,
-        "Scores: 0 is the best trivial baseline of a task, 1 its best row. IQM: the mean of the "
-        "middle half of all runs, with its 95% interval by a stratified bootstrap. > t: the share "
-        "of runs that score above t. w/t/l: won, tied and lost against all others on all tasks, by "
-        "the boards' test.",
+        "skill: mean over the tasks, each counting the same; 0 is a task's best trivial baseline, "
+        "1 is perfect, and a failed seed has the worst of its task. places: those that a row may "
+        "have by it, for other seeds on these tasks. ▲/=/○/▼: better, equal, open and worse "
+        "against all others on all tasks, by the boards' verdicts. IQM: the mean of the middle "
+        "half of all runs' skill, with its 95% interval by a stratified bootstrap. > t: the share "
+        "of runs with a skill above t. P(better): that a run of the row beats one of the first.",
     )
     for note in across.notes:
         print_note(console, f"Note: {note}")
@@ -243,7 +286,7 @@ def _print_title(console: Console, text: str) -> None:
 def _make_table(header: Sequence[str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     for i, name in enumerate(header):
-        words = name in ("row", "cell", "", "share of what validation said")
+        words = name in ("row", "cell", "path", "", "share of what validation said")
         table.add_column(
             Text(visible(name)), justify="left" if words else "right", overflow="fold",
             no_wrap=not words and i > 0, min_width=14 if name in ("row", "cell") else None,

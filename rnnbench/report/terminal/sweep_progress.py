@@ -91,6 +91,11 @@ def line(now: Snapshot) -> str:
     return ", ".join(parts)
 
 
+def seed_lines(now: Snapshot) -> list[str]:
+    """Return a line for each task on how far results have decided on its seeds."""
+    return [text for text in dict.fromkeys(c.seeds for c in now.cells) if text]
+
+
 def describe_outage(outage: Mapping[str, Any]) -> list[str]:
     """Return lines on why hardly any trial is placed, where, and what to do about it."""
     nodes = ", ".join(f"{node} ({count})" for node, count in outage["nodes"].items())

@@ -10,28 +10,34 @@ from rich.table import Table
 from rich.text import Text
 
 from rnnbench.leaderboard.types import Attribution, Effect
+from rnnbench.leaderboard.verdicts.method import STANDARD, BoardMethod
 from rnnbench.report import wording
 from rnnbench.report.terminal.board import GAP, print_note
 from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.report.wording import visible
-from rnnbench.stats import Method
-from rnnbench.stats.intervals import STANDARD
 
 LONGEST_NAME = 32  # columns of text; names of more are folded
 
 
-def legend(method: Method) -> str:
+def legend(method: BoardMethod) -> str:
     """Explain the symbols of a table."""
-    test = "paired t test" if method.test == "t" else "paired permutation test"
     interval = "95% t interval" if method.interval == "t" else "95% bootstrap interval"
+    if method.test != "moderated":
+        test = "paired t test" if method.test == "t" else "paired permutation test"
+        return (
+            f"▲ helps, ▼ hurts, ○ open: {test} over the seeds, Holm-adjusted over the table, "
+            f"p < 0.05. ±: {interval} of the difference, not adjusted."
+        )
     return (
-        f"▲ helps, ▼ hurts, ○ unclear: {test} over the seeds, Holm-adjusted over the table, "
-        f"p < 0.05. ±: {interval} of the difference, not adjusted."
+        "▲ helps, ▼ hurts, = equal, ○ open: the board's verdict on the two rows, which holds for "
+        f"all its pairs together. ±: {interval} of this difference alone, seed by seed."
     )
 
 
 def print_attributions(
-    attributions: Sequence[Attribution], console: Console | None = None, method: Method = STANDARD
+    attributions: Sequence[Attribution],
+    console: Console | None = None,
+    method: BoardMethod = STANDARD,
 ) -> None:
     """Print which trick helps which cell, fitted to the console's width.
 

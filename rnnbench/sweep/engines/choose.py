@@ -23,10 +23,12 @@ class EngineChoice:
 
     Attributes:
         address: address of a Ray cluster; "auto": the one that is at hand, or a new one here.
+        slurm: options of `sbatch`, such as "partition=gpu".
     """
 
-    name: Literal["local", "ray"] = "local"
+    name: Literal["local", "ray", "slurm"] = "local"
     address: str = "auto"
+    slurm: tuple[str, ...] = ()
 
 
 def engine_factory_for(
@@ -64,6 +66,21 @@ def engine_factory_for(
             )  # fmt: skip
 
         return local
+    if choice.name == "slurm":
+        from rnnbench.sweep.engines.slurm_options import parameters, read_options
+
+        # Before the first trial, and before data are fetched, what cannot be asked of Slurm.
+        parameters(read_options(choice.slurm), sweep.resources, sweep.trainer, sweep.name)
+
+        def slurm(workers: int) -> Engine:
+            from rnnbench.sweep.engines.slurm import SlurmEngine
+
+            return SlurmEngine(
+                workers=workers, root=root, logs=logs, trainer=sweep.trainer, work=work,
+                beat=beat, options=choice.slurm, resources=sweep.resources, say=say,
+            )  # fmt: skip
+
+        return slurm
 
     def ray(workers: int) -> Engine:
         from rnnbench.sweep.engines.ray import RayEngine
@@ -105,7 +122,7 @@ def gpu_shares(
         raise SweepError(
             f"a trial takes {whole} GPUs, and this machine has {len(here)} to offer"
             "\n  Lower resources.gpus or trainer.devices, or use a machine that has them: "
-            "--engine ray"
+            "--engine ray or slurm"
         )
     groups = [",".join(here[i : i + whole]) for i in range(0, len(here) - whole + 1, whole)]
     if per_trial is None:

@@ -47,6 +47,7 @@ class Job:
     Attributes:
         spec: the run, as `RunSpec.as_dict` (plain values travel between versions and machines).
         asks: whether the worker asks at each validation if it should go on.
+        seed_plan: how results decide on the seeds of its row (`SeedPlan.as_dict`), for the record.
     """
 
     key: str
@@ -55,6 +56,7 @@ class Job:
     sweep: str
     study: str
     asks: bool
+    seed_plan: Mapping[str, Any] | None = None
 
 
 class Usage(NamedTuple):

@@ -1,4 +1,4 @@
-"""The engine of a cluster: Ray places a seat (`ray_actor`) for each worker on its nodes.
+"""The engine of a Ray cluster: Ray places a seat (`seat`) for each worker on its nodes.
 
 Ray distributes seats, keeps account of resources, and asks for more nodes where it can. It decides
 nothing about trials: a seat that is lost is replaced, and its job is reported as died.
@@ -36,7 +36,8 @@ from rnnbench.sweep.engines.protocol import (
     ValidationReport,
     cannot_start,
 )
-from rnnbench.sweep.engines.ray_actor import Arrived, Gone, Seat
+from rnnbench.sweep.engines.ray_actor import RaySeat
+from rnnbench.sweep.engines.seat import Arrived, Gone
 from rnnbench.sweep.engines.worker import WORK, CannotStart, TooLarge, WorkerSetup
 from rnnbench.sweep.file.resources import Resources
 
@@ -47,9 +48,8 @@ FALSE_STARTS = 3  # workers a seat that die in a row before any gets ready: noth
 UNCHECKED = "RNNBENCH_UNCHECKED_CLUSTER"
 COMPLAIN_SECONDS = 30.0  # between lines on what is waited for
 
-
 # One thread of a seat listens to its worker, another one passes messages on.
-_SEAT: Any = ray.remote(concurrency_groups={"listening": 1, "telling": 1})(Seat)  # type: ignore[call-overload]
+_SEAT: Any = ray.remote(concurrency_groups={"listening": 1, "telling": 1})(RaySeat)  # type: ignore[call-overload]
 
 
 def _call(actor: Any, method: str, *arguments: Any) -> Any:

@@ -175,6 +175,7 @@ class Worker:
                 attempt=job.attempt,
                 sweep=job.sweep,
                 study=job.study,
+                seed_plan=job.seed_plan,
                 on_validation=ask if job.asks else None,
                 quiet=False,  # SIGTERM, which `Engine.stop` sends, saves and ends the run
             )

@@ -19,7 +19,8 @@
         architecture.hidden: {low: 32, high: 96, step: 16}
         tricks.zoneout.rate: auto # the range that the plugin recommends
         architecture.activation: {choices: [tanh, relu]}
-    final: {seeds: [1, 2, 3]}     # the best configuration of each cell again, on test
+    final: {seeds: [1, 2, 3]}     # the best configuration of each cell again, on test; see
+                                  # `sweep.file.final`, also for seeds by results
     workers: 2                    # trials that run at once
     trainer: {threads: 1}
     resources: {cpus: 1, gpus: 0.5, memory: 4GB}  # of one trial, see `sweep.file.resources`
@@ -45,7 +46,9 @@ from typing import Any
 from rnnbench.errors import SweepError
 from rnnbench.files.yaml_with_lines import Place, YamlError, YamlText, parse_yaml, read_yaml
 from rnnbench.spec.run_spec import Trainer
+from rnnbench.stats.adaptive_seeds import SeedPlan
 from rnnbench.sweep.file.budget import Prices, SweepLimits, read_limits, read_prices
+from rnnbench.sweep.file.final import FinalRuns, read_final, seeds_of
 from rnnbench.sweep.file.notify import Notify, read_notify
 from rnnbench.sweep.file.read_search import read_search
 from rnnbench.sweep.file.reader import Reader
@@ -54,6 +57,7 @@ from rnnbench.sweep.file.search_options import Search
 
 __all__ = ["GridCell", "Search", "Sweep", "SweepError", "parse_sweep", "read_sweep"]
 
+OF_FINAL = ("seeds", "front", "seed_plan", "text")  # no keys of their own
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 
 
@@ -95,13 +99,14 @@ class Sweep:
 
     Attributes:
         settings: fixed settings by dotted name, in groups: "all", and each task's name.
-        seeds: seeds of the final runs.
+        seeds: seeds of the final runs; where results decide, those of the first round.
         front: number of compromises that get final runs, where there are several objectives.
         workers: number of trials that run at once.
         retries: how many of its workers a trial may kill and still be run again.
         budget: the most that the whole sweep may take.
         notify: whom to tell of its end.
         text: tells where each part stands in the file.
+        seed_plan: how results decide on further seeds; None: the file lists them.
     """
 
     name: str
@@ -120,6 +125,11 @@ class Sweep:
     prices: Prices
     notify: Notify
     text: YamlText = field(compare=False, repr=False)
+    seed_plan: SeedPlan | None = None
+
+    def first_seeds(self, count: int) -> tuple[int, ...]:
+        """Return the first seeds that results may ask for."""
+        return seeds_of(self.search, count)
 
     def error(self, place: Place, message: str) -> SweepError:
         """Return an error about a place of the file."""
@@ -174,7 +184,7 @@ def parse_sweep(text: str, file: str = "sweep") -> Sweep:
 
 def _parse(text: YamlText) -> Sweep:
     reader = Reader(text)
-    known = [f.name for f in dataclasses.fields(Sweep) if f.name not in ("seeds", "front", "text")]
+    known = [f.name for f in dataclasses.fields(Sweep) if f.name not in OF_FINAL]
     top = reader.mapping((), text.value, [*known, "final"], ["name", "tasks", "architectures"])
     if not isinstance(top["name"], str) or not NAME.fullmatch(top["name"]):
         raise reader.error(
@@ -183,16 +193,7 @@ def _parse(text: YamlText) -> Sweep:
         )
     tasks = reader.plugins(("tasks",), top["tasks"])
     search = read_search(reader, ("search",), top["search"]) if "search" in top else Search()
-    final = reader.mapping(
-        ("final",), top.get("final", {"seeds": []}), ["seeds", "front"], ["seeds"]
-    )
-    if "front" in final and len(search.objectives) == 1:
-        raise reader.error(
-            ("final", "front"), "front is for several objectives: one objective has one best"
-        )
-    seeds: tuple[int, ...] = ()
-    if "final" in top:
-        seeds = reader.final_seeds(("final", "seeds"), final["seeds"], search)
+    final = read_final(reader, top["final"], search) if "final" in top else FinalRuns()
     if "search" not in top and "final" not in top:
         raise reader.error((), "nothing to run: give search, final, or both")
     prices = read_prices(reader, ("prices",), top.get("prices", {}))
@@ -203,8 +204,8 @@ def _parse(text: YamlText) -> Sweep:
         tricks=reader.trick_sets(("tricks",), top.get("tricks", [[]])),
         settings=reader.settings(("settings",), top.get("settings", {}), tasks),
         search=search,
-        seeds=seeds,
-        front=reader.integer(("final", "front"), final.get("front", 3), low=1),
+        seeds=final.seeds,
+        front=final.front,
         workers=reader.integer(("workers",), top.get("workers", 1), low=1),
         trainer=reader.trainer(("trainer",), top.get("trainer", {})),
         resources=read_resources(reader, ("resources",), top.get("resources", {})),
@@ -213,4 +214,5 @@ def _parse(text: YamlText) -> Sweep:
         prices=prices,
         notify=read_notify(reader, ("notify",), top.get("notify", {})),
         text=text,
+        seed_plan=final.plan,
     )

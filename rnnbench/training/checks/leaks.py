@@ -10,6 +10,7 @@ larger part of the cost.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -21,9 +22,13 @@ from rnnbench.contract import Batch, Kind, Port, Task
 from rnnbench.nn import Model
 
 STEPS = 66  # beyond the blocks of 16, 32 or 64 steps in which a scan may be cut
+LONG = 1_000  # of a longer row, which is tried at fewer places: for blocks of any length
 SHORT = 8  # steps that a shorter sequence is repeated to
 NARROW = (torch.float32, torch.float16, torch.bfloat16, torch.complex64)
 EXACT, ROUGH = 1e-9, 1e-4  # of the largest output: what differs by less is rounding
+
+
+Places = Callable[[int, int], list[int]]  # of so many steps, none before the second
 
 
 class Change(NamedTuple):
@@ -41,15 +46,27 @@ class Change(NamedTuple):
 
 
 @torch.no_grad()
-def find_leak(model: Model, task: Task, batch: Batch) -> str | None:
+def find_leak(model: Model, task: Task, batch: Batch, least: int = SHORT) -> str | None:
     """Return what a model sees of a batch and may not, or None: "looks ahead: the output of …".
 
     Args:
         model: in evaluation mode, best in float64.
-        batch: a few rows of the task; the longest is tried, cut to `STEPS`.
+        batch: a few rows of the task; the longest is tried, cut to `STEPS`, and, where it has more,
+            to `LONG`.
+        least: steps that a much shorter row is repeated to, where the task allows it.
     """
-    row = _longest_row(task, batch)
-    changes = _list_changes(task, row)
+    row = _longest_row(task, batch, STEPS, SHORT)
+    leak = _find_leak_of_row(model, task, row, _places)
+    if leak is None:
+        longer = _longest_row(task, batch, LONG, least)
+        if _steps(task, longer) > _steps(task, row):
+            return _find_leak_of_row(model, task, longer, _few_places)
+    return leak
+
+
+def _find_leak_of_row(model: Model, task: Task, row: Batch, places: Places) -> str | None:
+    """Return what a model sees of a row and may not, or None."""
+    changes = _list_changes(task, row, places)
     stranger = _change(task, row, "inputs", 0)
     same = _stack([row] * (len(changes) + 2))
     changed = _stack([row, *(c.row for c in changes), stranger])
@@ -60,9 +77,9 @@ def find_leak(model: Model, task: Task, batch: Batch) -> str | None:
             return "remembers what it read before: one input twice gives two results"
         return "lets rows read each other: one's result changes when the others of its batch do"
     for i, change in enumerate(changes, 1):
-        places = limit.differs(before[i][: change.kept], after[i][: change.kept])
-        if places:
-            return _say_place(model, task, row, change, places[0], limit)
+        apart = limit.differs(before[i][: change.kept], after[i][: change.kept])
+        if apart:
+            return _say_place(model, task, row, change, apart[0], limit)
     return None
 
 
@@ -116,8 +133,16 @@ class _Watch(TorchDispatchMode):
         return out
 
 
-def _longest_row(task: Task, batch: Batch) -> Batch:
-    """Return the row with most steps, without its padding, cut where that can be done."""
+def _steps(task: Task, row: Batch) -> int:
+    """Return the number of steps whose outputs are compared."""
+    return 1 if task.kind is Kind.SEQ_TO_VEC else row.y.shape[1]
+
+
+def _longest_row(task: Task, batch: Batch, steps: int, least: int) -> Batch:
+    """Return the row with most steps, without its padding, cut to `steps` where that can be done.
+
+    One of fewer than half of `least` steps is repeated to as many.
+    """
     lengths = batch.x_len if task.kind in (Kind.ALIGNED, Kind.SEQ_TO_VEC) else batch.y_len
     at = 0 if lengths is None else int(lengths.argmax())
     row = Batch._make(v[at : at + 1] if isinstance(v, Tensor) else v for v in batch)
@@ -128,12 +153,12 @@ def _longest_row(task: Task, batch: Batch) -> Batch:
         y = y[:, : int(row.y_len)]
     plain = task.source.layout == "sequence" and task.source.longest is None
     if task.kind is Kind.ALIGNED and plain:
-        times = math.ceil(SHORT / x.shape[1]) if x.shape[1] < SHORT / 2 else 1
-        x, y = torch.cat([x] * times, 1)[:, :STEPS], torch.cat([y] * times, 1)[:, :STEPS]
+        times = math.ceil(least / x.shape[1]) if x.shape[1] < least / 2 else 1
+        x, y = torch.cat([x] * times, 1)[:, :steps], torch.cat([y] * times, 1)[:, :steps]
     elif task.kind is Kind.SEQ_TO_VEC and plain:
         x = x[:, :STEPS]
     elif task.kind is not Kind.SEQ_TO_VEC:
-        y = y[:, :STEPS]
+        y = y[:, :steps]
     parent = row.parent_BT
     return row._replace(
         x=x,
@@ -144,19 +169,19 @@ def _longest_row(task: Task, batch: Batch) -> Batch:
     )
 
 
-def _list_changes(task: Task, row: Batch) -> list[Change]:
+def _list_changes(task: Task, row: Batch, places: Places) -> list[Change]:
     """Return what is changed of a row: for each place what comes later, and the targets."""
     if task.kind is Kind.SEQ_TO_VEC:
         return [Change(_change(task, row, "targets", 0), "targets", 0, None)]
     steps = row.y.shape[1]
     if task.kind is not Kind.ALIGNED:  # y is read one step late, so output t may see y up to t - 1
         return [
-            Change(_change(task, row, "targets", t), "targets", t, t + 1) for t in _places(steps, 0)
+            Change(_change(task, row, "targets", t), "targets", t, t + 1) for t in places(steps, 0)
         ]
     changes = [Change(_change(task, row, "targets", 0), "targets", 0, None)]
     if task.causal:
         changes += [
-            Change(_change(task, row, "inputs", t), "inputs", t, t) for t in _places(steps, 1)
+            Change(_change(task, row, "inputs", t), "inputs", t, t) for t in places(steps, 1)
         ]
     return changes
 
@@ -165,6 +190,11 @@ def _places(steps: int, first: int) -> list[int]:
     """Return steps from which on a row is changed: the first, the last, some of either parity."""
     half = steps // 2
     return sorted({t for t in (first, 2, half, half + 1, steps - 1) if first <= t < steps})
+
+
+def _few_places(steps: int, first: int) -> list[int]:
+    """Return steps of a long row from which on it is changed: within blocks of any usual length."""
+    return sorted({t for t in (steps // 2 + 5, steps - 1) if first <= t < steps})
 
 
 def _change(task: Task, row: Batch, what: str, since: int, until: int | None = None) -> Batch:

@@ -15,7 +15,8 @@ from pathlib import Path
 from rnnbench.contract import Refusal, Task
 from rnnbench.data.fetching.sources import roots, status
 from rnnbench.files.opened_files import watching
-from rnnbench.registry.registry import discover, opened_at_import
+from rnnbench.registry.guarded_import import opened_at_import
+from rnnbench.registry.registry import discover
 
 MOST = 3  # files that are named
 

@@ -53,6 +53,25 @@ def test_a_cache_is_the_papers_mixture_over_batches_of_a_stream(window):
             assert torch.allclose(out[row, t], expected, atol=1e-12)
 
 
+def test_dynamic_evaluation_leaves_frozen_parameters_as_they_are():
+    bare = model()
+    frozen = next(iter(bare.parameters())).requires_grad_(False)
+    before = {k: p.clone() for k, p in bare.named_parameters()}
+    adapted = DynamicEvaluation(rate=0.1, segment=2, batches=2).evaluation(bare, LM)
+    state = None
+    for batch in stream():
+        state = adapted.carry(adapted(batch, state).state)
+    moved = {k for k, p in bare.named_parameters() if not torch.equal(p, before[k])}
+    assert len(moved) > 1
+    assert all(p is not frozen for k, p in bare.named_parameters() if k in moved)
+
+
+def test_dynamic_evaluation_of_a_model_that_does_not_learn_is_refused():
+    bare = model().requires_grad_(False)
+    with pytest.raises(Refusal, match="no parameter of the model learns"):
+        DynamicEvaluation(rate=0.1, segment=2, batches=2).evaluation(bare, LM)
+
+
 def test_dynamic_evaluation_is_the_papers_update():
     bare, trick = model(), DynamicEvaluation(rate=0.05, decay=0.1, epsilon=0.01, segment=2,
                                              batches=3)  # fmt: skip
@@ -105,7 +124,7 @@ def test_it_is_refused_where_no_sequence_is_read_on(trick):
 
 def test_figures_are_reported_apart_and_plain_ones_stay(tmp_path):
     small = {"architecture.hidden": 8, "budget.steps": 20, "budget.validate_every": 10,
-             "task.length": 20, "task.valid_characters": 500, "optimizer.batch": 4,
+             "task.length": 200, "task.valid_characters": 500, "optimizer.batch": 4,
              "task.characters": 3000}  # fmt: skip
     records = [
         execute(resolve(compose("char-lm", "gru", tricks, small)), store=Store(tmp_path))

@@ -6,8 +6,9 @@ import pytest
 import torch
 from support.toys import TOYS
 from torch import nn
+from torch.nn.utils import parametrize
 
-from rnnbench.contract import Moment, Refusal
+from rnnbench.contract import Moment, Refusal, Trick
 from rnnbench.nn import scan
 from rnnbench.spec.run_spec import Optimizer
 from rnnbench.training.dry_run import check
@@ -180,3 +181,50 @@ def test_the_optimiser_moves_the_bare_weights_under_weight_noise():
     optimizer.step()
     for old, p in zip(before, model.parameters(), strict=True):
         torch.testing.assert_close(p.detach(), old - 0.1 * p.grad)
+
+
+class Halved(nn.Module):
+    def forward(self, weight):
+        return weight / 2
+
+
+class Halve(Trick):
+    """Computes each recurrent matrix from another one, as quantised or normalised ones are.
+
+    Source: made up.
+    """
+
+    name = "halve"
+
+    def model(self, model, task):
+        for module in list(model.modules()):
+            if isinstance(getattr(module, "weight_h", None), nn.Parameter):
+                parametrize.register_parametrization(module, "weight_h", Halved())
+        return model
+
+
+@pytest.mark.parametrize("architecture", [Elman(hidden=6), LSTM(hidden=6)], ids=lambda a: a.name)
+@pytest.mark.parametrize("first", [True, False])
+def test_connections_of_a_matrix_that_is_computed_from_another_are_dropped_too(architecture, first):
+    batch, drop = TOYS["lm"].example(), WeightDrop(rate=0.5)
+    tricks = (drop, Halve()) if first else (Halve(), drop)
+    model, _ = built(*tricks, architecture=architecture)
+    plain, _ = built(Halve(), architecture=architecture)
+    assert torch.equal(model.eval()(batch).out, plain.eval()(batch).out)
+    model.train()
+    plain.train()
+    torch.manual_seed(3)
+    dropped = model(batch).out
+    assert not torch.equal(dropped, plain(batch).out)
+    # The same pass with the mask written out.
+    torch.manual_seed(3)
+    for module in list(plain.modules()):
+        if parametrize.is_parametrized(module, "weight_h"):
+            mask = nn.functional.dropout(torch.ones_like(module.weight_h), 0.5)
+            with torch.no_grad():
+                module.parametrizations.weight_h.original.mul_(mask)
+    assert torch.allclose(dropped, plain(batch).out, atol=1e-6)
+    model.loss(model(batch).out, batch).backward()
+    matrices = [p for name, p in model.named_parameters() if name.endswith("original")]
+    assert matrices
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in matrices)

@@ -189,6 +189,20 @@ def test_a_trial_whose_node_fails_it_each_time_waits_for_the_next_start(
     assert_clean(tmp_path / "r")
 
 
+def test_rows_that_await_the_seeds_of_a_row_that_waits_do_not_wait_forever(
+    tmp_path, fault, monkeypatch
+):
+    monkeypatch.setattr(breaker, "TRIES", 3)
+    fault.write_text(f"if spec.architecture.name == 'plain' and spec.seed == 1: {FULL}")
+    lines = GRID.replace("explodes", "layered").replace("[[], [zoneout]]", "[[]]").splitlines()
+    text = "\n".join([*lines[:4], "final: {seeds: auto, at_least: 2, at_most: 3}", lines[-1], ""])
+    outcome = run(text, tmp_path / "r", tmp_path / "logs")
+    assert (outcome.complete, outcome.exit_code) == (False, 69)
+    assert "1 trials wait for infrastructure" in outcome.summary()
+    fault.unlink()
+    assert run(text, tmp_path / "r", tmp_path / "logs").exit_code == 0
+
+
 def test_what_an_older_version_blamed_on_a_model_is_run_again_by_the_same_command(tmp_path, fault):
     root = tmp_path / "r"
     run(SWEEP, root, tmp_path / "logs")
