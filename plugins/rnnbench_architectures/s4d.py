@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract import Architecture, Backbone, Layout, Refusal, State, setting, undecayed
-from rnnbench.nn import ComplexCell, GLUMixer, linear_scan, one_pass, oscillate, tower
+from rnnbench.nn import ComplexCell, GLUMixer, exactly, linear_scan, one_pass, oscillate, tower
 
 BLOCK = 64  # steps that are made by one product
 
@@ -63,10 +63,15 @@ class S4DCell(ComplexCell):
     ) -> tuple[Tensor, State]:
         state = self.initial(x_BTD[:, 0]) if state is None else state
         x_BTH = self.project(x_BTD, state)
-        done = self.one_pass(x_BTH, state[0])
+        with exactly(x_BTH.device):  # there are no complex numbers of half precision
+            return self.recur(x_BTH, state[0].to(x_BTH.dtype))
+
+    def recur(self, x_BTH: Tensor, h_BHN2: Tensor) -> tuple[Tensor, State]:
+        """Run all steps, in C or in blocks."""
+        done = self.one_pass(x_BTH, h_BHN2)
         if done is not None:
             return done
-        h_BHN = torch.view_as_complex(state[0].contiguous())
+        h_BHN = torch.view_as_complex(h_BHN2.contiguous())
         whole = x_BTH.shape[1] - x_BTH.shape[1] % BLOCK
         outputs = []
         for part in (x_BTH[:, :whole], x_BTH[:, whole:]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -174,6 +175,15 @@ def unflat(x_BTD: Tensor, heads: int) -> Tensor:
     return x_BTD.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
+def exactly(device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """Return a context within which autocast lowers no precision."""
+    if not torch.amp.is_autocast_available(device.type):  # on the meta device
+        return contextlib.nullcontext()
+    return cast(
+        "contextlib.AbstractContextManager[None]", torch.autocast(device.type, enabled=False)
+    )
+
+
 def in_chunks(
     run: Callable[..., tuple[Tensor, State]], parts: Sequence[Tensor], state: State, length: int
 ) -> tuple[Tensor, State]:
@@ -191,9 +201,7 @@ def in_chunks(
     # Not slices, whose gradients are as long as the whole sequence, each.
     chunks = zip(*(p.split(length, 2) for p in exact), strict=True)
     outputs = []
-    device = exact[0].device.type
-    mixes = torch.amp.is_autocast_available(device)  # not on the meta device
-    with torch.autocast(device, enabled=False) if mixes else contextlib.nullcontext():
+    with exactly(exact[0].device):
         for chunk in chunks:
             y, state = run(*chunk, state)
             outputs.append(y)

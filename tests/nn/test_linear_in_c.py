@@ -206,3 +206,17 @@ def test_functions_of_one_number_are_exact_in_single_precision(name):
     assert torch.equal(ours[~finite].nan_to_num(0.5), single[~finite].nan_to_num(0.5))
     error = (ours.double() - exact).abs()[finite]
     assert (error <= 6e-7 * exact.abs()[finite] + 1e-41).all()
+
+
+@pytest.mark.parametrize("tier", ["auto", "eager"])
+@pytest.mark.parametrize("name", CELLS)
+def test_mixed_precision_is_close_to_single(name, tier):
+    cell, x, start = made(name, dtype=torch.float32)
+    exact = cell(x, start)[0]
+    scan.use(tier)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low = x.detach().bfloat16().requires_grad_()
+        mixed, end = cell(low, tuple(s.detach().bfloat16() for s in start))
+        (mixed.float().sum() + sum(s.float().sum() for s in end)).backward()
+    assert (mixed.float() - exact).abs().max() <= 0.05 * exact.abs().max() + 0.05
+    assert low.grad.isfinite().all()
