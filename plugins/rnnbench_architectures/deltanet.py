@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from rnnbench.contract import Architecture, Backbone, Layout, State, setting
 from rnnbench.nn import (
@@ -18,6 +17,7 @@ from rnnbench.nn import (
     ShortConvolution,
     in_chunks,
     refuse_uneven_heads,
+    rms_norm,
     tower,
     unflat,
 )
@@ -35,24 +35,24 @@ class DeltaMixer(Backbone):
         super().__init__()
         self.width, self.heads = width, heads
         self.into = nn.Linear(width, 3 * width, bias=False)
-        self.convolution = ShortConvolution(3 * width, kernel, bias=False)
+        self.convolution = ShortConvolution(3 * width, kernel, bias=False, bent=True)
         self.strength = nn.Linear(width, heads, bias=False)
         self.out = nn.Linear(width, width, bias=False)
-        self.norm = nn.RMSNorm(width // heads, eps=1e-6)  # its gain is shared by the heads
+        self.norm = rms_norm(width // heads)  # its gain is shared by the heads
 
     def forward(
         self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
     ) -> tuple[Tensor, State]:
         before, memory = (None, None) if state is None else state
         u_BTF, before = self.convolution(self.into(x_BTD), before)
-        q, k, v = (unflat(part, self.heads) for part in F.silu(u_BTF).chunk(3, -1))
+        q, k, v = (unflat(part, self.heads) for part in u_BTF.chunk(3, -1))
         q, k = unit(q) / math.sqrt(q.shape[-1]), unit(k)
         b_BHT1 = torch.sigmoid(self.strength(x_BTD)).transpose(1, 2)[..., None]
         if memory is None:
             exact = torch.promote_types(k.dtype, torch.float32)
             memory = k.new_zeros(*k.shape[:2], k.shape[-1], k.shape[-1], dtype=exact)
         o_BHTK, memory = in_chunks(self.run, (q, k, v, b_BHT1), memory, CHUNK)
-        return self.out(self.norm(o_BHTK.transpose(1, 2)).flatten(2)), (before, memory)
+        return self.out(self.norm(o_BHTK).transpose(1, 2).flatten(2)), (before, memory)
 
     @staticmethod
     def run(
@@ -119,7 +119,7 @@ class DeltaNet(Architecture):
         parts: list[Backbone] = []
         for _ in range(self.layers):
             parts.append(DeltaMixer(self.hidden, self.heads, self.kernel))
-            mlp = GatedMLP(self.hidden, self.expand * self.hidden, bias=False, activation=F.silu)
+            mlp = GatedMLP(self.hidden, self.expand * self.hidden, bias=False, activation="silu")
             parts.append(EachStep(mlp, self.hidden))
         for part in parts:
             part.apply(start)

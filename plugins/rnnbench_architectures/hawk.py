@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -13,9 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Architecture, Backbone, Layout, State, setting, undecayed
-from rnnbench.nn import EachStep, GatedMLP, LinearCell, ShortConvolution, tower
-
-gelu = partial(F.gelu, approximate="tanh")  # JAX's, which the authors' code has
+from rnnbench.nn import EachStep, GatedMLP, LinearCell, ShortConvolution, mapped, one_pass, tower
 
 
 def start(module: nn.Linear | nn.Conv1d, variance: float = 1.0) -> None:
@@ -37,7 +34,8 @@ class RGLRUCell(LinearCell):
         self.decay = undecayed(nn.Parameter(torch.expm1(rate).log()))  # the inverse of softplus
 
     def project(self, x_BTD: Tensor, state: tuple[Tensor, ...]) -> Tensor:
-        return torch.cat([self.gates(x_BTD), x_BTD], -1)
+        gates_BTG = mapped(x_BTD, self.gates.weight, self.gates.bias)
+        return torch.cat([gates_BTG.transpose(0, 1), x_BTD.transpose(0, 1)], -1).transpose(0, 1)
 
     def factors(self, p: Tensor) -> tuple[Tensor, Tensor]:
         r, i, x = p.chunk(3, -1)
@@ -66,7 +64,8 @@ class HawkMixer(Backbone):
         gate, u = self.into(x_BTD).chunk(2, -1)
         u, before = self.convolution(u, before)
         h, carried = self.cell(u, carried)
-        return self.out(gelu(gate) * h), (before, carried)
+        y = one_pass.gated("tanh_gelu", gate, h)  # JAX's GELU, which the authors' code has
+        return self.out(y), (before, carried)
 
     def carry(self, state: State) -> State:
         before, carried = state
@@ -113,7 +112,7 @@ class Hawk(Architecture):
         parts: list[Backbone] = []
         for _ in range(self.layers):
             parts.append(HawkMixer(self.hidden, self.kernel, self.layers))
-            mlp = GatedMLP(self.hidden, self.expand * self.hidden, activation=gelu)
+            mlp = GatedMLP(self.hidden, self.expand * self.hidden, activation="tanh_gelu")
             start(mlp.into)
             start(mlp.out, 2 / self.layers)
             parts.append(EachStep(mlp, self.hidden))

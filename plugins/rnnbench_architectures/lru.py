@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnbench.contract import Architecture, Backbone, Refusal, setting, undecayed
-from rnnbench.nn import ComplexCell, GLUMixer, complexed, tower
+from rnnbench.contract import Architecture, Backbone, Layout, Refusal, State, setting, undecayed
+from rnnbench.nn import ComplexCell, GLUMixer, complex_scan, complexed, mapped, one_pass, tower
 
 
 class LRUCell(ComplexCell):
@@ -41,6 +41,20 @@ class LRUCell(ComplexCell):
     def read(self, h: Tensor, p: Tensor) -> Tensor:
         parts = torch.cat([h.real, -h.imag], -1)  # Re(C h) = Re C Re h - Im C Im h
         return F.linear(parts, self.out) + self.around * p[..., -self.width :]
+
+    def forward(
+        self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
+    ) -> tuple[Tensor, State]:
+        (h_BN2,) = self.initial(x_BTD[:, 0]) if state is None else state
+        size_N, angle_N = torch.exp(-self.log_rate.exp()), self.log_angle.exp()
+        real_N, imaginary_N = size_N * torch.cos(angle_N), size_N * torch.sin(angle_N)
+        scaled_GD = self.log_scale.exp().repeat(2)[:, None] * self.into
+        b_BTG = mapped(x_BTD, scaled_GD, None)
+        h_BTG = complex_scan(real_N, imaginary_N, b_BTG, h_BN2.transpose(1, 2).flatten(1))
+        real_HN, imaginary_HN = self.out.chunk(2, 1)
+        y_BTH = mapped(h_BTG, torch.cat([real_HN, -imaginary_HN], 1), None)
+        y_BTH = one_pass.scaled_sum(y_BTH, self.around, x_BTD)
+        return y_BTH, (h_BTG[:, -1].unflatten(1, (2, -1)).transpose(1, 2),)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Architecture, Backbone, Layout, State, setting, undecayed
-from rnnbench.nn import ShortConvolution, selective_scan, tower
+from rnnbench.nn import ShortConvolution, one_pass, rms_norm, selective_scan, tower
 
 
 class Selection(Backbone):
@@ -40,7 +40,7 @@ class Selection(Backbone):
         low_BTR, b_BTN, c_BTN = self.select(x_BTE).split([self.rank, n, n], -1)
         step_BTE = F.softplus(self.steps(low_BTR))
         y_BTE, h_BEN = selective_scan(x_BTE, step_BTE, b_BTN, c_BTN, -self.log_decay.exp(), h_BEN)
-        return y_BTE + self.around * x_BTE, (h_BEN,)
+        return one_pass.scaled_sum(y_BTE, self.around, x_BTE), (h_BEN,)
 
 
 class MambaMixer(Backbone):
@@ -51,7 +51,7 @@ class MambaMixer(Backbone):
         self.width, inner = width, expand * width
         self.into = nn.Linear(width, 2 * inner, bias=False)
         self.out = nn.Linear(inner, width, bias=False)
-        self.convolution = ShortConvolution(inner, kernel)
+        self.convolution = ShortConvolution(inner, kernel, bent=True)
         self.selection = Selection(inner, units, math.ceil(width / 16))
         with torch.no_grad():
             self.out.weight /= math.sqrt(layers)
@@ -62,8 +62,8 @@ class MambaMixer(Backbone):
         before, carried = (None, None) if state is None else state
         u_BTE, gate_BTE = self.into(x_BTD).chunk(2, -1)
         u_BTE, before = self.convolution(u_BTE, before)
-        y_BTE, carried = self.selection(F.silu(u_BTE), carried)
-        return self.out(y_BTE * F.silu(gate_BTE)), (before, carried)
+        y_BTE, carried = self.selection(u_BTE, carried)
+        return self.out(one_pass.gated("silu", gate_BTE, y_BTE)), (before, carried)
 
 
 @dataclass(frozen=True)
@@ -107,5 +107,5 @@ class Mamba(Architecture):
             for _ in range(self.layers)
         )
         return tower(
-            d_in, mixers, self.dropout, norm=partial(nn.RMSNorm, eps=1e-5), always_mapped=False
+            d_in, mixers, self.dropout, norm=partial(rms_norm, eps=1e-5), always_mapped=False
         )

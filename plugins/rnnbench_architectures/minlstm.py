@@ -7,7 +7,6 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from rnnbench.contract import Architecture, Backbone, setting
 from rnnbench.nn import GatedLinearCell, Stack, refuse_idle_dropout
@@ -24,9 +23,13 @@ class MinLSTMCell(GatedLinearCell):
         f, i, candidate = p.chunk(3, -1)
         if self.candidate == "positive":
             candidate = torch.where(candidate >= 0, candidate + 0.5, candidate.sigmoid())
-        # σ(f) / (σ(f) + σ(i)) is σ of the difference of their logarithms: no 0 / 0.
-        odds = F.logsigmoid(f) - F.logsigmoid(i)
-        return torch.sigmoid(odds), torch.sigmoid(-odds) * candidate
+        # σ(f) / (σ(f) + σ(i)) = (1 + e⁻ⁱ) / ((1 + e⁻ⁱ) + (1 + e⁻ᶠ)), each over the largest of its
+        # terms, so that nothing overflows and there is no 0 / 0.
+        largest = torch.maximum(-f, -i).clamp(min=0.0).detach()
+        one = torch.exp(-largest)
+        forgets, enters = one + torch.exp(-f - largest), one + torch.exp(-i - largest)
+        share = 1 / (forgets + enters)
+        return enters * share, forgets * share * candidate
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,43 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Architecture, Backbone, Cell, Layout, Refusal, State, setting
-from rnnbench.nn import Stack, linear_scan, refuse_idle_dropout, refuse_seen
+from rnnbench.nn import Stack, linear_scan, mapped, refuse_idle_dropout, refuse_seen, scan
 
 GATES = {"f": 2, "fo": 3, "ifo": 4}
+
+
+class QRNNPooling(Cell):
+    """The recurrence of the network, which reads gates and has no parameters; its state is (c,)."""
+
+    def __init__(self, pooling: str):
+        super().__init__()
+        self.pooling = pooling
+
+    def advance(
+        self, p_BG: Tensor, state: tuple[Tensor, ...], seen_BH: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        f, added, o = self.gates(p_BG)
+        c_BH = f * state[0] + added
+        return o * c_BH, (c_BH,)
+
+    def pool(self, p_BTG: Tensor, c_BH: Tensor) -> tuple[Tensor, State]:
+        """Take all steps at once."""
+        done = scan.run_linear(self, p_BTG, (c_BH,))
+        if done is not None:
+            return done
+        f, added, o = self.gates(p_BTG)
+        c_BTH = linear_scan(f, added, c_BH)
+        return o * c_BTH, (c_BTH[:, -1],)
+
+    def gates(self, p: Tensor) -> tuple[Tensor, Tensor, Tensor | float]:
+        """Return f, what is added to f ⊙ c, and by what c is multiplied for the output."""
+        z, f, *more = p.chunk(GATES[self.pooling], -1)
+        z, f = torch.tanh(z), torch.sigmoid(f)
+        i = torch.sigmoid(more[1]) if self.pooling == "ifo" else 1 - f
+        return f, i * z, torch.sigmoid(more[0]) if more else 1.0
+
+
+POOLINGS = {pooling: QRNNPooling(pooling) for pooling in GATES}
 
 
 class QRNNCell(Cell):
@@ -39,10 +73,10 @@ class QRNNCell(Cell):
 
     def step(self, x_BD: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         window_BKD = torch.cat([*state[1:], x_BD[:, None]], 1)
-        z, f, *more = self.gates(F.linear(window_BKD.flatten(1), self.weight.flatten(1), self.bias))
-        c_BH = f * state[0] + self.added(z, f, more)
+        p_BG = F.linear(window_BKD.flatten(1), self.weight.flatten(1), self.bias)
+        y_BH, pooled = POOLINGS[self.pooling].advance(p_BG, state)
         past = (window_BKD[:, 1:],) if self.apart else ()
-        return self.put_out(c_BH, more), (c_BH, *past)
+        return y_BH, (*pooled, *past)
 
     def advance(
         self, p_BG: Tensor, state: tuple[Tensor, ...], seen_BH: Tensor | None = None
@@ -55,23 +89,14 @@ class QRNNCell(Cell):
     ) -> tuple[Tensor, State]:
         state = self.initial(x_BTD[:, 0]) if state is None else state
         steps, whole_BLD = x_BTD.shape[1], torch.cat([*state[1:], x_BTD], 1)
-        p_BTG = self.bias
-        for k in range(self.kernel):
-            p_BTG = p_BTG + F.linear(whole_BLD[:, k : k + steps], self.weight[:, k])
-        z, f, *more = self.gates(p_BTG)
-        c_BTH = linear_scan(f, self.added(z, f, more), state[0])
+        windows = [whole_BLD[:, k : k + steps] for k in range(self.kernel)]
+        # One product over whole windows: a sum of products over parts of them would pass over all
+        # gates once more for each.
+        window_BTK = torch.cat(windows, -1) if self.apart else x_BTD
+        p_BTG = mapped(window_BTK, self.weight.flatten(1), self.bias)
         past = (whole_BLD[:, steps:],) if self.apart else ()
-        return self.put_out(c_BTH, more), (c_BTH[:, -1], *past)
-
-    def gates(self, p: Tensor) -> list[Tensor]:
-        z, *others = p.chunk(GATES[self.pooling], -1)
-        return [torch.tanh(z), *(torch.sigmoid(gate) for gate in others)]
-
-    def added(self, z: Tensor, f: Tensor, more: list[Tensor]) -> Tensor:
-        return (more[1] if self.pooling == "ifo" else 1 - f) * z
-
-    def put_out(self, c: Tensor, more: list[Tensor]) -> Tensor:
-        return c if self.pooling == "f" else more[0] * c
+        y_BTH, pooled = POOLINGS[self.pooling].pool(p_BTG, state[0])
+        return y_BTH, (*pooled, *past)
 
 
 @dataclass(frozen=True)

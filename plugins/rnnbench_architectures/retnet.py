@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from rnnbench.contract import Architecture, Backbone, Layout, State, setting
 from rnnbench.nn import (
     EachStep,
     GatedMLP,
     in_chunks,
+    one_pass,
     refuse_uneven_heads,
     rotate,
     tower,
@@ -61,7 +61,7 @@ class Retention(Backbone):
             state = (k.new_zeros(*k.shape[:2], k.shape[-1], v.shape[-1], dtype=exact),)
         y_BHTV, state = in_chunks(self.run, (q, k / math.sqrt(k.shape[-1]), v), state, CHUNK)
         y_BTV = self.norm(y_BHTV.transpose(1, 2)).flatten(2)
-        return self.out(y_BTV * F.silu(gate_BTV)), state
+        return self.out(one_pass.gated("silu", gate_BTV, y_BTV)), state
 
     def run(
         self, q_BHTK: Tensor, k_BHTK: Tensor, v_BHTV: Tensor, state: State

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnbench.contract import Architecture, Backbone, Layout, Refusal, State, setting, undecayed
-from rnnbench.nn import ComplexCell, GLUMixer, linear_scan, tower
+from rnnbench.nn import ComplexCell, GLUMixer, linear_scan, one_pass, oscillate, tower
 
 BLOCK = 64  # steps that are made by one product
 
@@ -62,7 +62,11 @@ class S4DCell(ComplexCell):
         self, x_BTD: Tensor, state: State = None, layout: Layout | None = None
     ) -> tuple[Tensor, State]:
         state = self.initial(x_BTD[:, 0]) if state is None else state
-        x_BTH, h_BHN = self.project(x_BTD, state), torch.view_as_complex(state[0].contiguous())
+        x_BTH = self.project(x_BTD, state)
+        done = self.one_pass(x_BTH, state[0])
+        if done is not None:
+            return done
+        h_BHN = torch.view_as_complex(state[0].contiguous())
         whole = x_BTH.shape[1] - x_BTH.shape[1] % BLOCK
         outputs = []
         for part in (x_BTH[:, :whole], x_BTH[:, whole:]):
@@ -70,6 +74,17 @@ class S4DCell(ComplexCell):
                 y_BTH, h_BHN = self.blocks(part, h_BHN, min(BLOCK, part.shape[1]))
                 outputs.append(y_BTH)
         return torch.cat(outputs, 1) + self.around * x_BTH, (torch.view_as_real(h_BHN),)
+
+    def one_pass(self, x_BTH: Tensor, h_BHN2: Tensor) -> tuple[Tensor, State] | None:
+        """Run all steps in C; None where it does not run."""
+        log_HN, c_HN = self.discrete()
+        a_HN2 = torch.view_as_real(torch.exp(log_HN))
+        c_HN2 = 2 * torch.view_as_real(c_HN.conj().resolve_conj())
+        done = oscillate(x_BTH, a_HN2, c_HN2, h_BHN2)
+        if done is None:
+            return None
+        y_BTH, h_BHN2 = done
+        return one_pass.scaled_sum(y_BTH, self.around, x_BTH), (h_BHN2,)
 
     def blocks(self, x_BTH: Tensor, h_BHN: Tensor, steps: int) -> tuple[Tensor, Tensor]:
         """Run a whole number of blocks of L = `steps`, without the part of D."""

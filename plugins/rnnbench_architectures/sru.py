@@ -75,7 +75,11 @@ class SRUCell(FastCell):
         if self.peephole:
             return super().forward(x_BTD, state, layout)
         state = self.initial(x_BTD[:, 0]) if state is None else state
-        x, f, r, around = self.project(x_BTD, state).chunk(4, -1)
+        p_BTG = self.project(x_BTD, state)
+        done = scan.run_linear(self, p_BTG, state)
+        if done is not None:
+            return done
+        x, f, r, around = p_BTG.chunk(4, -1)
         f, r = torch.sigmoid(f), torch.sigmoid(r)
         c = linear_scan(f, (1 - f) * x, state[0])
         return r * c + (1 - r) * self.scale * around, (c[:, -1],)

@@ -20,13 +20,14 @@ from rnnbench.nn import (
     HeadNorm,
     ShortConvolution,
     in_chunks,
+    one_pass,
     refuse_uneven_heads,
     scan,
     tower,
     unflat,
 )
 
-CHUNK = 64
+CHUNK = 32
 KERNEL = 4  # steps that the convolutions see
 EMPTY = -1e4  # log of what an empty memory is scaled by: whatever comes first sets the scale
 
@@ -52,8 +53,7 @@ class BlockLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(width // block, block, block))
 
     def forward(self, x: Tensor) -> Tensor:
-        blocks = x.unflatten(-1, self.weight.shape[:2])
-        return torch.einsum("...ni,noi->...no", blocks, self.weight).flatten(-2)
+        return one_pass.block_map(x, self.weight)
 
 
 class SLSTMCell(GatedCell):
@@ -116,7 +116,7 @@ class SLSTMMixer(Backbone):
 
     def __init__(self, width: int, heads: int, depth: float = 0.0):
         super().__init__()
-        self.width, self.convolution = width, ShortConvolution(width, KERNEL)
+        self.width, self.convolution = width, ShortConvolution(width, KERNEL, bent=True)
         self.cell = SLSTMCell(width, width, paired=True, heads=heads, depth=depth)
         self.norm = HeadNorm(width, heads)
 
@@ -125,7 +125,7 @@ class SLSTMMixer(Backbone):
     ) -> tuple[Tensor, State]:
         before, carried = (None, None) if state is None else state
         u_BTD, before = self.convolution(x_BTD, before)
-        h_BTD, carried = self.cell(torch.cat([F.silu(u_BTD), x_BTD], -1), carried)
+        h_BTD, carried = self.cell(torch.cat([u_BTD, x_BTD], -1), carried)
         return self.norm(h_BTD), (before, carried)
 
     def carry(self, state: State) -> State:
@@ -146,7 +146,7 @@ class MLSTMMixer(Backbone):
         inner = 2 * width
         self.into = nn.Linear(width, 2 * inner, bias=False)
         self.out = nn.Linear(inner, width, bias=False)
-        self.convolution = ShortConvolution(inner, KERNEL)
+        self.convolution = ShortConvolution(inner, KERNEL, bent=True)
         self.q, self.k, self.v = (BlockLinear(inner, math.gcd(inner, 4)) for _ in range(3))
         self.gates = nn.Linear(3 * inner, 2 * heads)
         self.norm, self.skip = HeadNorm(inner, heads), nn.Parameter(torch.ones(inner))
@@ -164,7 +164,6 @@ class MLSTMMixer(Backbone):
         before, memory = (None, None) if state is None else state
         x_BTE, gate_BTE = self.into(x_BTD).chunk(2, -1)
         u_BTE, before = self.convolution(x_BTE, before)
-        u_BTE = F.silu(u_BTE)
         q, k, v = self.q(u_BTE), self.k(u_BTE), self.v(x_BTE)
         i_BHT, f_BHT = self.gates(torch.cat([q, k, v], -1)).transpose(1, 2).chunk(2, 1)
         q, k, v = (unflat(part, self.heads) for part in (q, k, v))
@@ -172,7 +171,7 @@ class MLSTMMixer(Backbone):
             memory = self.empty(k)
         h_BHTK, memory = in_chunks(self.run, (q, k, v, i_BHT, f_BHT), memory, CHUNK)
         h_BTE = self.norm(h_BHTK.transpose(1, 2).flatten(2)) + self.skip * u_BTE
-        return self.out(h_BTE * F.silu(gate_BTE)), (before, memory)
+        return self.out(one_pass.gated("silu", gate_BTE, h_BTE)), (before, memory)
 
     @staticmethod
     def empty(k_BHTK: Tensor) -> tuple[Tensor, ...]:

@@ -35,17 +35,24 @@ def describe(plugin: str, as_json: bool) -> None:
     describe_plugin(plugin, as_json)
 
 
-@main.command(name="check-plugin", epilog=example("rnnbench check-plugin lstm"))
+@main.command(name="check-plugin", epilog=example(
+    "rnnbench check-plugin lstm",
+    "rnnbench check-plugin my-package --junit laws.xml",
+))  # fmt: skip
 @click.argument("plugin")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
-def check_plugin_(plugin: str, as_json: bool) -> None:
+@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False),
+              help="Write the verdicts to this file as JUnit's XML, for a CI system.")  # fmt: skip
+def check_plugin_(plugin: str, as_json: bool, junit: Path | None) -> None:
     """Does it obey the laws of its kind? Exit 1 where one is broken, with an example.
+
+    PLUGIN is one by its name, or a distribution: then all plugins of it are held.
 
     The laws are held on a small instance, made with the class's `tiny` settings.
     """
     from rnnbench.cli.actions.check_plugin import check_plugin
 
-    sys.exit(check_plugin(plugin, as_json))
+    sys.exit(check_plugin(plugin, as_json, junit))
 
 
 @main.command(

@@ -46,6 +46,7 @@ class Pair:
             not at the end, or the search of one is not known.
         trials: how many both were searched with.
         seeds: on either side; 0 of a baseline.
+        took_seconds: what the verdict cost: training of the seeds on either side; None unknown.
         items: the same question asked of the items of the test split, where runs keep them.
         item_verdict: what other items would say, for this pair alone; None without items.
         seeds_share: the part of the doubt about the difference that training again would change;
@@ -69,6 +70,7 @@ class Pair:
     trials_clear: int | None = None
     trials: int = 0
     seeds: tuple[int, int] = (0, 0)
+    took_seconds: float | None = None
     items: ItemTest | None = None
     item_verdict: Relation | None = None
     seeds_share: float | None = None
@@ -142,7 +144,9 @@ def judge_all(board: Board) -> dict[tuple[str, str], Relation]:
 
 
 def _look_at(board: Board, row: Row, other: Row, items: ReadItems | None) -> Pair:
-    found, higher = board.verdicts.between(row.name, other.name), board.higher_is_better
+    verdicts, higher = board.verdicts, board.higher_is_better
+    look_up = verdicts.against_baseline if other.kind == "baseline" else verdicts.between
+    found = look_up(row.name, other.name)
     pair = Pair(
         row=row.name,
         other=other.name,
@@ -155,6 +159,7 @@ def _look_at(board: Board, row: Row, other: Row, items: ReadItems | None) -> Pai
         failed=_failure_rate(row),
         other_failed=_failure_rate(other),
         seeds=(len(row.values), len(other.values)),
+        took_seconds=_took_seconds(row, other),
         note=found.note,
     )
     if other.kind == "baseline":
@@ -217,6 +222,14 @@ def _share_of_seeds(row: Row, other: Row, test: ItemTest) -> float | None:
     of_seeds = math.fsum(float(np.var(r.values, ddof=1)) / len(r.values) for r in (row, other))
     of_items = ((test.high - test.low) / (2 * float(ndtri((1 + LEVEL) / 2)))) ** 2
     return of_seeds / (of_seeds + of_items) if of_seeds + of_items > 0 else None
+
+
+def _took_seconds(row: Row, other: Row) -> float | None:
+    """Return the seconds of training of the seeds of two rows; a baseline took none."""
+    trained = [r for r in (row, other) if r.kind != "baseline"]
+    if any("train_seconds" not in r.costs for r in trained):
+        return None
+    return math.fsum(len(r.values) * r.costs["train_seconds"] for r in trained)
 
 
 def _failure_rate(row: Row) -> float:

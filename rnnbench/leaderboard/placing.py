@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,6 +35,7 @@ def place_rows(
         asked: the reader's own margin of equality.
         look: see `BoardVerdicts.look`.
     """
+    rows = _names_apart(rows)
     samples = {row.name: row.values for row in rows}
     failures = {row.name: row.final_failed for row in rows}
     verdicts = judge_samples(samples, baselines, headline, method, asked, failures, look)
@@ -54,6 +56,17 @@ def place_rows(
     return placed, verdicts
 
 
+def _names_apart(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows, numbered where plugins of odd names give two of them the same."""
+    seen: Counter[str] = Counter()
+    apart = []
+    for row in rows:
+        seen[row.name] += 1
+        number = f" ({seen[row.name]})" if seen[row.name] > 1 else ""
+        apart.append(dataclasses.replace(row, name=row.name + number))
+    return apart
+
+
 def _set_beside_baselines(
     row: Row,
     verdicts: BoardVerdicts,
@@ -66,7 +79,7 @@ def _set_beside_baselines(
     sign = 1.0 if headline.get("higher_is_better") else -1.0
     name, value = max(sorted(baselines.items()), key=lambda item: sign * item[1])
     gain = sign * (row.centre.mean - value)
-    relation = verdicts.between(row.name, name).relation
+    relation = verdicts.against_baseline(row.name, name).relation
     percent = 100 * gain / abs(value) if value else None
     marks = () if relation == "better" else (f"{AGAINST[relation]} the baseline {name}",)
     return dataclasses.replace(

@@ -26,8 +26,11 @@ from rnnbench.nn.linear.cells import (
     GatedLinearCell,
     LinearCell,
     complexed,
+    mapped,
     refuse_seen,
 )
+from rnnbench.nn.linear.complex_halves import complex_scan
+from rnnbench.nn.linear.oscillators import oscillate
 from rnnbench.nn.linear.scan import linear_scan
 from rnnbench.nn.linear.selective import selective_scan
 from rnnbench.nn.models.base import Decoder, Embed, Model
@@ -38,9 +41,11 @@ from rnnbench.nn.residual_blocks import (
     GLUMixer,
     HeadNorm,
     Residual,
+    RowNorm,
     ShortConvolution,
     in_chunks,
     refuse_uneven_heads,
+    rms_norm,
     tower,
     unflat,
 )
@@ -69,20 +74,24 @@ __all__ = [
     "LinearCell",
     "Model",
     "Residual",
+    "RowNorm",
     "ShortConvolution",
     "Stack",
     "TreeLayer",
     "WholeInputBackbone",
     "claim",
+    "complex_scan",
     "complexed",
     "corners",
     "ends",
     "grid_pool",
     "in_chunks",
     "linear_scan",
+    "mapped",
     "selective_scan",
     "named_backbone",
     "named_cell",
+    "oscillate",
     "refuse_arity",
     "refuse_idle_dropout",
     "refuse_looking_ahead",
@@ -91,6 +100,7 @@ __all__ = [
     "refuse_together",
     "refuse_uneven_heads",
     "reversed_rows",
+    "rms_norm",
     "rotate",
     "rotations",
     "run_rows",

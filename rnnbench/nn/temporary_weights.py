@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from rnnbench.contract import Refusal
 from rnnbench.nn.cells.gated import GatedCell
-
 
 PARAMETRISED = "parametrizations"  # where torch.nn.utils.parametrize keeps them
 
@@ -85,7 +84,7 @@ def _place_of(stand: TemporaryWeight) -> tuple[nn.Module, str]:
     A weight that is computed from another one (`torch.nn.utils.parametrize`: quantised, normalised)
     is a property of its module, which no attribute hides; it is what a module of its own returns.
     """
-    parametrised = getattr(stand.module, PARAMETRISED, ())
+    parametrised: Mapping[str, nn.Module] = getattr(stand.module, PARAMETRISED, {})
     if stand.name in parametrised:
         return parametrised[stand.name], "forward"
     return stand.module, stand.name

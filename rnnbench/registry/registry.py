@@ -146,7 +146,7 @@ def load(kind: str, name: str) -> Any:
 @functools.cache
 def schema(kind: str, name: str) -> Schema:
     """Return fields and facts of a plugin, from its source where that is plain, else by import."""
-    from rnnbench.registry.schema_from_source import read_source
+    from rnnbench.registry.remembered_schemas import read_source
 
     item = entry(kind, name)
     from_source = read_source(item)

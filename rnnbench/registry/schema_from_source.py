@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import importlib.machinery
 import importlib.util
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any, Literal, Optional, Union
@@ -27,50 +29,65 @@ TYPES: dict[str, Any] = {
 TYPES |= {"Literal": Literal, "Optional": Optional, "Union": Union}
 
 
-class _NotPlain(Exception):
+class NotPlain(Exception):
     """Something that only running the code would tell."""
 
 
-def read_source(item: Entry) -> Schema | None:
-    """Return the schema of a plugin; None where its source is not plain enough, or not there."""
+def read_source(item: Entry, files: list[tuple[str, Path]] | None = None) -> Schema | None:
+    """Return the schema of a plugin; None where its source is not plain enough, or not there.
+
+    Args:
+        files: takes up the modules that were read, and where they lie.
+    """
     module, _, class_name = item.target.partition(":")
     try:
-        lineage = _lineage(module, class_name)
+        lineage = _lineage(module, class_name, files if files is not None else [])
         return _schema(item, lineage)
-    except (_NotPlain, SyntaxError, OSError, UnicodeDecodeError):
+    except (NotPlain, SyntaxError, OSError, UnicodeDecodeError):
         return None
 
 
 def module_file(module: str) -> Path:
     """Return where a module's source lies; nothing is imported, not even its package."""
     top, *rest = module.split(".")
-    spec = importlib.util.find_spec(top)
-    if spec is None or spec.origin is None:
-        raise _NotPlain
+    spec = _package(top, tuple(sys.path))
     if not rest:
-        return Path(spec.origin)
+        return Path(str(spec.origin))
     for root in spec.submodule_search_locations or ():
         path = Path(root, *rest)
         for file in (path.with_suffix(".py"), path / "__init__.py"):
             if file.is_file():
                 return file
-    raise _NotPlain
+    raise NotPlain
+
+
+@functools.lru_cache(maxsize=256)
+def _package(top: str, path: tuple[str, ...]) -> importlib.machinery.ModuleSpec:
+    """Return where a package lies, on this path."""
+    spec = importlib.util.find_spec(top)
+    if spec is None or spec.origin is None:
+        raise NotPlain
+    return spec
 
 
 def file_of(item: Entry) -> Path | None:
     """Return where a plugin's source lies, None where it is not a plain file."""
     try:
         return module_file(item.target.partition(":")[0])
-    except _NotPlain:
+    except NotPlain:
         return None
 
 
-def _lineage(module: str, class_name: str, depth: int = 0) -> list[ast.ClassDef]:
+def _lineage(
+    module: str, class_name: str, files: list[tuple[str, Path]], depth: int = 0
+) -> list[ast.ClassDef]:
     """Return the class and its bases up to the contract's, most derived first."""
     if depth > 8:
-        raise _NotPlain
+        raise NotPlain
     module, class_name = present_place(module, class_name)
-    tree = ast.parse(module_file(module).read_text(encoding="utf-8"))
+    path = module_file(module)
+    files.append((module, path))
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     classes = {n.name: n for n in tree.body if isinstance(n, ast.ClassDef)}
     imported = {
         alias.asname or alias.name: (node.module, alias.name)
@@ -80,20 +97,20 @@ def _lineage(module: str, class_name: str, depth: int = 0) -> list[ast.ClassDef]
     }
     if class_name not in classes:
         if class_name in imported:
-            return _lineage(*imported[class_name], depth + 1)
-        raise _NotPlain
+            return _lineage(*imported[class_name], files, depth + 1)
+        raise NotPlain
     lineage = [classes[class_name]]
     bases = classes[class_name].bases
     if len(bases) != 1 or not isinstance(bases[0], ast.Name) or classes[class_name].keywords:
-        raise _NotPlain
+        raise NotPlain
     base = bases[0].id
     if base in BASES and imported.get(base, ("",))[0] == "rnnbench.contract":
         return lineage
     if base in classes:
-        return lineage + _lineage(module, base, depth + 1)
+        return lineage + _lineage(module, base, files, depth + 1)
     if base in imported:
-        return lineage + _lineage(*imported[base], depth + 1)
-    raise _NotPlain
+        return lineage + _lineage(*imported[base], files, depth + 1)
+    raise NotPlain
 
 
 def _schema(item: Entry, lineage: list[ast.ClassDef]) -> Schema:
@@ -116,7 +133,7 @@ def _schema(item: Entry, lineage: list[ast.ClassDef]) -> Schema:
                         if isinstance(name, ast.Name):
                             _fact(facts, name.id, node.value if name is target else None)
     if facts.get("name", item.name) != item.name:
-        raise _NotPlain
+        raise NotPlain
     return Schema(
         kind=item.kind,
         name=item.name,
@@ -141,29 +158,29 @@ def _field(name: str, annotation: str, value: ast.expr | None) -> FieldSchema:
     try:
         kind = eval(annotation, {"__builtins__": {}}, TYPES)
     except Exception as error:
-        raise _NotPlain from error
+        raise NotPlain from error
     if value is None:
         return FieldSchema(name, kind, dataclasses.MISSING)
     if not isinstance(value, ast.Call):
         return FieldSchema(name, kind, _literal(value))
     if not isinstance(value.func, ast.Name) or value.func.id != "setting":
-        raise _NotPlain
+        raise NotPlain
     names = ("default", "help")
     arguments = dict(zip(names, (_literal(a) for a in value.args), strict=False))
     for keyword in value.keywords:
         if keyword.arg is None:
-            raise _NotPlain
+            raise NotPlain
         arguments[keyword.arg] = _literal(keyword.value)
     return FieldSchema(name, kind, arguments.pop("default", dataclasses.MISSING), **arguments)
 
 
 def _literal(value: ast.expr | None) -> Any:
     if value is None:
-        raise _NotPlain
+        raise NotPlain
     try:
         return ast.literal_eval(value)
     except ValueError as error:
-        raise _NotPlain from error
+        raise NotPlain from error
 
 
 def dedented(doc: str) -> str:

@@ -152,7 +152,9 @@ def compared(board: Board) -> list[tuple[str, str]]:
     }
     within = equal_within(board)
     equal = f"rows shown to differ by less than {within} ({origins[verdicts.equal_within.origin]})"
-    if verdicts.equal_within.relative:
+    if not verdicts.equal_within.size:
+        equal = f"rows whose seeds all agree ({origins[verdicts.equal_within.origin]})"
+    elif verdicts.equal_within.relative:
         equal = equal.replace(within, f"{within} of the better figure")
     counts = verdicts.count()
     pairs = len(verdicts.pairs)
@@ -174,6 +176,12 @@ def more_seeds(pair: Pair, board: Board) -> str:
     if pair.more_seeds is None:
         return NOTHING if pair.note else f"> {board.verdicts.most_seeds}"
     return str(pair.more_seeds)
+
+
+def took(pair: Pair) -> str:
+    """Return what a verdict cost, as "9 runs, 4 min 10 s"."""
+    runs = f"{sum(pair.seeds)} run{'s' if sum(pair.seeds) != 1 else ''}"
+    return runs if pair.took_seconds is None else f"{runs}, {duration(pair.took_seconds)}"
 
 
 def difference(effect: Effect) -> str:

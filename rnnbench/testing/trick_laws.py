@@ -158,6 +158,21 @@ def same_seed_same_training(trick: Trick, rehearsals: Rehearsals) -> None:
 
 
 @LAWS.law(
+    "Random numbers of training go on: two seeds leave two states of every generator.",
+    "Never set a seed: the run has set it; draw from a generator of your own where you must.",
+)
+def seeds_are_left_alone(trick: Trick, rehearsals: Rehearsals) -> None:
+    for place in rehearsals.some(trick, 1):
+        states = []
+        for seed in (0, 1):
+            Run(place, (trick,), seed=seed).steps(EARLY)
+            states.append(random_state())
+        for generator in ("torch", "numpy", "python"):
+            if not differ(*(state[generator] for state in states)):
+                raise Broken(f"{place.words}: it sets the seed of {generator}'s random numbers")
+
+
+@LAWS.law(
     "State survives: a run that is saved and resumed ends bitwise like one that was not.",
     "Keep counters and averages in buffers or in the optimiser's state_dict, not on the trick.",
 )

@@ -19,6 +19,7 @@ from rnnbench.contract import Architecture, Batch, Data, Moment, Refusal, Task, 
 from rnnbench.spec.instantiate import instantiate
 from rnnbench.spec.run_spec import Optimizer, RunSpec
 from rnnbench.training.checks.foresight import refuse_foresight
+from rnnbench.training.checks.no_compiler import without_compiler
 from rnnbench.training.checks.plugin_faults import find_own_frame
 from rnnbench.training.checks.remembered_shapes import RememberedShapes
 from rnnbench.training.checks.splits import refuse_short_splits
@@ -168,7 +169,7 @@ def _dry_run(
 ) -> int:  # fmt: skip
     """Take a step and evaluate as a run does; return the number of trainable numbers."""
     quick = RememberedShapes() if device == "meta" else contextlib.nullcontext()
-    with torch.random.fork_rng(devices=[]), torch.device(device), quick:
+    with torch.random.fork_rng(devices=[]), torch.device(device), quick, without_compiler():
         model = assemble(architecture, task, tricks)
         stepped = make_optimizer(optimizer, model.parameters(), tricks)
         step = TrainStep(model, tricks, carried, stepped)

@@ -82,8 +82,19 @@ def test_a_launched_cluster_asks_for_a_token_that_only_its_owner_reads(name):
     assert "--dashboard-host=127.0.0.1" in head
 
 
-def test_kubernetes_takes_every_document():
-    for document in yaml.safe_load_all((CLUSTER / "kubernetes/rayjob.yaml").read_text("utf-8")):
+def kubernetes(options=False):
+    """Return the documents of all files, perhaps with what they offer as options."""
+    files = sorted((CLUSTER / "kubernetes").glob("*.yaml"))
+    text = "\n---\n".join(file.read_text("utf-8") for file in files)
+    if options:
+        assert text.count("# OPTION ") >= 6
+        text = text.replace("# OPTION ", "")
+    return list(yaml.safe_load_all(text))
+
+
+@pytest.mark.parametrize("options", [False, True])
+def test_kubernetes_takes_every_document(options):
+    for document in kubernetes(options):
         if document["kind"] != "RayJob":
             kubernetes_validate.validate(document, "1.33", strict=True)
             continue
@@ -98,14 +109,32 @@ def test_kubernetes_takes_every_document():
 
 
 def test_the_pods_are_reached_by_name_and_not_from_everywhere():
-    documents = yaml.safe_load_all((CLUSTER / "kubernetes/rayjob.yaml").read_text("utf-8"))
-    kinds = {document["kind"]: document for document in documents}
+    kinds = {document["kind"]: document for document in kubernetes()}
     spec = kinds["RayJob"]["spec"]["rayClusterSpec"]
     chosen = kinds["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"].items()
     for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
         assert chosen <= group["template"]["metadata"]["labels"].items()
     assert spec["headGroupSpec"]["serviceType"] == "ClusterIP"
     assert all(rule["from"] for rule in kinds["NetworkPolicy"]["spec"]["ingress"])
+
+
+def test_deleting_the_job_deletes_no_results_and_all_pods_find_them_and_the_data():
+    (job,) = yaml.safe_load_all((CLUSTER / "kubernetes/rayjob.yaml").read_text("utf-8"))
+    claims = {d["metadata"]["name"] for d in kubernetes() if d["kind"] == "PersistentVolumeClaim"}
+    spec = job["spec"]["rayClusterSpec"]
+    for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        pod = group["template"]["spec"]
+        volumes = {v["name"]: v for v in pod["volumes"]}
+        used = {
+            v["persistentVolumeClaim"]["claimName"]
+            for v in volumes.values()
+            if "configMap" not in v
+        }
+        assert used == claims
+        (container,) = pod["containers"]
+        mounts = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
+        assert {"name": "RNNBENCH_DATA", "value": mounts["data"]} in container["env"]
+        assert f"--out {mounts['results']}" in job["spec"]["entrypoint"]
 
 
 def test_skypilot_takes_the_task():

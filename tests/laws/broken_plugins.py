@@ -4,10 +4,12 @@ from laws.broken import (
     architecture_cells,
     architecture_models,
     architecture_states,
+    imports,
     task_data,
     task_metrics,
     trick_refusals,
     trick_training,
+    whole_models,
 )
 from rnnbench.testing import ArchitectureLaws, TaskLaws, TrickLaws
 
@@ -16,7 +18,9 @@ BROKEN = {
         *architecture_states.BROKEN,
         *architecture_cells.BROKEN,
         *architecture_models.BROKEN,
+        *whole_models.BROKEN,
+        imports.BROKEN[ArchitectureLaws],
     ],
-    TaskLaws: [*task_data.BROKEN, *task_metrics.BROKEN],
-    TrickLaws: [*trick_refusals.BROKEN, *trick_training.BROKEN],
+    TaskLaws: [*task_data.BROKEN, *task_metrics.BROKEN, imports.BROKEN[TaskLaws]],
+    TrickLaws: [*trick_refusals.BROKEN, *trick_training.BROKEN, imports.BROKEN[TrickLaws]],
 }

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
@@ -23,11 +24,13 @@ def call(*arguments, code=0):
 def third_party(tmp_path, monkeypatch):
     """Announces plugins of this folder as those of a distribution: group, name, target."""
 
-    def install(kind, name, target):
+    def install(*points):
         info = tmp_path / "stranger-1.2.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.2\n")
-        (info / "entry_points.txt").write_text(f"[rnnbench.{kind}]\n{name} = {target}\n")
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: Stranger_s\nVersion: 1.2\n")
+        lines = [f"[rnnbench.{points[i]}]\n{points[i + 1]} = {points[i + 2]}\n"
+                 for i in range(0, len(points), 3)]  # fmt: skip
+        (info / "entry_points.txt").write_text("".join(lines))
         monkeypatch.syspath_prepend(tmp_path)
         discover.cache_clear()
         schema.cache_clear()
@@ -50,7 +53,7 @@ def test_a_broken_plugin_of_others_is_shown_with_its_example_in_80_columns(third
     third_party("tasks", "drops-the-last", "laws.broken.task_data:DropsTheLast")
     output = call("drops-the-last", code=1)
     lines = output.splitlines()
-    assert lines[0] == "task drops-the-last of stranger 1.2"
+    assert lines[0] == "task drops-the-last of Stranger_s 1.2"
     at = lines.index("broken          no item is dropped")
     assert lines[at + 1].strip().startswith("Evaluation reads every item exactly once")
     assert "order(40) reads 80 items of 90" in lines[at + 2]
@@ -68,7 +71,7 @@ def test_the_verdicts_are_there_for_machines(third_party):
     assert broken[0]["example"].startswith("valid: order(40)")
     assert broken[0]["mend"]
     assert report["held"] + report["broken"] + report["does_not_apply"] == len(report["laws"])
-    assert report["distribution"] == "stranger"
+    assert report["distribution"] == "Stranger_s"
 
 
 def test_an_unknown_plugin_is_an_error_of_the_caller_with_the_closest_name():
@@ -98,3 +101,30 @@ def test_the_command_works_in_a_process_of_its_own():
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "0 broken, 3 do not apply" in done.stdout.splitlines()[-1]
+
+
+SOUND = ("tasks", "majority", "laws.broken.right_tasks:Majority")
+BROKEN = ("tasks", "drops-the-last", "laws.broken.task_data:DropsTheLast")
+ABSENT = ("architectures", "nowhere", "laws.broken.nowhere:Nothing")
+
+
+def test_all_plugins_of_a_distribution_are_held_and_written_for_a_ci_system(third_party, tmp_path):
+    third_party(*SOUND, *BROKEN, *ABSENT)
+    file = tmp_path / "of/laws.xml"
+    output = call("stranger-s", "--junit", str(file), code=1)
+    assert "task majority of Stranger_s 1.2" in output
+    assert "3 plugins, 1 with a broken law: drops-the-last" in output
+    assert "architecture nowhere cannot be tried: architecture 'nowhere' of Stranger_s" in output
+    suites = {suite.get("name"): suite for suite in ElementTree.parse(file).getroot()}
+    assert set(suites) == {"task majority", "task drops-the-last", "architecture nowhere"}
+    assert suites["task majority"].get("failures") == "0"
+    failed = {case.get("name"): case.find("failure") for case in suites["task drops-the-last"]}
+    broken = [name for name, failure in failed.items() if failure is not None]
+    assert broken == ["no_item_is_dropped"]
+    assert "To mend: Keep the last, smaller batch" in failed["no_item_is_dropped"].text
+    assert suites["architecture nowhere"].get("errors") == "1"
+
+
+def test_a_name_that_is_neither_a_plugin_nor_a_distribution_is_refused_with_the_closest():
+    said = call("rnnbenhc", code=2)
+    assert "no plugin or distribution 'rnnbenhc'; did you mean 'rnnbench'" in said

@@ -244,4 +244,44 @@ class ByColumns(Architecture):
         return LastOfGrid(d_in, self.hidden)
 
 
-UNUSUAL = [BothWays(), Convolved(), Skipping(), LongConvolution(), Bag(), Recursive(), ByColumns()]
+class Reservoir(Backbone):
+    """A recurrent net whose weights are drawn once, and never learn."""
+
+    def __init__(self, d_in, hidden, as_parameters):
+        super().__init__()
+        self.width = hidden
+        recurrent = torch.randn(hidden, hidden)
+        recurrent *= 0.9 / torch.linalg.eigvals(recurrent).abs().max()
+        for name, value in (("w_x", torch.rand(hidden, d_in) * 2 - 1), ("w_h", recurrent)):
+            if as_parameters:
+                self.register_parameter(name, nn.Parameter(value, requires_grad=False))
+            else:
+                self.register_buffer(name, value)
+
+    def forward(self, x_BTD, state=None, layout=None):
+        h = x_BTD.new_zeros(x_BTD.shape[0], self.width) if state is None else state
+        hidden = []
+        for x in x_BTD.unbind(1):
+            h = torch.tanh(x @ self.w_x.T + h @ self.w_h.T)
+            hidden.append(h)
+        return torch.stack(hidden, 1), h
+
+
+@dataclass(frozen=True)
+class EchoState(Architecture):
+    """A reservoir, of which the readout alone learns.
+
+    Source: Jaeger (2001), The echo state approach to analysing and training recurrent networks.
+    """
+
+    hidden: int = setting(6, "units", low=2)
+    as_parameters: bool = setting(False, "frozen parameters instead of buffers")
+
+    def build(self, d_in, *, causal):
+        return Reservoir(d_in, self.hidden, self.as_parameters)
+
+
+UNUSUAL = [
+    BothWays(), Convolved(), Skipping(), LongConvolution(), Bag(), Recursive(), ByColumns(),
+    EchoState(), EchoState(hidden=2), EchoState(as_parameters=True),
+]  # fmt: skip

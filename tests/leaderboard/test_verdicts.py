@@ -14,7 +14,8 @@ from rnnbench.leaderboard.pairwise import judge, judge_all
 from rnnbench.leaderboard.pareto import fronts
 from rnnbench.leaderboard.verdicts.equality import EqualWithin
 from rnnbench.leaderboard.verdicts.method import BoardMethod
-from rnnbench.report.sentences import claim, headline_claims
+from rnnbench.report.pair_sentences import claim
+from rnnbench.report.sentences import headline_claims
 from rnnbench.results.record import Status
 from rnnbench.stats import superiority
 from rnnbench.stats.item_bootstrap import ItemTable, compare_items

@@ -136,6 +136,9 @@ def test_the_command_tells_the_sections_in_words_and_as_data(records, tmp_path):
     over = json.loads(over.output)
     assert over["across"]["verdicts"]["equal_within"]["size"] == 0.05
     assert over["boards"][1]["verdicts"]["equal_within"]["origin"] == "unit"
+    page = tmp_path / "pages" / "board.html"
+    run.invoke(main, ["leaderboard", *place, "--margin", "3%", "--test", "t", "--html", str(page)])
+    assert "rnnbench leaderboard --test t --margin 3% --html board.html" in page.read_text("utf-8")
     for options, complaint in (
         (["--effort", "--csv"], "--effort has no --csv"),
         (["--effort", "--attribution"], "ask for one after the other"),

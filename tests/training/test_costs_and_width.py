@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from rnnbench_tasks.digits import Digits
 from sacrebleu.metrics import BLEU
 
 from rnnbench.contract import Batch, Metric, Prediction, Refusal
@@ -24,6 +23,7 @@ from rnnbench.training.devices.product_speed import product_speed
 from rnnbench.training.execute import execute
 from rnnbench.training.parameter_budget import parameters_of
 from rnnbench.training.resolve import resolve
+from rnnbench_tasks.digits import Digits
 
 SMALL = {"task.step": "row", "budget.steps": 4, "budget.validate_every": 2}
 GUESSES = ["the cat sat on the mat", "a dog", "hello there my friend", "no match at all here"]

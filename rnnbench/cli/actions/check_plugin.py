@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import textwrap
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 from rnnbench.errors import PluginError
 from rnnbench.registry.held_laws import OWN, note_verdict
@@ -21,30 +24,113 @@ WIDTH = 80
 OUTCOMES = ("held", "broken", "does not apply")
 
 
-def check_plugin(name: str, as_json: bool) -> int:
-    """Hold every plugin of this name against its laws; print the verdicts.
+def check_plugin(name: str, as_json: bool, junit: Path | None = None) -> int:
+    """Hold every plugin of this name, or distribution, against its laws; print the verdicts.
+
+    Args:
+        junit: file for the verdicts in the form that CI systems show as tests.
 
     Returns:
-        0, or 1 where a law is broken.
+        0, or 1 where a law is broken, or a plugin of the distribution cannot be tried.
 
     Raises:
-        PluginError: there is none, it cannot be imported, or it has no small instance.
+        PluginError: there is none; or it is one plugin that cannot be imported, or has no small
+            instance.
     """
-    plugins, _ = discover()
-    plugins_found = [plugins[kind][name] for kind in KINDS if name in plugins[kind]]
-    if not plugins_found:
-        everything = [n for kind in KINDS for n in plugins[kind]]
-        raise PluginError(
-            f"there is no plugin {name!r}{did_you_mean(name, everything)}\n  See: rnnbench list"
-        )
+    chosen, unusable = _choose(name)
     reports = []
-    for item in plugins_found:
+    for item in chosen:
         if not as_json:
             print(f"{item.kind[:-1]} {item.name} of {item.distribution} {item.version}")
-        reports.append(_judge(item, as_json))
+        try:
+            reports.append(_judge(item, as_json))
+        except PluginError as error:
+            if len(chosen) == 1:
+                raise
+            unusable.append((f"{item.kind[:-1]} {item.name}", str(error)))
+        if not as_json and len(chosen) > 1:
+            print()
+    for words, reason in unusable:
+        print(f"{words} cannot be tried: {reason}", file=sys.stderr)
     if as_json:
         print(json.dumps(reports, indent=2))
-    return int(any(report["broken"] for report in reports))
+    elif len(chosen) > 1:
+        broken = [r for r in reports if r["broken"]]
+        names = ": " + ", ".join(r["name"] for r in broken) if broken else ""
+        print(f"{len(chosen)} plugins, {len(broken)} with a broken law{names}")
+    if junit is not None:
+        write_junit(junit, reports, unusable)
+    return int(bool(unusable) or any(report["broken"] for report in reports))
+
+
+def _choose(name: str) -> tuple[list[Entry], list[tuple[str, str]]]:
+    """Return the plugins of this name, or of this distribution, and which of these are broken.
+
+    Raises:
+        PluginError: there is none.
+    """
+    plugins, broken = discover()
+    chosen = [plugins[kind][name] for kind in KINDS if name in plugins[kind]]
+    if chosen:
+        return chosen, []
+    every = [e for kind in KINDS for e in plugins[kind].values()]
+    wanted = canonical(name)
+    chosen = [e for e in every if canonical(e.distribution) == wanted]
+    unusable = [
+        (f"{b.kind[:-1]} {b.name}", b.reason) for b in broken if canonical(b.distribution) == wanted
+    ]
+    if chosen or unusable:
+        return chosen, unusable
+    known = [e.name for e in every] + sorted({e.distribution for e in every})
+    raise PluginError(
+        f"there is no plugin or distribution {name!r}{did_you_mean(name, known)}\n"
+        "  See: rnnbench list"
+    )
+
+
+def canonical(distribution: str) -> str:
+    """Return the name of a distribution as indexes compare them (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def write_junit(
+    path: Path, reports: Iterable[dict[str, Any]], unusable: Iterable[tuple[str, str]]
+) -> None:
+    """Write verdicts as JUnit's XML: a suite a plugin, a test a law.
+
+    Source of the form: the schema of Jenkins's xUnit plugin, which GitHub and GitLab read too.
+    """
+    suites = ElementTree.Element("testsuites", name="rnnbench check-plugin")
+    for report in reports:
+        name = f"{report['kind'][:-1]} {report['name']}"
+        counts = {
+            "tests": len(report["laws"]),
+            "failures": report["broken"],
+            "skipped": report["does_not_apply"],
+            "time": report["seconds"],
+        }
+        suite = ElementTree.SubElement(
+            suites, "testsuite", {"name": name, **{k: str(v) for k, v in counts.items()}}
+        )
+        for law in report["laws"]:
+            case = ElementTree.SubElement(
+                suite, "testcase",
+                {"classname": name, "name": law["name"], "time": str(law["seconds"])},
+            )  # fmt: skip
+            if law["outcome"] == "broken":
+                failure = ElementTree.SubElement(case, "failure", message=law["statement"])
+                failure.text = f"{law['example']}\nTo mend: {law['mend']}"
+            elif law["outcome"] == "does not apply":
+                ElementTree.SubElement(case, "skipped", message=law["example"])
+    for name, reason in unusable:
+        suite = ElementTree.SubElement(suites, "testsuite", name=name, tests="1", errors="1")
+        case = ElementTree.SubElement(suite, "testcase", classname=name, name="can_be_tried")
+        ElementTree.SubElement(case, "error", message=reason.splitlines()[0]).text = reason
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ElementTree.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
+    except OSError as error:
+        raise PluginError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _judge(item: Entry, quiet: bool) -> dict[str, Any]:

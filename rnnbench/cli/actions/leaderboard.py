@@ -54,6 +54,16 @@ class BoardRequest:
     method: BoardMethod = field(default_factory=BoardMethod)
     margin: str | None = None
 
+    def options(self) -> list[str]:
+        """Return the options of method and margin as they are typed, without the defaults."""
+        default, method = BoardMethod(), self.method
+        typed = [
+            f"--{name} {getattr(method, name)}"
+            for name in ("centre", "interval", "test")
+            if getattr(method, name) != getattr(default, name)
+        ]
+        return typed if self.margin is None else [*typed, f"--margin {self.margin.strip()}"]
+
     @property
     def sections(self) -> tuple[str, ...]:
         names = "against", "effort", "pareto", "across", "importance"
@@ -97,7 +107,7 @@ def leaderboard_command(
             raise PluginError(f"there is no task {task!r}{did_you_mean(task, known)}")
     refused = _refused_combinations(store, boards)
     if page is not None:
-        _write_page(page, store, task, boards, refused)
+        _write_page(page, store, task, boards, refused, request)
     if attribution:
         attributions = [attribute(board, refused) for board in boards]
         if want_json:
@@ -234,7 +244,12 @@ def _refused_combinations(store: Store, boards: Sequence[Board]) -> list[Any]:
 
 
 def _write_page(
-    page: Path, store: Store, task: str | None, boards: Sequence[Board], refused: Any
+    page: Path,
+    store: Store,
+    task: str | None,
+    boards: Sequence[Board],
+    refused: Any,
+    request: BoardRequest,
 ) -> None:
     """Write one page where the name ends in .html, else a site."""
     # Templates take a tenth of a second to import, which a board in the terminal does without.
@@ -242,7 +257,8 @@ def _write_page(
     from rnnbench.report.site.gather import gather
     from rnnbench.report.site.writer import write_site
 
-    words = ["rnnbench leaderboard", *([task] if task else []), f"--html {page.name}"]
+    words = ["rnnbench leaderboard", *([task] if task else []), *request.options()]
+    words.append(f"--html {page.name}")
     if page.suffix == ".html" and not page.is_dir():
         page.parent.mkdir(parents=True, exist_ok=True)
         write_page(boards, page, refused=refused, command=" ".join(words))

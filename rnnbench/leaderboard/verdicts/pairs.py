@@ -114,12 +114,20 @@ class BoardVerdicts:
     assumptions: tuple[str, ...] = ()
 
     def between(self, row: str, other: str) -> RowPair:
-        """Return the verdict on a row against another row or a baseline, as seen by the row.
+        """Return the verdict on a row against another row, as seen by the first.
 
         Raises:
             KeyError: they were not compared.
         """
         return self._by_names[row, other]
+
+    def against_baseline(self, row: str, baseline: str) -> RowPair:
+        """Return the verdict on a row against a trivial baseline.
+
+        Raises:
+            KeyError: they were not compared.
+        """
+        return self._against_baselines[row, baseline]
 
     def count(self) -> dict[str, int]:
         """Return how many pairs show one row to be better, are equal, and are open."""
@@ -129,10 +137,13 @@ class BoardVerdicts:
 
     @functools.cached_property
     def _by_names(self) -> dict[tuple[str, str], RowPair]:
-        both = (*self.pairs, *self.baselines)
-        return {(p.row, p.other): p for p in both} | {
+        return {(p.row, p.other): p for p in self.pairs} | {
             (p.other, p.row): p.turned() for p in self.pairs
         }
+
+    @functools.cached_property
+    def _against_baselines(self) -> dict[tuple[str, str], RowPair]:
+        return {(p.row, p.other): p for p in self.baselines}
 
 
 NOTHING_JUDGED = BoardVerdicts()

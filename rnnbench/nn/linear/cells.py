@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnbench.contract import Cell, Layout, Refusal, State
+from rnnbench.nn import scan
 from rnnbench.nn.linear.scan import linear_scan
 
 
@@ -54,6 +55,9 @@ class LinearCell(Cell):
     ) -> tuple[Tensor, State]:
         state = self.initial(x_BTD[:, 0]) if state is None else state
         p_BTG = self.project(x_BTD, state)
+        done = scan.run_linear(self, p_BTG, state)
+        if done is not None:
+            return done
         a, b = self.factors(p_BTG)
         h = linear_scan(a, b, state[0])
         return self.read(h, p_BTG), (h[:, -1],)
@@ -113,7 +117,14 @@ class GatedLinearCell(LinearCell):
             nn.init.uniform_(p, -1 / math.sqrt(d_in), 1 / math.sqrt(d_in))
 
     def project(self, x_BTD: Tensor, state: tuple[Tensor, ...]) -> Tensor:
-        return F.linear(x_BTD, self.weight_x, self.bias_x)
+        return mapped(x_BTD, self.weight_x, self.bias_x)
+
+
+def mapped(x_BTD: Tensor, weight_GD: Tensor, bias_G: Tensor | None = None) -> Tensor:
+    """Return W x + b for all steps; on the CPU time first in memory, as scans read it there."""
+    if x_BTD.is_cuda:
+        return F.linear(x_BTD, weight_GD, bias_G)
+    return F.linear(x_BTD.transpose(0, 1).contiguous(), weight_GD, bias_G).transpose(0, 1)
 
 
 def refuse_seen(cell: Cell, seen_BH: Tensor | None) -> None:

@@ -36,7 +36,7 @@ What is emitted for a small LSTM stands in `tests/nn/emitted_lstm.c`.
 
 from rnnbench.nn.scan.c.linear import linear
 from rnnbench.nn.scan.choice import Tier, describe, note, report, takes_plain_cells, use
-from rnnbench.nn.scan.dispatch import run
+from rnnbench.nn.scan.dispatch import run, run_linear
 from rnnbench.nn.scan.eager import unroll
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "note",
     "report",
     "run",
+    "run_linear",
     "takes_plain_cells",
     "unroll",
     "use",

@@ -50,13 +50,30 @@ class _BuildResult:
 _builds: dict[Any, _BuildResult] = {}
 
 
+def run_linear(cell: Cell, p_BTG: Tensor, state: State) -> tuple[Tensor, State] | None:
+    """Take all steps of a linear recurrence in C; None where it has to be scanned otherwise.
+
+    Gates, scan and output are one pass over memory there. Elsewhere a loop over steps, compiled or
+    not, is slower than `linear_scan`, so no other tier is tried.
+    """
+    if p_BTG.device.type != "cpu" or chosen() == "inductor":
+        return None
+    return run(cell, p_BTG, state, (), tiers=("c",))
+
+
 def run(
-    cell: Cell, p_BTG: Tensor, state: State, noise: Any, instead: str = "eager"
+    cell: Cell,
+    p_BTG: Tensor,
+    state: State,
+    noise: Any,
+    instead: str = "eager",
+    tiers: tuple[str, ...] = ("c", "inductor"),
 ) -> tuple[Tensor, State] | None:
     """Take all steps of a cell on its projected input; None where the eager loop has to do it.
 
     Args:
         instead: what runs the cell where no kernel is built, for the report.
+        tiers: that may be tried.
     Returns:
         The outputs (B, T, H) and the last state.
     Raises:
@@ -68,7 +85,7 @@ def run(
         note(cell, "eager")
         return None
     inside = take_snapshot(cell)
-    build, seconds = _find_or_build(cell, inside, p_BTG, state, noise)
+    build, seconds = _find_or_build(cell, inside, p_BTG, state, noise, tiers)
     if build.kernel is None:
         if chosen() != "auto":
             raise RuntimeError(
@@ -99,7 +116,7 @@ def _apply(
 
 
 def _find_or_build(
-    cell: Cell, inside: CellSnapshot, p: Tensor, state: State, noise: Any
+    cell: Cell, inside: CellSnapshot, p: Tensor, state: State, noise: Any, tiers: tuple[str, ...]
 ) -> tuple[_BuildResult, float]:
     """Return the kernel for a cell and the seconds that were spent on building it now."""
     leaves, draws = pytree.tree_leaves(state), pytree.tree_leaves(noise)
@@ -113,7 +130,7 @@ def _find_or_build(
     if reason:
         return _BuildResult(None, None, reason), 0.0
     key = (
-        chosen(), is_long(), inside.key, p.shape[0], p.shape[2:], p.dtype, p.device,
+        chosen(), is_long(), tiers, inside.key, p.shape[0], p.shape[2:], p.dtype, p.device,
         tuple(like(s) for s in leaves), tuple((n.shape[1:], n.dtype) for n in draws),
         torch.are_deterministic_algorithms_enabled(),
     )  # fmt: skip
@@ -121,7 +138,7 @@ def _find_or_build(
     if build is not None:
         return build, 0.0
     began = time.perf_counter()
-    build = _builds[key] = _build(cell, inside, p, state, noise)
+    build = _builds[key] = _build(cell, inside, p, state, noise, tiers)
     return build, time.perf_counter() - began
 
 
@@ -133,7 +150,9 @@ def _tiers_to_try(device: torch.device) -> list[str]:
     return [*first, "inductor"] if is_long() else first
 
 
-def _build(cell: Cell, inside: CellSnapshot, p: Tensor, state: State, noise: Any) -> _BuildResult:
+def _build(
+    cell: Cell, inside: CellSnapshot, p: Tensor, state: State, noise: Any, tiers: tuple[str, ...]
+) -> _BuildResult:
     """Trace a step and build it by the first tier whose kernel agrees with the eager loop."""
     reasons: list[str] = []
     try:
@@ -143,6 +162,8 @@ def _build(cell: Cell, inside: CellSnapshot, p: Tensor, state: State, noise: Any
     fixed = [s for s, v in zip(pytree.tree_leaves(state), step.varying, strict=True) if not v]
     needs_grad = step.needs_grad([t.requires_grad for t in (*fixed, *inside.tensors)])
     for tier in _tiers_to_try(p.device):
+        if tier not in tiers:
+            continue
         try:
             kernel = KERNELS[tier](step, needs_grad)
             check(_apply, cell, inside, kernel, step, p, state, noise)

@@ -12,7 +12,8 @@ from rnnbench.leaderboard.pairwise import ReadItems, judge
 from rnnbench.leaderboard.pareto import fronts
 from rnnbench.leaderboard.types import Board, Row
 from rnnbench.report import wording
-from rnnbench.report.sentences import basis, headline_claims
+from rnnbench.report.pair_sentences import basis
+from rnnbench.report.sentences import headline_claims
 from rnnbench.report.site.charts import Chart
 from rnnbench.report.site.plots import effort_chart, front_chart
 
@@ -91,6 +92,8 @@ def _pair_verdict(pair: Any, board: Board) -> DuelCell:
     word: str = pair.verdict
     if more := wording.more_seeds(pair, board).strip(wording.NOTHING):
         word += f", {more} more seeds" if more != "1" else ", 1 more seed"
+    if board.verdicts.look > board.verdicts.level:  # results decided on the seeds
+        word += f" · {wording.took(pair)}"
     if pair.ratio is not None:
         figure = f"× {wording.interval(pair.ratio)}"
     else:

@@ -16,7 +16,8 @@ from rnnbench.leaderboard.pairwise import Pair
 from rnnbench.leaderboard.pareto import TIMES, FrontPoint, ParetoFront
 from rnnbench.leaderboard.types import Board, CellImportance
 from rnnbench.report import wording
-from rnnbench.report.sentences import across_claims, claim
+from rnnbench.report.pair_sentences import claim
+from rnnbench.report.sentences import across_claims
 from rnnbench.report.terminal.board import GAP, print_note
 from rnnbench.report.wording import visible
 
@@ -43,6 +44,7 @@ def print_pairs(board: Board, pairs: Sequence[Pair], against: str, console: Cons
         "p over items": [wording.probability(p.items.p) if p.items else wording.NOTHING
                          for p in pairs],
         "failed": [f"{pair.failed:.0%}" for pair in pairs],
+        "took": [wording.took(pair) for pair in pairs],
         "P(better)": [wording.NOTHING if p.superiority is None else f"{p.superiority:.2f}"
                       for p in pairs],
     }  # fmt: skip
@@ -60,9 +62,10 @@ def print_pairs(board: Board, pairs: Sequence[Pair], against: str, console: Cons
     )
     effects = (
         f"▲ better, ▼ worse, = equal, ○ open: as on the board. {by}; it and p hold for all pairs "
-        "of the board together. more seeds: of each, to settle it at the present spread. effect: "
-        "Hedges' g. P(better): that a seed of the row beats one of the other. trials: from how "
-        "many trials of the search on the better one's expected best on validation is better."
+        "of the board together. more seeds: of each, to settle it at the present spread. took: "
+        "training of both rows' seeds. effect: Hedges' g. P(better): that a seed of the row beats "
+        "one of the other. trials: from how many trials of the search on the better one's expected "
+        "best on validation is better."
     )
     print_note(console, effects)
 

@@ -197,9 +197,12 @@ def forward_is_pure(plugin: Architecture) -> None:
     weights = copy.deepcopy(list(backbone.state_dict().values()))
     plain, state = run(backbone, x)
     other_weights = copy.deepcopy(backbone)
+    # One that learns nothing itself, such as a reservoir, may keep its weights as buffers.
+    drawn: list[torch.Tensor] = [*other_weights.parameters()] or [*other_weights.buffers()]
     with torch.no_grad():
-        for p in other_weights.parameters():
-            p.copy_(torch.randn_like(p))
+        for p in drawn:
+            if p.is_floating_point() or p.is_complex():
+                p.copy_(torch.randn_like(p))
     if weights and not differ(run(other_weights, x)[0], plain):
         raise Broken("a backbone with other weights gives the same outputs")
     for start in (None, copy.deepcopy(state)):

@@ -256,7 +256,8 @@ def _answers(task: Task, batch: Batch, truthful: bool) -> Prediction:
     """Make a prediction that is right everywhere, or wrong everywhere."""
     y = batch.y.nan_to_num()
     if not truthful:
-        y = (y + 1) % task.target.classes if task.target.classes else y + 3.0
+        # Values that are off, and in the opposite order: metrics of ranks look at nothing else.
+        y = (y + 1) % task.target.classes if task.target.classes else 3.0 - y
     out = y
     if task.target.classes:
         out = 20.0 * torch.nn.functional.one_hot(y, task.target.classes).double()

@@ -18,12 +18,12 @@ def product_speed(device: torch.device) -> float:
     It is the best of several products, with the threads that the process uses now; measured once
     for a process, device and number of threads.
     """
-    return _measure(device.type, device.index, torch.get_num_threads())
+    return _measure(device, torch.get_num_threads())
 
 
 @functools.cache
-def _measure(kind: str, index: int | None, threads: int) -> float:
-    device, size = torch.device(kind, index), SIZES.get(kind, SIZES["cpu"])
+def _measure(device: torch.device, threads: int) -> float:
+    size = SIZES.get(device.type, SIZES["cpu"])
     a, b, product = (torch.ones(size, size, device=device) for _ in range(3))  # no random draw
     torch.mm(a, b, out=product)  # the first one pays for what is made once
     best, began, count = float("inf"), time.perf_counter(), 0

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Task, setting
+from rnnbench.contract import Batch, Data, Kind, Meter, Metric, Port, Prediction, Task, setting
 from rnnbench.data import Items, Stream
 from rnnbench.metrics import Accuracy, ForecastErrors, LanguageModelling
 
@@ -171,4 +171,60 @@ class Drift(Task):
         return {"last value": {"mse": mse, "mae": mae, "mase": mae}}
 
 
-RIGHT = [Majority(), Walk(), Echo(), Drift()]
+class RankCorrelation(Meter):
+    """Spearman's: it knows the order of the answers, and nothing of their size."""
+
+    def __init__(self):
+        self.y, self.out = [], []
+
+    def update(self, batch, prediction):
+        self.y.append(batch.y[:, 0])
+        self.out.append(prediction.out[:, 0].double())
+
+    def compute(self):
+        y, out = torch.cat(self.y), torch.cat(self.out)
+        seen = y.isfinite()
+        if not seen.any():
+            raise ValueError("nothing was seen")
+        ranks = torch.stack([v[seen].argsort().argsort().double() for v in (y, out)])
+        return {"rank_correlation": float(torch.corrcoef(ranks)[0, 1])}
+
+
+@dataclass(frozen=True)
+class Ranking(Task):
+    """Order sequences by the sum of their steps.
+
+    Source: made up.
+    """
+
+    kind: ClassVar[Kind] = Kind.SEQ_TO_VEC
+    metrics: ClassVar[tuple[Metric, ...]] = (Metric("rank_correlation", higher_is_better=True),)
+    eval_batch: ClassVar[int] = 40
+
+    length: int = setting(6, "steps", low=2)
+
+    @property
+    def source(self) -> Port:
+        return Port(width=1)
+
+    @property
+    def target(self) -> Port:
+        return Port(width=1)
+
+    def data(self, split: str, seed: int) -> Data:
+        rng = torch.Generator().manual_seed(7)
+        x = torch.randn(490, self.length, 1, generator=rng)
+        return Items(Batch(x[PARTS[split]], x.sum(1)[PARTS[split]]))
+
+    def meter(self, split: str) -> Meter:
+        return RankCorrelation()
+
+    def baselines(self, split: str) -> dict[str, dict[str, float]]:
+        batch = self.data(split, 0).items
+        last = Prediction(torch.zeros(1), torch.ones(1), batch.x[:, -1], batch.x[:, -1])
+        meter = self.meter(split)
+        meter.update(batch, last)
+        return {"last step": meter.compute()}
+
+
+RIGHT = [Majority(), Walk(), Echo(), Drift(), Ranking()]

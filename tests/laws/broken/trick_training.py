@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from dataclasses import dataclass
 
 import torch
@@ -132,6 +133,31 @@ class TrueNoise(Trick):
 
 
 @dataclass(frozen=True)
+class SeedsEachStep(Trick):
+    """Gradient noise that is the same at every step, since it sets the seed.
+
+    Source: made up.
+    """
+
+    def gradient(self, parameters, at):
+        torch.manual_seed(7)
+        for p in parameters:
+            p.grad += 0.1 * torch.randn_like(p.grad)
+        return parameters
+
+
+@dataclass(frozen=True)
+class SeedsPython(SeedsEachStep):
+    """Source: made up."""
+
+    def gradient(self, parameters, at):
+        random.seed(7)
+        for p in parameters:
+            p.grad += random.random()
+        return parameters
+
+
+@dataclass(frozen=True)
 class ForgetsAtResume(Trick):
     """Momentum kept on the trick itself, of which no checkpoint knows.
 
@@ -224,6 +250,8 @@ BROKEN = [
     ("reported_loss_is_bare", SmoothsTheReport(), "for the same outputs the loss differs"),
     ("batch_is_left_alone", WritesIntoTheBatch(), "batch.y in place"),
     ("same_seed_same_training", TrueNoise(), "two runs with one seed differ"),
+    ("seeds_are_left_alone", SeedsEachStep(), "it sets the seed of torch's random numbers"),
+    ("seeds_are_left_alone", SeedsPython(), "it sets the seed of python's random numbers"),
     ("resumes_bitwise", ForgetsAtResume(), "after a resume differ"),
     ("composes", NeedsWeights(), "fails its dry run"),
     ("composes", ReplacesTheCell(), "has no effect beside the other"),

@@ -17,6 +17,7 @@ from rnnbench.leaderboard.verdicts.equality import EqualWithin
 from rnnbench.leaderboard.verdicts.method import BoardMethod
 from rnnbench.report.files.boards import as_csv, as_json
 from rnnbench.report.sentences import headline_claims
+from rnnbench.report.site.statistics import duels
 from rnnbench.report.terminal.board import render
 from rnnbench.results.record import Status
 
@@ -115,6 +116,7 @@ def test_rows_that_agree_to_the_last_digit_are_equal_and_others_better():
     assert judge_all(same)["a", "c"] == "better"
     assert [(r.rank, r.worst_rank) for r in same.ranked] == [(1, 2), (1, 2), (3, 3)]
     assert headline_claims(same)[0] == "The best is, with 95%, among: a and b"
+    assert "a and b are equal: all their seeds agree to the last digit" in headline_claims(same)
     check_that_no_two_places_contradict(same)
 
 
@@ -145,6 +147,8 @@ def test_a_fivefold_difference_of_errors_is_told_by_logarithms_and_the_board_say
 def test_a_margin_of_nothing_makes_nothing_equal_but_what_does_not_differ():
     rows = noise([1.5, 1.5], seeds=8, deviation=1e-6)
     none = EqualWithin(0.0, origin="asked for")
+    text = " ".join(render([board(rows, margin=none)], 200).split())
+    assert "Equal: rows whose seeds all agree (as asked for)" in text
     assert judge_all(board(rows, margin=none))["row0", "row1"] in ("open", "better", "worse")
     assert judge_all(board(rows))["row0", "row1"] in ("equal", "better", "worse")
 
@@ -157,6 +161,40 @@ def test_rows_of_different_sweeps_stand_on_one_board_and_are_judged_together():
             records.append(record)
     (the_board,) = build(records)
     assert judge_all(the_board)["row0", "row1"] == "better"
+
+
+def test_a_board_whose_seeds_results_decided_on_is_judged_more_strictly_and_tells_its_cost():
+    plan = {"at_least": 3, "at_most": 12, "until": "best"}
+    rows = noise([1.5, 1.5, 1.53], seeds=4)
+    records = [r for name, values in rows.items() for r in runs(name, values)]
+    (plain,) = build(records)
+    for record in records:
+        record.provenance = {**record.provenance, "seed_plan": plan}
+    (looked_at,) = build(records)
+    assert looked_at.verdicts.level == plain.verdicts.look == 0.95 < looked_at.verdicts.look
+    text = " ".join(render([looked_at], 200).split())
+    assert "as seeds were added by looking)" in text
+    assert [p.took_seconds for p in judge(looked_at)] == [8 * 41.0] * 2
+    assert any("8 runs, 5 min 28 s" in cell.word for _, cells in duels(looked_at).rows
+               for cell in cells)  # fmt: skip
+
+
+def test_rows_that_odd_names_of_plugins_make_alike_stay_two():
+    records = [*runs("a + b", [1.5, 1.6]), *(
+        make_record(make_spec("char-lm", "a", ("b",), seed=k), 1.4 + k / 10) for k in range(2)
+    )]  # fmt: skip
+    (the_board,) = build(records)
+    assert sorted(row.name for row in the_board.ranked) == ["a + b", "a + b (2)"]
+    check_that_no_two_places_contradict(the_board)
+
+
+def test_a_row_and_a_baseline_of_one_name_are_not_mistaken_for_each_other():
+    records = [*runs("mean", [1.5, 1.51, 1.52]), *runs("gru", [1.6, 1.61, 1.62])]
+    for record in records:
+        record.baselines = {"test": {"mean": {"bits_per_char": 1.1}}}
+    (the_board,) = build(records)
+    assert the_board.verdicts.between("mean", "gru").relation == "better"
+    assert [row.margin.verdict for row in the_board.ranked] == ["worse", "worse"]
 
 
 def test_json_and_csv_have_the_words_of_the_board():

@@ -35,20 +35,65 @@ static inline real k_tanh(real x) { /* from exp(2x) - 1, so that it is exact nea
   const real e = k_tail(2.f * y, &a, &b), s = a * b, d = e * s + (s - 1.f);
   return d / (d + 2.f);
 }
+static inline real k_expm1(real x) { /* exact near 0 as above; from 40 on, 1 is below rounding */
+  real y = x < -104.f ? -104.f : x, a, b;
+  y = y > 89.f ? 89.f : y;
+  const real e = k_tail(y, &a, &b), near = y > 40.f ? 0.f : a * b;
+  return y > 40.f ? (e + 1.f) * a * b : e * near + (near - 1.f);
+}
+/* log(x) = n ln2 + log(m) with m in sqrt(1/2)..sqrt(2), and log(m) the polynomial of Cephes' logf.
+   Subnormal numbers are scaled first; 0 gives -infinity, below it NaN. */
+static inline real k_log(real x) {
+  const int small = x < 1.17549435e-38f;
+  const real big = small ? x * 8388608.f : x;
+  int32_t bits; memcpy(&bits, &big, 4);
+  const int32_t n = (bits - 0x3F3504F3) >> 23;
+  bits -= n << 23;
+  real m; memcpy(&m, &bits, 4);
+  m -= 1.f;
+  const real k = (real)n - (small ? 23.f : 0.f), z = m * m;
+  real q = 7.0376836292e-2f;
+  q = q * m - 1.1514610310e-1f; q = q * m + 1.1676998740e-1f; q = q * m - 1.2420140846e-1f;
+  q = q * m + 1.4249322787e-1f; q = q * m - 1.6668057665e-1f; q = q * m + 2.0000714765e-1f;
+  q = q * m - 2.4999993993e-1f; q = q * m + 3.3333331174e-1f;
+  real y = q * m * z - 2.12194440e-4f * k - 0.5f * z + m + 0.693359375f * k;
+  y = x == 0.f ? -(real)INFINITY : y;
+  y = x < 0.f ? (real)NAN : y;
+  return x <= 3.402823466e38f ? y : x + x; /* infinity and NaN stay */
+}
+/* log(1 + x), corrected by what 1 + x loses in rounding (Kahan). */
+static inline real k_log1p(real x) {
+  const real u = 1.f + x, lost = x - (u - 1.f), y = k_log(u);
+  return u > 0.f && u <= 3.402823466e38f ? y + lost / u : y;
+}
+/* erf by the quotient of polynomials that Eigen has for it; beyond 4 it is 1 in this precision. */
+static inline real k_erf(real x) {
+  real y = x < -4.f ? -4.f : x;
+  y = y > 4.f ? 4.f : y;
+  const real z = y * y;
+  real p = -2.72614225801306e-10f, q = -1.45660718464996e-05f;
+  p = p * z + 2.77068142495902e-08f; p = p * z - 2.10102402082508e-06f;
+  p = p * z - 5.69250639462346e-05f; p = p * z - 7.34990630326855e-04f;
+  p = p * z - 2.95459980854025e-03f; p = p * z - 1.60960333262415e-02f;
+  q = q * z - 2.13374055278905e-04f; q = q * z - 1.68282697438203e-03f;
+  q = q * z - 7.37332916720468e-03f; q = q * z - 1.42647390514189e-02f;
+  const real e = y * p / q, low = e < -1.f ? -1.f : e;
+  return low > 1.f ? 1.f : low;
+}
 #else
 typedef double real;
 #define F(name) name
 static inline real k_exp(real x) { return exp(x); }
+static inline real k_expm1(real x) { return expm1(x); }
+static inline real k_log(real x) { return log(x); }
+static inline real k_log1p(real x) { return log1p(x); }
+static inline real k_erf(real x) { return erf(x); }
 static inline real k_tanh(real x) { return tanh(x); }
 #endif
 static inline real k_sigmoid(real x) { return (real)1 / ((real)1 + k_exp(-x)); }
-static inline real k_log(real x) { return F(log)(x); }
-static inline real k_log1p(real x) { return F(log1p)(x); }
-static inline real k_expm1(real x) { return F(expm1)(x); }
 static inline real k_sqrt(real x) { return F(sqrt)(x); }
 static inline real k_sin(real x) { return F(sin)(x); }
 static inline real k_cos(real x) { return F(cos)(x); }
-static inline real k_erf(real x) { return F(erf)(x); }
 static inline real k_pow(real x, real n) { return n == (real)2 ? x * x : F(pow)(x, n); }
 static inline real k_abs(real x) { return F(fabs)(x); }
 static inline real k_floor(real x) { return F(floor)(x); }
