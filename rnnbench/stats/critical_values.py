@@ -111,9 +111,9 @@ def _tail(limit: float, rows: int, df: float, common_df: float, both: bool) -> f
     if math.isinf(df) or not both:
         return alike
     # Beside a row that hardly varies, a difference has the tail of the other row alone, which is
-    # the heavier one where degrees of freedom are few.
+    # the heavier one where degrees of freedom are few. Of two rows there is one difference.
     below_S = _cdf(limit * scale_S, df)
-    return max(alike, float(1 - weight_S @ (2 * below_S - 1) ** rows))
+    return max(alike, float(1 - weight_S @ (2 * below_S - 1) ** (rows if rows > 2 else 1)))
 
 
 @cache

@@ -33,6 +33,10 @@ def test_a_limit_and_its_probability_belong_together():
         assert best_tail(limit, 7, 6, 20) == pytest.approx(alpha, rel=0.01)
 
 
+def test_the_limit_of_two_rows_of_unlike_spread_is_students():
+    assert range_limit(2, 8.0) == pytest.approx(2.306, rel=1e-3)
+
+
 def test_degrees_of_freedom_between_those_of_the_grid_are_rounded_down():
     assert coarse(8) == 8
     assert 7.5 < coarse(7.99) < 7.99
