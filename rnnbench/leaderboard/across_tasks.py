@@ -103,7 +103,7 @@ def across(boards: Sequence[Board], margin: EqualWithin | None = None) -> Across
     if len(names) < 2 or len(tasks) < 2:
         return None
     picked = [chosen[task] for task in tasks]
-    means = np.array([[_mean_of_row(b, name) for b in picked] for name in names])
+    means = np.array([[_centre_of_row(b, name) for b in picked] for name in names])
     signs = np.array([1.0 if b.higher_is_better else -1.0 for b in picked])
     ranks = rank_methods(means * signs, higher_is_better=True)
     order = sorted(range(len(names)), key=lambda i: (ranks[i].mean(), names[i]))
@@ -157,9 +157,9 @@ def across(boards: Sequence[Board], margin: EqualWithin | None = None) -> Across
     )
 
 
-def _mean_of_row(board: Board, name: str) -> float:
+def _centre_of_row(board: Board, name: str) -> float:
     row = rows_with_result(board)[name]
-    return math.nan if row.test is None else row.test.mean
+    return math.nan if row.centre is None else row.centre.mean
 
 
 def _judge_skill(

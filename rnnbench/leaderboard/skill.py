@@ -55,7 +55,7 @@ def skill_scale(board: Board) -> SkillScale:
     """Return the scale of a board's skill scores; it has a ranked row."""
     headline, higher = board.headline, board.higher_is_better
     log = headline.get("name") == "perplexity" and not higher
-    rows = [row.test.mean for row in board.ranked if row.test is not None]
+    rows = [row.centre.mean for row in board.ranked if row.centre is not None]
     floors = {r.name: r.test.mean for r in board.rows if r.kind == "baseline" and r.test}
     best_of, worst_of = (max, min) if higher else (min, max)
     baseline = best_of(sorted(floors), key=lambda name: floors[name]) if floors else ""

@@ -16,6 +16,9 @@ _ISO = re.compile(
     r"(?:([T ])(\d\d)(?:(:?)(\d\d)(?:\7(\d\d)(?:[.,](\d+))?)?)?)?"
     r"( ?)(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?"
 )
+# Quarters of a year: 1950Q1, 1950-Q1, 1950 q1, and Q1 1950, Q1/1950.
+_QUARTER = re.compile(r"(\d{4})([ -]?)([Qq])([1-4])")
+_QUARTER_FIRST = re.compile(r"([Qq])([1-4])([ /-]?)(\d{4})")
 _DIGITS = {"%Y%m": 6, "%Y%m%d%H": 10, "%Y%m%d%H%M": 12, "%Y%m%d%H%M%S": 14}
 _ZONED = re.compile(r" (Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)$")
 
@@ -116,11 +119,15 @@ def _plain(time: datetime) -> datetime:
 
 
 def read_iso(cell: str) -> datetime:
-    """Read a time of ISO 8601, a month such as 2024-01 too.
+    """Read a time of ISO 8601, a month such as 2024-01 and a quarter such as 1950Q1 too.
 
     Raises:
         ValueError: it is none.
     """
+    if match := _QUARTER.fullmatch(cell):
+        return datetime(int(match[1]), 3 * int(match[4]) - 2, 1)
+    if match := _QUARTER_FIRST.fullmatch(cell):
+        return datetime(int(match[4]), 3 * int(match[2]) - 2, 1)
     if cell.isdigit() and len(cell) != 8:  # such as the milliseconds of an epoch
         raise ValueError(f"{cell!r} is no date")
     if len(cell) == 7 and cell[4] == "-":  # a month
@@ -158,6 +165,8 @@ def write_like(time: datetime, like: str, time_format: str) -> str:
         time: with an offset if the other has one.
         like: the other, as `TimeReader` read it.
     """
+    if (quarter := _write_quarter(time, like)) is not None:
+        return quarter
     match = _ISO.fullmatch(like)
     if match is not None and match[12] in ("Z", "UTC", "GMT"):
         time = time.astimezone(UTC)
@@ -192,3 +201,15 @@ def write_like(time: datetime, like: str, time_format: str) -> str:
     if zone is not None and len(zone) == 3 and offset.endswith(":00"):
         offset = offset[:3]
     return text + blank + (offset.replace(":", "") if zone and ":" not in zone else offset)
+
+
+def _write_quarter(time: datetime, like: str) -> str | None:
+    """Write a quarter's first day as another quarter is written; None where either is none."""
+    if time != datetime(time.year, time.month, 1) or time.month % 3 != 1:
+        return None
+    quarter = time.month // 3 + 1
+    if match := _QUARTER.fullmatch(like):
+        return f"{time.year:04d}{match[2]}{match[3]}{quarter}"
+    if match := _QUARTER_FIRST.fullmatch(like):
+        return f"{match[1]}{quarter}{match[3]}{time.year:04d}"
+    return None

@@ -1,0 +1,40 @@
+"""Times as tables hold them: quarters of a year."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from rnnbench.data.series.time_formats import TimeReader, read_iso, write_like
+
+WRITTEN = ["1950Q1", "1950-Q1", "1950 Q1", "1950q1", "Q1 1950", "Q1/1950", "q1-1950", "Q11950"]
+
+
+@pytest.mark.parametrize("cell", WRITTEN)
+def test_quarters_are_read_however_they_are_written(cell):
+    for quarter, month in enumerate((1, 4, 7, 10), 1):
+        text = cell.replace("Q1", f"Q{quarter}").replace("q1", f"q{quarter}")
+        assert TimeReader("")(text) == datetime(1950, month, 1)
+
+
+@pytest.mark.parametrize("cell", WRITTEN)
+def test_quarters_are_written_as_they_were_read(cell):
+    written = write_like(datetime(2031, 10, 1), cell, "")
+    assert written == cell.replace("Q1", "Q4").replace("q1", "q4").replace("1950", "2031")
+    assert read_iso(written) == datetime(2031, 10, 1)
+
+
+@pytest.mark.parametrize("cell", ["1950Q0", "1950Q5", "50Q1", "1950--Q1", "Q1", "1950Q", "1950W1"])
+def test_what_is_no_quarter_is_refused(cell):
+    with pytest.raises(ValueError, match="is not a time of ISO 8601"):
+        TimeReader("")(cell)
+
+
+@pytest.mark.parametrize(
+    "time", [datetime(2031, 10, 2), datetime(2031, 11, 1), datetime(2031, 10, 1, 6)]
+)
+def test_a_time_within_a_quarter_is_written_whole(time):
+    assert write_like(time, "1950Q1", "").startswith(f"{time:%Y-%m-%d}")
+
+
+def test_a_quarter_with_a_zone_is_none():
+    assert "+00:00" in write_like(datetime(2031, 10, 1, tzinfo=UTC), "1950Q1", "")
