@@ -13,7 +13,7 @@ from rnnbench.stats.pair_limits import PairLimits, lower_ends
 from rnnbench.stats.spread import Spread, moderate
 
 EDGE = 1e-3
-SPARE = 0.15  # of the error rate: boards whose spreads are not drawn as F expects take as much
+SPARE = 0.1  # of the error rate: boards whose spreads are not drawn as F expects take as much
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ import pytest
 from support import fake_work
 from support.small_sweeps import SWEEP, Notes, rows_of, run
 
+from rnnbench.cli.actions.sweep_extend import ExtendError, extend_sweep
 from rnnbench.errors import SweepError
 from rnnbench.results.store import Store
 from rnnbench.stats.adaptive_seeds import SeedPlan
@@ -93,6 +94,12 @@ def test_failed_seeds_count_as_seeds(tmp_path):
     assert outcome.complete
     given = {study.split(".")[1]: len(s) for study, s in seeds_by_study(tmp_path).items()}
     assert given["always-nan"] == 3
+
+
+def test_no_seed_can_be_added_by_hand_where_results_decide(tmp_path):
+    run(AUTO, tmp_path)
+    with pytest.raises(ExtendError, match=r"raise final\.at_most there, now 6"):
+        extend_sweep("sweep", None, [9], {}, tmp_path, None)
 
 
 def said_of(final):
