@@ -31,7 +31,7 @@ PURPOSE = {
     "training": "one run: wiring, dry run, step, checkpoints, devices",
     "leaderboard": "from records to rows, boards, comparisons",
     "results": "what runs leave: record, store, database, bundles",
-    "stats": "intervals, tests, tiers: numbers in, numbers out",
+    "stats": "intervals, tests, verdicts: numbers in, numbers out",
     "data": "raw files, text, series, batches, bases of tasks",
     "metrics": "what tasks measure",
     "nn": "building blocks: cells, scans, estimators, models",

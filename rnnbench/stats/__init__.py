@@ -6,7 +6,7 @@
     adaptive_seeds     which rows get more seeds, and the level of a board that came about so
     intervals          a mean or a median over seeds with its 95% interval
     tests              Welch, paired t and permutation tests; Holm; effect sizes; seeds it takes
-    tiers              samples parted into tiers of ties
+    tests_of_pairs     all pairs by a test of two, adjusted for all of them
     ranks_over_tasks   average ranks, Friedman's test, Nemenyi's critical difference
     normalised_scores  interquartile means, performance profiles, probability of improvement
     best_of_n          what the best of n trials is expected to be
@@ -31,7 +31,7 @@ from rnnbench.stats.tests import (
     superiority,
     welch,
 )
-from rnnbench.stats.tiers import Placing, pairwise, tiers
+from rnnbench.stats.tests_of_pairs import pairwise
 from rnnbench.stats.verdicts import (
     DEFAULT_MARGIN,
     EqualityMargin,
@@ -51,7 +51,6 @@ __all__ = [
     "Judgement",
     "Method",
     "PairJudgement",
-    "Placing",
     "Relation",
     "compare",
     "estimate",
@@ -65,6 +64,5 @@ __all__ = [
     "seeds_needed",
     "sign_flipped",
     "superiority",
-    "tiers",
     "welch",
 ]

@@ -1,63 +1,15 @@
-"""Parts samples into tiers of ties."""
+"""Tests all pairs of samples by a test of two, with p values adjusted for all of them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from rnnbench.stats.intervals import STANDARD, Method, centre, finite
+from rnnbench.stats.intervals import STANDARD, Method, finite
 from rnnbench.stats.student_t import two_sided
-from rnnbench.stats.tests import ALPHA, holm, permutation_p
-
-
-@dataclass(frozen=True)
-class Placing:
-    """The place of a sample among others.
-
-    Attributes:
-        tier: 0 for those that tie with the best, 1 for those that tie with the best of the
-            rest, and so on.
-        p: of the difference from the best of all, Holm-adjusted over all pairs; None for the best
-            itself and for single seeds.
-    """
-
-    tier: int
-    p: float | None = None
-
-
-def tiers(
-    samples: Sequence[Sequence[float]], higher_is_better: bool, method: Method = STANDARD
-) -> list[Placing]:
-    """Part samples into tiers of ties.
-
-    The best centre leads, and in the order of centres a tier ends before the first sample that is
-    worse than its leader with p < 0.05 by the method's test, Holm-adjusted over all pairs: the
-    figures chose the leader, so all pairs were looked at. So a noisy sample cannot stand above one
-    with a better mean for being noisy; its `p` still says where it cannot be told from the best. A
-    sample of one seed cannot be told apart at all: it stands in the tier of its neighbour, the next
-    better sample of several seeds (or where there is none, the next worse).
-
-    Raises:
-        ValueError: a sample is empty or not finite.
-    """
-    means = [centre(sample, method) for sample in samples]
-    order = sorted(range(len(samples)), key=lambda i: -means[i] if higher_is_better else means[i])
-    several = [i for i in order if len(samples[i]) > 1]
-    p_values = pairwise([samples[i] for i in several], method)
-    placed: dict[int, Placing] = {}
-    leader = tier = 0
-    for place, i in enumerate(several):
-        if place and p_values[leader, place] < ALPHA:
-            leader, tier = place, tier + 1
-        placed[i] = Placing(tier, float(p_values[0, place]) if place else None)
-    current = placed[several[0]] if several else Placing(0)
-    for i in order:
-        current = placed.get(i, Placing(current.tier))
-        placed[i] = current
-    return [placed[i] for i in range(len(samples))]
+from rnnbench.stats.tests import holm, permutation_p
 
 
 def pairwise(samples: Sequence[Sequence[float]], method: Method = STANDARD) -> np.ndarray:

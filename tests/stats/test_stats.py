@@ -12,6 +12,7 @@ from statsmodels.stats.multitest import multipletests
 
 from rnnbench.benchmarks.simulated_boards import NOISE, simulate_board
 from rnnbench.stats import (
+    ALPHA,
     Method,
     estimate,
     hedges_g,
@@ -22,7 +23,6 @@ from rnnbench.stats import (
     seeds_needed,
     sign_flipped,
     superiority,
-    tiers,
     welch,
 )
 
@@ -94,7 +94,7 @@ def test_what_is_not_finite_never_enters(sample):
     with pytest.raises(ValueError, match="finite"):
         estimate(sample)
     with pytest.raises(ValueError, match="finite"):
-        tiers([[1.0, 2.0], sample], False)
+        pairwise([[1.0, 2.0], sample])
 
 
 def test_holm_equals_statsmodels():
@@ -104,47 +104,28 @@ def test_holm_equals_statsmodels():
         assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
 
 
-def test_planted_ties_and_wins_are_told_apart():
+def test_a_test_of_pairs_tells_planted_wins_and_nothing_else():
     best, tied, worse, last = [1.0, 1.1, 0.9], [1.05, 1.15, 0.95], [2.0, 2.1, 1.9], [9.0, 9.1, 8.9]
-    assert [p.tier for p in tiers([worse, best, last, tied], False)] == [1, 0, 2, 0]
-    assert [p.tier for p in tiers([worse, best, last, tied], True)] == [1, 2, 0, 2]
-
-
-def test_the_leader_has_no_p_and_others_have_theirs_against_the_best():
-    placed = tiers([[1.0, 1.1, 0.9], [2.0, 2.1, 1.9], [9.0, 9.1, 8.9]], False)
-    assert placed[0].p is None
-    samples = [[1.0, 1.1, 0.9], [2.0, 2.1, 1.9], [9.0, 9.1, 8.9]]
-    pairs = [(0, 1), (0, 2), (1, 2)]  # all are looked at, since the figures choose the leader
-    adjusted = holm([welch(samples[a], samples[b]).p for a, b in pairs])
-    assert [placed[1].p, placed[2].p] == pytest.approx(adjusted[:2])
+    apart = pairwise([best, tied, worse, last]) < ALPHA
+    assert apart.tolist() == [
+        [False, False, True, True],
+        [False, False, True, True],
+        [True, True, False, True],
+        [True, True, True, False],
+    ]
 
 
 def test_many_comparisons_need_more_evidence():
     best, other = [1.0, 1.1, 0.9], [1.2, 1.3, 1.3]
-    assert 0.0125 < welch(best, other).p < 0.05
-    assert [p.tier for p in tiers([best, other], False)] == [0, 1]
+    alone = pairwise([best, other])[0, 1]
+    assert alone == pytest.approx(welch(best, other).p)
+    assert 0.0125 < alone < ALPHA
     crowd = [[1.01, 1.1, 0.9], [1.02, 1.1, 0.9], [1.03, 1.1, 0.9]]
-    assert {p.tier for p in tiers([best, *crowd, other], False)} == {0}
+    assert (pairwise([best, *crowd, other]) > ALPHA).all()
 
 
-def test_noise_lifts_no_sample_above_one_with_a_better_mean():
-    best, worse, noisy = [1.0, 1.01, 0.99], [1.5, 1.51, 1.49], [0.2, 1.6, 3.1]
-    placed = tiers([best, worse, noisy], False)
-    assert [p.tier for p in placed] == [0, 1, 1]
-    assert placed[2].p is not None
-    assert placed[2].p > 0.05  # and yet the reader learns that it cannot be told from the best
-
-
-def test_a_single_seed_stands_with_its_neighbour():
-    best, worse = [1.0, 1.1, 0.9], [2.0, 2.1, 1.9]
-    placed = tiers([best, worse, [1.5], [2.5], [0.5]], False)
-    assert [p.tier for p in placed] == [0, 1, 0, 1, 0]
-    assert [p.p for p in placed[2:]] == [None] * 3
-    assert [p.tier for p in tiers([[1.0], [2.0], [3.0]], False)] == [0, 0, 0]
-
-
-def test_no_samples_have_no_tiers():
-    assert tiers([], False) == []
+def test_no_samples_have_no_pairs():
+    assert pairwise([]).shape == (0, 0)
 
 
 @settings(deadline=None)
@@ -157,10 +138,10 @@ def test_all_pairs_at_once_equal_one_by_one(rows):
 
 
 def parted(boards, seeds, rows, noise, method):
-    """Return the share of boards of equal rows that tiers part."""
+    """Return the share of boards of equal rows of which a pair is told apart."""
     rng = np.random.default_rng(0)
     equal = (simulate_board(rng, noise, rows, seeds).samples for _ in range(boards))
-    return sum(any(p.tier for p in tiers(board, True, method)) for board in equal) / boards
+    return sum((pairwise(board, method) < ALPHA).any() for board in equal) / boards
 
 
 def test_planted_ties_are_called_ties_in_19_of_20_of_a_thousand_boards():
@@ -168,11 +149,11 @@ def test_planted_ties_are_called_ties_in_19_of_20_of_a_thousand_boards():
         assert parted(1000, 5, rows, "equal", Method()) <= 0.05 + 3 * (0.05 * 0.95 / 1000) ** 0.5
 
 
-def test_a_row_far_ahead_stands_alone_in_the_first_tier():
+def test_a_row_far_ahead_is_told_from_all_others():
     rng = np.random.default_rng(0)
     ahead = [simulate_board(rng, "equal", 6, 5, gain=4.0).samples for _ in range(300)]
-    tops = [[p.tier for p in tiers(board, True)] for board in ahead]
-    assert sum(t[0] == 0 and all(t[1:]) for t in tops) > 0.75 * 300
+    alone = sum((pairwise(board)[0, 1:] < ALPHA).all() for board in ahead)
+    assert alone > 0.75 * 300
 
 
 def test_intervals_hold_the_truth_in_19_of_20():
