@@ -9,7 +9,10 @@ from pathlib import Path
 import click
 
 from rnnbench import __version__
+from rnnbench.cli.completion import names_of
 from rnnbench.cli.root import example, main
+
+KINDS = ("architectures", "tasks", "tricks")
 
 
 @main.command(
@@ -26,7 +29,7 @@ def list_(kind: str | None, site: str | None, as_json: bool) -> None:
 
 
 @main.command(epilog=example("rnnbench describe zoneout"))
-@click.argument("plugin")
+@click.argument("plugin", shell_complete=names_of(*KINDS))
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def describe(plugin: str, as_json: bool) -> None:
     """Fields with type, unit, default and search range; source; what it can be combined with."""
@@ -39,7 +42,7 @@ def describe(plugin: str, as_json: bool) -> None:
     "rnnbench check-plugin lstm",
     "rnnbench check-plugin my-package --junit laws.xml",
 ))  # fmt: skip
-@click.argument("plugin")
+@click.argument("plugin", shell_complete=names_of(*KINDS))
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False),
               help="Write the verdicts to this file as JUnit's XML, for a CI system.")  # fmt: skip

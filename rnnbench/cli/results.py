@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from rnnbench.cli.completion import names_of
 from rnnbench.cli.root import RESULTS, example, main
 
 
@@ -22,7 +23,7 @@ from rnnbench.cli.root import RESULTS, example, main
         "rnnbench leaderboard char-lm --html board.html",
     )
 )
-@click.argument("task", required=False)
+@click.argument("task", required=False, shell_complete=names_of("tasks"))
 @RESULTS
 @click.option(
     "--attribution", is_flag=True, help="Which trick helps which cell. A page has that anyway."
@@ -113,7 +114,7 @@ def data_list(as_json: bool) -> None:
 
 
 @data.command(name="describe", epilog=example("rnnbench data describe ptb"))
-@click.argument("tasks", nargs=-1)
+@click.argument("tasks", nargs=-1, shell_complete=names_of("tasks"))
 def data_describe(tasks: tuple[str, ...]) -> None:
     """Tell what TASKS (default: all) read: address, size, sha256, licence, citation, place."""
     from rnnbench.cli.actions.data import describe_sources
@@ -122,7 +123,7 @@ def data_describe(tasks: tuple[str, ...]) -> None:
 
 
 @data.command(name="fetch", epilog=example("rnnbench data fetch char-lm co2"))
-@click.argument("tasks", nargs=-1)
+@click.argument("tasks", nargs=-1, shell_complete=names_of("tasks"))
 def data_fetch(tasks: tuple[str, ...]) -> None:
     """Fetch what TASKS need (default: all), checked against sha256."""
     from rnnbench.cli.actions.data import fetch_sources
@@ -131,7 +132,7 @@ def data_fetch(tasks: tuple[str, ...]) -> None:
 
 
 @data.command(name="verify", epilog=example("rnnbench data verify"))
-@click.argument("tasks", nargs=-1)
+@click.argument("tasks", nargs=-1, shell_complete=names_of("tasks"))
 def data_verify(tasks: tuple[str, ...]) -> None:
     """Read what is here of TASKS (default: all) and compare checksums; exit 1 on damage."""
     from rnnbench.cli.actions.data import verify_sources

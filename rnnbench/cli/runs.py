@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from rnnbench.cli.completion import names_of
 from rnnbench.cli.root import RESULTS, SEED, example, main
 
 
@@ -15,9 +16,11 @@ def run_options(command: Any) -> Any:
     """Add the arguments and options that describe a run, for `run` and `check`."""
     for option in (
         click.argument("settings", nargs=-1, metavar="[NAME=VALUE]..."),
-        click.argument("architecture", required=False),
-        click.argument("task", required=False),
+        click.argument("architecture", required=False,
+                       shell_complete=names_of("architectures")),
+        click.argument("task", required=False, shell_complete=names_of("tasks")),
         click.option("--trick", "tricks", multiple=True, metavar="NAME[:FIELD=VALUE,...]",
+                     shell_complete=names_of("tricks"),
                      help="A training trick; repeat it for more, in folding order."),
         click.option("--file", "file", type=click.Path(path_type=Path, dir_okay=False),
                      help="YAML: task, architecture, tricks, optimizer, budget, seed, trainer."),

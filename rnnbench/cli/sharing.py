@@ -100,7 +100,7 @@ def reproduce(name: str | None, report_only: bool, root: Any, database: str | No
               **options: Any) -> None:  # fmt: skip
     """Run the recipe NAME and set its figures beside the published ones; without NAME list all.
 
-    NAME is that of a file in sweeps/reproduce, or a file. Exit code 0: exact, or within tolerance.
+    NAME is one of those that are listed, or a file. Exit code 0: exact, or within tolerance.
     """
     from rnnbench.cli.actions.reproduce import list_recipes, reproduce_command
 

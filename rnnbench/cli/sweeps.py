@@ -21,27 +21,56 @@ from rnnbench.cli.root import (
 AMOUNT = click.FloatRange(min=0, min_open=True)
 
 
+OF_THE_GROUP = ("-h", "--help", "--list", "--copy", "--to")
+
+
 class Sweeps(Commands):
     """A group in which `rnnbench sweep FILE` is `rnnbench sweep run FILE`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+        own = bool(args) and args[0].partition("=")[0] in OF_THE_GROUP
+        if args and args[0] not in self.commands and not own:
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
 
-@main.group(cls=Sweeps, epilog=example(
+@main.group(cls=Sweeps, invoke_without_command=True, epilog=example(
     "rnnbench sweep sweeps/quickstart.yaml",
-    "rnnbench sweep sweeps/quickstart.yaml --engine ray",
-    "rnnbench sweep sweeps/quickstart.yaml --engine slurm --slurm partition=gpu",
+    "rnnbench sweep --list",
+    "rnnbench sweep --copy quickstart --to mine.yaml",
+    "rnnbench sweep quickstart --engine ray",
+    "rnnbench sweep mine.yaml --engine slurm --slurm partition=gpu",
     "rnnbench sweep status quickstart",
 ))  # fmt: skip
-def sweep() -> None:
+@click.option("--list", "list_shipped", is_flag=True, help="The sweeps that come with rnnbench.")
+@click.option("--copy", metavar="NAME", help="Copy one of them, to start an own file from.")
+@click.option("--to", type=click.Path(path_type=Path, dir_okay=False),
+              help="With --copy: the new file.  [default: NAME.yaml]")  # fmt: skip
+@click.pass_context
+def sweep(ctx: click.Context, list_shipped: bool, copy: str | None, to: Path | None) -> None:
     """Search every cell of a grid, re-run the best on fresh seeds, show the leaderboard.
 
-    `rnnbench sweep FILE` runs a sweep (the same as `sweep run FILE`, where its options are); the
-    other commands rule a running one, by its name, from another terminal.
+    `rnnbench sweep FILE` runs a sweep (the same as `sweep run FILE`, where its options are), of a
+    file or of the name of one that comes with rnnbench; the other commands rule a running one, by
+    its name, from another terminal.
     """
+    if ctx.invoked_subcommand is not None:
+        return
+    refuse_unused("to", copy is None, "nothing is copied")
+    if copy is None and not list_shipped:
+        click.echo(ctx.get_help())
+        return
+    from rnnbench.files.shipped_sweeps import copy_sweep, shipped_sweeps, summary_of
+
+    if copy is not None:
+        to = to or Path(f"{copy}.yaml")
+        copy_sweep(copy, to)
+        click.echo(f"wrote {to}; give it a name of its own in it, and run it: rnnbench sweep {to}")
+    if list_shipped:
+        sweeps = shipped_sweeps()
+        width = max(map(len, sweeps), default=0)
+        for name, file in sweeps.items():
+            click.echo(f"{name:<{width}}  {summary_of(file)}")
 
 
 def start_options(command: Any) -> Any:

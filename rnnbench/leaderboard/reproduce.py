@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rnnbench.errors import UserError
+from rnnbench.files.shipped_sweeps import shipped_folder
 from rnnbench.files.yaml_with_lines import YamlError, YamlText, read_yaml
 from rnnbench.leaderboard.types import Board, Row
 from rnnbench.registry.registry import did_you_mean
 
 Outcome = Literal["exact", "within tolerance", "qualitative", "missed", "not attempted"]
-FOLDER = Path("sweeps/reproduce")
 KNOWN = ("claim", "paper", "where", "takes", "sweep", "expect", "order")
 
 
@@ -97,22 +97,28 @@ class ReproductionReport:
     order: tuple[tuple[str, str, bool | None], ...]  # None: one of the two has no result
 
 
-def recipes(folder: Path = FOLDER) -> list[Recipe]:
-    """Return all recipes of a folder, by name.
+def recipes_at_hand() -> Path:
+    """Return the folder of recipes here, as in a checkout; else that of those that are shipped."""
+    here = Path("sweeps/reproduce")
+    return here if here.is_dir() else shipped_folder() / "reproduce"
+
+
+def recipes(folder: Path | None = None) -> list[Recipe]:
+    """Return all recipes of a folder, by name; by default those at hand.
 
     Raises:
         RecipeError: there is none, or one cannot be read.
     """
+    folder = folder or recipes_at_hand()
     files = sorted(folder.glob("*.yaml"))
     if not files:
-        raise RecipeError(
-            f"there is no recipe in {folder}: run this in a checkout of rnnbench, or name a file"
-        )
+        raise RecipeError(f"there is no recipe in {folder}: install rnnbench anew, or name a file")
     return [read_recipe(file) for file in files]
 
 
-def find_recipe(name: str, folder: Path = FOLDER) -> Recipe:
-    """Return a recipe by its name, or by its file."""
+def find_recipe(name: str, folder: Path | None = None) -> Recipe:
+    """Return a recipe by its file, or by its name among those at hand."""
+    folder = folder or recipes_at_hand()
     file = Path(name)
     if file.suffix in (".yaml", ".yml"):
         return read_recipe(file)
@@ -120,7 +126,7 @@ def find_recipe(name: str, folder: Path = FOLDER) -> Recipe:
     if name not in known:
         raise RecipeError(
             f"no recipe {name!r} in {folder}{did_you_mean(name, known)}\n"
-            f"  there are: {', '.join(known) or 'none; run this in a checkout of rnnbench'}"
+            f"  there are: {', '.join(known) or 'none'}"
         )
     return read_recipe(folder / f"{name}.yaml")
 

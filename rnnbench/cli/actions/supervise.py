@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from rnnbench.cli.actions.sweep_control import open_sweep
+from rnnbench.files.shipped_sweeps import find_sweep_file
 from rnnbench.sweep.file.sweep import Sweep, parse_sweep, read_sweep
 from rnnbench.sweep.ledger.standing import Standing, standing_of
 from rnnbench.sweep.operations.notifier import Notifier
@@ -26,7 +27,7 @@ def supervise_file(file: Path, options: dict[str, Any]) -> int:
     Raises:
         SweepError: the file cannot be as it is.
     """
-    return _supervise(read_sweep(file), options)
+    return _supervise(read_sweep(find_sweep_file(file)), options)
 
 
 def supervise_sweep(name: str, options: dict[str, Any]) -> int:

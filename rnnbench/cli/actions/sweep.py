@@ -15,6 +15,7 @@ from rich.console import Console
 from rnnbench.cli.actions.leaderboard import report_damage
 from rnnbench.cli.actions.sweep_control import open_sweep, resume_command
 from rnnbench.errors import SpecError, UserError
+from rnnbench.files.shipped_sweeps import find_sweep_file
 from rnnbench.leaderboard.boards import build
 from rnnbench.report.page.page import write_page
 from rnnbench.report.terminal.board import print_boards
@@ -34,7 +35,7 @@ def run_file(file: Path, *, trials: int | None, timeout: str | None, **options: 
         trials, timeout: replace those of the file.
         options: further arguments of `run`.
     """
-    sweep = read_sweep(file)  # before anything slow is imported
+    sweep = read_sweep(find_sweep_file(file))  # before anything slow is imported
     search = sweep.search
     if trials is not None:
         search = dataclasses.replace(search, trials=trials)
