@@ -112,7 +112,7 @@ def recipes(folder: Path | None = None) -> list[Recipe]:
     folder = folder or recipes_at_hand()
     files = sorted(folder.glob("*.yaml"))
     if not files:
-        raise RecipeError(f"there is no recipe in {folder}: install rnnbench anew, or name a file")
+        raise RecipeError(f"there is no recipe in {folder}: name a file")
     return [read_recipe(file) for file in files]
 
 

@@ -125,7 +125,8 @@ def test_every_command_that_a_message_proposes_exists_with_its_options():
             words = words[: words.index("--")] if "--" in words else words
             while isinstance(command, click.Group) and words and words[0] in command.commands:
                 command, words = command.commands[words[0]], words[1:]
-            if isinstance(command, click.Group) and words:
+            own = {o for p in command.params for o in p.opts}
+            if isinstance(command, click.Group) and words and words[0] not in own:
                 command = command.commands["run"]  # `rnnbench sweep FILE`
             options = {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help"}
             for word in words:

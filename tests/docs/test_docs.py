@@ -39,7 +39,7 @@ DECISIONS = DOCS / "decisions"
 NOT_RUN = {  # the README's first two blocks, which install and test all of this
     "python3 -m venv .venv && .venv/bin/pip install -q -c cluster/constraints.txt -e '.[test]'"
     " && .venv/bin/rnnbench sweep sweeps/quickstart.yaml",
-    ".venv/bin/python -m pytest -n 4",
+    ".venv/bin/python -m pytest -n 3",
 }
 BLOCK = re.compile(
     r"(?:^<!-- file: (?P<file>\S+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S

@@ -18,7 +18,13 @@ from torch import Tensor
 from rnnbench.nn.linear.oscillators_source import CHUNK, LANES, SOURCE
 from rnnbench.nn.linear.scan import linear_scan
 from rnnbench.nn.scan.c.compiler import library
-from rnnbench.nn.scan.choice import chosen, note_named, operators_are_watched, warn_once
+from rnnbench.nn.scan.choice import (
+    chosen,
+    gradient_is_watched,
+    note_named,
+    operators_are_watched,
+    warn_once,
+)
 from rnnbench.nn.scan.unsupported import KernelFailed, Unsupported
 from rnnbench.nn.scan.verify_kernel import TOLERANCE
 
@@ -141,13 +147,16 @@ class _Oscillators(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor, dend: Tensor) -> Any:
         *inputs, kept = ctx.saved_tensors
         needed = ctx.needs_input_grad
-        if torch.is_grad_enabled():  # create_graph
-            # Fresh names: a gradient must not run on into the history of another input.
-            own = [v.view_as(v) for v in inputs]
-            wanted = [v for v, need in zip(own, needed, strict=True) if need]
+        if gradient_is_watched(dy, dend):
+            twice = torch.is_grad_enabled()  # create_graph
+            with torch.enable_grad():
+                # Fresh names: a gradient must not run on into the history of another input.
+                own = [v.view_as(v) if twice else v.detach().requires_grad_() for v in inputs]
+                wanted = [v for v, need in zip(own, needed, strict=True) if need]
+                outputs = expanded(*own)
             found = iter(
                 torch.autograd.grad(
-                    expanded(*own), wanted, (dy, dend), create_graph=True, materialize_grads=True
+                    outputs, wanted, (dy, dend), create_graph=twice, materialize_grads=True
                 )
             )
             return tuple(next(found) if need else None for need in needed)

@@ -22,7 +22,13 @@ from torch.utils.checkpoint import checkpoint
 from rnnbench.nn.linear.scan import linear_scan
 from rnnbench.nn.linear.selective_source import CHUNK, LANES, source
 from rnnbench.nn.scan.c.compiler import library
-from rnnbench.nn.scan.choice import chosen, note_named, operators_are_watched, warn_once
+from rnnbench.nn.scan.choice import (
+    chosen,
+    gradient_is_watched,
+    note_named,
+    operators_are_watched,
+    warn_once,
+)
 from rnnbench.nn.scan.unsupported import KernelFailed, Unsupported
 from rnnbench.nn.scan.verify_kernel import TOLERANCE
 
@@ -174,11 +180,15 @@ class _SelectiveScan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dy: Tensor, dend: Tensor) -> Any:
         *inputs, kept = ctx.saved_tensors
-        if torch.is_grad_enabled():  # create_graph
-            wanted = [v for v, needed in zip(inputs, ctx.needs_input_grad, strict=True) if needed]
+        if gradient_is_watched(dy, dend):
+            twice = torch.is_grad_enabled()  # create_graph
+            with torch.enable_grad():
+                own = inputs if twice else [v.detach().requires_grad_() for v in inputs]
+                wanted = [v for v, need in zip(own, ctx.needs_input_grad, strict=True) if need]
+                outputs = plain(*own)
             found = iter(
                 torch.autograd.grad(
-                    plain(*inputs), wanted, (dy, dend), create_graph=True, materialize_grads=True
+                    outputs, wanted, (dy, dend), create_graph=twice, materialize_grads=True
                 )
             )
             return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)

@@ -13,7 +13,13 @@ from torch import Tensor
 
 from rnnbench.nn.one_pass.source import SOURCE
 from rnnbench.nn.scan.c.compiler import library
-from rnnbench.nn.scan.choice import chosen, note_named, operators_are_watched, warn_once
+from rnnbench.nn.scan.choice import (
+    chosen,
+    gradient_is_watched,
+    note_named,
+    operators_are_watched,
+    warn_once,
+)
 from rnnbench.nn.scan.unsupported import KernelFailed, Unsupported
 from rnnbench.nn.scan.verify_kernel import TOLERANCE
 
@@ -153,10 +159,13 @@ class _RowFunction(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
         inputs, needed = ctx.saved_tensors, ctx.needs_input_grad[1:]
-        if not torch.is_grad_enabled():
+        if not gradient_is_watched(dy):
             return None, *ctx.function.backward(_by_rows(dy), *inputs)
-        # create_graph. Fresh names: a gradient must not run on into the history of another input.
-        own = [v.view_as(v) for v in inputs]
-        wanted = [v for v, need in zip(own, needed, strict=True) if need]
-        found = iter(torch.autograd.grad(ctx.function.plain(*own), wanted, dy, create_graph=True))
+        twice = torch.is_grad_enabled()  # create_graph
+        with torch.enable_grad():
+            # Fresh names: a gradient must not run on into the history of another input.
+            own = [v.view_as(v) if twice else v.detach().requires_grad_() for v in inputs]
+            wanted = [v for v, need in zip(own, needed, strict=True) if need]
+            y = ctx.function.plain(*own)
+        found = iter(torch.autograd.grad(y, wanted, dy, create_graph=twice))
         return None, *(next(found) if need else None for need in needed)

@@ -144,3 +144,13 @@ def operators_are_watched(p: Tensor) -> bool:
         or torch.jit.is_tracing()
         or torch.autograd.forward_ad._current_level >= 0
     )
+
+
+def gradient_is_watched(*gradients: Tensor) -> bool:
+    """Tell whether a backward pass must take torch's operators: it is to be differentiated again,
+    or it runs for many gradients at once, whose tensors have no memory that C could read."""
+    return (
+        torch.is_grad_enabled()
+        or any(map(torch._C._functorch.is_legacy_batchedtensor, gradients))
+        or torch._C._functorch.peek_interpreter_stack() is not None
+    )
