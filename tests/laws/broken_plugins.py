@@ -7,6 +7,7 @@ from laws.broken import (
     architecture_training,
     imports,
     task_data,
+    task_leaks,
     task_metrics,
     trick_refusals,
     trick_training,
@@ -23,9 +24,18 @@ BROKEN = {
         *whole_models.BROKEN,
         imports.BROKEN[ArchitectureLaws],
     ],
-    TaskLaws: [*task_data.BROKEN, *task_metrics.BROKEN, imports.BROKEN[TaskLaws]],
+    TaskLaws: [
+        *task_data.BROKEN,
+        *task_leaks.BROKEN,
+        *task_metrics.BROKEN,
+        imports.BROKEN[TaskLaws],
+    ],
     TrickLaws: [*trick_refusals.BROKEN, *trick_training.BROKEN, imports.BROKEN[TrickLaws]],
 }
 
 # Those that a law can only suspect: their authors may give a reason.
-SUSPECT = {ArchitectureLaws: architecture_training.SUSPECT, TaskLaws: [], TrickLaws: []}
+SUSPECT = {
+    ArchitectureLaws: architecture_training.SUSPECT,
+    TaskLaws: task_leaks.SUSPECT,
+    TrickLaws: [],
+}
