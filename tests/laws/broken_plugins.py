@@ -10,6 +10,7 @@ from laws.broken import (
     task_leaks,
     task_metrics,
     trick_refusals,
+    trick_steps,
     trick_training,
     whole_models,
 )
@@ -30,12 +31,17 @@ BROKEN = {
         *task_metrics.BROKEN,
         imports.BROKEN[TaskLaws],
     ],
-    TrickLaws: [*trick_refusals.BROKEN, *trick_training.BROKEN, imports.BROKEN[TrickLaws]],
+    TrickLaws: [
+        *trick_refusals.BROKEN,
+        *trick_training.BROKEN,
+        *trick_steps.BROKEN,
+        imports.BROKEN[TrickLaws],
+    ],
 }
 
 # Those that a law can only suspect: their authors may give a reason.
 SUSPECT = {
     ArchitectureLaws: architecture_training.SUSPECT,
     TaskLaws: task_leaks.SUSPECT,
-    TrickLaws: [],
+    TrickLaws: trick_steps.SUSPECT,
 }

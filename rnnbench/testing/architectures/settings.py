@@ -163,7 +163,7 @@ def _noting_generators(made: list[str]) -> Iterator[None]:
     try:
         for module, name, make in kept:
             words = f"{module.__name__}.{name}()"
-            setattr(module, name, _noted(make, lambda w=words: made.append(w)))
+            setattr(module, name, _noted(make, functools.partial(made.append, words)))
         yield
     finally:
         for module, name, make in kept:

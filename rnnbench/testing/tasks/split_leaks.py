@@ -1,13 +1,9 @@
-"""The laws of tasks about what leaks from held-out data into training, or from y into x.
+"""The laws of tasks about what leaks from held-out data into training.
 
 What they see are figures, and some right tasks look alike; so they suspect, and take a reason.
 """
 
 from __future__ import annotations
-
-import functools
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,51 +12,14 @@ from torch import Tensor
 from rnnbench.contract import Kind, Task
 from rnnbench.testing.law import DoesNotApply, Laws, Suspect
 from rnnbench.testing.tasks.read_splits import SPLITS, batches
+from rnnbench.testing.tasks.samples import Sample, joined, read
 
 LAWS = Laws()
-MOST = 3000  # rows that are read of a split
 HELD_OUT = "valid", "test"
 RUN = 6  # steps of a target that are one and the same where real values are equal in all of them
 RARE = 0.001  # share of held-out tokens that training may lack, as pieces of rare words
 SHARE = 0.02  # of held-out rows that may stand near one of training by chance
 NEAR = 0.05  # of the distance between two rows of training
-EXACT = 1e-3  # share of a variance: what one column leaves of y where it is y in disguise
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Rows of a split, padded with zeros to one length.
-
-    Attributes:
-        x: (N, T, D) values or (N, T) tokens. y: likewise, (N, H, V) or (N, H), or without H.
-        length: (N,) of x.
-    """
-
-    x: Tensor
-    y: Tensor
-    length: Tensor
-
-
-@functools.lru_cache(maxsize=6)
-def read(task: Task, name: str) -> Sample:
-    """Read rows of a split, spread over it."""
-    data = task.data(name, 0)
-    size = task.eval_batch
-    chosen = [*batches(data, size, most=max(2, MOST // size))]
-    lengths = [b.x_len if b.x_len is not None else torch.full((len(b.x),), b.x.shape[1])
-               for b in chosen]  # fmt: skip
-    return Sample(_joined([b.x for b in chosen]), _joined([b.y for b in chosen]),
-                  torch.cat(lengths))  # fmt: skip
-
-
-def _joined(parts: list[Tensor]) -> Tensor:
-    """Return tensors of unequal length, one below the other."""
-    if parts[0].dim() < 2:
-        return torch.cat(parts)
-    longest = max(p.shape[1] for p in parts)
-    padded = [torch.cat([p, p.new_zeros(len(p), longest - p.shape[1], *p.shape[2:])], 1)
-              for p in parts]  # fmt: skip
-    return torch.cat(padded)
 
 
 def items_of(task: Task) -> dict[str, Sample]:
@@ -74,9 +33,6 @@ def items_of(task: Task) -> dict[str, Sample]:
     if any(task.data(name, 0).carried for name in SPLITS):
         raise DoesNotApply("its splits are streams, which splits_are_disjoint compares")
     return {name: read(task, name) for name in SPLITS}
-
-
-# ----------------------------------------------------------------------------- between splits
 
 
 @LAWS.law(
@@ -145,7 +101,7 @@ def _share_of_runs(held: Sample, train: Sample) -> float:
 def _share_near(held: Tensor, train: Tensor) -> float:
     """Return the share of held-out rows that are all but equal to one of training."""
     longest = max(held.shape[1], train.shape[1])
-    a, b = (_joined([t, t.new_zeros(0, longest, *t.shape[2:])]).flatten(1).double()
+    a, b = (joined([t, t.new_zeros(0, longest, *t.shape[2:])]).flatten(1).double()
             for t in (held[:1000], train))  # fmt: skip
     if b.shape[1] < 8:  # a plane has few places
         return 0.0
@@ -158,7 +114,7 @@ def _share_near(held: Tensor, train: Tensor) -> float:
 def _share_of_near_texts(held: Sample, train: Sample) -> float:
     """Return the share of held-out rows that share nine tokens of ten with one of training."""
     longest = max(held.x.shape[1], train.x.shape[1])
-    a, b = (_joined([t, t.new_zeros(0, longest)]) for t in (held.x[:500], train.x))
+    a, b = (joined([t, t.new_zeros(0, longest)]) for t in (held.x[:500], train.x))
     near = 0
     for row, length in zip(a, held.length[:500].tolist(), strict=True):
         if length >= 20:  # a token in ten is two
@@ -194,9 +150,9 @@ def _scaled_by_all(whole: Tensor, train: Tensor) -> str | None:
     if len(train) < 100 or len(whole.unique()) < 20:
         return None
     mean, spread = float(whole.mean()), float(whole.std())
-    if abs(mean) < 0.01 and abs(spread - 1) < 0.01:
+    if abs(mean) < 0.03 and abs(spread - 1) < 0.03:  # windows count the middle more often
         own, own_spread = float(train.mean()), float(train.std())
-        if abs(own) > 0.05 or abs(own_spread - 1) > 0.05:
+        if abs(own) > 0.15 or abs(own_spread - 1) > 0.15:
             return (
                 f"all splits together have mean {mean:.3f} and deviation {spread:.3f}, and "
                 f"training alone {own:.3f} and {own_spread:.3f}"
@@ -225,8 +181,11 @@ def vocabulary_is_of_training(task: Task) -> None:
         if not port.classes or names:
             continue
         seen = {name: _tokens(task, name, which) for name in SPLITS}
+        known = set(seen["train"])
+        if task.source.classes == task.target.classes:  # perhaps one vocabulary for both
+            known |= {*_tokens(task, "train", "x"), *_tokens(task, "train", "y")}
         for name in HELD_OUT:
-            new = sorted(set(seen[name]) - set(seen["train"]))
+            new = sorted(set(seen[name]) - known)
             times = sum(seen[name][t] for t in new)
             # One may be the token of all that is unknown.
             if len(new) > 1 and times > RARE * sum(seen[name].values()):
@@ -247,103 +206,3 @@ def _tokens(task: Task, name: str, which: str) -> dict[int, int]:
                                 strict=True):  # fmt: skip
             counts[token] = counts.get(token, 0) + times
     return counts
-
-
-# ---------------------------------------------------------------------------- from y into x
-
-
-@LAWS.law(
-    "No column of the input is the answer: neither a value, a token nor the length gives y away.",
-    "Take the column out, or shift it to what is known at that time; or say why it is right: "
-    "declares = {'no_column_is_the_answer': 'why'}.",
-    declarable=True,
-)
-def no_column_is_the_answer(task: Task) -> None:
-    train, held = read(task, "train"), read(task, "valid")
-    if task.kind is Kind.SEQ_TO_VEC and task.target.classes:
-        told = _label_given_away(task, train, held)
-        if told:
-            raise Suspect(told)
-    elif train.y.is_floating_point() and train.x.is_floating_point():
-        told = _value_given_away(task, train)
-        if told:
-            raise Suspect(told)
-    else:
-        raise DoesNotApply("its targets are tokens of a sequence, which inputs may repeat")
-
-
-def _label_given_away(task: Task, train: Sample, held: Sample) -> str | None:
-    """Return which single cell of the input names a label of held-out rows, or None."""
-    guess = train.y.flatten().mode().values
-    floor = float((held.y.flatten() == guess).float().mean())
-    if floor > 0.95:
-        return None
-    cells = [("the length", train.length, held.length)]
-    if not train.x.is_floating_point():
-        for words, at in (("the first token", 0), ("the last token", -1)):
-            cells.append((words, _at(train, at), _at(held, at)))
-    for words, one, other in cells:
-        if len(one.unique()) > len(one) // 4:
-            continue
-        answers = {
-            int(v): int(train.y.flatten()[one == v].mode().values) for v in one.unique().tolist()
-        }
-        hit = [answers.get(int(v), -1) == int(t)
-               for v, t in zip(other.tolist(), held.y.flatten().tolist(), strict=True)]  # fmt: skip
-        if sum(hit) / len(hit) > 0.99:
-            return (
-                f"{words} alone names {sum(hit) / len(hit):.1%} of the labels of valid, of which "
-                f"the commonest has {floor:.1%}"
-            )
-    return None
-
-
-def _at(sample: Sample, at: int) -> Tensor:
-    index = sample.length - 1 if at < 0 else torch.zeros_like(sample.length)
-    return sample.x.gather(1, index[:, None])[:, 0]
-
-
-def _value_given_away(task: Task, train: Sample) -> str | None:
-    """Return which single cell of the input is the target in disguise, or None."""
-    y = train.y.double()
-    y = y[..., None] if y.dim() < 2 + (task.kind is not Kind.SEQ_TO_VEC) else y
-    x = train.x.double()
-    x_NTD = x[:, None] if x.dim() == 2 else x
-    steps, columns = x_NTD.shape[1:]
-    if columns < 2:
-        return None  # there is but the series itself, which may tell its own future
-    for words, y_N, reads in _steps_of(y, aligned=task.kind is Kind.ALIGNED, length=steps):
-        left_TD = _unexplained(x_NTD[:, reads.start : reads.stop], y_N)
-        best, at = left_TD.flatten().min(0)
-        t, c = divmod(int(at), columns)
-        rival = float(left_TD[:, [k for k in range(columns) if k != c]].min())
-        if best < EXACT and rival > 20 * best + 1e-4:
-            return (
-                f"column {c + 1} of step {reads.start + t + 1} of x explains {1 - best:.4%} of "
-                f"{words}, and no other column more than {1 - rival:.2%}"
-            )
-    return None
-
-
-def _steps_of(y: Tensor, *, aligned: bool, length: int) -> Iterator[tuple[str, Tensor, range]]:
-    """Yield some targets (N,) in words, and the steps of the input that may give them away."""
-    if y.dim() == 2:
-        for v in range(y.shape[1]):
-            yield f"target {v + 1}", y[:, v], range(length)
-        return
-    for h in sorted({0, y.shape[1] // 2, y.shape[1] - 1}):
-        for v in range(y.shape[2]):
-            reads = range(max(0, h - 2), h + 1) if aligned else range(length)
-            yield f"step {h + 1} of target {v + 1}", y[:, h, v], reads
-
-
-def _unexplained(x_NTD: Tensor, y_N: Tensor) -> Tensor:
-    """Return the share (T, D) of the variance of y that a line in each cell of x leaves."""
-    seen = y_N.isfinite()
-    y, x = y_N[seen], x_NTD[seen]
-    x = torch.where(x.isfinite(), x, x.nanmean(0, keepdim=True)).nan_to_num()
-    y, x = y - y.mean(), x - x.mean(0, keepdim=True)
-    both = (x * y[:, None, None]).mean(0)
-    spreads = x.square().mean(0) * y.square().mean()
-    known = (spreads > 1e-18) & (len(y) >= 30)
-    return torch.where(known, 1 - both.square() / spreads.clamp_min(1e-30), 1.0)
