@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -20,6 +20,7 @@ from rnnbench.nn import Model
 from rnnbench.nn.models.base import Continuation
 from rnnbench.nn.models.decoding import Decoded, Decoding, decode
 from rnnbench.nn.models.output_lengths import reached_limit
+from rnnbench.registry.given_classes import SESSION, given_class
 from rnnbench.results.find_run import find_run
 from rnnbench.results.record import Record
 from rnnbench.results.run_folder import WEIGHTS
@@ -55,10 +56,27 @@ def load_run(store: Store, run: str) -> Trained:
             f"{record.run_id} ({record.status}) has left no weights: only a finished run does.\n"
             "  Run it to its end, then ask again."
         )
+    _refuse_lost_code(record)
     task, architecture, tricks = instantiate(record.spec)
     model = assemble(architecture, task, TrickFold(tricks))
     model.load_state_dict(load_file(path))
     return Trained(record, task, model.eval())
+
+
+def _refuse_lost_code(record: Record) -> None:
+    """Refuse a run with plugins of a Python session that is not this one.
+
+    Raises:
+        RunError
+    """
+    for place, about in record.provenance.get("third_parties", {}).items():
+        kind, _, name = place.partition("/")
+        if about["distribution"] == SESSION and given_class(kind, name) is None:
+            raise RunError(
+                f"{record.run_id} was trained with {name}, which was defined in {SESSION}: its "
+                f"code is kept nowhere.\n  In a session that has that class, give it to rb.check "
+                "first, then ask again"
+            )
 
 
 def untrained_run(record: Record) -> Trained:
@@ -79,28 +97,40 @@ def read_decoding(default: Literal["greedy", "sample"], chosen: Mapping[str, Any
     return Decoding(**{**chosen, "method": chosen.get("method") or default})
 
 
-def _ask(task: Task, text: str) -> tuple[Batch, AnswerReader]:
-    """Return `task.ask(text)`.
+Ask = Callable[[Task, str], tuple[Batch, AnswerReader]]
+
+
+def _ask_task(task: Task, text: str) -> tuple[Batch, AnswerReader]:
+    return task.ask(text)
+
+
+def _ask(task: Task, text: str, ask: Ask = _ask_task) -> tuple[Batch, AnswerReader]:
+    """Return what a task reads of a text.
 
     Raises:
         SpecError: the task cannot read the text.
     """
     try:
-        return task.ask(text)
+        return ask(task, text)
     except UserError:
         raise
     except ValueError as error:  # by which plugins say what they expect
         raise SpecError(str(error)) from error
 
 
-def predict(trained: Trained, text: str, how: Decoding, seed: int) -> dict[str, Any]:
+def predict(
+    trained: Trained, text: str, how: Decoding, seed: int, *, ask: Ask = _ask_task
+) -> dict[str, Any]:
     """Return what a run makes of one input.
+
+    Args:
+        ask: reads the text for the task, by default as the task does.
 
     Returns:
         run, input and prediction; log_probability_nats and attention (a list for each output step)
         where the output was decoded by a model that has them.
     """
-    batch, answer = _ask(trained.task, text)
+    batch, answer = _ask(trained.task, text, ask)
     y, decoded = _predict_row(trained, batch, how, torch.Generator().manual_seed(seed))
     shown: dict[str, Any] = {
         "run": trained.record.run_id, "input": text, "prediction": answer(y),

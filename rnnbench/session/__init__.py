@@ -1,0 +1,1 @@
+"""What a Python session does with rnnbench (`import rnnbench as rb`); commands call the same."""

@@ -1,0 +1,119 @@
+"""Turns what is asked in Python into what a task reads, and its answers into values."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.errors import RunError, SpecError
+from rnnbench.session.listing import as_frame
+
+if TYPE_CHECKING:
+    import numpy
+    import pandas
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer of a run's model to one input.
+
+    Attributes:
+        text: as `rnnbench predict` prints it.
+        log_probability_nats: of the output, where it was decoded step by step.
+        attention: a list for each output step, where the model has it.
+        cut_off_at: tokens after which the output was cut off; None where it ended by itself.
+        columns: names of the values of a step, where the output is numbers.
+    """
+
+    text: str
+    log_probability_nats: float | None = None
+    attention: list[list[float]] | None = None
+    cut_off_at: int | None = None
+    columns: tuple[str, ...] = ()
+
+    @property
+    def values(self) -> numpy.ndarray:
+        """Return the numbers of the output: (steps, columns), or (steps,) of tokens.
+
+        Raises:
+            RunError: the output is words.
+        """
+        import numpy
+
+        rows = list(csv.reader(io.StringIO(self.text)))
+        if rows and self.columns and tuple(rows[0]) == self.columns:
+            rows = rows[1:]
+        try:
+            if len(rows) == 1 and len(rows[0]) == 1:
+                return numpy.array([float(word) for word in rows[0][0].split()])
+            return numpy.array([[float(cell) for cell in row] for row in rows])
+        except ValueError as error:
+            raise RunError("the answer is words, not numbers: take .text") from error
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return the numbers of the output as a DataFrame, a row a step.
+
+        Raises:
+            RunError: the output is words.
+            MissingPandasError: pandas is not installed.
+        """
+        values = self.values.reshape(len(self.values), -1)
+        names = self.columns if len(self.columns) == values.shape[1] else ()
+        columns = names or tuple(f"output {i}" for i in range(values.shape[1]))
+        return as_frame([dict(zip(columns, row, strict=True)) for row in values.tolist()], columns)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self.text)}</pre>"
+
+
+def as_text(x: Any, time: str = "time") -> str | None:
+    """Return what a task reads of an input; None where it is an array of numbers.
+
+    Args:
+        x: text, or a DataFrame, which becomes CSV with its index where that has a name or times.
+        time: the column in which times without a name go.
+
+    Raises:
+        SpecError: it is neither of these.
+    """
+    if isinstance(x, str):
+        return x
+    if hasattr(x, "to_csv"):  # a DataFrame, or a Series of pandas
+        frame = x.to_frame() if not hasattr(x, "columns") else x
+        index = frame.index
+        times = type(index).__name__ in ("DatetimeIndex", "PeriodIndex")
+        named = index.name is not None
+        return frame.to_csv(index=named or times, index_label=index.name if named else time)
+    if hasattr(x, "write_csv"):  # a DataFrame of polars
+        return x.write_csv()
+    if hasattr(x, "shape") or isinstance(x, (list, tuple)):
+        return None
+    raise SpecError(
+        f"predict takes text, a DataFrame, or an array of numbers; got a {type(x).__name__}"
+    )
+
+
+def numbers_as_text(x: Any) -> str:
+    """Return an array as the contract's own reader of numbers takes it.
+
+    Raises:
+        SpecError: it has more than two dimensions, or is empty.
+    """
+    import numpy
+
+    values = numpy.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
+    if values.ndim not in (1, 2) or not values.size or values.dtype.kind not in "iufb":
+        raise SpecError(
+            "predict takes one input as numbers: (steps,) tokens, or (steps, width) values; got "
+            f"the shape {values.shape} of {values.dtype}"
+        )
+    if values.ndim == 1 and values.dtype.kind in "iub":
+        return " ".join(map(str, values.astype(int).tolist()))
+    rows = values.reshape(len(values), -1).astype(float).tolist()
+    return "\n".join(",".join(map(repr, row)) for row in rows)

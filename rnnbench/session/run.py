@@ -1,0 +1,149 @@
+"""Runs from Python: `rb.run`, `rb.check`, `rb.load`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.errors import Refusal
+from rnnbench.registry.given_classes import given_class
+from rnnbench.session.finished_run import FinishedRun
+from rnnbench.session.place import results_place
+from rnnbench.session.progress import run_progress
+from rnnbench.session.request import Named, make_request
+from rnnbench.spec.run_spec import RunSpec
+
+if TYPE_CHECKING:
+    from rnnbench.contract import Architecture, Task, Trick
+    from rnnbench.training.dry_run import Checked
+
+
+def run(
+    task: Named | Task | type[Task],
+    architecture: Named | Architecture | type[Architecture],
+    tricks: Named | Trick | type[Trick] | Sequence[Named | Trick | type[Trick]] = (),
+    *,
+    seed: int = 0,
+    no_test: bool = False,
+    out: Path | str | None = None,
+    progress: bool | None = None,
+    settings: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> FinishedRun:
+    """Train an architecture on a task, test it once, and keep a record, as `rnnbench run` does.
+
+    The same call again returns the finished run, or goes on where it was stopped.
+
+    Args:
+        task, architecture, tricks: names, with settings where wanted ("zoneout:rate=0.1",
+            ("zoneout", {"rate": 0.1}), {"name": "zoneout", "rate": 0.1}), or objects.
+        no_test: leave the test split alone, as a search trial does.
+        out: folder or address of results; None: RNNBENCH_RESULTS, else rnnbench-results.
+        progress: show how it goes; None: in a notebook and on a terminal.
+        settings: by dotted name: {"architecture.hidden": 32, "budget.steps": 500}.
+        fields: settings by the name of their field alone (hidden=32, steps=500), where one part
+            of the run has it; or sections: budget={"steps": 500}.
+
+    Returns:
+        The run, however it ended: see its `status`.
+
+    Raises:
+        SpecError, PluginError: something that is asked for cannot be.
+        Refusal: the combination makes no sense.
+        KeyboardInterrupt: it was stopped by hand; what it has is saved.
+    """
+    spec, trainer = make_request(
+        task, architecture, tricks, seed=seed, test=not no_test, settings=settings, keywords=fields
+    )
+    if trainer.devices > 1:
+        refuse_given(spec, "trainer.devices=1 trains it in this process")
+    from rnnbench.results.record import Status
+    from rnnbench.results.store import SEND_SECONDS, Store
+    from rnnbench.session.finish import finish_run
+    from rnnbench.training.resolve import resolve_with_plugins
+
+    resolved = resolve_with_plugins(spec)
+    place = results_place(out)
+    with closing(Store(place, patience=SEND_SECONDS)) as store:
+        watch = run_progress(progress)
+        record, before = finish_run(resolved, trainer, store, checked=_ignore, watch=watch)
+    if record.status is Status.INTERRUPTED and not before and not record.provenance.get("fault"):
+        raise KeyboardInterrupt(
+            f"{record.run_id} was stopped ({record.reason}); the same call goes on from here"
+        )
+    return FinishedRun(record, place)
+
+
+def _ignore(checked: Checked) -> None:
+    """Say nothing of a run that is possible."""
+
+
+def check(
+    task: Named | Task | type[Task],
+    architecture: Named | Architecture | type[Architecture],
+    tricks: Named | Trick | type[Trick] | Sequence[Named | Trick | type[Trick]] = (),
+    *,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> Checked:
+    """Tell whether a combination is possible, by one training step without memory or compute.
+
+    Args: see `run`.
+
+    Returns:
+        The number of its parameters, and on what the step was made.
+
+    Raises:
+        SpecError, PluginError, Refusal: it is not possible; the message says why.
+    """
+    spec, _ = make_request(
+        task, architecture, tricks, seed=seed, settings=settings, keywords=fields,
+        caller="rb.check",
+    )  # fmt: skip
+    from rnnbench.training.dry_run import check_resolved
+    from rnnbench.training.resolve import resolve_with_plugins
+
+    return check_resolved(resolve_with_plugins(spec))
+
+
+def load(run: str, *, out: Path | str | None = None) -> FinishedRun:
+    """Return a run by its id, the beginning of one, or its folder.
+
+    Args:
+        out: folder or address of results, see `run`.
+
+    Raises:
+        RunError: no run matches, or several do.
+    """
+    from rnnbench.results.find_run import find_run, root_of
+    from rnnbench.results.store import Store
+
+    place = root_of(results_place(out), [run])
+    with closing(Store(place)) as store:
+        return FinishedRun(find_run(store, run), place)
+
+
+def refuse_given(spec: RunSpec, instead: str) -> None:
+    """Refuse plugins that other processes cannot import.
+
+    Raises:
+        Refusal: a plugin of the run was given as a class of this session.
+    """
+    parts = [("tasks", spec.task), ("architectures", spec.architecture)]
+    for kind, plugin in [*parts, *(("tricks", t) for t in spec.tricks)]:
+        cls = given_class(kind, plugin.name)
+        if cls is not None:
+            raise Refusal(unimportable(kind, cls, instead))
+
+
+def unimportable(kind: str, cls: Any, instead: str) -> str:
+    """Say why a class of this session cannot be used by another process, and what to do."""
+    new = shlex.join(["rnnbench", "new", kind[:-1], cls.name])
+    return (
+        f"{cls.__name__} was defined in this Python session: workers are other processes, and "
+        f"cannot import it.\n  {instead}; or make it a plugin, which workers import: {new}"
+    )
