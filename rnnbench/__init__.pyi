@@ -10,3 +10,5 @@ from rnnbench.session.run import run as run
 from rnnbench.session.sweeps import sweep as sweep
 
 __version__: str
+
+__all__ = ["check", "describe", "leaderboard", "list", "load", "run", "runs", "sweep"]

@@ -17,7 +17,6 @@ from hashlib import sha256
 from typing import Any
 
 from rnnbench.errors import PluginError
-from rnnbench.registry.schema import KINDS
 
 UNVERSIONED = 0  # the version of all of them
 SESSION = "a Python session"  # stands where a distribution's name would, in records
@@ -47,9 +46,9 @@ def given_class(kind: str, name: str) -> Any | None:
     return _given.get((kind, name))
 
 
-def given_names() -> dict[str, list[str]]:
-    """Return the names of what was given in this process, by kind."""
-    return {kind: [n for k, n in _given if k == kind] for kind in KINDS}
+def is_given(cls: Any) -> bool:
+    """Tell whether a class is one of those that were given."""
+    return any(cls is given for given in _given.values())
 
 
 def code_hash(cls: type) -> str:
@@ -144,7 +143,12 @@ class _CodeDigest:
         for base in cls.__bases__:
             self.add(base)
         made = {"__dict__", "__weakref__", "__doc__", "__module__", "__firstlineno__", "name"}
-        made |= {"__annotations__", "__static_attributes__", "__match_args__", "__dataclass_params__"}
+        made |= {
+            "__annotations__",
+            "__static_attributes__",
+            "__match_args__",
+            "__dataclass_params__",
+        }
         if dataclasses.is_dataclass(cls):
             made |= {"__init__", "__repr__", "__eq__", "__hash__", "__setattr__", "__delattr__"}
             made |= {"__replace__", "__dataclass_fields__"}

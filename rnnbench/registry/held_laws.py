@@ -87,7 +87,7 @@ def describe_third_parties(names: Iterable[tuple[str, str]]) -> dict[str, dict[s
         that in its distribution's place, and no version.
     """
     installed: Mapping[str, Mapping[str, Entry]] = discover()[0]
-    described = {}
+    described: dict[str, dict[str, Any]] = {}
     for kind, name in names:
         if (given := given_class(kind, name)) is not None:
             described[f"{kind}/{name}"] = {

@@ -19,6 +19,7 @@ from rnnbench.registry.held_laws import verdicts_noted
 from rnnbench.registry.registry import did_you_mean, discover
 from rnnbench.results.record import Status
 from rnnbench.results.store import Store
+from rnnbench.session.advice import in_python
 from rnnbench.session.listing import Listing, as_frame, html_table
 from rnnbench.session.place import results_place
 
@@ -83,7 +84,10 @@ def board_as_html(board: Board) -> str:
 
     columns = sorted([*((c.place, c) for c in COLUMNS), (NAME_PLACE, None)], key=lambda c: c[0])
     used = [
-        (c.header if c else "architecture + tricks", [c.cell(r) if c else name_of_row(r) for r in board.rows])
+        (
+            c.header if c else "architecture + tricks",
+            [c.cell(r) if c else name_of_row(r) for r in board.rows],
+        )
         for _, c in columns
     ]
     used = [(header, cells) for header, cells in used if any(cells)]
@@ -160,6 +164,7 @@ def refuse_margin_of_no_unit(boards: Sequence[Board], margin: EqualWithin | None
     )
 
 
+@in_python
 def leaderboard(
     task: str | None = None,
     *,
@@ -185,11 +190,14 @@ def leaderboard(
     """
     method = BoardMethod(centre, interval, test)
     with closing(Store(results_place(out))) as store:
-        read = read_boards(store, task, method=method, margin=None if margin is None else str(margin))
+        read = read_boards(
+            store, task, method=method, margin=None if margin is None else str(margin)
+        )
         warn_of_damage(store)
         return BoardList(read.boards)
 
 
+@in_python
 def runs(
     task: str | None = None,
     *,

@@ -44,7 +44,7 @@ class Diagnosis:
 
 def table_cells(diagnoses: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Return the cells of a table with a row for each layer of each run, under `COLUMNS`."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for run, diagnosis in diagnoses.items():
         for layer, f in diagnosis["layers"].items():
             spectra = f.get("singular_values", {})

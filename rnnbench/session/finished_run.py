@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rnnbench.errors import RunError
+from rnnbench.session.advice import in_python
 from rnnbench.session.answers import Answer, as_text, numbers_as_text
 from rnnbench.session.listing import Listing, as_frame, html_table, shown
 
 if TYPE_CHECKING:
     import pandas
-    from matplotlib.figure import Figure
 
     from rnnbench.nn import Model
     from rnnbench.results.record import Record
+    from rnnbench.session.diagnosis import Diagnosis
+    from rnnbench.session.plots import Picture
     from rnnbench.trained.load import Trained
 
 Method = Literal["greedy", "sample", "beam"]
@@ -63,9 +65,7 @@ class FinishedRun:
             RunError: it ended before it had any.
         """
         if not self.record.metrics:
-            raise RunError(
-                f"{self.id} has no metrics: it ended as {self.status} ({self.reason})"
-            )
+            raise RunError(f"{self.id} has no metrics: it ended as {self.status} ({self.reason})")
         return {split: dict(figures) for split, figures in self.record.metrics.items()}
 
     @property
@@ -80,7 +80,9 @@ class FinishedRun:
         Raises:
             MissingPandasError: pandas is not installed; `record.curve` has the same.
         """
-        return as_frame(curve_rows(self.record), ["step", "seconds"] if not self.record.curve else ())
+        return as_frame(
+            curve_rows(self.record), ["step", "seconds"] if not self.record.curve else ()
+        )
 
     @property
     def folder(self) -> Path:
@@ -103,6 +105,7 @@ class FinishedRun:
     def _trained(self) -> Trained:
         return self._load()
 
+    @in_python
     def _load(self) -> Trained:
         from rnnbench.results.store import Store
         from rnnbench.trained.load import load_run
@@ -110,6 +113,7 @@ class FinishedRun:
         with closing(Store(self.out)) as store:
             return load_run(store, self.id)
 
+    @in_python
     def predict(
         self, x: Any, *, method: Method = "greedy", temperature: float = 1.0,
         top_k: int | None = None, top_p: float = 1.0, beam: int = 5,
@@ -152,6 +156,7 @@ class FinishedRun:
             _columns_of(task),
         )
 
+    @in_python
     def generate(
         self, prompt: str | None = None, *, length: int = 400, samples: int | None = None,
         method: Method | None = None, temperature: float = 1.0, top_k: int | None = None,
@@ -186,7 +191,8 @@ class FinishedRun:
             notes = [f"{len(made)} of {samples} samples: the test split has no more inputs"]
         return Listing(made, notes=notes)
 
-    def diagnose(self, rows: int = 16, steps: int = 200, *, untrained: bool = False) -> Any:
+    @in_python
+    def diagnose(self, rows: int = 16, steps: int = 200, *, untrained: bool = False) -> Diagnosis:
         """Return how gradients travel through its model, as `rnnbench diagnose` shows it.
 
         Args:
@@ -205,7 +211,7 @@ class FinishedRun:
             found[f"{self.id} (untrained)"] = diagnose(untrained_run(self.record), rows, steps)
         return Diagnosis(found)
 
-    def plot(self, metric: str | None = None, *, beside: Any = ()) -> Figure:
+    def plot(self, metric: str | None = None, *, beside: Any = ()) -> Picture:
         """Return a picture of its validations; nothing is shown or written by itself.
 
         Args:
@@ -252,7 +258,9 @@ class FinishedRun:
 
 def curve_rows(record: Record) -> list[dict[str, Any]]:
     """Return the validations of a run, a row each."""
-    return [{"step": step, "seconds": seconds, **figures} for step, seconds, figures in record.curve]
+    return [
+        {"step": step, "seconds": seconds, **figures} for step, seconds, figures in record.curve
+    ]
 
 
 def _columns_of(task: Any) -> tuple[str, ...]:

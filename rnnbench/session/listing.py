@@ -26,7 +26,9 @@ def as_frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> 
     try:
         import pandas
     except ImportError as error:
-        raise MissingPandasError("a DataFrame needs pandas: pip install 'rnnbench[pandas]'") from error
+        raise MissingPandasError(
+            "a DataFrame needs pandas: pip install 'rnnbench[pandas]'"
+        ) from error
     return pandas.DataFrame([dict(row) for row in rows], columns=list(columns) or None)
 
 

@@ -44,9 +44,10 @@ def plot_curves(records: Sequence[Record], metric: str | None = None) -> Picture
         steps, values = zip(*points, strict=True)
         axis.plot(steps, values, marker=".", label=record.run_id)
     for name, values_of in records[0].baselines.get("valid", {}).items():
-        if values_of.get(metric) is not None:
-            axis.axhline(values_of[metric], color="grey", linewidth=0.8, linestyle="--")
-            axis.annotate(name, (1, values_of[metric]), xycoords=("axes fraction", "data"),
+        value = values_of.get(metric)
+        if value is not None:
+            axis.axhline(value, color="grey", linewidth=0.8, linestyle="--")
+            axis.annotate(name, (1, value), xycoords=("axes fraction", "data"),
                           ha="right", va="bottom", color="grey", fontsize=8)  # fmt: skip
     units = {m["name"]: m["unit"] for m in records[0].metric_info}
     axis.set_xlabel("step")

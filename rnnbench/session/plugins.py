@@ -13,6 +13,7 @@ from rnnbench.registry.import_probe import broken_plugins
 from rnnbench.registry.registry import did_you_mean, discover, schema
 from rnnbench.registry.schema import KINDS, BrokenPlugin, Entry, Schema
 from rnnbench.registry.schema_from_source import dedented
+from rnnbench.session.advice import in_python
 from rnnbench.session.listing import Listing, html_table, shown
 
 FIELDS = ("name", "type", "default", "unit", "low", "high", "search", "help")
@@ -160,6 +161,7 @@ def combines(item: Entry, plugin_schema: Schema) -> str:
     return "any task whose layout it reads; tricks: rnnbench list tricks"
 
 
+@in_python
 def list_plugins(kind: PluginKind | None = None, *, site: str | None = None) -> Listing:
     """Return the plugins that are installed: kind, name, distribution and version, help.
 
@@ -220,6 +222,7 @@ class Description:
         return f"<b>{escape(self._title())}</b><pre>{doc}</pre>{table}{lines}"
 
 
+@in_python
 def describe(name: str, kind: PluginKind | None = None) -> Description:
     """Return what is known of a plugin: its settings with types, defaults and ranges, its source.
 

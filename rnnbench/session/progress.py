@@ -61,9 +61,7 @@ class CellProgress:
         """Show a pack's mean loss and the part of the budget that is spent."""
         if self._is_due() or done >= 1:
             text = f"step {at.step}, {done:.0%}, loss {loss:.4f}"
-            self._write(
-                f'<progress max="1" value="{done:.3f}"></progress> {escape(text)}'
-            )
+            self._write(f'<progress max="1" value="{done:.3f}"></progress> {escape(text)}')
 
     def show(self, now: Snapshot) -> None:
         """Show the state of a sweep: a bar, a line, and a table of its cells."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.errors import SpecError
 from rnnbench.registry.given_classes import note_given
 from rnnbench.registry.registry import did_you_mean, discover, load, schema
 from rnnbench.registry.schema import KINDS
+from rnnbench.session.answers import as_text
+from rnnbench.session.place import results_place
 from rnnbench.spec.compose import compose
 from rnnbench.spec.fill import field_names, fill
 from rnnbench.spec.plugin_text import split_plugin
@@ -33,6 +37,7 @@ def make_request(
     test: bool = True,
     settings: Mapping[str, Any] | None = None,
     keywords: Mapping[str, Any] | None = None,
+    out: Path | str | None = None,
     caller: str = "rb.run",
 ) -> tuple[RunSpec, Trainer]:
     """Check a run that is described in Python.
@@ -41,6 +46,7 @@ def make_request(
         settings: by dotted name, as on the command line: {"architecture.hidden": 32}.
         keywords: by the name of a field alone where one part of the run has it ("hidden"), or
             whole sections: {"budget": {"steps": 100}}.
+        out: folder or address of results, in which tables are kept that are given as DataFrames.
         caller: what messages call the place.
 
     Returns:
@@ -49,11 +55,12 @@ def make_request(
     Raises:
         SpecError, PluginError: naming what cannot be.
     """
-    plugins = [
+    read = [
         ("task", *read_plugin("tasks", task)),
         ("architecture", *read_plugin("architectures", architecture)),
         *((f"tricks.{name}", name, own) for name, own in map(_read_trick, _listed(tricks))),
     ]
+    plugins = [(s, name, {k: keep_table(v, out) for k, v in own.items()}) for s, name, own in read]
     fields = {
         section: list(schema(_kind_of(section), name).fields) for section, name, _ in plugins
     } | {section: field_names(cls) for section, cls in SECTIONS.items()}
@@ -61,7 +68,7 @@ def make_request(
     for dotted, value in _dotted(settings or {}, keywords or {}, fields, caller):
         if dotted in values:
             raise SpecError(f"{caller}: {dotted} is given twice; keep one")
-        values[dotted] = _plain(value)
+        values[dotted] = keep_table(_plain(value), out)
     places = dict.fromkeys([*values, "task", "architecture", "tricks"], caller)
     trainer = {
         k.removeprefix("trainer."): values.pop(k) for k in list(values) if k.startswith("trainer.")
@@ -73,6 +80,25 @@ def make_request(
         task_entry, architecture_entry, trick_entries, values, seed=seed, test=test, places=places
     )
     return spec, fill(Trainer, trainer, "trainer", places)
+
+
+def keep_table(value: Any, out: Path | str | None) -> Any:
+    """Write a DataFrame as a file of the results, and return its path; all else stays as it is.
+
+    The file is named by its content, so the same table is the same file.
+    """
+    if not (hasattr(value, "to_csv") or hasattr(value, "write_csv")):
+        return value
+    from rnnbench.files.atomic import replace_file
+    from rnnbench.results.store import folder_of
+
+    text = str(as_text(value)).encode()
+    folder = folder_of(results_place(out)) / "tables"
+    file = folder / f"table-{hashlib.sha256(text).hexdigest()[:12]}.csv"
+    if not file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(file, text)
+    return str(file)
 
 
 def _kind_of(section: str) -> str:
@@ -109,7 +135,7 @@ def read_plugin(kind: str, plugin: Any) -> tuple[str, dict[str, Any]]:
         except SpecError as error:
             raise SpecError(f"{singular}: {error}") from error
         return name, {k: v if isinstance(v, str) else _plain(v) for k, v in own.items()}
-    cls = plugin if isinstance(plugin, type) else type(plugin)
+    cls: Any = plugin if isinstance(plugin, type) else type(plugin)
     if not _is_plugin(kind, cls):
         article = "an" if singular[0] == "a" else "a"
         raise SpecError(
@@ -171,7 +197,9 @@ def _section_of(name: str, value: Any, fields: Mapping[str, Sequence[str]], call
         return sections[0]
     if sections:
         choices = " or ".join(f"settings={{'{s}.{name}': {value!r}}}" for s in sections)
-        raise SpecError(f"{caller}: {name} is a field of {' and of '.join(sections)}; write {choices}")
+        raise SpecError(
+            f"{caller}: {name} is a field of {' and of '.join(sections)}; write {choices}"
+        )
     known = {field: section for section, names in fields.items() for field in names}
     listed = "".join(
         f"\n  {section}: {', '.join(names) or 'no fields'}" for section, names in fields.items()

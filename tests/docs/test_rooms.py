@@ -47,6 +47,7 @@ FLOORS = (
     ("sweep",),
     ("report", "testing"),
     ("benchmarks", "docs"),
+    ("session",),
     ("cli",),
     ("__main__",),
 )
