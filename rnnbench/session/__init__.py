@@ -1,1 +1,1 @@
-"""What a Python session does with rnnbench (`import rnnbench as rb`); commands call the same."""
+"""The functions of `import rnnbench as rb`, for Python sessions; commands call the same."""

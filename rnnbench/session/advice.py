@@ -21,8 +21,8 @@ COMMANDS = (
     (r"rnnbench leaderboard ([\w-]+)", r"rb.leaderboard('\1')"),
     (r"--trick ([\w-]+)", r"tricks=['\1']"),
     (r"--margin (\S+?)[.,:;]?(?=\s|$)", r"margin='\1'"),
-    (r"--max-length\b", "max_length="),
-    (r"--length\b", "length="),
+    (r"--max-length\b", "max_length=..."),
+    (r"--length\b", "length=..."),
     (r"\b((?:task|architecture|optimizer|budget|trainer|tricks)\.[\w.-]+)=(?=\S)",
      r"settings={'\1': ...}"),
 )  # fmt: skip

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answer:
     """The answer of a run's model to one input.
 
@@ -25,7 +25,7 @@ class Answer:
         log_probability_nats: of the output, where it was decoded step by step.
         attention: a list for each output step, where the model has it.
         cut_off_at: tokens after which the output was cut off; None where it ended by itself.
-        columns: names of the values of a step, where the output is numbers.
+        columns: names of the values of a step, where the text has no header.
     """
 
     text: str
@@ -43,33 +43,58 @@ class Answer:
         """
         import numpy
 
-        rows = list(csv.reader(io.StringIO(self.text)))
-        if rows and self.columns and tuple(rows[0]) == self.columns:
-            rows = rows[1:]
-        try:
-            if len(rows) == 1 and len(rows[0]) == 1:
-                return numpy.array([float(word) for word in rows[0][0].split()])
-            return numpy.array([[float(cell) for cell in row] for row in rows])
-        except ValueError as error:
-            raise RunError("the answer is words, not numbers: take .text") from error
+        words = self.text.split()
+        if "\n" not in self.text.strip() and "," not in self.text and all(map(_is_number, words)):
+            return numpy.array([float(word) for word in words])
+        header, rows = self._table()
+        numbers = [i for i in range(len(header)) if all(_is_number(row[i]) for row in rows)]
+        if not numbers:
+            raise RunError("the answer is words, not numbers: take .text")
+        return numpy.array([[float(row[i]) for i in numbers] for row in rows])
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return the numbers of the output as a DataFrame, a row a step.
+        """Return the output as a DataFrame, a row a step; numbers are numbers, and times are text.
 
         Raises:
             RunError: the output is words.
             MissingPandasError: pandas is not installed.
         """
-        values = self.values.reshape(len(self.values), -1)
-        names = self.columns if len(self.columns) == values.shape[1] else ()
-        columns = names or tuple(f"output {i}" for i in range(values.shape[1]))
-        return as_frame([dict(zip(columns, row, strict=True)) for row in values.tolist()], columns)
+        self.values  # noqa: B018  (refuses words)
+        header, rows = self._table()
+        cells = [[float(c) if _is_number(c) else c for c in row] for row in rows]
+        return as_frame([dict(zip(header, row, strict=True)) for row in cells], header)
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        """Return the names of the columns, and the rows below them.
+
+        Raises:
+            RunError: it is no table.
+        """
+        rows = [row for row in csv.reader(io.StringIO(self.text)) if row]
+        if not rows or len({len(row) for row in rows}) > 1:
+            raise RunError("the answer is words, not numbers: take .text")
+        if len(rows) > 1 and not all(map(_is_number, rows[0])):
+            return rows[0], rows[1:]
+        if len(self.columns) == len(rows[0]):
+            return list(self.columns), rows
+        return [f"output {i}" for i in range(len(rows[0]))], rows
 
     def __str__(self) -> str:
         return self.text
 
+    def __repr__(self) -> str:
+        return self.text
+
     def _repr_html_(self) -> str:
         return f"<pre>{escape(self.text)}</pre>"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def as_text(x: Any, time: str = "time") -> str | None:

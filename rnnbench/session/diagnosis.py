@@ -1,4 +1,4 @@
-"""What a diagnosis of gradients shows: a table, and a picture."""
+"""Shows a diagnosis of gradients: as a table, and as a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is installed: `rb.list` and `rb.describe`."""
+"""Tells what is installed: `rb.list` and `rb.describe`."""
 
 from __future__ import annotations
 

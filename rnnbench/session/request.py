@@ -196,7 +196,11 @@ def _section_of(name: str, value: Any, fields: Mapping[str, Sequence[str]], call
     if len(sections) == 1:
         return sections[0]
     if sections:
-        choices = " or ".join(f"settings={{'{s}.{name}': {value!r}}}" for s in sections)
+        choices = " or ".join(
+            f"{s}={{{name!r}: {value!r}}}" if s in SECTIONS else
+            f"settings={{'{s}.{name}': {value!r}}}"
+            for s in sections
+        )  # fmt: skip
         raise SpecError(
             f"{caller}: {name} is a field of {' and of '.join(sections)}; write {choices}"
         )
