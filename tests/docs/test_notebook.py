@@ -16,7 +16,7 @@ def code_cells():
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
-    """What each cell's last line gives, as Jupyter would ask for it; None where it gives nothing."""
+    """What each cell's last line gives; None where it gives nothing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("notebook"))
         patch.delenv("RNNBENCH_RESULTS", raising=False)
@@ -35,10 +35,12 @@ def test_a_session_of_twenty_lines_trains_compares_predicts_and_plots(shown):
     lines = [line for cell in code_cells() for line in cell.splitlines() if line.strip()]
     assert len(lines) <= 20
     _, _, run, boards, picture, forecast, table = shown
-    assert run.status == "done" and "mse" in run.metrics["test"]
+    assert run.status == "done"
+    assert "mse" in run.metrics["test"]
     assert [row.kind for row in boards[0].rows].count("ranked") == 2
     assert picture._repr_png_().startswith(b"\x89PNG")
-    assert len(forecast) == 7 and forecast["sold"].between(30, 70).all()
+    assert len(forecast) == 7
+    assert forecast["sold"].between(30, 70).all()
     assert list(table["seed"]) == [0, 1, 0, 1]
 
 
