@@ -22,7 +22,7 @@ Node = TypeVar("Node", bound=Hashable)
 PURPOSE = {
     "__main__": "`python -m rnnbench`",
     "cli": "commands: their options; what they do is in cli/actions",
-    "session": "what Python does by `import rnnbench as rb`; commands call it",
+    "session": "`rb.run` and all else that Python has; commands call it",
     "docs": "these pages, and what generates parts of them",
     "benchmarks": "measurements: `python -m rnnbench.benchmarks NAME`",
     "report": "boards as text, as a page, as a site, as files",

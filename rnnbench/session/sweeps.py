@@ -127,26 +127,44 @@ def sweep(
     database = database or os.environ.get("RNNBENCH_DATABASE") or None
     studies = studies or os.environ.get("RNNBENCH_STUDIES") or None
     place = results_place(out)
-    from rnnbench.sweep.engines.choose import EngineChoice
-    from rnnbench.sweep.operations.notifier import Notifier
-    from rnnbench.sweep.run_sweep import run_sweep
-
-    view = sweep_progress(progress)
-    notifier = Notifier(asked.name, asked.notify, view.note)
-    with notifier.watching():
-        with view:
-            outcome = run_sweep(
-                asked, root=place, database=database, studies=studies, started=started,
-                progress=view, on_breaker=notifier.tell_breaker,
-                engine=EngineChoice(engine, address, slurm),
-            )  # fmt: skip
-        notifier.tell_end(outcome)
+    outcome = drive(
+        asked, sweep_progress(progress), engine=engine, address=address, slurm=slurm, root=place,
+        database=database, studies=studies, started=started,
+    )  # fmt: skip
     if outcome.signal and not outcome.complete:
         raise KeyboardInterrupt(f"{outcome.summary()}")
     with closing(Store(place, database)) as store:
         boards = BoardList(build(records_of(store, asked)))
         warn_of_damage(store)
     return FinishedSweep(outcome, boards, place)
+
+
+def drive(
+    sweep: Sweep, view: Any, *, engine: str, address: str, slurm: tuple[str, ...],
+    root: Path | str, database: str | None, studies: str | None, started: Mapping[str, Any],
+    resume: str | None = None,
+) -> SweepOutcome:  # fmt: skip
+    """Run all that is left of a sweep, and tell whom its file names of its end.
+
+    Args:
+        view: shows how it goes, a `rnnbench.sweep.progress.Progress` within `with`.
+        started, resume: see `rnnbench.sweep.run_sweep.run_sweep`.
+    """
+    from rnnbench.sweep.engines.choose import EngineChoice
+    from rnnbench.sweep.operations.notifier import Notifier
+    from rnnbench.sweep.run_sweep import run_sweep
+
+    notifier = Notifier(sweep.name, sweep.notify, view.note)
+    with notifier.watching():
+        with view:
+            outcome = run_sweep(
+                sweep, root=root, database=database, studies=studies, started=started,
+                progress=view, on_breaker=notifier.tell_breaker,
+                engine=EngineChoice(engine, address, slurm),  # type: ignore[arg-type]
+                resume=resume,
+            )  # fmt: skip
+        notifier.tell_end(outcome)
+    return outcome
 
 
 def with_limits(sweep: Sweep, trials: int | None, timeout: str | None) -> Sweep:

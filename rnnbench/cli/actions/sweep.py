@@ -19,7 +19,7 @@ from rnnbench.report.page.page import write_page
 from rnnbench.report.terminal.board import print_boards
 from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.results.store import Store
-from rnnbench.session.sweeps import records_of, with_limits
+from rnnbench.session.sweeps import drive, records_of, with_limits
 from rnnbench.sweep.file.sweep import Sweep, parse_sweep, read_sweep
 from rnnbench.sweep.ledger.process_identity import describe
 
@@ -81,21 +81,12 @@ def run(
     console = plain_console()
     _fetch(sweep, console)
     from rnnbench.report.terminal.sweep_progress import TerminalProgress, table
-    from rnnbench.sweep.engines.choose import EngineChoice
-    from rnnbench.sweep.operations.notifier import Notifier
-    from rnnbench.sweep.run_sweep import run_sweep
 
-    view = TerminalProgress(console)
-    notifier = Notifier(sweep.name, sweep.notify, view.note)
-    with notifier.watching():
-        with view:
-            outcome = run_sweep(
-                sweep, root=root, database=database, studies=studies, started=started,
-                progress=view, on_breaker=notifier.tell_breaker,
-                engine=EngineChoice(engine, address, slurm),  # type: ignore[arg-type]
-                resume=resume_command(sweep.name, root, database),
-            )  # fmt: skip
-        notifier.tell_end(outcome)
+    outcome = drive(
+        sweep, TerminalProgress(console), engine=engine, address=address, slurm=slurm, root=root,
+        database=database, studies=studies, started=started,
+        resume=resume_command(sweep.name, root, database),
+    )  # fmt: skip
     for failure in outcome.failures:
         text = f"failed: {failure.key}: {failure.status}: {failure.reason}"
         console.print(text, soft_wrap=True)
