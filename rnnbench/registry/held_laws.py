@@ -18,7 +18,7 @@ from typing import Any
 import platformdirs
 
 from rnnbench.files.atomic import replace_file
-from rnnbench.registry.given_classes import SESSION, code_hash, given_class
+from rnnbench.registry.given_classes import SESSION, code_in, given_class
 from rnnbench.registry.registry import discover
 from rnnbench.registry.schema import Entry
 
@@ -89,9 +89,9 @@ def describe_third_parties(names: Iterable[tuple[str, str]]) -> dict[str, dict[s
     installed: Mapping[str, Mapping[str, Entry]] = discover()[0]
     described: dict[str, dict[str, Any]] = {}
     for kind, name in names:
-        if (given := given_class(kind, name)) is not None:
+        if given_class(kind, name) is not None:
             described[f"{kind}/{name}"] = {
-                "distribution": SESSION, "version": None, "code": code_hash(given), "laws": None,
+                "distribution": SESSION, "version": None, "code": code_in(name), "laws": None,
             }  # fmt: skip
             continue
         entry = installed[kind].get(name)

@@ -97,28 +97,47 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def as_text(x: Any, time: str = "time") -> str | None:
-    """Return what a task reads of an input; None where it is an array of numbers.
+def is_table(x: Any) -> bool:
+    """Tell whether something is a DataFrame or a Series, of pandas or polars."""
+    return hasattr(x, "to_csv") or hasattr(x, "write_csv") or hasattr(x, "to_frame")
+
+
+def table_as_text(x: Any, time: str = "time") -> str:
+    """Return a table as CSV, with its index where that has a name or times.
 
     Args:
-        x: text, or a DataFrame, which becomes CSV with its index where that has a name or times.
         time: the column in which times without a name go.
+    """
+    if hasattr(x, "to_csv"):
+        index = x.index
+        named = index.name is not None
+        times = type(index).__name__ in ("DatetimeIndex", "PeriodIndex")
+        return str(x.to_csv(index=named or times, index_label=index.name if named else time))
+    return str((x if hasattr(x, "write_csv") else x.to_frame()).write_csv())
+
+
+def question(x: Any, task: Any) -> tuple[str, bool]:
+    """Return what a task is asked, and whether it is numbers, which the contract's reader takes.
+
+    Args:
+        x: text, a table, or an array of numbers.
 
     Raises:
-        SpecError: it is neither of these.
+        SpecError: it is none of these, or a table that the task does not read.
     """
     if isinstance(x, str):
-        return x
-    if hasattr(x, "to_csv"):  # a DataFrame, or a Series of pandas
-        frame = x.to_frame() if not hasattr(x, "columns") else x
-        index = frame.index
-        times = type(index).__name__ in ("DatetimeIndex", "PeriodIndex")
-        named = index.name is not None
-        return frame.to_csv(index=named or times, index_label=index.name if named else time)
-    if hasattr(x, "write_csv"):  # a DataFrame of polars
-        return x.write_csv()
+        return x, False
+    if is_table(x):
+        if not hasattr(type(task), "series"):
+            raise SpecError(
+                f"{task.name} reads no table: give one input at a time, as text, or the numbers "
+                "that it reads as an array, such as frame.to_numpy()"
+            )
+        return table_as_text(x, getattr(task, "time", None) or "time"), False
+    if isinstance(x, (list, tuple)) and x and all(isinstance(part, str) for part in x):
+        raise SpecError("predict takes one input at a time: [run.predict(x) for x in texts]")
     if hasattr(x, "shape") or isinstance(x, (list, tuple)):
-        return None
+        return numbers_as_text(x), True
     raise SpecError(
         f"predict takes text, a DataFrame, or an array of numbers; got a {type(x).__name__}"
     )
@@ -132,7 +151,10 @@ def numbers_as_text(x: Any) -> str:
     """
     import numpy
 
-    values = numpy.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
+    try:
+        values = numpy.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
+    except ValueError:  # rows of unequal length
+        values = numpy.array([None])
     if values.ndim not in (1, 2) or not values.size or values.dtype.kind not in "iufb":
         raise SpecError(
             "predict takes one input as numbers: (steps,) tokens, or (steps, width) values; got "

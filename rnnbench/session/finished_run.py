@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rnnbench.errors import RunError
 from rnnbench.session.advice import in_python
-from rnnbench.session.answers import Answer, as_text, numbers_as_text
+from rnnbench.session.answers import Answer, question
 from rnnbench.session.listing import Listing, as_frame, html_table, shown
 
 if TYPE_CHECKING:
@@ -143,11 +143,12 @@ class FinishedRun:
         if max_length is not None:
             trained = with_max_length(trained, max_length)
         task = trained.task
-        text = as_text(x, getattr(task, "time", None) or "time")
-        if text is None:
-            told = predict(trained, numbers_as_text(x), how, seed, ask=Task.ask)
-        else:
-            told = predict(trained, text, how, seed)
+        text, are_numbers = question(x, task)
+        told = (
+            predict(trained, text, how, seed, ask=Task.ask)
+            if are_numbers
+            else predict(trained, text, how, seed)
+        )
         return Answer(
             told["prediction"],
             told.get("log_probability_nats"),

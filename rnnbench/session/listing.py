@@ -131,7 +131,10 @@ def html_table(
     styles = [f' style="text-align:{side}"' for side in sides] or [""] * len(header)
 
     def line(tag: str, cells: Sequence[str]) -> str:
-        made = (f"<{tag}{s}>{escape(c)}</{tag}>" for s, c in zip(styles, cells, strict=True))
+        made = [
+            f"<{tag}{style}>{escape(cell).replace(chr(10), '<br>')}</{tag}>"
+            for style, cell in zip(styles, cells, strict=True)
+        ]
         return f"<tr>{''.join(made)}</tr>"
 
     body = "".join(line("td", row) for row in rows)

@@ -12,7 +12,7 @@ from rnnbench.errors import SpecError
 from rnnbench.registry.given_classes import note_given
 from rnnbench.registry.registry import did_you_mean, discover, load, schema
 from rnnbench.registry.schema import KINDS
-from rnnbench.session.answers import as_text
+from rnnbench.session.answers import is_table, table_as_text
 from rnnbench.session.place import results_place
 from rnnbench.spec.compose import compose
 from rnnbench.spec.fill import field_names, fill
@@ -87,12 +87,12 @@ def keep_table(value: Any, out: Path | str | None) -> Any:
 
     The file is named by its content, so the same table is the same file.
     """
-    if not (hasattr(value, "to_csv") or hasattr(value, "write_csv")):
+    if not is_table(value):
         return value
     from rnnbench.files.atomic import replace_file
     from rnnbench.results.store import folder_of
 
-    text = str(as_text(value)).encode()
+    text = table_as_text(value).encode()
     folder = folder_of(results_place(out)) / "tables"
     file = folder / f"table-{hashlib.sha256(text).hexdigest()[:12]}.csv"
     if not file.is_file():

@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from support.command_line import call
@@ -16,7 +17,9 @@ from rnnbench.registry import given_classes
 from rnnbench.session import run as session_run
 from rnnbench.session.listing import MissingPandasError
 from rnnbench.session.progress import NoProgress
+from rnnbench.session.request import keep_table
 from rnnbench_architectures.elman import Elman
+from rnnbench_tasks.csv_forecast import CSVForecast
 
 TASK = ("copy-memory", {"delay": 3, "symbols": 2, "train_items": 50, "valid_items": 20,
                         "test_items": 20})  # fmt: skip
@@ -175,6 +178,34 @@ def test_code_of_the_session_is_asked_again_while_it_is_there(given, out, monkey
         _ = rb.load(given.id, out=out).model
     rb.check(TASK, Cell(hidden=4), out=out)
     assert rb.load(given.id, out=out).model
+
+
+@dataclass(frozen=True)
+class Counted(CSVForecast):
+    """A task of this session, which prepares its table in its own way."""
+
+    FACTOR = 1.0
+
+    def _make(self, folder):
+        made = super()._make(folder)
+        return made | {"values_ND": made["values_ND"] ** type(self).FACTOR}
+
+
+Counted.__module__ = "__main__"
+
+
+def test_a_task_of_the_session_prepares_its_data_anew_when_its_code_changes(out, monkeypatch):
+    times = pd.date_range("2024-01-01", periods=60)
+    table = pd.DataFrame({"y": range(60)}, index=times)
+    scores, names = [], set()
+    for factor in (1.0, 2.0):
+        monkeypatch.setattr(Counted, "FACTOR", factor)
+        task = Counted(path=keep_table(table, out), context=4, horizon=2)
+        run = rb.run(task, "dlinear", out=out, budget={"steps": 2}, validate_every=1)
+        names.add(run.record.spec.task.name)
+        scores.append(run.baselines["test"]["mean"]["mae"])
+    assert len(names) == 2
+    assert scores[0] != scores[1]
 
 
 def test_code_of_the_session_is_refused_where_workers_would_import_it(out):
