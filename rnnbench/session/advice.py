@@ -20,7 +20,7 @@ COMMANDS = (
     (r"rnnbench predict \S+ --input \S+", "run.predict(x)"),
     (r"rnnbench leaderboard ([\w-]+)", r"rb.leaderboard('\1')"),
     (r"--trick ([\w-]+)", r"tricks=['\1']"),
-    (r"--margin (\S+?)[.,:;]?(?=\s|$)", r"margin='\1'"),
+    (r"--margin ([\w.]*[\w%])(?![\w.%]*:)", r"margin='\1'"),
     (r"--max-length\b", "max_length=..."),
     (r"--length\b", "length=..."),
     (r"\b((?:task|architecture|optimizer|budget|trainer|tricks)\.[\w.-]+)=(?=\S)",

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, overload
 
-from rnnbench.errors import PluginError, SpecError
+from rnnbench.errors import PluginError
 from rnnbench.leaderboard.boards import build, mark_absent
 from rnnbench.leaderboard.third_parties import mark_third_parties
 from rnnbench.leaderboard.types import Board
@@ -22,10 +22,12 @@ from rnnbench.results.store import Store
 from rnnbench.session.advice import in_python
 from rnnbench.session.listing import Listing, as_frame, html_table
 from rnnbench.session.place import results_place
+from rnnbench.session.ranges import refuse_other
 
 if TYPE_CHECKING:
     import pandas
 
+NOTHING = "No results yet. Start with rb.run(task, architecture)"
 SHOWN = ("run_id", "status", "metric", "valid", "test", "parameters", "train_seconds")
 
 
@@ -65,13 +67,15 @@ class BoardList(Sequence[Board]):
     def __repr__(self) -> str:
         from rnnbench.report.terminal.board import render
 
+        if not self._boards:
+            return NOTHING
         return render(self._boards, width=100).strip("\n")
 
     def _repr_html_(self) -> str:
         from rnnbench.report.sentences import legend
 
         if not self._boards:
-            return "<p>No results yet. Start with rb.run(task, architecture)</p>"
+            return f"<p>{NOTHING}</p>"
         shown = "".join(map(board_as_html, self._boards))
         return f"{shown}<p>{escape(legend(self._boards))}</p>"
 
@@ -187,7 +191,11 @@ def leaderboard(
     Raises:
         PluginError: there is no such task.
         MarginError: the margin cannot be.
+        SpecError: there is no such centre, interval or test.
     """
+    refuse_other("centre", centre, ("mean", "median"))
+    refuse_other("interval", interval, ("t", "bootstrap"))
+    refuse_other("test", test, ("moderated", "t", "permutation"))
     method = BoardMethod(centre, interval, test)
     with closing(Store(results_place(out))) as store:
         read = read_boards(
@@ -219,9 +227,7 @@ def runs(
     """
     from rnnbench.report.files.runs import row_of
 
-    known = [s.value for s in Status]
-    if status is not None and status not in known:
-        raise SpecError(f"there is no status {status!r}{did_you_mean(status, known)}")
+    refuse_other("status", status, [s.value for s in Status])
     with closing(Store(results_place(out))) as store:
         found = list(store.records(task, sweep, None if status is None else Status(status)))
         warn_of_damage(store)

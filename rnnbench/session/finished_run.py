@@ -13,6 +13,7 @@ from rnnbench.errors import RunError
 from rnnbench.session.advice import in_python
 from rnnbench.session.answers import Answer, question
 from rnnbench.session.listing import Listing, as_frame, html_table, shown
+from rnnbench.session.ranges import refuse_below, refuse_no_seed, refuse_other
 
 if TYPE_CHECKING:
     import pandas
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rnnbench.trained.load import Trained
 
 Method = Literal["greedy", "sample", "beam"]
+METHODS = ("greedy", "sample", "beam")
 
 
 class FinishedRun:
@@ -135,6 +137,9 @@ class FinishedRun:
         from rnnbench.contract import Task
         from rnnbench.trained.load import predict, read_decoding, with_max_length
 
+        refuse_other("method", method, METHODS)
+        refuse_below(1, max_length=max_length, top_k=top_k, beam=beam)
+        refuse_no_seed(seed)
         how = read_decoding("greedy", {
             "method": method, "temperature": temperature, "top_k": top_k, "top_p": top_p,
             "beam": beam, "length_penalty": length_penalty,
@@ -177,6 +182,11 @@ class FinishedRun:
         """
         from rnnbench.trained.load import generate, with_max_length
 
+        refuse_other("method", method, METHODS)
+        refuse_below(
+            1, length=length, samples=samples, max_length=max_length, top_k=top_k, beam=beam
+        )
+        refuse_no_seed(seed)
         trained = self._trained if max_length is None else self._load()
         if max_length is not None:
             trained = with_max_length(trained, max_length)
@@ -207,6 +217,8 @@ class FinishedRun:
         from rnnbench.trained.diagnose import diagnose
         from rnnbench.trained.load import untrained_run
 
+        refuse_below(1, rows=rows)
+        refuse_below(3, steps=steps)
         found = {self.id: diagnose(self._load(), rows, steps)}
         if untrained:
             found[f"{self.id} (untrained)"] = diagnose(untrained_run(self.record), rows, steps)

@@ -132,7 +132,7 @@ def check(
 
 
 @in_python
-def load(run: str, *, out: Path | str | None = None) -> FinishedRun:
+def load(run: str | Path, *, out: Path | str | None = None) -> FinishedRun:
     """Return a run by its id, the beginning of one, or its folder.
 
     Args:
@@ -144,9 +144,9 @@ def load(run: str, *, out: Path | str | None = None) -> FinishedRun:
     from rnnbench.results.find_run import find_run, root_of
     from rnnbench.results.store import Store
 
-    place = root_of(results_place(out), [run])
+    place = root_of(results_place(out), [str(run)])
     with closing(Store(place)) as store:
-        return FinishedRun(find_run(store, run), place)
+        return FinishedRun(find_run(store, str(run)), place)
 
 
 def refuse_given(spec: RunSpec, instead: str) -> None:

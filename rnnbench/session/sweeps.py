@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rnnbench.errors import SweepError
+from rnnbench.errors import SpecError, SweepError
 from rnnbench.files.shipped_sweeps import find_sweep_file
 from rnnbench.files.yaml_with_lines import Place, parse_yaml
 from rnnbench.leaderboard.boards import build
@@ -24,6 +24,7 @@ from rnnbench.session.boards import BoardList, runs, warn_of_damage
 from rnnbench.session.listing import Listing
 from rnnbench.session.place import results_place
 from rnnbench.session.progress import sweep_progress
+from rnnbench.session.ranges import refuse_below, refuse_other
 from rnnbench.session.request import read_plugin
 from rnnbench.session.run import unimportable
 from rnnbench.sweep.file.read_search import read_seconds
@@ -115,9 +116,15 @@ def sweep(
 
     Raises:
         SweepError: it cannot be as it is written; the message says where.
+        SpecError: an argument that cannot be, or that would be ignored.
         OutageError: something is away that it needs; the same call goes on.
         KeyboardInterrupt: it was stopped by hand; nothing that is finished is lost.
     """
+    refuse_below(0, trials=trials)
+    refuse_below(1, workers=workers)
+    refuse_other("engine", engine, ("local", "ray", "slurm"))
+    if slurm and engine != "slurm":
+        raise SpecError("slurm would be ignored: only engine='slurm' submits jobs")
     said = _said_in_python(file) if isinstance(file, Mapping) else None
     asked = read_sweep(find_sweep_file(Path(file))) if said is None else said  # type: ignore[arg-type]
     asked = with_limits(asked, trials, timeout)

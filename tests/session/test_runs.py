@@ -108,6 +108,25 @@ def test_what_a_run_cannot_do_is_said_with_the_way_in_python(run):
     assert error.value.__notes__ == ["In Python: run.predict(x)"]
 
 
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        (lambda run, out: run.predict([1], method="bea"), "method='bea'.*did you mean 'beam'"),
+        (lambda run, out: run.predict([1], max_length=0), "max_length=0: it takes a whole number"),
+        (lambda run, out: run.predict([1], seed=-1), "a seed is a whole number"),
+        (lambda run, out: run.generate(samples=0), "samples=0: it takes a whole number from 1 on"),
+        (lambda run, out: run.diagnose(steps=2), "steps=2: it takes a whole number from 3 on"),
+        (lambda run, out: rb.leaderboard(out=out, centre="mode"), "centre='mode': it takes mean"),
+        (lambda run, out: rb.sweep("quickstart", out=out, workers=0), "workers=0: it takes"),
+        (lambda run, out: rb.sweep("quickstart", out=out, engine="rai"), "did you mean 'ray'"),
+        (lambda run, out: rb.sweep("quickstart", out=out, slurm=("a=b",)), "would be ignored"),
+    ],
+)
+def test_an_argument_that_an_option_would_refuse_is_refused(ask, told, run, out):
+    with pytest.raises(SpecError, match=told):
+        ask(run, out)
+
+
 def test_a_run_that_failed_says_so_when_its_figures_are_asked(out):
     failed = rb.run(TASK, "elman", out=out, **{**SMALL, "lr": 1e30})
     assert failed.status in ("nan", "diverged")
@@ -232,7 +251,7 @@ def test_runs_are_listed_by_task_and_status(run, given, out):
     assert "<table>" in listed._repr_html_()
     assert run.id in repr(listed)
     assert len(listed[:1]) == 1
-    with pytest.raises(SpecError, match="no status 'don'; did you mean 'done'"):
+    with pytest.raises(SpecError, match=r"status='don': it takes .*; did you mean 'done'"):
         rb.runs(status="don", out=out)
     with pytest.raises(PluginError, match="no task 'copy-memor'"):
         rb.runs("copy-memor", out=out)
