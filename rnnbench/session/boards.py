@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas
 
 NOTHING = "No results yet. Start with rb.run(task, architecture)"
+UNFOLDED = 3  # boards that a notebook shows whole; of more it shows a line each
 SHOWN = ("run_id", "status", "metric", "valid", "test", "parameters", "train_seconds")
 
 
@@ -76,39 +77,47 @@ class BoardList(Sequence[Board]):
 
         if not self._boards:
             return f"<p>{NOTHING}</p>"
-        shown = "".join(map(board_as_html, self._boards))
+        folded = len(self._boards) > UNFOLDED
+        shown = "".join(board_as_html(board, folded=folded) for board in self._boards)
         return f"{shown}<p>{escape(legend(self._boards))}</p>"
 
 
-def board_as_html(board: Board) -> str:
-    """Return a board as a piece of HTML: what it says, its rows, and what limits it."""
+def board_as_html(board: Board, *, folded: bool = False) -> str:
+    """Return a board as a piece of HTML: what it says, its rows, and what limits it.
+
+    Args:
+        folded: show its title and what it says first; the rest when it is clicked.
+    """
     from rnnbench.report import wording
     from rnnbench.report.sentences import headline_claims
     from rnnbench.report.terminal.board import COLUMNS, NAME_PLACE, name_of_row
 
-    columns = sorted([*((c.place, c) for c in COLUMNS), (NAME_PLACE, None)], key=lambda c: c[0])
-    used = [
-        (
-            c.header if c else "architecture + tricks",
-            [c.cell(r) if c else name_of_row(r) for r in board.rows],
-        )
-        for _, c in columns
+    columns: list[tuple[int, str, list[str]]] = [
+        (c.place, c.header, [c.cell(row) for row in board.rows]) for c in COLUMNS
     ]
-    used = [(header, cells) for header, cells in used if any(cells)]
+    columns.append((NAME_PLACE, "architecture + tricks", list(map(name_of_row, board.rows))))
+    columns = sorted(column for column in columns if any(column[2]))
     table = html_table(
-        [header for header, _ in used], list(zip(*(cells for _, cells in used), strict=True))
+        [header for _, header, _ in columns],
+        list(zip(*(cells for *_, cells in columns), strict=True)),
+        ["left" if place == NAME_PLACE else "right" for place, *_ in columns],
     )
-    claims = "".join(f"<li>{escape(text)}.</li>" for text in headline_claims(board))
+    claims = headline_claims(board)
     notes = [f"{row.name}: {mark}." for row in board.rows for mark in row.marks]
     notes += [
         f"{row.name}: {f.count} of {row.runs} runs failed ({f.status}): {'; '.join(f.reasons)}"
         for row in board.rows
         for f in row.failures
     ]
-    said = "".join(f"<p><small>{escape(text)}</small></p>" for text in [*notes, *board.notes])
-    title = escape(f"{board.task}: {wording.headline(board)}")
-    protocol = "; ".join(f"{label}: {text}" for label, text in board.protocol)
-    return f"<b>{title}</b><p>{escape(protocol)}</p><ul>{claims}</ul>{table}{said}"
+    told = "<br>".join(map(escape, [*notes, *board.notes]))
+    protocol = escape("; ".join(f"{label}: {text}" for label, text in board.protocol))
+    listed = "".join(f"<li>{escape(text)}.</li>" for text in claims)
+    content = f"<p>{protocol}</p><ul>{listed}</ul>{table}<p><small>{told}</small></p>"
+    title = f"<b>{escape(f'{board.task}: {wording.headline(board)}')}</b>"
+    if not folded:
+        return title + content
+    first = f" {escape(claims[0])}." if claims else ""
+    return f"<details><summary>{title}{first}</summary>{content}</details>"
 
 
 class ReadBoards(NamedTuple):
