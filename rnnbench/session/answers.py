@@ -26,6 +26,7 @@ class Answer:
         attention: a list for each output step, where the model has it.
         cut_off_at: tokens after which the output was cut off; None where it ended by itself.
         columns: names of the values of a step, where the text has no header.
+        notes: what is to be known of it, where the task has something to say.
     """
 
     text: str
@@ -33,6 +34,7 @@ class Answer:
     attention: list[list[float]] | None = None
     cut_off_at: int | None = None
     columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def values(self) -> numpy.ndarray:
@@ -86,7 +88,27 @@ class Answer:
         return self.text
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(self.text)}</pre>"
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return f"<pre>{escape(self.text)}</pre>{notes}"
+
+
+class AskedInNumbers:
+    """A task that is asked in the numbers that a model reads, and not in its words for them."""
+
+    def __init__(self, task: Any) -> None:
+        self._task = task
+
+    def ask(self, text: str) -> Any:
+        """Read the text as the contract does."""
+        from rnnbench.contract import Task
+
+        return Task.ask(self._task, text)
+
+    def ask_rows(self, text: str) -> None:
+        """Read it as one input."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._task, name)
 
 
 def _is_number(text: str) -> bool:

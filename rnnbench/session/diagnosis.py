@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib import rc_context
 
 from rnnbench.session.listing import Listing
-from rnnbench.session.plots import Picture
+from rnnbench.session.plots import ShownFigure
 
 COLUMNS = ("run", "layer", "‖∂L/∂h₁‖", "‖∂L/∂h_T‖", "‖∂h_T/∂h₁‖/√H", "σ_max", "horizon", "gates")
 
@@ -31,7 +31,7 @@ class Diagnosis:
             [dict(zip(COLUMNS, cells, strict=True)) for cells in table_cells(self.data)], COLUMNS
         )
 
-    def plot(self) -> Picture:
+    def plot(self) -> ShownFigure:
         """Return a picture of norms over time, and of singular values."""
         return draw(self.data)
 
@@ -64,10 +64,10 @@ def _as_text(value: float) -> str:
     return f"{value:.3g}"
 
 
-def draw(diagnoses: Mapping[str, Any]) -> Picture:
+def draw(diagnoses: Mapping[str, Any]) -> ShownFigure:
     """Draw norms over time on a logarithmic axis, and singular values, a line for each layer."""
     with rc_context({"font.size": 9}):
-        figure = Picture(figsize=(13, 4.2), layout="constrained")
+        figure = ShownFigure(figsize=(13, 4.2), layout="constrained")
         axes = figure.subplots(1, 3)
         for run, diagnosis in diagnoses.items():
             for layer, f in diagnosis["layers"].items():
@@ -88,7 +88,7 @@ def draw(diagnoses: Mapping[str, Any]) -> Picture:
     return figure
 
 
-def as_svg(figure: Picture) -> bytes:
+def as_svg(figure: ShownFigure) -> bytes:
     """Return a picture as a file that is the same each time."""
     out = io.BytesIO()
     with rc_context({"svg.hashsalt": "rnnbench", "font.size": 9}):

@@ -7,11 +7,11 @@ from contextlib import closing
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rnnbench.errors import RunError
 from rnnbench.session.advice import in_python
-from rnnbench.session.answers import Answer, question
+from rnnbench.session.answers import Answer, AskedInNumbers, question
 from rnnbench.session.listing import Listing, as_frame, html_table, shown
 from rnnbench.session.ranges import refuse_below, refuse_no_seed, refuse_other
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rnnbench.nn import Model
     from rnnbench.results.record import Record
     from rnnbench.session.diagnosis import Diagnosis
-    from rnnbench.session.plots import Picture
+    from rnnbench.session.plots import ShownFigure
     from rnnbench.trained.load import Trained
 
 Method = Literal["greedy", "sample", "beam"]
@@ -134,7 +134,6 @@ class FinishedRun:
             SpecError: the task cannot read the input, or an option would be ignored.
             RunError: see `model`.
         """
-        from rnnbench.contract import Task
         from rnnbench.trained.load import predict, read_decoding, with_max_length
 
         refuse_other("method", method, METHODS)
@@ -149,17 +148,16 @@ class FinishedRun:
             trained = with_max_length(trained, max_length)
         task = trained.task
         text, are_numbers = question(x, task)
-        told = (
-            predict(trained, text, how, seed, ask=Task.ask)
-            if are_numbers
-            else predict(trained, text, how, seed)
-        )
+        if are_numbers:
+            trained = trained._replace(task=cast(Any, AskedInNumbers(task)))
+        told = predict(trained, text, how, seed)
         return Answer(
             told["prediction"],
             told.get("log_probability_nats"),
             told.get("attention"),
             told.get("reached_max_length"),
             _columns_of(task),
+            tuple(told.get("notes", ())),
         )
 
     @in_python
@@ -224,7 +222,7 @@ class FinishedRun:
             found[f"{self.id} (untrained)"] = diagnose(untrained_run(self.record), rows, steps)
         return Diagnosis(found)
 
-    def plot(self, metric: str | None = None, *, beside: Any = ()) -> Picture:
+    def plot(self, metric: str | None = None, *, beside: Any = ()) -> ShownFigure:
         """Return a picture of its validations; nothing is shown or written by itself.
 
         Args:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rnnbench.results.record import Record
 
 
-class Picture(Figure):
+class ShownFigure(Figure):
     """A figure of matplotlib that notebooks show, whether or not pyplot was imported."""
 
     def _repr_png_(self) -> bytes:
@@ -24,14 +24,14 @@ class Picture(Figure):
         return out.getvalue()
 
 
-def plot_curves(records: Sequence[Record], metric: str | None = None) -> Picture:
+def plot_curves(records: Sequence[Record], metric: str | None = None) -> ShownFigure:
     """Draw the validations of runs over the steps of training, and the baselines of the first.
 
     Raises:
         RunError: a run has no validation with this figure.
     """
     metric = metric or records[0].selection.get("metric", "loss")
-    figure = Picture(figsize=(7, 4), layout="constrained")
+    figure = ShownFigure(figsize=(7, 4), layout="constrained")
     axis = figure.subplots()
     for record in records:
         points = [(step, f[metric]) for step, _, f in record.curve if f.get(metric) is not None]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -97,40 +97,28 @@ def read_decoding(default: Literal["greedy", "sample"], chosen: Mapping[str, Any
     return Decoding(**{**chosen, "method": chosen.get("method") or default})
 
 
-Ask = Callable[[Task, str], tuple[Batch, AnswerReader]]
-
-
-def _ask_task(task: Task, text: str) -> tuple[Batch, AnswerReader]:
-    return task.ask(text)
-
-
-def _ask(task: Task, text: str, ask: Ask = _ask_task) -> tuple[Batch, AnswerReader]:
-    """Return what a task reads of a text.
+def _ask(task: Task, text: str) -> tuple[Batch, AnswerReader]:
+    """Return `task.ask(text)`.
 
     Raises:
         SpecError: the task cannot read the text.
     """
     try:
-        return ask(task, text)
+        return task.ask(text)
     except UserError:
         raise
     except ValueError as error:  # by which plugins say what they expect
         raise SpecError(str(error)) from error
 
 
-def predict(
-    trained: Trained, text: str, how: Decoding, seed: int, *, ask: Ask = _ask_task
-) -> dict[str, Any]:
+def predict(trained: Trained, text: str, how: Decoding, seed: int) -> dict[str, Any]:
     """Return what a run makes of one input.
-
-    Args:
-        ask: reads the text for the task, by default as the task does.
 
     Returns:
         run, input and prediction; log_probability_nats and attention (a list for each output step)
         where the output was decoded by a model that has them.
     """
-    batch, answer = _ask(trained.task, text, ask)
+    batch, answer = _ask(trained.task, text)
     y, decoded = _predict_row(trained, batch, how, torch.Generator().manual_seed(seed))
     shown: dict[str, Any] = {
         "run": trained.record.run_id, "input": text, "prediction": answer(y),
