@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rnnbench.errors import RunError
+from rnnbench.registry.given_classes import SESSION
 from rnnbench.session.advice import in_python
 from rnnbench.session.answers import Answer, AskedInNumbers, question
 from rnnbench.session.listing import Listing, as_frame, html_table, shown
@@ -239,18 +240,30 @@ class FinishedRun:
 
     def __repr__(self) -> str:
         lines = [f"{self.id}: {self.status}" + (f" ({self.reason})" if self.reason else "")]
-        return "\n".join([*lines, *([repr(self._figures())] if self.record.metrics else [])])
+        lines += [repr(self._figures())] if self.record.metrics else []
+        return "\n".join([*lines, *self._remarks()])
 
     def _repr_html_(self) -> str:
         title = f"<b>{escape(self.id)}</b>: {escape(self.status)}"
         if self.reason:
             title += f" ({escape(self.reason)})"
+        said = "".join(f"<p>{escape(text)}</p>" for text in self._remarks())
         if not self.record.metrics:
-            return f"<p>{title}</p>"
+            return f"<p>{title}</p>{said}"
         figures = self._figures()
         cells = [[shown(row.get(name)) for name in figures.columns] for row in figures.rows]
         sides = ["left", *["right"] * (len(figures.columns) - 1)]
-        return f"<p>{title}</p>" + html_table(figures.columns, cells, sides)
+        return f"<p>{title}</p>" + html_table(figures.columns, cells, sides) + said
+
+    def _remarks(self) -> list[str]:
+        """Return what is to be known of its code."""
+        parts = self.record.provenance.get("third_parties", {}).items()
+        return [
+            f"{part.partition('/')[2]} was defined in {SESSION}: its code has no version and is "
+            "kept nowhere."
+            for part, about in parts
+            if about["distribution"] == SESSION
+        ]
 
     def _figures(self) -> Listing:
         """Return its metrics beside the trivial baselines."""
