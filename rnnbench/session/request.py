@@ -77,7 +77,13 @@ def make_request(
         {"name": name, **own} for _, name, own in plugins
     )
     spec = compose(
-        task_entry, architecture_entry, trick_entries, values, seed=seed, test=test, places=places
+        task_entry,
+        architecture_entry,
+        trick_entries,
+        values,
+        seed=_plain(seed),
+        test=test,
+        places=places,
     )
     return spec, fill(Trainer, trainer, "trainer", places)
 

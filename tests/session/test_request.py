@@ -57,6 +57,11 @@ def test_what_cannot_be_is_refused_in_words(said, told):
         request(**said)
 
 
+def test_a_seed_may_be_one_of_numpy_s():
+    spec, _ = make_request("copy-memory", "lstm", seed=np.arange(3)[2])
+    assert spec == make_request("copy-memory", "lstm", seed=2)[0]
+
+
 def test_a_field_of_two_parts_is_refused_with_both_ways_to_say_it():
     told = r"budget=\{'steps': 5\}"
     with pytest.raises(SpecError, match=told) as error:
