@@ -20,12 +20,13 @@ from rnnbench.registry.schema import KINDS
 from rnnbench.results.record import Record
 from rnnbench.results.store import Store
 from rnnbench.session.advice import in_python
+from rnnbench.session.answers import is_table
 from rnnbench.session.boards import BoardList, runs, warn_of_damage
 from rnnbench.session.listing import Listing
 from rnnbench.session.place import results_place
 from rnnbench.session.progress import sweep_progress
 from rnnbench.session.ranges import refuse_below, refuse_other
-from rnnbench.session.request import read_plugin
+from rnnbench.session.request import keep_table, read_plugin
 from rnnbench.session.run import unimportable
 from rnnbench.sweep.file.read_search import read_seconds
 from rnnbench.sweep.file.sweep import Sweep, parse_sweep, read_sweep
@@ -125,7 +126,7 @@ def sweep(
     refuse_other("engine", engine, ("local", "ray", "slurm"))
     if slurm and engine != "slurm":
         raise SpecError("slurm would be ignored: only engine='slurm' submits jobs")
-    said = _said_in_python(file) if isinstance(file, Mapping) else None
+    said = _said_in_python(file, out) if isinstance(file, Mapping) else None
     asked = read_sweep(find_sweep_file(Path(file))) if said is None else said  # type: ignore[arg-type]
     asked = with_limits(asked, trials, timeout)
     started = {"trials": trials, "timeout": timeout}
@@ -197,14 +198,17 @@ def records_of(store: Store, sweep: Sweep) -> Iterator[Record]:
             yield dataclasses.replace(record, sweep=sweep.name, study=study)
 
 
-def _said_in_python(content: Mapping[str, Any]) -> Sweep:
+def _said_in_python(content: Mapping[str, Any], out: Path | str | None = None) -> Sweep:
     """Return the sweep that a mapping describes, as a file with it would.
+
+    Args:
+        out: folder or address of results, in which tables are kept.
 
     Raises:
         SweepError: it cannot be; the message says under which key.
     """
     # JSON is YAML in which no text is taken for a number, and each value has a line of its own.
-    text = json.dumps(_plain(content, ()), indent=1, ensure_ascii=False)
+    text = json.dumps(_plain(content, (), out), indent=1, ensure_ascii=False)
     try:
         return parse_sweep(text, SAID)
     except SweepError as error:
@@ -222,22 +226,24 @@ def _where(place: Place) -> str:
     return SAID + "".join(f"[{part!r}]" for part in place)
 
 
-def _plain(value: Any, place: Place) -> Any:
+def _plain(value: Any, place: Place, out: Path | str | None) -> Any:
     """Return what a file holds, with names for objects of installed plugins.
 
     Raises:
         SweepError: an object of a class of this session, or something that no file holds.
     """
     if isinstance(value, Mapping):
-        return {str(k): _plain(v, (*place, str(k))) for k, v in value.items()}
+        return {str(k): _plain(v, (*place, str(k)), out) for k, v in value.items()}
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, (list, tuple, range, set, frozenset)):
-        return [_plain(v, (*place, i)) for i, v in enumerate(value)]
+        return [_plain(v, (*place, i), out) for i, v in enumerate(value)]
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if is_table(value):
+        return keep_table(value, out)
     kind = str(place[0]) if place and place[0] in KINDS else ""
     cls = value if isinstance(value, type) else type(value)
     if not kind or not hasattr(cls, "name"):
@@ -248,4 +254,4 @@ def _plain(value: Any, place: Place) -> Any:
     if name != cls.name:
         instead = "Train it here, one run at a time, with rb.run"
         raise SweepError(f"{_where(place)}: {unimportable(kind, cls, instead)}")
-    return {"name": name, **_plain(own, place)}
+    return {"name": name, **_plain(own, place, out)}

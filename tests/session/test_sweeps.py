@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import rnnbench as rb
@@ -41,6 +43,12 @@ def test_an_object_of_an_installed_plugin_stands_for_its_name():
     said = _said_in_python({**CONTENT, "architectures": [Elman(hidden=3)]})
     assert said.architectures[0]["name"] == "elman"
     assert said.architectures[0]["hidden"] == 3
+
+
+def test_a_table_in_a_sweep_is_kept_as_a_file_that_workers_read(tmp_path):
+    task = {"name": "csv-forecast", "path": pd.DataFrame({"y": [1.0, 2.0]})}
+    said = _said_in_python({**CONTENT, "tasks": [task]}, tmp_path)
+    assert Path(said.tasks[0]["path"]).read_text() == "y\n1.0\n2.0\n"
 
 
 @pytest.mark.parametrize(
