@@ -20,6 +20,7 @@ from rnnbench.nn import Model
 from rnnbench.nn.models.base import Continuation
 from rnnbench.nn.models.decoding import Decoded, Decoding, decode
 from rnnbench.nn.models.output_lengths import reached_limit
+from rnnbench.registry.given_classes import SESSION, given_class
 from rnnbench.results.find_run import find_run
 from rnnbench.results.record import Record
 from rnnbench.results.run_folder import WEIGHTS
@@ -55,10 +56,27 @@ def load_run(store: Store, run: str) -> Trained:
             f"{record.run_id} ({record.status}) has left no weights: only a finished run does.\n"
             "  Run it to its end, then ask again."
         )
+    _refuse_lost_code(record)
     task, architecture, tricks = instantiate(record.spec)
     model = assemble(architecture, task, TrickFold(tricks))
     model.load_state_dict(load_file(path))
     return Trained(record, task, model.eval())
+
+
+def _refuse_lost_code(record: Record) -> None:
+    """Refuse a run with plugins of a Python session that is not this one.
+
+    Raises:
+        RunError
+    """
+    for place, about in record.provenance.get("third_parties", {}).items():
+        kind, _, name = place.partition("/")
+        if about["distribution"] == SESSION and given_class(kind, name) is None:
+            raise RunError(
+                f"{record.run_id} was trained with {name}, which was defined in {SESSION}: its "
+                f"code is kept nowhere.\n  In a session that has that class, give it to rb.check "
+                "first, then ask again"
+            )
 
 
 def untrained_run(record: Record) -> Trained:

@@ -9,19 +9,17 @@ from typing import Any
 
 from rich.console import Console
 
-from rnnbench.errors import PluginError, UserError
+from rnnbench.errors import UserError
 from rnnbench.leaderboard.across_tasks import across
 from rnnbench.leaderboard.best_of_n import effort
-from rnnbench.leaderboard.boards import build, mark_absent, refused_now
+from rnnbench.leaderboard.boards import refused_now
 from rnnbench.leaderboard.pairwise import judge
 from rnnbench.leaderboard.pareto import fronts
-from rnnbench.leaderboard.third_parties import mark_third_parties
 from rnnbench.leaderboard.trick_effects import attribute
 from rnnbench.leaderboard.types import Board
-from rnnbench.leaderboard.verdicts.equality import EqualWithin, MarginError, read_margin
+from rnnbench.leaderboard.verdicts.equality import EqualWithin
 from rnnbench.leaderboard.verdicts.method import BoardMethod
-from rnnbench.registry.held_laws import verdicts_noted
-from rnnbench.registry.registry import did_you_mean, discover
+from rnnbench.registry.registry import did_you_mean
 from rnnbench.report.files.boards import as_csv, as_json, attributions_as_csv, attributions_as_json
 from rnnbench.report.terminal import sections
 from rnnbench.report.terminal.board import print_boards
@@ -29,6 +27,7 @@ from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.report.terminal.trick_effects import print_attributions
 from rnnbench.results.item_scores import items_of
 from rnnbench.results.store import Store
+from rnnbench.session.boards import read_boards
 from rnnbench.sweep.ledger.ledger import refusals
 
 
@@ -91,20 +90,10 @@ def leaderboard_command(
     request = request or BoardRequest()
     _refuse_contradictions(request, task, want_json, want_csv, page is not None, attribution)
     store = Store(root)
-    installed = discover()[0]
-    records = list(store.records(task=task))
-    margin = None if request.margin is None else read_margin(request.margin)
-    # Over tasks a plain number is one of skill scores, which have no unit.
-    of_boards = None if margin and request.across and not margin.relative else margin
-    boards = build(records, task, method=request.method, margin=of_boards)
-    _refuse_margin_of_no_unit(boards, of_boards)
-    boards = mark_third_parties(boards, records, installed, verdicts_noted())
-    boards = mark_absent(boards, installed)
+    boards, margin = read_boards(
+        store, task, method=request.method, margin=request.margin, across=request.across
+    )
     report_damage(store)
-    if task is not None and not boards:
-        known = sorted({b.task for b in build(store.records())})
-        if task not in known and task not in installed["tasks"]:
-            raise PluginError(f"there is no task {task!r}{did_you_mean(task, known)}")
     refused = _refused_combinations(store, boards)
     if page is not None:
         _write_page(page, store, task, boards, refused, request)
@@ -125,23 +114,6 @@ def leaderboard_command(
         if not request.sections or not boards:
             print_boards(boards, console, items_of(store))
         _print_sections(boards, request, store, task, console, margin)
-
-
-def _refuse_margin_of_no_unit(boards: Sequence[Board], margin: EqualWithin | None) -> None:
-    """Refuse a number in a unit where the boards have several.
-
-    Raises:
-        MarginError
-    """
-    metrics = sorted({(b.headline["name"], b.headline.get("unit", "")) for b in boards if b.ranked})
-    if margin is None or margin.relative or len(metrics) < 2:
-        return
-    told = ", ".join(f"{name} in {unit}" if unit else name for name, unit in metrics)
-    raise MarginError(
-        f"--margin {margin.size:g} is in the unit of one metric, and these boards have {told}: "
-        f"name a TASK, such as rnnbench leaderboard {boards[0].task} --margin {margin.size:g}, or "
-        "give a share, such as --margin 2%"
-    )
 
 
 def _refuse_contradictions(

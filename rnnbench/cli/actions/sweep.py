@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shlex
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,12 +18,10 @@ from rnnbench.leaderboard.boards import build
 from rnnbench.report.page.page import write_page
 from rnnbench.report.terminal.board import print_boards
 from rnnbench.report.terminal.plain_console import plain_console
-from rnnbench.results.record import Record
 from rnnbench.results.store import Store
-from rnnbench.sweep.file.read_search import read_seconds
+from rnnbench.session.sweeps import drive, records_of, with_limits
 from rnnbench.sweep.file.sweep import Sweep, parse_sweep, read_sweep
-from rnnbench.sweep.ledger.ledger import Ledger
-from rnnbench.sweep.ledger.process_identity import describe, identity
+from rnnbench.sweep.ledger.process_identity import describe
 
 
 def run_file(file: Path, *, trials: int | None, timeout: str | None, **options: Any) -> int:
@@ -36,13 +32,8 @@ def run_file(file: Path, *, trials: int | None, timeout: str | None, **options: 
         options: further arguments of `run`.
     """
     sweep = read_sweep(find_sweep_file(file))  # before anything slow is imported
-    search = sweep.search
-    if trials is not None:
-        search = dataclasses.replace(search, trials=trials)
-    if timeout is not None:
-        search = dataclasses.replace(search, timeout=read_seconds(timeout))
     started = {"trials": trials, "timeout": timeout}
-    return run(dataclasses.replace(sweep, search=search), started=started, **options)
+    return run(with_limits(sweep, trials, timeout), started=started, **options)
 
 
 def resume_sweep(name: str, *, root: Path | str, database: str | None, **options: Any) -> int:
@@ -60,12 +51,8 @@ def resume_sweep(name: str, *, root: Path | str, database: str | None, **options
             print(f"{name} goes on, run by {describe(holder)}")
             return 0
     sweep = parse_sweep(request.text, request.file)
-    search, started = sweep.search, request.started
-    if started.get("trials") is not None:
-        search = dataclasses.replace(search, trials=started["trials"])
-    if started.get("timeout") is not None:
-        search = dataclasses.replace(search, timeout=read_seconds(started["timeout"]))
-    sweep = dataclasses.replace(sweep, search=search)
+    started = request.started
+    sweep = with_limits(sweep, started.get("trials"), started.get("timeout"))
     return run(sweep, started=started, root=root, database=database, **options)
 
 
@@ -94,21 +81,12 @@ def run(
     console = plain_console()
     _fetch(sweep, console)
     from rnnbench.report.terminal.sweep_progress import TerminalProgress, table
-    from rnnbench.sweep.engines.choose import EngineChoice
-    from rnnbench.sweep.operations.notifier import Notifier
-    from rnnbench.sweep.run_sweep import run_sweep
 
-    view = TerminalProgress(console)
-    notifier = Notifier(sweep.name, sweep.notify, view.note)
-    with notifier.watching():
-        with view:
-            outcome = run_sweep(
-                sweep, root=root, database=database, studies=studies, started=started,
-                progress=view, on_breaker=notifier.tell_breaker,
-                engine=EngineChoice(engine, address, slurm),  # type: ignore[arg-type]
-                resume=resume_command(sweep.name, root, database),
-            )  # fmt: skip
-        notifier.tell_end(outcome)
+    outcome = drive(
+        sweep, TerminalProgress(console), engine=engine, address=address, slurm=slurm, root=root,
+        database=database, studies=studies, started=started,
+        resume=resume_command(sweep.name, root, database),
+    )  # fmt: skip
     for failure in outcome.failures:
         text = f"failed: {failure.key}: {failure.status}: {failure.reason}"
         console.print(text, soft_wrap=True)
@@ -176,16 +154,3 @@ def _make_task(sweep: Sweep, i: int) -> Any:
         raise
     except (ValueError, TypeError) as error:
         raise SpecError(f"{sweep.text.at('tasks', i)}: {error}") from error
-
-
-def records_of(store: Store, sweep: Sweep) -> Iterator[Record]:
-    """Yield the runs of this sweep, including those that an earlier sweep had made already.
-
-    Each is attributed to the study of this sweep that asked for it, which tells its cells apart.
-    """
-    ledger = Ledger(store.engine, sweep.name, identity(os.getpid()))
-    studies = {row.run_id: row.study for row in ledger.rows() if row.run_id}
-    for run_id, study in sorted(studies.items()):
-        record = store.read(run_id)
-        if record is not None:
-            yield dataclasses.replace(record, sweep=sweep.name, study=study)

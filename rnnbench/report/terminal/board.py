@@ -108,7 +108,7 @@ def print_note(console: Console, text: str) -> None:
 
 
 def _make_table(board: Board, width: int) -> Table:
-    names = [_shown_name(row) for row in board.rows]
+    names = [name_of_row(row) for row in board.rows]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     shown = _choose_columns(board.rows, names, width)
     for column in shown:
@@ -138,7 +138,8 @@ def _choose_columns(rows: Sequence[Row], names: list[str], width: int) -> list[C
     return [column for _, column in sorted([*by_place, (NAME_PLACE, None)], key=lambda p: p[0])]
 
 
-def _shown_name(row: Row) -> str:
+def name_of_row(row: Row) -> str:
+    """Return what a row is called, with what it is where that is no ranked row."""
     suffix = {"baseline": " (baseline)", "untested": " (no test yet)", "failed": " (failed)"}
     return visible(row.name) + suffix.get(row.kind, "")
 
