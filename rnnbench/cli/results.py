@@ -65,6 +65,8 @@ from rnnbench.cli.root import RESULTS, example, main
     help="Rows that differ by less are equal: 0.01 (in the metric's unit) or 2%. By default the "
     "task's.",
 )
+@click.option("--board", metavar="NAME", help="One board alone: its data's name, or its id.")
+@click.option("--all", "whole", is_flag=True, help="Every board in full, not an index of many.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated.")
 @click.option(
@@ -74,16 +76,17 @@ from rnnbench.cli.root import RESULTS, example, main
     help="Write a site into this folder; or, to a name that ends in .html, one page alone.",
 )
 def leaderboard(task: str | None, root: Path, attribution: bool, as_json: bool, as_csv: bool,
-                page: Path | None, centre: Any, interval: Any, test: Any,
-                margin: str | None, **sections: Any) -> None:  # fmt: skip
+                page: Path | None, centre: Any, interval: Any, test: Any, board: str | None,
+                whole: bool, margin: str | None, **sections: Any) -> None:  # fmt: skip
     """Which rows may be the best, what is better, equal or open, at what cost: every task's table,
     or TASK's."""
     from rnnbench.cli.actions.leaderboard import BoardRequest, leaderboard_command
     from rnnbench.leaderboard.verdicts.method import BoardMethod
 
     request = BoardRequest(
-        **sections, method=BoardMethod(centre, interval, test or "moderated"), margin=margin
-    )
+        **sections, method=BoardMethod(centre, interval, test or "moderated"), margin=margin,
+        board=board, whole=whole,
+    )  # fmt: skip
     leaderboard_command(
         task, root, want_json=as_json, want_csv=as_csv, page=page, attribution=attribution,
         request=request,

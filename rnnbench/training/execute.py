@@ -23,6 +23,7 @@ from rnnbench.contract import Meter, Task
 from rnnbench.files.atomic import replace_file, sweep_folder
 from rnnbench.nn.models.output_lengths import describe_limit
 from rnnbench.registry.held_laws import describe_third_parties
+from rnnbench.results.labels import label_of
 from rnnbench.results.outages import KIND, MISSING, fault_of, missing_name
 from rnnbench.results.record import FINAL, Figures, Record, Status, provenance
 from rnnbench.results.run_folder import CHECKPOINTS, ITEM_SCORES, WEIGHTS
@@ -128,7 +129,7 @@ def _provenance(spec: RunSpec, trainer: Trainer) -> dict[str, Any]:
     """Return where a run is made, and by which code of third parties."""
     names = [("tasks", spec.task.name), ("architectures", spec.architecture.name)]
     others = describe_third_parties([*names, *(("tricks", t.name) for t in spec.tricks)])
-    made = provenance(device=device_name(trainer))
+    made = provenance(device=device_name(trainer)) | label_of(spec)
     return made | {"third_parties": others} if others else made
 
 

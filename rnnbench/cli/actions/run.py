@@ -15,6 +15,7 @@ from rnnbench.errors import OutageError
 from rnnbench.leaderboard.idle_notes import idle_tricks, metric_notes
 from rnnbench.leaderboard.limit_notes import length_marks, length_notes
 from rnnbench.report.terminal.plain_console import plain_console
+from rnnbench.results.labels import relabel
 from rnnbench.results.outages import KIND, fault_named
 from rnnbench.results.record import Record, Status
 from rnnbench.results.run_lock import locked
@@ -36,6 +37,8 @@ def run_once(run: ResolvedRun, trainer: Trainer, root: Path | str, *, quiet: boo
     if told := plugins[0].what_is_read():
         console.print(told, soft_wrap=True)
     if record is not None:
+        if renamed := relabel(store, spec.task, spec.data, spec.label):
+            console.print(f"{renamed} runs on these data are called {spec.label!r} from now on")
         return _show_finished(record, store, console)
     checked = check_resolved(run)
     text = f"{describe_spec(spec)}: {checked.parameters:,} parameters"
@@ -45,6 +48,7 @@ def run_once(run: ResolvedRun, trainer: Trainer, root: Path | str, *, quiet: boo
         if record is not None:
             return _show_finished(record, store, console)
         record = _train(run, trainer, store, console, quiet=quiet)
+    relabel(store, spec.task, spec.data, spec.label)
     show(record, console)
     if record.status is Status.INTERRUPTED:
         if kind := record.provenance.get(KIND):

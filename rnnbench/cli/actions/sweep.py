@@ -20,8 +20,11 @@ from rnnbench.leaderboard.boards import build
 from rnnbench.report.page.page import write_page
 from rnnbench.report.terminal.board import print_boards
 from rnnbench.report.terminal.plain_console import plain_console
+from rnnbench.results.labels import relabel
 from rnnbench.results.record import Record
 from rnnbench.results.store import Store
+from rnnbench.spec.data_set import LABEL, read_label
+from rnnbench.spec.run_spec import PluginSpec
 from rnnbench.sweep.file.read_search import read_seconds
 from rnnbench.sweep.file.sweep import Sweep, parse_sweep, read_sweep
 from rnnbench.sweep.ledger.ledger import Ledger
@@ -118,6 +121,7 @@ def run(
     for remark in outcome.remarks:
         console.print(remark, soft_wrap=True)
     with closing(Store(root, database)) as store:
+        _label_data_sets(store, sweep)
         boards = build(records_of(store, sweep))
         report_damage(store)
     if boards:
@@ -133,6 +137,15 @@ def run(
         print(f"page: {page.resolve()}")
     print(outcome.summary())
     return outcome.exit_code
+
+
+def _label_data_sets(store: Store, sweep: Sweep) -> None:
+    """Name the data sets of runs that were made before the file had these labels."""
+    for i, entry in enumerate(sweep.tasks):
+        if label := str(entry.get(LABEL) or "").strip():
+            task = _task_spec(sweep, i)
+            for data in {r.spec.data for r in records_of(store, sweep) if r.spec.task == task}:
+                relabel(store, task, data, label)
 
 
 def _fetch(sweep: Sweep, console: Console) -> None:
@@ -151,14 +164,13 @@ def _fetch(sweep: Sweep, console: Console) -> None:
             say(told)
 
 
-def _make_task(sweep: Sweep, i: int) -> Any:
-    """Make a task of the file with its fixed settings, checked as those of a run are.
+def _task_spec(sweep: Sweep, i: int) -> PluginSpec:
+    """Return a task of the file with its fixed settings.
 
     Raises:
         SpecError: a setting cannot be; the message says where it stands.
     """
     from rnnbench.registry.registry import schema
-    from rnnbench.spec.instantiate import create
     from rnnbench.spec.plugin_text import make_plugin_spec
 
     values = {k: v for k, v in sweep.tasks[i].items() if k != "name"}
@@ -169,7 +181,20 @@ def _make_task(sweep: Sweep, i: int) -> Any:
             section, _, field = name.partition(".")
             if section == "task" and field in plugin.fields:
                 values[field], places[name] = value, sweep.text.at("settings", group, name)
-    spec = make_plugin_spec(plugin, values, "task", places)
+    if LABEL not in plugin.fields and LABEL in values:
+        read_label(values.pop(LABEL), f"{places[f'task.{LABEL}']}: ")
+    return make_plugin_spec(plugin, values, "task", places)
+
+
+def _make_task(sweep: Sweep, i: int) -> Any:
+    """Make a task of the file with its fixed settings, checked as those of a run are.
+
+    Raises:
+        SpecError: a setting cannot be; the message says where it stands.
+    """
+    from rnnbench.spec.instantiate import create
+
+    spec = _task_spec(sweep, i)
     try:
         return create("tasks", spec)
     except UserError:
