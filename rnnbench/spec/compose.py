@@ -82,6 +82,7 @@ def compose(
     if LABEL in values["task"] and LABEL not in schemas["task"].fields:
         place = places.get(f"task.{LABEL}") or places.get("task")
         label = read_label(values["task"].pop(LABEL), at(place))
+    _refuse_misspelt_label(task_name, values["task"], schemas["task"], places)
     optimizer = fill(Optimizer, values["optimizer"], "optimizer", places)
     budget = fill(Budget, values["budget"], "budget", places)
     _check_budget(budget)
@@ -101,6 +102,18 @@ def compose(
         test=test,
         label=label,
     )
+
+
+def _refuse_misspelt_label(
+    task: str, written: Mapping[str, Any], known: Schema, places: Mapping[str, str]
+) -> None:
+    """Refuse what is no field of a task, and looks like its label."""
+    for name in written:
+        if name not in known.fields and difflib.get_close_matches(name, [LABEL, *known.fields])[
+            :1
+        ] == [LABEL]:
+            place = at(places.get(f"task.{name}") or places.get("task"))
+            raise SpecError(f"{place}task {task} has no field {name!r}; did you mean task.{LABEL}?")
 
 
 def _read(plugin: Plugin, section: str, places: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
