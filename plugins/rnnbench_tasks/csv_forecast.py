@@ -249,6 +249,12 @@ class CSVForecast(Forecast):
 
     def what_is_read(self) -> str:
         """Say which columns are which, what a step is, and where validation and test begin."""
+        return summarise(f"read from {self.path}", self.card_facts())
+
+    def steps_in_words(self) -> str:
+        return f"steps of {self.step}"
+
+    def card_facts(self) -> Mapping[str, str]:
         prepared, step = self._prepared, self.step
         columns, names = prepared["columns"], prepared["names"]
         targets, others = columns[: prepared["targets"]], columns[prepared["targets"] :]
@@ -259,7 +265,7 @@ class CSVForecast(Forecast):
         filled = f", {prepared['gaps']:,} of them missing" if prepared["gaps"] else ""
         clocks = write_clocks(prepared["clocks"], prepared["aware"])
         dated = isinstance(step.unit, str) and step.unit != "number"
-        return summarise(f"read from {self.path}", {
+        facts = {
             "targets": write_names(targets),
             "covariates": write_names(others[: len(others) - len(ahead)]) or "none",
             "known ahead": write_names(ahead),
@@ -271,7 +277,8 @@ class CSVForecast(Forecast):
             "steps": f"{steps:,} of {step}{filled}; a season of {self.season or step.season}",
             "validation": valid + first,
             "test": test + first,
-        })  # fmt: skip
+        }  # fmt: skip
+        return {name: fact for name, fact in facts.items() if fact}
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
         """Read the last rows of a CSV with the columns of the file, and forecast as a CSV."""

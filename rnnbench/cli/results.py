@@ -125,6 +125,23 @@ def data_describe(tasks: tuple[str, ...]) -> None:
     describe_sources(tasks)
 
 
+@data.command(
+    name="inspect",
+    epilog=example("rnnbench data inspect csv-forecast task.path=power.csv task.horizon=24"),
+)
+@click.argument("task", shell_complete=names_of("tasks"))
+@click.argument("settings", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def data_inspect(task: str, settings: tuple[str, ...], as_json: bool) -> None:
+    """The card of TASK's data: what is read and how it is split, doubts, baselines, pictures.
+
+    SETTINGS are the task's own, such as task.path=power.csv. Nothing is trained.
+    """
+    from rnnbench.cli.actions.inspect_data import inspect_command
+
+    inspect_command(task, settings, as_json=as_json)
+
+
 @data.command(name="fetch", epilog=example("rnnbench data fetch char-lm co2"))
 @click.argument("tasks", nargs=-1, shell_complete=names_of("tasks"))
 def data_fetch(tasks: tuple[str, ...]) -> None:

@@ -16,6 +16,7 @@ from rnnbench.moved import renamed
 
 if TYPE_CHECKING:
     from rnnbench.contract.architecture import Architecture, Backbone, Cell, detach
+    from rnnbench.contract.data_card import DataCard, Picture
     from rnnbench.contract.estimation import Estimator, EstimatorInput
     from rnnbench.contract.names import SITES, Kind
     from rnnbench.contract.optimizer import WrappedOptimizer, decays, undecayed
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "rnnbench.contract.architecture": ("Architecture", "Backbone", "Cell", "detach"),
+    "rnnbench.contract.data_card": ("DataCard", "Picture"),
     "rnnbench.contract.estimation": ("Estimator", "EstimatorInput"),
     "rnnbench.contract.names": ("SITES", "Kind"),
     "rnnbench.contract.optimizer": ("WrappedOptimizer", "decays", "undecayed"),
@@ -60,6 +62,7 @@ __all__ = [
     "Batch",
     "Cell",
     "Data",
+    "DataCard",
     "Distribution",
     "Estimator",
     "EstimatorInput",
@@ -69,6 +72,7 @@ __all__ = [
     "Meter",
     "Metric",
     "Moment",
+    "Picture",
     "Plugin",
     "Port",
     "Prediction",

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 
+from rnnbench.contract.data_card import DataCard
 from rnnbench.contract.names import Kind
 from rnnbench.contract.plugin import Plugin
 from rnnbench.contract.types import Batch, Port, Prediction
@@ -232,6 +233,13 @@ class Task(Plugin):
         That is which columns are targets, covariates, time and series, so that a mistake shows.
         """
         return ""
+
+    def card(self) -> DataCard | None:
+        """Return what is to be known of the data before training: `rnnbench data inspect` shows it.
+
+        None (the default): the sizes of the splits and the baselines say all.
+        """
+        return None
 
     def data(self, split: str, seed: int) -> Data:
         """Return the split "train", "valid" or "test".

@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from rnnbench.leaderboard.data_cards import card_of
 from rnnbench.leaderboard.grouping import group
 from rnnbench.leaderboard.idle_notes import equal_marks, metric_notes
 from rnnbench.leaderboard.limit_notes import fallback_notes, length_notes
@@ -196,6 +197,7 @@ def _make_board(
         data=spec.data,
         task_settings=dict(spec.task.settings),
         data_set=_data_set_of(records),
+        data_card=card_of(records),
     )
 
 

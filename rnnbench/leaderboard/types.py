@@ -141,6 +141,7 @@ class Board:
             so far.
         data_set: what its data are called: the label that they were given, or the file that is
             read; "" where the task has data of its own.
+        data_card: of a user's own data, what their task tells of them (`contract.data_card`).
         method: how its intervals and verdicts came about.
         data: version of the task's data; "" where the task makes them.
         task_settings: of the task, by name.
@@ -158,6 +159,7 @@ class Board:
     verdicts: BoardVerdicts = NOTHING_JUDGED
     selection: dict[str, Any] = field(default_factory=dict)
     data_set: str = ""
+    data_card: dict[str, Any] = field(default_factory=dict)
     method: BoardMethod = STANDARD
     data: str = ""
     task_settings: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Labels of data sets in records: where they stand, and how a data set is named anew.
+"""What records tell of a user's data: labels, where they stand and how they are written anew.
 
 A record keeps the label in its provenance, beside other facts that change no figure. All runs of a
 data set have one label, so that no board has two names: a new one is written into all of them.
@@ -14,6 +14,7 @@ from rnnbench.results.store import Store
 from rnnbench.spec.run_spec import PluginSpec, RunSpec
 
 LABEL = "label"  # in a record's provenance
+DATA_CARD = "data_card"  # in that of a run on a user's own data, see `contract.data_card`
 
 
 def label_of(spec: RunSpec) -> dict[str, str]:

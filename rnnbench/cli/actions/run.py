@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rnnbench.cli.actions.inspect_data import told_before, typed_settings
 from rnnbench.errors import OutageError
 from rnnbench.leaderboard.idle_notes import idle_tricks, metric_notes
 from rnnbench.leaderboard.limit_notes import length_marks, length_notes
@@ -34,7 +35,7 @@ def run_once(run: ResolvedRun, trainer: Trainer, root: Path | str, *, quiet: boo
     spec, plugins = run
     console, store = plain_console(), Store(root, patience=SEND_SECONDS)
     record = store.finished(spec.run_id)
-    if told := plugins[0].what_is_read():
+    for told in told_before(plugins.task, typed_settings(spec.task.settings, spec.task.name)):
         console.print(told, soft_wrap=True)
     if record is not None:
         if renamed := relabel(store, spec.task, spec.data, spec.label):

@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from rnnbench.cli.actions.inspect_data import told_before, typed_settings
 from rnnbench.cli.actions.leaderboard import report_damage
 from rnnbench.cli.actions.sweep_control import open_sweep, resume_command
 from rnnbench.errors import SpecError, UserError
@@ -151,6 +152,11 @@ def _label_data_sets(store: Store, sweep: Sweep) -> None:
 def _fetch(sweep: Sweep, console: Console) -> None:
     """Fetch the data of all tasks before the first trial; print what is fetched, and read how."""
     tasks = [_make_task(sweep, i) for i in range(len(sweep.tasks))]
+    specs = [_task_spec(sweep, i) for i in range(len(sweep.tasks))]
+    commands = {
+        id(task): typed_settings(spec.settings, spec.name)
+        for task, spec in zip(tasks, specs, strict=True)
+    }
     sources = {source.name: source for task in tasks for source in task.sources()}
     from rnnbench.data import fetch
 
@@ -160,7 +166,7 @@ def _fetch(sweep: Sweep, console: Console) -> None:
     for source in sources.values():
         fetch(source, say)
     for task in tasks:
-        if told := task.what_is_read():
+        for told in told_before(task, commands[id(task)]):
             say(told)
 
 

@@ -14,8 +14,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from torch import Tensor
 
-from rnnbench.contract import Batch, Data, Port, setting
+from rnnbench.contract import Batch, Data, DataCard, Port, setting
 from rnnbench.data.batches import Pairs
+from rnnbench.data.cards.pairs_card import pairs_card
+from rnnbench.data.cards.text_card import write_files
 from rnnbench.data.prepared import prepare
 from rnnbench.data.tasks.translation import PAD, SPLITS, STOP, TranslationTask
 from rnnbench.data.text.tokenisers import Tokeniser, learn, read
@@ -137,6 +139,21 @@ class TextTranslation(TranslationTask):
             "output can equal them.\n"
             f"  For outputs of that length set task.max_length={longest + 1}"
         )
+
+    def card(self) -> DataCard:
+        limit = self.target.longest
+        assert limit is not None
+        lengths, unknown = {}, {}
+        for split in SPLITS:
+            x, y = (np.diff(self._prepared[f"{split}_{side}_at"]) - 1 for side in "xy")
+            lengths[split] = x, y
+            unknown[split] = float((self._prepared[f"{split}_y"] == Subwords.UNKNOWN).mean())
+        files = [name for source in self.sources() for name in source.files]
+        return pairs_card(
+            {split: self.texts(split) for split in SPLITS}, lengths,
+            (len(self.tokeniser("source")), len(self.tokeniser("target"))), unit=self.tokens,
+            longest=limit, unknown=unknown, name=write_files(files) or self.name,
+        )  # fmt: skip
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
         """Read a sentence of the source language."""

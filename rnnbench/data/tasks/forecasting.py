@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnbench.contract import Batch, Kind, Meter, Metric, Port, Task, setting
+from rnnbench.contract import Batch, DataCard, Kind, Meter, Metric, Port, Task, setting
+from rnnbench.data.cards.series_card import series_card
 from rnnbench.data.series.naive_forecasts import naive_scores
 from rnnbench.data.series.series import Series, Windows
 from rnnbench.metrics.forecasting import Forecasts
@@ -119,6 +120,20 @@ class Forecast(Task):
     def figure_notes(self) -> tuple[str, ...]:
         """Say what a reader must know of the figures, the same in every run; () by default."""
         return ()
+
+    def card_facts(self) -> Mapping[str, str]:
+        """Return what the task knows of columns and times, by name, for its card; {} by default."""
+        return {}
+
+    def card(self) -> DataCard:
+        return series_card(
+            self.series, self.window,
+            self.card_facts() or {"season": f"{self.series.season} steps"}, steps=self.steps_in_words(), stride=self.stride,
+        )  # fmt: skip
+
+    def steps_in_words(self) -> str:
+        """Say what a step is, such as "steps of 1 hour"."""
+        return "steps"
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
         """Score the naive forecasts on the same windows.

@@ -16,8 +16,8 @@ from rnnbench.leaderboard.protocol_text import provenance_in_words
 from rnnbench.report.site.names import file_name, sweep_page
 from rnnbench.report.site.repeat_command import command
 from rnnbench.report.wording import visible
-from rnnbench.results.provenance import redact
 from rnnbench.results.labels import label_in
+from rnnbench.results.provenance import redact
 from rnnbench.results.record import COSTS, Record
 
 CHUNK = 40  # runs in a file of plots
