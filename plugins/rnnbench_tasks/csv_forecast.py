@@ -265,7 +265,7 @@ class CSVForecast(Forecast):
         filled = f", {prepared['gaps']:,} of them missing" if prepared["gaps"] else ""
         clocks = write_clocks(prepared["clocks"], prepared["aware"])
         dated = isinstance(step.unit, str) and step.unit != "number"
-        facts = {
+        return {
             "targets": write_names(targets),
             "covariates": write_names(others[: len(others) - len(ahead)]) or "none",
             "known ahead": write_names(ahead),
@@ -278,7 +278,6 @@ class CSVForecast(Forecast):
             "validation": valid + first,
             "test": test + first,
         }  # fmt: skip
-        return {name: fact for name, fact in facts.items() if fact}
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
         """Read the last rows of a CSV with the columns of the file, and forecast as a CSV."""

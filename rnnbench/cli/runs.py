@@ -72,8 +72,8 @@ def check(task: str | None, architecture: str | None, settings: tuple[str, ...],
     from rnnbench.training.resolve import resolve_with_plugins
 
     resolved = resolve_with_plugins(spec)
-    task = resolved.spec.task
-    for told in told_before(resolved.plugins.task, typed_settings(task.settings, task.name)):
+    read = resolved.spec.task
+    for told in told_before(resolved.plugins.task, typed_settings(read.settings, read.name)):
         click.echo(told)
     checked = check_resolved(resolved)
     where = {"meta": "shapes only, on the meta device", "cpu": "on a tiny batch on the CPU"}

@@ -1,4 +1,4 @@
-"""What is to be known of a data set before anything is trained on it."""
+"""Describes a data set before anything is trained on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What records tell of a user's data: labels, where they stand and how they are written anew.
+"""Names a user's data in records: where labels stand, and how they are written anew.
 
 A record keeps the label in its provenance, beside other facts that change no figure. All runs of a
 data set have one label, so that no board has two names: a new one is written into all of them.

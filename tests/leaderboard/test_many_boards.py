@@ -35,7 +35,7 @@ def test_many_boards_of_a_task_are_an_index_with_a_line_a_board():
 def test_what_differs_between_boards_is_told_once_and_only_that():
     text = render(build([on_table("a.csv"), on_table("a.csv", horizon=48)]), 100)
     assert text.count("are not ranked together") == 1
-    assert [line.split() for line in text.splitlines() if line.endswith(("24", "48"))][0][1:] == [
+    assert next(line.split() for line in text.splitlines() if line.endswith(("24", "48")))[1:] == [
         "a.csv",
         "24",
     ]

@@ -40,7 +40,7 @@ def test_a_label_is_a_short_text(label, told):
 
 
 def test_a_misspelt_label_is_refused_and_led_to_the_right_word():
-    with pytest.raises(SpecError, match="did you mean task.label"):
+    with pytest.raises(SpecError, match=r"did you mean task\.label"):
         compose(TABLE, "gru", settings={"task.lable": "Power"})
 
 

@@ -25,12 +25,19 @@ def inspect_command(task: str, settings: Sequence[str], *, as_json: bool) -> Non
     from rnnbench.report.terminal.plain_console import plain_console
 
     card = card_of(made)
-    baselines = {split: made.baselines(split) for split in ("valid", "test")}
+    baselines: dict[str, dict[str, dict[str, float]]] = {}
+    problem: UserError | None = None
+    try:
+        baselines = {split: made.baselines(split) for split in ("valid", "test")}
+    except UserError as error:  # the card helps to mend it
+        problem = error
     if as_json:
         content = {"task": made.name, "card": card.as_plain(), "baselines": baselines}
         print(json.dumps(content, indent=2, ensure_ascii=False))
-        return
-    print_card(title, card, baselines, [m.name for m in made.metrics], plain_console())
+    else:
+        print_card(title, card, baselines, [m.name for m in made.metrics], plain_console())
+    if problem is not None:
+        raise problem
 
 
 def _make_task(text: str, settings: Sequence[str]) -> tuple[Task, str]:
@@ -47,9 +54,9 @@ def _make_task(text: str, settings: Sequence[str]) -> tuple[Task, str]:
                 f"{name}: rnnbench describe {name}"
             )
         values[written.removeprefix(SECTION)] = value
-    label = read_label(values.pop(LABEL), "") if LABEL not in plugin.fields and (
-        LABEL in values
-    ) else ""  # fmt: skip
+    label = ""
+    if LABEL in values and LABEL not in plugin.fields:
+        label = read_label(values.pop(LABEL), "")
     spec = make_plugin_spec(plugin, values, "task", {})
     called = label or file_that_is_read(dict(spec.settings))
     try:

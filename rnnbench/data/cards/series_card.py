@@ -39,14 +39,16 @@ def series_card(
     splits = {}
     for k, split in enumerate(SPLITS):
         size = int(sizes_P3[:, k].sum())
-        windows = f"{counts[split]:,} windows" if counts[split] else "no window fits"
+        fit = counts[split]
+        windows = f"{fit:,} windows" if fit else "no window fits"
         splits[split] = (
             f"{size:,} steps ({size / rows:.0%}), {windows} of {window[0]} + {window[1]}"
         )
     missing = np.isnan(raw_NV).mean(0)
     columns = {
         f"column {name}": f"{np.nanmin(raw_NV[:, v]):.4g} to {np.nanmax(raw_NV[:, v]):.4g}, "
-        f"mean {np.nanmean(raw_NV[:, v]):.4g}" + (f", {missing[v]:.1%} missing" if missing[v] else "")
+        f"mean {np.nanmean(raw_NV[:, v]):.4g}"
+        + (f", {missing[v]:.1%} missing" if missing[v] else "")
         for v, name in enumerate(names[:MOST_COLUMNS])
     }  # fmt: skip
     if len(names) > MOST_COLUMNS:
@@ -54,14 +56,15 @@ def series_card(
     lengths = sizes_P3.sum(1)
     if count > 1:
         columns["lengths"] = (
-            f"{lengths.min():,} to {lengths.max():,} steps, {int(np.median(lengths)):,} in the middle"
+            f"{lengths.min():,} to {lengths.max():,} steps, "
+            f"{int(np.median(lengths)):,} in the middle"
         )
     one = "one series" if count == 1 else f"{count:,} series"
     what = f"{len(names)} target{'s' * (len(names) > 1)}" if len(names) > 1 else names[0]
     summary = f"{rows:,} {steps} of {one}; {what} forecast {window[1]} ahead from {window[0]}"
     return DataCard(
         summary=summary,
-        facts={**facts, **columns},
+        facts={**{name: fact for name, fact in facts.items() if fact}, **columns},
         splits=splits,
         doubts=[*_doubt_columns(series, raw_NV, names), *_doubt_season(series),
                 *_doubt_parts(series, counts, window, names)],
@@ -73,7 +76,10 @@ def _in_own_unit(series: Series) -> np.ndarray:
     """Return the targets (N, V) as they were read."""
     of_N = np.repeat(np.arange(len(series.names)), series.ends_P3[:, 2] - series.begin_P)
     at = list(series.target)
-    return series.target_NV * series.std_PD[of_N][:, at] + series.mean_PD[of_N][:, at]
+    raw_NV = series.target_NV * series.std_PD[of_N][:, at] + series.mean_PD[of_N][:, at]
+    for v, deviation in enumerate(series.std_PD[0, at]):  # what float32 added is rounded away
+        raw_NV[:, v] = np.round(raw_NV[:, v], 4 - int(np.floor(np.log10(deviation))))
+    return raw_NV
 
 
 def _count_windows(series: Series, split: str, window: tuple[int, int], stride: int) -> int:
@@ -95,13 +101,12 @@ def _doubt_columns(series: Series, raw_NV: np.ndarray, names: Sequence[str]) -> 
     for v, name in enumerate(names):
         value_N = raw_NV[:, v]
         apart = np.diff(value_N)[within_N[1:]]
-        if len(apart) > 2 and np.isfinite(apart).all():
-            if np.ptp(apart) <= 1e-6 * max(1e-30, np.abs(apart).max()) and len(names) > 1:
-                doubts.append(
-                    f"the column {name!r} counts by {apart[0]:g} from row to row: is it a target? "
-                    f"{_without(names, name)}"
-                )
-                continue
+        if len(names) > 1 and _counts(apart):
+            doubts.append(
+                f"the column {name!r} counts by {apart[0]:g} from row to row: is it a target? "
+                f"{_without(names, name)}"
+            )
+            continue
         key = value_N.tobytes()
         if key in seen:
             doubts.append(
@@ -122,6 +127,13 @@ def _doubt_columns(series: Series, raw_NV: np.ndarray, names: Sequence[str]) -> 
                 f"{_without(names, name)}"
             )
     return doubts
+
+
+def _counts(apart: np.ndarray) -> bool:
+    """Tell whether values are equally far apart from row to row."""
+    if len(apart) < 3 or not np.isfinite(apart).all():
+        return False
+    return float(np.ptp(apart)) <= 1e-2 * max(1e-30, float(np.abs(apart).max()))
 
 
 def _is_rare(value_N: np.ndarray) -> bool:
@@ -145,9 +157,9 @@ def _doubt_season(series: Series) -> list[str]:
     lags = min(MOST_LAGS, len(z_N) // 3)
     if lags < 4:
         return []
-    change_N = np.diff(z_N)  # without what drifts
-    change_N -= change_N.mean()
-    power = np.abs(np.fft.rfft(change_N, 2 * len(change_N))) ** 2
+    at_N = np.arange(len(z_N))
+    level_N = z_N - np.polyval(np.polyfit(at_N, z_N, 1), at_N)  # without what drifts
+    power = np.abs(np.fft.rfft(level_N, 2 * len(level_N))) ** 2
     whole = np.fft.irfft(power)[: lags + 1]
     if whole[0] <= 0:
         return []
@@ -157,11 +169,12 @@ def _doubt_season(series: Series) -> list[str]:
         return []
     best = int(peak_L[np.argmax(r_L[peak_L])])
     here = float(r_L[series.season]) if 1 < series.season <= lags else 0.0
-    if r_L[best] < 0.3 or r_L[best] - here < CLEARER:
+    valley = float(r_L[1:best].min())
+    if r_L[best] < 0.3 or r_L[best] - max(here, valley) < CLEARER:
         return []
     return [
-        f"{series.columns[series.target[0]]!r} repeats best after {best} steps (correlation of its "
-        f"changes {r_L[best]:.2f}, after the season of {series.season} it is {here:.2f}): if that "
+        f"{series.columns[series.target[0]]!r} repeats best after {best} steps (correlation "
+        f"{r_L[best]:.2f}, after the season of {series.season} it is {here:.2f}): if that "
         f"is its season, set task.season={best}"
     ]
 
@@ -170,14 +183,12 @@ def _doubt_parts(
     series: Series, counts: Mapping[str, int], window: tuple[int, int], names: Sequence[str]
 ) -> list[str]:
     """Say where parts are small, or the test goes where training never was."""
-    doubts = []
-    for split in SPLITS[1:]:
-        if 0 < counts[split] < FEW_WINDOWS:
-            doubts.append(
-                f"{split} has {counts[split]} windows alone, so that its figures are those of "
-                f"chance: give it a larger share (task.{split}), or forecast fewer steps than "
-                f"task.horizon={window[1]}"
-            )
+    doubts = [
+        f"{split} has {counts[split]} windows alone, so that its figures are those of chance: give "
+        f"it a larger share (task.{split}), or forecast fewer steps than task.horizon={window[1]}"
+        for split in SPLITS[1:]
+        if 0 < counts[split] < FEW_WINDOWS
+    ]
     for v, name in enumerate(names[:MOST_COLUMNS]):
         outside, total = 0, 0
         for begin, (train, valid, end) in zip(series.begin_P, series.ends_P3, strict=True):

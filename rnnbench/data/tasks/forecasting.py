@@ -126,10 +126,9 @@ class Forecast(Task):
         return {}
 
     def card(self) -> DataCard:
-        return series_card(
-            self.series, self.window,
-            self.card_facts() or {"season": f"{self.series.season} steps"}, steps=self.steps_in_words(), stride=self.stride,
-        )  # fmt: skip
+        facts = self.card_facts() or {"season": f"{self.series.season} steps"}
+        steps = self.steps_in_words()
+        return series_card(self.series, self.window, facts, steps=steps, stride=self.stride)
 
     def steps_in_words(self) -> str:
         """Say what a step is, such as "steps of 1 hour"."""

@@ -119,14 +119,15 @@ class LanguageModel(Task):
 
     def card(self) -> DataCard:
         corpus, symbols = self._corpus, self._symbols
-        subwords = isinstance(symbols, Subwords)
+        unknown: int | None = None
+        if isinstance(symbols, Vocabulary) and symbols.unit != "byte":
+            written, unknown = symbols.symbols, symbols.unknown
+        else:
+            written = tuple(symbols.decode([t]) for t in range(len(symbols)))
         files = [name for source in self.sources() for name in source.files]
         return text_card(
-            {split: corpus[split] for split in SPLITS}, corpus["characters"],
-            [symbols.decode([t]) for t in range(len(symbols))]
-            if subwords or symbols.unit == "byte" else symbols.symbols,
-            self.recipe().unit, None if subwords else symbols.unknown,
-            write_files(files) or self.name,
+            {split: corpus[split] for split in SPLITS}, corpus["characters"], written,
+            self.recipe().unit, unknown, write_files(files) or self.name,
         )  # fmt: skip
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
