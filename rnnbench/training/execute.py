@@ -330,7 +330,7 @@ _CARDS: dict[Task, dict[str, Any]] = {}
 def _card_of(task: Task) -> dict[str, Any]:
     """Return the card of a user's own data; {} of data that everybody has. Made once a process."""
     if task not in _CARDS:
-        own = any(source.origin.startswith("file:") for source in task.sources())
+        own = any(source.origin.startswith(("file:", "folder:")) for source in task.sources())
         card = task.card() if own else None
         _CARDS[task] = {} if card is None else card.as_plain()
     return _CARDS[task]

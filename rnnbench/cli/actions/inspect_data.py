@@ -83,7 +83,7 @@ def told_before(task: Task, command: Sequence[str] = ()) -> list[str]:
     Args:
         command: the task's settings as they were typed, for how to see the whole card.
     """
-    own = any(source.origin.startswith("file:") for source in task.sources())
+    own = any(source.origin.startswith(("file:", "folder:")) for source in task.sources())
     read = task.what_is_read()
     told = [read] if read else []
     if not own:

@@ -103,6 +103,10 @@ class Forecast(Task):
     def season(self) -> int:
         return self.series.season
 
+    @property
+    def period(self) -> int:
+        return self.series.season
+
     def data(self, split: str, seed: int) -> Windows:
         stride = 1 if split == "train" else self.stride
         return self.series.windows(split, *self.window, self.centre, stride)
