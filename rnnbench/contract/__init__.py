@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rnnbench.moved import renamed
 
 if TYPE_CHECKING:
+    from rnnbench.contract.answers import Answers
     from rnnbench.contract.architecture import Architecture, Backbone, Cell, detach
     from rnnbench.contract.data_card import DataCard, Picture
     from rnnbench.contract.estimation import Estimator, EstimatorInput
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from rnnbench.contract.plugin import Plugin
     from rnnbench.contract.rehearsal import in_dry_run
     from rnnbench.contract.settings import setting
-    from rnnbench.contract.task import Answers, Data, ItemScores, Meter, Metric, Source, Task
+    from rnnbench.contract.task import Data, ItemScores, Meter, Metric, Source, Task
     from rnnbench.contract.trick import Trick
     from rnnbench.contract.types import (
         Batch,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from rnnbench.errors import Refusal
 
 _HOME = {
+    "rnnbench.contract.answers": ("Answers",),
     "rnnbench.contract.architecture": ("Architecture", "Backbone", "Cell", "detach"),
     "rnnbench.contract.data_card": ("DataCard", "Picture"),
     "rnnbench.contract.estimation": ("Estimator", "EstimatorInput"),
@@ -47,7 +49,7 @@ _HOME = {
     "rnnbench.contract.rehearsal": ("in_dry_run",),
     "rnnbench.contract.settings": ("setting",),
     "rnnbench.contract.task": (
-        "Answers", "Data", "ItemScores", "Meter", "Metric", "Source", "Task",
+        "Data", "ItemScores", "Meter", "Metric", "Source", "Task",
     ),
     "rnnbench.contract.trick": ("Trick",),
     "rnnbench.contract.types": (

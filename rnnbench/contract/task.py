@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from rnnbench.contract.answers import Answers
 from rnnbench.contract.data_card import DataCard
 from rnnbench.contract.names import Kind
 from rnnbench.contract.plugin import Plugin
@@ -171,21 +172,6 @@ class AnswerReader(Protocol):
         ...
 
 
-class Answers(NamedTuple):
-    """Several inputs of a user at once, and how the answers to them are put in words.
-
-    Attributes:
-        batch: a row for each input; its y has the shape of a target and no meaning.
-        read: from what is predicted (B, S, V), and of distributions what the model put out
-            (B, S, P * V), else None, to one text.
-        notes: what the user must know of the answers.
-    """
-
-    batch: Batch
-    read: Callable[[Tensor, Tensor | None], str]
-    notes: tuple[str, ...] = ()
-
-
 class Task(Plugin):
     """A thing to be learnt, with its data, and how success is measured.
 
@@ -238,6 +224,14 @@ class Task(Plugin):
         It is the one that metrics, baselines and architectures go by.
         """
         return self.season
+
+    @property
+    def at_once(self) -> bool:
+        """Tell whether outputs are put out all at once, and not step by step from one another.
+
+        Only a task whose outputs all have one length may ask for it.
+        """
+        return False
 
     def words(self, side: Literal["source", "target"]) -> Sequence[str] | None:
         """Return the word that each class of a port is, as files of word vectors would spell it.

@@ -49,6 +49,11 @@ class Forecast(Task):
     log-likelihood (of quantiles: twice the pinball loss) is the loss; decoders read its mean (the
     median of quantiles) as their next input, and CRPS, the headline then, and coverage are of
     the distributions of a free-running forecast, each step's given the points before it.
+
+    With `output_steps` "direct" a recurrent encoder has a head for the whole horizon in place of a
+    decoder: training then minimises what is scored, while a decoder that was trained on the truth
+    meets its own errors at evaluation. Architectures that forecast at once, such as dlinear, are
+    the same either way; those with a decoder of their own are refused.
     """
 
     kind: ClassVar[Kind] = Kind.UNALIGNED
@@ -61,6 +66,11 @@ class Forecast(Task):
         "point",
         "what is forecast: values, or distributions of them",
         revised=("quantiles",),  # their CRPS was a twentieth too high
+    )
+    output_steps: Literal["free-running", "direct"] = setting(
+        "free-running",
+        "each step from the forecast before it, or all at once by a head for the whole horizon",
+        added=True,
     )
     stride: int = setting(1, "from a window of validation or test to the next", unit="steps", low=1)
 
@@ -94,6 +104,10 @@ class Forecast(Task):
     @property
     def _distribution(self) -> Forecaster | None:
         return None if self.output == "point" else distribution(self.output)
+
+    @property
+    def at_once(self) -> bool:
+        return self.output_steps == "direct"
 
     @property
     def past(self) -> tuple[int, ...]:
