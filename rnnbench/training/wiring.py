@@ -1,4 +1,4 @@
-"""Turns any backbone into a model of p(y | x): one wiring a kind of task, and a direct one."""
+"""Turns any backbone into a model of p(y | x): a wiring for each kind of task, and another."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def wire(architecture: Architecture, task: Task) -> Model:
         raise Refusal(
             f"{architecture.name} has a decoder of its own, which puts out a step after the other; "
             f"{task.name} asks for all of them at once.\n"
-            "  Set task.output_steps=free-running, or choose an architecture such as gru or dlinear."
+            "  Set task.output_steps=free-running, or choose an architecture such as gru."
         )
     if not isinstance(model, Model):
         raise TypeError(f"{architecture.name}.model returned a {type(model).__name__}, not a Model")
