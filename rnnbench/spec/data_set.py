@@ -18,7 +18,8 @@ LABEL = "label"  # of a task's entry, where no field of the task has this name
 LONGEST = 60  # characters of a label
 _HELD_OUT = ("test", "valid", "target")  # how settings of further files begin
 _ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]*")
-_FILE_SETTING = re.compile(r"path|file|folder|\w+_(path|file|folder)")
+_FILE_SETTING = re.compile(r"path|file|folder|train|\w+_(path|file|folder)")
+_PATTERN = re.compile(r"[*?\[]")
 
 
 def read_label(value: Any, place: str) -> str:
@@ -49,7 +50,10 @@ def file_that_is_read(settings: Mapping[str, Any]) -> str:
     """
     named = [name for name, value in sorted(settings.items()) if _names_a_file(name, value)]
     first = [name for name in named if not name.startswith(_HELD_OUT)] or named
-    return PurePath(str(settings[first[0]])).name if first else ""
+    if not first:
+        return ""
+    path = PurePath(str(settings[first[0]]))
+    return "/".join(path.parts[-2:]) if _PATTERN.search(path.name) else path.name
 
 
 def _names_a_file(name: str, value: Any) -> bool:

@@ -66,3 +66,8 @@ def test_cells_of_a_sweep_are_called_by_their_data():
     )
     assert [cell.title for cell in sweep.cells()] == ["Power.gru", "b.csv.gru", "char-lm.gru"]
     assert {cell.name for cell in sweep.cells()} == {"csv-forecast.gru", "char-lm.gru"}
+
+
+@pytest.mark.parametrize(("path", "name"), [("a/shops/*.csv", "shops/*.csv"), ("a/books", "books")])
+def test_a_pattern_is_named_with_its_folder(path, name):
+    assert file_that_is_read({"train": path}) == name
