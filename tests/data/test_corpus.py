@@ -187,7 +187,7 @@ def test_a_file_that_is_absent_or_empty_and_a_folder_without_files_are_refused(t
         TextLM(train="empty").sources()
     (tmp_path / "nothing").mkdir()
     with pytest.raises(DataError, match="has no files"):
-        TextLM(train=".").sources()
+        TextLM(train="nothing").sources()
 
 
 def test_a_file_that_changes_under_a_run_is_refused(tmp_path):
