@@ -67,6 +67,11 @@ def test_doubtful_columns_are_named_with_what_to_do(tmp_path, columns, doubt):
     assert doubt in doubts(tmp_path, **columns)
 
 
+def test_a_column_that_counts_is_doubted_once(tmp_path):
+    found = doubts(tmp_path, customer=lambda i: 100 + i, v=wave)
+    assert found.count("'customer'") == 1
+
+
 def test_a_plain_table_is_not_doubted(tmp_path):
     assert doubts(tmp_path, v=wave) == ""
 

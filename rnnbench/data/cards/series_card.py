@@ -59,6 +59,7 @@ def series_card(
             f"{lengths.min():,} to {lengths.max():,} steps, "
             f"{int(np.median(lengths)):,} in the middle"
         )
+    measured = [v for v in range(len(names)) if not _counts(_changes(series, raw_NV[:, v]))]
     one = "one series" if count == 1 else f"{count:,} series"
     what = f"{len(names)} target{'s' * (len(names) > 1)}" if len(names) > 1 else names[0]
     summary = f"{rows:,} {steps} of {one}; {what} forecast {window[1]} ahead from {window[0]}"
@@ -66,8 +67,8 @@ def series_card(
         summary=summary,
         facts={**{name: fact for name, fact in facts.items() if fact}, **columns},
         splits=splits,
-        doubts=[*_doubt_columns(series, raw_NV, names), *_doubt_season(series),
-                *_doubt_parts(series, counts, window, names)],
+        doubts=[*_doubt_columns(series, raw_NV, names), *_doubt_season(series, measured),
+                *_doubt_parts(series, counts, window, names, measured)],
         pictures=_pictures(series, raw_NV, names),
     )  # fmt: skip
 
@@ -79,7 +80,7 @@ def _in_own_unit(series: Series) -> np.ndarray:
     raw_NV = series.target_NV * series.std_PD[of_N][:, at] + series.mean_PD[of_N][:, at]
     for v, deviation in enumerate(series.std_PD[0, at]):  # what float32 added is rounded away
         raw_NV[:, v] = np.round(raw_NV[:, v], 4 - int(np.floor(np.log10(deviation))))
-    return raw_NV
+    return raw_NV + 0.0  # no minus zero
 
 
 def _count_windows(series: Series, split: str, window: tuple[int, int], stride: int) -> int:
@@ -96,11 +97,9 @@ def _doubt_columns(series: Series, raw_NV: np.ndarray, names: Sequence[str]) -> 
     """Say which targets look like an index, a copy of another, or full of gaps."""
     doubts = []
     seen: dict[bytes, str] = {}
-    within_N = np.ones(len(raw_NV), bool)
-    within_N[series.begin_P] = False  # not from one series to the next
     for v, name in enumerate(names):
         value_N = raw_NV[:, v]
-        apart = np.diff(value_N)[within_N[1:]]
+        apart = _changes(series, value_N)
         if len(names) > 1 and _counts(apart):
             doubts.append(
                 f"the column {name!r} counts by {apart[0]:g} from row to row: is it a target? "
@@ -129,6 +128,13 @@ def _doubt_columns(series: Series, raw_NV: np.ndarray, names: Sequence[str]) -> 
     return doubts
 
 
+def _changes(series: Series, value_N: np.ndarray) -> np.ndarray:
+    """Return how much values change from row to row, but not from one series to the next."""
+    within_N = np.ones(len(value_N), bool)
+    within_N[series.begin_P] = False
+    return np.diff(value_N)[within_N[1:]]
+
+
 def _counts(apart: np.ndarray) -> bool:
     """Tell whether values are equally far apart from row to row."""
     if len(apart) < 3 or not np.isfinite(apart).all():
@@ -150,10 +156,17 @@ def _without(names: Sequence[str], name: str) -> str:
     return f"If not, set task.targets={','.join(others[:3])}{more}"
 
 
-def _doubt_season(series: Series) -> list[str]:
-    """Say where values repeat clearly better after other steps than after the season's."""
+def _doubt_season(series: Series, measured: Sequence[int]) -> list[str]:
+    """Say where values repeat clearly better after other steps than after the season's.
+
+    Args:
+        measured: the targets that do not merely count; the first of them is looked at.
+    """
+    if not measured:
+        return []
+    v = measured[0]
     first, train = int(series.begin_P[0]), int(series.ends_P3[0, 0])
-    z_N = np.nan_to_num(series.target_NV[first:train, 0].astype(float))
+    z_N = np.nan_to_num(series.target_NV[first:train, v].astype(float))
     lags = min(MOST_LAGS, len(z_N) // 3)
     if lags < 4:
         return []
@@ -173,15 +186,16 @@ def _doubt_season(series: Series) -> list[str]:
     if r_L[best] < 0.3 or r_L[best] - max(here, valley) < CLEARER:
         return []
     return [
-        f"{series.columns[series.target[0]]!r} repeats best after {best} steps (correlation "
+        f"{series.columns[series.target[v]]!r} repeats best after {best} steps (correlation "
         f"{r_L[best]:.2f}, after the season of {series.season} it is {here:.2f}): if that "
         f"is its season, set task.season={best}"
     ]
 
 
 def _doubt_parts(
-    series: Series, counts: Mapping[str, int], window: tuple[int, int], names: Sequence[str]
-) -> list[str]:
+    series: Series, counts: Mapping[str, int], window: tuple[int, int], names: Sequence[str],
+    measured: Sequence[int],
+) -> list[str]:  # fmt: skip
     """Say where parts are small, or the test goes where training never was."""
     doubts = [
         f"{split} has {counts[split]} windows alone, so that its figures are those of chance: give "
@@ -189,7 +203,8 @@ def _doubt_parts(
         for split in SPLITS[1:]
         if 0 < counts[split] < FEW_WINDOWS
     ]
-    for v, name in enumerate(names[:MOST_COLUMNS]):
+    for v in measured[:MOST_COLUMNS]:
+        name = names[v]
         outside, total = 0, 0
         for begin, (train, valid, end) in zip(series.begin_P, series.ends_P3, strict=True):
             past, test = series.target_NV[begin:train, v], series.target_NV[valid:end, v]
