@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -97,10 +98,17 @@ def told_before(task: Task, command: Sequence[str] = ()) -> list[str]:
     if not read:
         splits = "; ".join(f"{split} {text}" for split, text in card.splits.items())
         told += [f"data: {card.summary}", f"split: {splits}"]
-    told += [f"doubt: {doubt}" for doubt in card.doubts[:3]]
+    doubts = [doubt for doubt in card.doubts if not _is_said(doubt, read)]
+    told += [f"doubt: {doubt}" for doubt in doubts[:3]]
     words = ["rnnbench", "data", "inspect", task.name, *command]
     told.append(f"More of these data: {shlex.join(words)}")
     return told
+
+
+def _is_said(doubt: str, read: str) -> bool:
+    """Tell whether what a doubt leads to is what was said before."""
+    settings = re.findall(r"task\.\w+=\w+", doubt)
+    return bool(settings) and all(setting in read for setting in settings)
 
 
 def typed_settings(settings: Sequence[tuple[str, Any]], task: str) -> list[str]:
