@@ -47,8 +47,9 @@ class ScheduledSampling(Trick):
         super().__post_init__()
         if self.last < LEAST and self.decay != "constant":
             raise ValueError(
-                f"{self.name}: ε cannot fall to {self.last:g}. Set tricks.{self.name}.last={LEAST:g} "
-                f"or more, or tricks.{self.name}.decay=constant to feed guesses from the start"
+                f"{self.name}: ε cannot fall to {self.last:g}. Set a higher "
+                f"tricks.{self.name}.last, or tricks.{self.name}.decay=constant to feed guesses "
+                "from the start"
             )
 
     def sites(self) -> tuple[str, ...]:

@@ -68,5 +68,5 @@ def test_all_of_training_can_be_on_free_running_outputs():
     gold, guess = torch.zeros(5, 1), torch.ones(5, 1)
     for progress in (0.0, 0.5, 1.0):
         assert torch.equal(trick.feed(gold, guess, Moment(0, progress)), guess)
-    with pytest.raises(ValueError, match=r"decay=constant to feed guesses from the start"):
+    with pytest.raises(ValueError, match=r"decay=constant to feed guesses"):
         ScheduledSampling(last=0.0)
