@@ -53,3 +53,14 @@ def test_a_quarter_with_a_zone_is_none():
 def test_a_time_of_another_form_is_refused_with_the_formats_that_read_it(cell, advice):
     with pytest.raises(ValueError, match=f"such as {advice}$"):
         TimeReader("")(cell)
+
+
+@pytest.mark.parametrize("cell", ["1700000000000000001", 1700000000000000001, "-9007199254740993"])
+def test_a_time_that_a_float_does_not_hold_is_refused(cell):
+    with pytest.raises(ValueError, match="more digits than are told apart in a time"):
+        TimeReader("")(cell)
+
+
+@pytest.mark.parametrize("cell", ["1700000000000000000", 1700000060000000000, "9007199254740992"])
+def test_nanoseconds_that_a_float_holds_are_times(cell):
+    assert TimeReader("")(cell) == int(cell)

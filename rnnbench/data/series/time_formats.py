@@ -71,6 +71,8 @@ class TimeReader:
         for read in (self.read,) if self.read else (read_iso, self._read_number):
             try:
                 time = read(cell)
+            except _TooManyDigits:
+                raise
             except ValueError:
                 continue
             self.read = read
@@ -85,6 +87,12 @@ class TimeReader:
         value = self.numbers(cell) if isinstance(cell, str) else float(cell)
         if "_" in str(cell) or not math.isfinite(value):
             raise ValueError(f"{cell!r} is no time")
+        # A float holds whole numbers exactly up to 2^53, some 9e15: neighbours beyond may be equal.
+        if abs(value) >= 2**53 and str(cell).lstrip("+-").isdecimal() and int(cell) != int(value):
+            raise _TooManyDigits(
+                f"{cell} has more digits than are told apart in a time; write times in a larger "
+                "unit (microseconds instead of nanoseconds) or as dates"
+            )
         return value
 
     def _check_zone(self, time: datetime | float) -> datetime | float:
@@ -127,6 +135,10 @@ def _formats_that_read(cell: str) -> list[str]:
                 continue
             found.append(date_format + time_format)
     return found[:2] or ["%d/%m/%Y"]
+
+
+class _TooManyDigits(ValueError):
+    """Is raised for a number that is a time, of which a float would keep a neighbour."""
 
 
 def _plain(time: datetime) -> datetime:

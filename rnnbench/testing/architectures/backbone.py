@@ -115,37 +115,50 @@ def causality(plugin: Architecture) -> None:
 
 
 @LAWS.law(
-    "A row's result does not depend on the other rows of its batch, in training either.",
+    "A row's result does not depend on the other rows of its batch.",
     "No operation may mix rows: look for batch statistics and for reshapes that drop dimension 0.",
     everywhere=True,
 )
 def rows_are_independent(plugin: Architecture) -> None:
+    for request, backbone in both_backbones(plugin):
+        _refuse_mixed_rows(f"{request}, at evaluation", backbone.eval())
+
+
+@LAWS.law(
+    "Rows keep apart in training too: one row's input changes no other row's output.",
+    "Look for statistics of the batch, a shuffle or a reshape over dimension 0; or say why rows "
+    "meet: declares = {'rows_keep_apart': 'why'}.",
+    everywhere=True,
+    declarable=True,
+)
+def rows_keep_apart(plugin: Architecture) -> None:
+    for request, backbone in both_backbones(plugin):
+        _refuse_mixed_rows(f"{request}, in training", backbone.train())
+
+
+def _refuse_mixed_rows(where: str, backbone: torch.nn.Module) -> None:
     x = inputs()
-    for request, built in both_backbones(plugin):
-        for mode, backbone in modes(built):
-            together, state = run(backbone, x)
-            drawn = torch.get_rng_state()
-            seed_torch(5)
-            noisy = not torch.equal(drawn, torch.get_rng_state())
-            for row in range(ROWS):
-                if not noisy:  # noise is drawn for the whole batch, so one row gets another
-                    alone, own = run(backbone, x[row : row + 1])
-                    for what, a, b in (("output", together[row : row + 1], alone),
-                                       ("final state", row_of(state, row), own)):  # fmt: skip
-                        gap = differ(a, b, EXACT)
-                        if gap:
-                            raise Broken(
-                                f"{request}, {mode}: the {what} of row {row} of {ROWS} differs "
-                                f"{gap} when it is alone"
-                            )
-                others = inputs(seed=3)
-                others[row] = x[row]
-                gap = differ(run(backbone, others)[0][row], together[row], EXACT)
+    together, state = run(backbone, x)
+    drawn = torch.get_rng_state()
+    seed_torch(5)
+    noisy = not torch.equal(drawn, torch.get_rng_state())
+    for row in range(ROWS):
+        if not noisy:  # noise is drawn for the whole batch, so one row gets another
+            alone, own = run(backbone, x[row : row + 1])
+            for what, a, b in (("output", together[row : row + 1], alone),
+                               ("final state", row_of(state, row), own)):  # fmt: skip
+                gap = differ(a, b, EXACT)
                 if gap:
                     raise Broken(
-                        f"{request}, {mode}: row {row} of {ROWS} differs {gap} when the others "
-                        "have other content"
+                        f"{where}: the {what} of row {row} of {ROWS} differs {gap} when it is alone"
                     )
+        others = inputs(seed=3)
+        others[row] = x[row]
+        gap = differ(run(backbone, others)[0][row], together[row], EXACT)
+        if gap:
+            raise Broken(
+                f"{where}: row {row} of {ROWS} differs {gap} when the others have other content"
+            )
 
 
 @LAWS.law(
