@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,9 +22,6 @@ from rnnbench.data.series.regular_steps import Spaced, spaced
 from rnnbench.data.series.repeated_times import without_repeats
 from rnnbench.data.series.table_summary import write_names
 from rnnbench.data.series.tables import Table, read_table
-
-if TYPE_CHECKING:
-    from rnnbench_tasks.csv_forecast import CSVForecast
 
 SERIES = "series"  # the column by which an input names series that are files of their own
 QUANTILES = (0.05, 0.1, 0.9, 0.95)  # that are written beside the forecast of a distribution
@@ -60,9 +57,13 @@ class _Asked(NamedTuple):
 
 
 class TableAnswers:
-    """Reads rows as the table of a task is read, and writes what is forecast of them."""
+    """Reads rows as the table of a task is read, and writes what is forecast of them.
 
-    def __init__(self, task: CSVForecast) -> None:
+    Args:
+        task: a `CSVForecast`, whose module imports this one.
+    """
+
+    def __init__(self, task: Any) -> None:
         self.task, self.prepared = task, task._prepared
         self.targets = tuple(self.prepared["columns"][: self.prepared["targets"]])
 
@@ -204,7 +205,7 @@ class TableAnswers:
         for b, series in enumerate(asked):
             blocks = [series.restore(y_BSV[b].double().numpy())]
             if law is not None and out is not None:
-                of_levels = [law.quantile(out[b].double(), q).numpy() for q in QUANTILES]  # type: ignore[attr-defined]
+                of_levels = [law.quantile(out[b].double(), q).numpy() for q in QUANTILES]
                 restored = np.stack([series.restore(q) for q in of_levels], -1)  # (S, V, Q)
                 blocks.append(restored.reshape(len(restored), -1))
             for s, values in enumerate(np.concatenate(blocks, 1), 1):
