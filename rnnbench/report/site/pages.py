@@ -248,9 +248,10 @@ def _overview_line(board: Board, of_task: Sequence[Board]) -> dict[str, Any]:
     """Return a board's line in the overview."""
     first: list[Row] = [row for row in board.rows if row.contender]
     rows = [row for row in board.rows if row.kind != "baseline"]
+    told = differs(board, of_task) if len(of_task) > 1 else ""
     return {
         "board": board,
-        "differs": differs(board, of_task) if len(of_task) > 1 else "",
+        "differs": "" if told == board.data_set else told,  # the title says it
         "metric": board.headline.get("name", ""),
         "first": first,
         "ranked": len(board.ranked),
