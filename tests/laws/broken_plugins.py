@@ -41,7 +41,7 @@ BROKEN = {
 
 # Those that a law can only suspect: their authors may give a reason.
 SUSPECT = {
-    ArchitectureLaws: architecture_training.SUSPECT,
+    ArchitectureLaws: architecture_states.SUSPECT + architecture_training.SUSPECT,
     TaskLaws: task_leaks.SUSPECT,
     TrickLaws: trick_steps.SUSPECT,
 }

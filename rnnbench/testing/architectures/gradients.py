@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rnnbench.contract import Architecture, Batch, Moment
 from rnnbench.nn import Model
 from rnnbench.testing.fixtures.backbones import either_backbone, inputs, models_of, modes, run
-from rnnbench.testing.law import Broken, DoesNotApply, Laws
+from rnnbench.testing.law import Broken, DoesNotApply, Laws, Suspect
 from rnnbench.training.determinism import seed_torch
 from rnnbench.training.train_step import TrickFold, training_step
 
@@ -34,16 +34,16 @@ def gradients_are_true(plugin: Architecture) -> None:
     except DoesNotApply:  # it reads grids or trees, or brings a whole model
         for name, _, model, batch in models_of(plugin):
             for mode, whole in modes(model):
-                _refuse_wrong(f"on {name}, {mode}", partial(_wrong_of_loss, whole, batch))
+                _suspect_wrong(f"on {name}, {mode}", partial(_wrong_of_loss, whole, batch))
         return
     together = "rows_keep_apart" in plugin.declares  # slopes are taken with a row for each step
     for steps in LENGTHS:
         for mode, part in list(modes(built))[: 1 if together else 2]:
-            _refuse_wrong(f"{mode}, {steps} steps", partial(_wrong_of_backbone, part, steps))
+            _suspect_wrong(f"{mode}, {steps} steps", partial(_wrong_of_backbone, part, steps))
 
 
-def _refuse_wrong(where: str, find: Callable[[int], dict[str, str]]) -> None:
-    """Refuse what is wrong at each of several draws.
+def _suspect_wrong(where: str, find: Callable[[int], dict[str, str]]) -> None:
+    """Suspect what is wrong at each of several draws: a cut, or an estimate that is meant.
 
     Args:
         find: returns the places whose gradient is wrong at a draw, each with both figures.
@@ -53,7 +53,7 @@ def _refuse_wrong(where: str, find: Callable[[int], dict[str, str]]) -> None:
         found.append(find(len(found)))
     always = [place for place in found[0] if all(place in wrong for wrong in found)]
     if always:
-        raise Broken(
+        raise Suspect(
             f"{where}: the gradient of {always[0]} is {found[0][always[0]]}" + _and_more(always[1:])
         )
 
