@@ -113,7 +113,7 @@ def board_as_html(board: Board, *, folded: bool = False) -> str:
     protocol = escape("; ".join(f"{label}: {text}" for label, text in board.protocol))
     listed = "".join(f"<li>{escape(text)}.</li>" for text in claims)
     content = f"<p>{protocol}</p><ul>{listed}</ul>{table}<p><small>{told}</small></p>"
-    title = f"<b>{escape(f'{board.task}: {wording.headline(board)}')}</b>"
+    title = f"<b>{escape(f'{board.title}: {wording.headline(board)}')}</b>"
     if not folded:
         return title + content
     first = f" {escape(claims[0])}." if claims else ""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
+from rnnbench.results.labels import relabel
 from rnnbench.results.record import Record
 from rnnbench.results.run_lock import locked
 from rnnbench.results.store import Store
@@ -17,10 +18,16 @@ from rnnbench.training.resolve import ResolvedRun
 
 
 class EndedRun(NamedTuple):
-    """A run that has ended, and whether it had before it was asked for."""
+    """A run that has ended.
+
+    Attributes:
+        before: it had ended before it was asked for.
+        renamed: how many records on the same data have another label from now on.
+    """
 
     record: Record
     before: bool
+    renamed: int = 0
 
 
 def finish_run(
@@ -44,12 +51,12 @@ def finish_run(
     spec, plugins = run
     record = store.finished(spec.run_id)
     if record is not None:
-        return EndedRun(record, before=True)
+        return EndedRun(record, True, relabel(store, spec.task, spec.data, spec.label))
     checked(check_resolved(run))
     with locked(store.run_dir(spec.run_id)):
         record = store.finished(spec.run_id)  # by another process in the meantime
         if record is not None:
-            return EndedRun(record, before=True)
+            return EndedRun(record, True)
         previous = store.read(spec.run_id)
         with watch as on_step:
             record = execute(
@@ -61,4 +68,4 @@ def finish_run(
                 quiet=False,
                 plugins=plugins,
             )
-    return EndedRun(record, before=False)
+    return EndedRun(record, False, relabel(store, spec.task, spec.data, spec.label))

@@ -78,7 +78,7 @@ def run(
     place = results_place(out)
     with closing(Store(place, patience=SEND_SECONDS)) as store:
         watch = run_progress(progress)
-        record, before = finish_run(resolved, trainer, store, checked=_ignore, watch=watch)
+        record, before, _ = finish_run(resolved, trainer, store, checked=_ignore, watch=watch)
     if record.status is Status.INTERRUPTED and not before:
         _raise_interruption(record)
     return FinishedRun(record, place)

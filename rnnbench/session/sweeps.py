@@ -28,6 +28,7 @@ from rnnbench.session.progress import sweep_progress
 from rnnbench.session.ranges import refuse_below, refuse_other
 from rnnbench.session.request import keep_table, read_plugin
 from rnnbench.session.run import unimportable
+from rnnbench.session.sweep_tasks import label_data_sets
 from rnnbench.sweep.file.read_search import read_seconds
 from rnnbench.sweep.file.sweep import Sweep, parse_sweep, read_sweep
 from rnnbench.sweep.ledger.ledger import Ledger
@@ -142,6 +143,7 @@ def sweep(
     if outcome.signal and not outcome.complete:
         raise KeyboardInterrupt(f"{outcome.summary()}")
     with closing(Store(place, database)) as store:
+        label_data_sets(store, asked, records_of(store, asked))
         boards = BoardList(build(records_of(store, asked)))
         warn_of_damage(store)
     return FinishedSweep(outcome, boards, place)

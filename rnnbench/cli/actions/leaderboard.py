@@ -43,6 +43,8 @@ class BoardRequest:
         against: every row against the one of this name.
         importance: by which evaluator, see `rnnbench.sweep.search.importance`.
         margin: within which rows are equal, as it was typed.
+        board: the name of a board's data, or the beginning of its id: it is shown alone.
+        whole: show every board, however many a task has.
     """
 
     against: str | None = None
@@ -52,6 +54,8 @@ class BoardRequest:
     importance: Any = None
     method: BoardMethod = field(default_factory=BoardMethod)
     margin: str | None = None
+    board: str | None = None
+    whole: bool = False
 
     def options(self) -> list[str]:
         """Return the options of method and margin as they are typed, without the defaults."""
@@ -94,6 +98,8 @@ def leaderboard_command(
         store, task, method=request.method, margin=request.margin, across=request.across
     )
     report_damage(store)
+    if request.board is not None:
+        boards = _named_boards(boards, request.board)
     refused = _refused_combinations(store, boards)
     if page is not None:
         _write_page(page, store, task, boards, refused, request)
@@ -112,8 +118,26 @@ def leaderboard_command(
     elif page is None:
         console = plain_console()
         if not request.sections or not boards:
-            print_boards(boards, console, items_of(store))
+            whole = request.whole or request.board is not None
+            print_boards(boards, console, items_of(store), whole=whole)
         _print_sections(boards, request, store, task, console, margin)
+
+
+def _named_boards(boards: Sequence[Board], name: str) -> list[Board]:
+    """Return the boards of a data set, or the one whose id begins so.
+
+    Raises:
+        OptionError: there are none.
+    """
+    found = [b for b in boards if name in (b.data_set, b.title)]
+    found = found or [b for b in boards if len(name) > 3 and b.protocol_id.startswith(name)]
+    if not found:
+        known = sorted({b.data_set or b.protocol_id for b in boards})
+        raise OptionError(
+            f"--board {name}: no board is called so{did_you_mean(name, known)}\n"
+            f"  Boards: {', '.join(known) or 'none'}"
+        )
+    return found
 
 
 def _refuse_contradictions(
@@ -137,6 +161,13 @@ def _refuse_contradictions(
         raise OptionError(f"--attribution and {options[0]}: ask for one after the other")
     if options and want_csv:
         raise OptionError(f"{options[0]} has no --csv; take --json")
+    if request.whole and request.board is not None:
+        raise OptionError("--all and --board: ask for one after the other")
+    if request.whole and (options or want_json or want_csv or page or attribution):
+        raise OptionError("--all prints boards in full; what else you asked for has all anyway")
+    if request.board is not None and (request.across or page):
+        other = "--across" if request.across else "--html"
+        raise OptionError(f"--board shows one board, {other} takes them all: leave one away")
     if request.across and task is not None:
         raise OptionError(f"--across compares tasks: leave {task!r} away")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from rnnbench.cli.actions.inspect_data import told_before, typed_settings
 from rnnbench.errors import OutageError
 from rnnbench.leaderboard.idle_notes import idle_tricks, metric_notes
 from rnnbench.leaderboard.limit_notes import length_marks, length_notes
@@ -28,7 +29,7 @@ def run_once(run: ResolvedRun, trainer: Trainer, root: Path | str, *, quiet: boo
     """Execute a run unless it is finished, and show its record; return the exit code."""
     spec, plugins = run
     console, store = plain_console(), Store(root, patience=SEND_SECONDS)
-    if told := plugins[0].what_is_read():
+    for told in told_before(plugins.task, typed_settings(spec.task.settings, spec.task.name)):
         console.print(told, soft_wrap=True)
 
     def say(checked: Checked) -> None:
@@ -36,8 +37,10 @@ def run_once(run: ResolvedRun, trainer: Trainer, root: Path | str, *, quiet: boo
         console.print(text, soft_wrap=True)
 
     watch = ProgressBar(console, quiet=quiet)
-    record, before = finish_run(run, trainer, store, checked=say, watch=watch)
+    record, before, renamed = finish_run(run, trainer, store, checked=say, watch=watch)
     if before:
+        if renamed:
+            console.print(f"{renamed} runs on these data are called {spec.label!r} from now on")
         return _show_finished(record, store, console)
     show(record, console)
     if record.status is Status.INTERRUPTED:

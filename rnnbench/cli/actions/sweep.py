@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from rnnbench.cli.actions.inspect_data import told_before, typed_settings
 from rnnbench.cli.actions.leaderboard import report_damage
 from rnnbench.cli.actions.sweep_control import open_sweep, resume_command
 from rnnbench.errors import SpecError, UserError
@@ -19,6 +20,7 @@ from rnnbench.report.page.page import write_page
 from rnnbench.report.terminal.board import print_boards
 from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.results.store import Store
+from rnnbench.session.sweep_tasks import label_data_sets, task_spec
 from rnnbench.session.sweeps import drive, records_of, with_limits
 from rnnbench.sweep.file.sweep import Sweep, parse_sweep, read_sweep
 from rnnbench.sweep.ledger.process_identity import describe
@@ -96,6 +98,7 @@ def run(
     for remark in outcome.remarks:
         console.print(remark, soft_wrap=True)
     with closing(Store(root, database)) as store:
+        label_data_sets(store, sweep, records_of(store, sweep))
         boards = build(records_of(store, sweep))
         report_damage(store)
     if boards:
@@ -116,6 +119,11 @@ def run(
 def _fetch(sweep: Sweep, console: Console) -> None:
     """Fetch the data of all tasks before the first trial; print what is fetched, and read how."""
     tasks = [_make_task(sweep, i) for i in range(len(sweep.tasks))]
+    specs = [task_spec(sweep, i) for i in range(len(sweep.tasks))]
+    commands = {
+        id(task): typed_settings(spec.settings, spec.name)
+        for task, spec in zip(tasks, specs, strict=True)
+    }
     sources = {source.name: source for task in tasks for source in task.sources()}
     from rnnbench.data import fetch
 
@@ -125,7 +133,7 @@ def _fetch(sweep: Sweep, console: Console) -> None:
     for source in sources.values():
         fetch(source, say)
     for task in tasks:
-        if told := task.what_is_read():
+        for told in told_before(task, commands[id(task)]):
             say(told)
 
 
@@ -135,19 +143,9 @@ def _make_task(sweep: Sweep, i: int) -> Any:
     Raises:
         SpecError: a setting cannot be; the message says where it stands.
     """
-    from rnnbench.registry.registry import schema
     from rnnbench.spec.instantiate import create
-    from rnnbench.spec.plugin_text import make_plugin_spec
 
-    values = {k: v for k, v in sweep.tasks[i].items() if k != "name"}
-    places = {f"task.{k}": sweep.text.at("tasks", i, k) for k in values}
-    plugin = schema("tasks", sweep.tasks[i]["name"])
-    for group in ("all", plugin.name):
-        for name, value in sweep.settings.get(group, {}).items():
-            section, _, field = name.partition(".")
-            if section == "task" and field in plugin.fields:
-                values[field], places[name] = value, sweep.text.at("settings", group, name)
-    spec = make_plugin_spec(plugin, values, "task", places)
+    spec = task_spec(sweep, i)
     try:
         return create("tasks", spec)
     except UserError:
