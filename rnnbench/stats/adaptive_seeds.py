@@ -186,7 +186,7 @@ def _for_best(
 
 
 def _for_all(worth: Sequence[tuple[int, int]], have: Sequence[int], plan: SeedPlan) -> list[int]:
-    """Return the seeds of each row after the next round, in which all rows of the pairs get more."""
+    """Return the seeds of each row after the next round: all rows of the pairs get more."""
     rows = {i for pair in worth for i in pair if have[i] < plan.at_most}
     return [_next_look(n, plan) if i in rows else n for i, n in enumerate(have)]
 

@@ -19,8 +19,8 @@ from rnnbench.stats.verdicts import Judgement
 
 Pair = tuple[int, int]
 LEAST_CHANCE = 0.023  # that seeds settle a pair, as long as the best may come to be known
-# Below this chance that every rival of the first row is settled, the best will not come to be known:
-# seeds then only go where they are likely to take a row out of the race.
+# Below this chance that every rival of the first row is settled, the best will not come to be
+# known: seeds then only go where they are likely to take a row out of the race.
 LOST = 0.005
 CHANCE_WHEN_LOST = 0.31
 CHANCE_OF_PAIRS = 0.1  # where every pair is asked for

@@ -29,8 +29,9 @@ from rnnbench.stats.critical_values import range_limit
 from rnnbench.stats.intervals import LEVEL
 from rnnbench.stats.pair_limits import BEST_PART, TWO_ENDS
 
-# How much more may be wrong at the end than at each look on the way. The more may, the fewer verdicts
-# are lost by looking, and the later a sweep ends; few rows take more of their seeds in any case.
+# How much more may be wrong at the end than at each look on the way. The more may, the fewer
+# verdicts are lost by looking, and the later a sweep ends; few rows take more of their seeds in any
+# case.
 END_OF_FEW, END_OF_MANY, END_OF_PAIRS = 1.0, 2.0, 4.0
 MANY_ROWS = 8
 POINTS = 161  # of the grid on which sums are followed from look to look
