@@ -173,10 +173,27 @@ def test_a_board_whose_seeds_results_decided_on_is_judged_more_strictly_and_tell
     (looked_at,) = build(records)
     assert looked_at.verdicts.level == plain.verdicts.look == 0.95 < looked_at.verdicts.look
     text = " ".join(render([looked_at], 200).split())
-    assert "as seeds were added by looking)" in text
+    assert "(judged at 9" in text
+    assert "%, as results decided on seeds)" in text
     assert [p.took_seconds for p in judge(looked_at)] == [8 * 41.0] * 2
     assert any("8 runs, 5 min 28 s" in cell.word for _, cells in duels(looked_at).rows
                for cell in cells)  # fmt: skip
+
+
+def test_runs_of_listed_seeds_count_alike_beside_those_that_results_decided_on():
+    plan = {"at_least": 3, "at_most": 12, "until": "best"}
+    records = [
+        r for name, values in noise([1.5, 1.51], seeds=4).items() for r in runs(name, values)
+    ]
+    assert not any("Results decided" in note for note in build(records)[0].notes)
+    for record in records[3::4]:  # the fourth seed of each row
+        record.provenance = {**record.provenance, "seed_plan": plan}
+    (mixed,) = build(records)
+    assert mixed.verdicts.look > 0.95
+    assert (
+        "Results decided on seeds, 3 to 12 of a row: who may be the best has more. 6 of the 8 runs "
+        "are of seeds that were listed beforehand; they count alike."
+    ) in mixed.notes
 
 
 def test_rows_that_odd_names_of_plugins_make_alike_stay_two():
