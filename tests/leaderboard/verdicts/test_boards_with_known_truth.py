@@ -120,6 +120,20 @@ def test_rows_that_agree_to_the_last_digit_are_equal_and_others_better():
     check_that_no_two_places_contradict(same)
 
 
+def test_sentences_name_figures_in_the_order_of_the_rows_and_the_reason_of_what_is_open():
+    more = board({"a": [1.50, 1.51, 1.49, 1.50, 1.52, 1.50], "b": [1.60, 1.61, 1.59]})
+    assert headline_claims(more)[1].startswith("a is better than b by 0.10 bits/char")
+    assert headline_claims(more)[1].endswith("; 6 and 3 seeds)")
+    constant = board({name: [1.0] * 3 for name in "abc"}, "digits", metrics=[ACCURACY])
+    assert "a, b and c are equal: all their seeds agree to the last digit" in headline_claims(
+        constant
+    )
+    failing = board({"a": [1.5, 1.51, None, 1.5], "b": [1.9, 1.91, 1.9, 1.92]})
+    assert (
+        "Even a is open against bigram, a trivial baseline: 1 of 4 seeds of a failed"
+    ) in headline_claims(failing)
+
+
 def test_one_seed_of_every_row_leaves_everything_open_and_says_what_to_do():
     alone = board({"a": [1.5], "b": [1.4], "c": [9.9]})
     assert set(judge_all(alone).values()) == {"open"}
