@@ -122,7 +122,7 @@ def test_rows_that_agree_to_the_last_digit_are_equal_and_others_better():
 
 def test_sentences_name_figures_in_the_order_of_the_rows_and_the_reason_of_what_is_open():
     more = board({"a": [1.50, 1.51, 1.49, 1.50, 1.52, 1.50], "b": [1.60, 1.61, 1.59]})
-    assert headline_claims(more)[1].startswith("a is better than b by 0.10 bits/char")
+    assert headline_claims(more)[1].startswith("a is better than b by 0.097 bits/char")
     assert headline_claims(more)[1].endswith("; 6 and 3 seeds)")
     constant = board({name: [1.0] * 3 for name in "abc"}, "digits", metrics=[ACCURACY])
     assert "a, b and c are equal: all their seeds agree to the last digit" in headline_claims(
