@@ -138,6 +138,12 @@ def test_what_a_file_asks_of_seeds_by_results_is_checked():
     sweep = parse_sweep(SWEEP.replace("{seeds: [1, 2]}", "{seeds: auto, until: pairs}"))
     assert sweep.seed_plan == SeedPlan(3, 12, "pairs")
     assert sweep.seeds == (1, 2, 3)
+    with pytest.raises(SweepError, match=r"several objectives .*write a list, such as seeds: \[1, 2"):
+        parse_sweep(
+            SWEEP.replace("{seeds: [1, 2]}", "{seeds: auto}").replace(
+                "  sampler: random", "  sampler: random\n  objectives: [validation, parameters]"
+            )
+        )
     assert "at_least is for seeds by results" in said_of("{seeds: [1, 2], at_least: 3}")
     assert "at_most is a whole number from 4 on" in said_of(
         "{seeds: auto, at_least: 4, at_most: 3}"
