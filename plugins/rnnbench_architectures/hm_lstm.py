@@ -161,6 +161,10 @@ class HMLSTM(Architecture):
 
     name: ClassVar[str] = "hm-lstm"
     tiny: ClassVar[Mapping[str, Any]] = {"hidden": 4, "levels": 2}
+    declares: ClassVar[Mapping[str, str]] = {
+        "gradients_are_true": "a boundary is a step, and learns by its hard sigmoid's slope "
+        "(straight-through, section 2.2)"
+    }
 
     hidden: int = setting(128, "units of a level", unit="units", low=1, search=(32, 256, "log"))
     levels: int = setting(3, "L: levels", low=2, search=(2, 3))

@@ -45,6 +45,10 @@ class Sick(LabelledText):
         Metric("spearman", "rho", higher_is_better=True, help="correlation of ranks"),
     )
     selection: ClassVar[str] = "mse"
+    declares: ClassVar[Mapping[str, str]] = {
+        **LabelledText.declares,
+        "splits_are_apart": "its sentences were made from few by rules, and split as published",
+    }
 
     labels: ClassVar[tuple[str, ...]] = ()  # type: ignore[assignment]
 

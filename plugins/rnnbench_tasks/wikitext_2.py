@@ -45,6 +45,10 @@ class WikiText2(LanguageModel):
     """
 
     name: ClassVar[str] = "wikitext-2"
+    declares: ClassVar[Mapping[str, str]] = {
+        "vocabulary_is_of_training": "the published vocabulary has the words of all splits that "
+        "stand three times in them"
+    }
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("perplexity", "", help="exp of nats per token, over the whole split"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -88,6 +89,9 @@ class RecurrentBatchNorm(Trick):
     """
 
     version: ClassVar[int] = 2
+    declares: ClassVar[Mapping[str, str]] = {
+        "rows_keep_apart": "in training, statistics are those of the batch: that is the method"
+    }
 
     steps: int = setting(100, "time steps with statistics of their own", unit="steps", low=1)
     gain: float = setting(0.1, "γ at the start", low=0.0, search=(0.01, 1.0, "log"))

@@ -24,11 +24,15 @@ class Plugin:
             every run's identity, so old results stay apart from new ones.
         tiny: settings of a small instance, on which laws are checked; by default `hidden=8`
             where there is such a field.
+        declares: why the plugin is as a law finds suspect or broken, by the law's name, for laws
+            that allow it: {"gradients_are_true": "a step function learns by the slope of a
+            sigmoid (straight-through)"}. The reason stands on boards, beside the plugin's row.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     tiny: ClassVar[Mapping[str, Any]] = {}
+    declares: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -1,4 +1,4 @@
-"""Says of rows whose plugins are not rnnbench's own whether these were held to their laws."""
+"""Says of rows which plugins declare a reason to a law, and of others' whether laws were held."""
 
 from __future__ import annotations
 
@@ -37,11 +37,23 @@ def mark_third_parties(
             parts = [("architectures", row.architecture)] if row.architecture else []
             parts += [("tricks", name) for name in row.tricks]
             said = [s for kind, name in parts for s in _say(kind, name, runs, installed, verdicts)]
+            said += [s for kind, name in parts for s in _declared(kind, name, runs)]
             rows.append(dataclasses.replace(row, marks=row.marks + tuple(said)))
         for text in _say("tasks", board.task, of_board, installed, verdicts):
             notes += (f"The task {text}.",)
+        notes += tuple(f"The task {text}." for text in _declared("tasks", board.task, of_board))
         marked.append(dataclasses.replace(board, rows=tuple(rows), notes=notes))
     return marked
+
+
+def _declared(kind: str, name: str, runs: Iterable[Record]) -> list[str]:
+    """Return what a plugin of the runs gives as its reasons where a law would find fault."""
+    said = {
+        f"{name} declares, of the law {law.replace('_', ' ')!r}: {why}": None
+        for run in runs
+        for law, why in run.provenance.get("declared", {}).get(f"{kind}/{name}", {}).items()
+    }
+    return list(said)
 
 
 def _say(
@@ -81,7 +93,11 @@ def _say_verdict(name: str, about: Mapping[str, Any], known: Sequence[Mapping[st
         verdict = here[-1]
         if verdict["broken"]:
             return f"{of} breaks its laws ({', '.join(verdict['broken'])})"
-        return f"{of} was held to its laws at this version: {verdict['held']} held, none broken"
+        suspect = verdict.get("suspect", ())
+        doubt = f", {len(suspect)} suspect ({', '.join(suspect)})" if suspect else ""
+        return f"{of} was held to its laws at this version: {verdict['held']} held, none broken" + (
+            doubt
+        )
     advice = f" (rnnbench check-plugin {name})"
     if not known:
         return f"{of} was not held to its laws{advice}"

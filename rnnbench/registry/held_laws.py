@@ -48,8 +48,14 @@ def code_of(entry: Entry) -> str:
     return digest.hexdigest()[:12] if files else ""
 
 
-def note_verdict(entry: Entry, held: int, broken: Iterable[str]) -> None:
+def note_verdict(
+    entry: Entry, held: int, broken: Iterable[str], suspect: Iterable[str] = ()
+) -> None:
     """Keep what the laws said of a plugin as it is now.
+
+    Args:
+        held: number of laws that it keeps.
+        broken, suspect: names of those that it breaks, or may break.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -57,6 +63,7 @@ def note_verdict(entry: Entry, held: int, broken: Iterable[str]) -> None:
     verdicts = verdicts_noted()
     verdicts[_key(entry)] = {
         "version": entry.version, "code": code_of(entry), "held": held, "broken": list(broken),
+        "suspect": list(suspect),
     }  # fmt: skip
     folder().mkdir(parents=True, exist_ok=True)
     replace_file(folder() / "laws.json", json.dumps(verdicts, indent=1))

@@ -7,7 +7,7 @@ from typing import ClassVar
 from rnnbench.testing import every_plugin as common
 from rnnbench.testing.architectures import backbone as sequence
 from rnnbench.testing.architectures import build as built
-from rnnbench.testing.architectures import cell
+from rnnbench.testing.architectures import cell, gradients, settings
 from rnnbench.testing.architectures import model as wired
 from rnnbench.testing.law import Laws, PluginLaws
 
@@ -19,4 +19,7 @@ class ArchitectureLaws(PluginLaws):
         tiny = Elman(hidden=4)
     """
 
-    laws: ClassVar[Laws] = Laws(sequence.LAWS, cell.LAWS, wired.LAWS, built.LAWS, common.LAWS)
+    laws: ClassVar[Laws] = Laws(
+        sequence.LAWS, gradients.LAWS, cell.LAWS, wired.LAWS, built.LAWS, settings.LAWS,
+        common.LAWS,
+    )  # fmt: skip

@@ -33,8 +33,9 @@ def fresh(plugin: Any) -> Any:
 
 
 @LAWS.law(
-    "It is documented: a first sentence, its source, and help for every setting.",
-    "Write a docstring with `Source:`, and make every field a setting(default, help, ...).",
+    "It is documented: a first sentence, its source, help for every setting, reasons declared.",
+    "Write a docstring with `Source:`, make every field a setting(default, help, ...), and give "
+    "`declares` a reason for each law named.",
 )
 def documented(plugin: Plugin) -> None:
     cls = type(plugin)
@@ -50,6 +51,9 @@ def documented(plugin: Plugin) -> None:
     for name, field in described.fields.items():
         if not field.help:
             raise Broken(f"the field {name} has no help: write it as setting({field.default!r}, …)")
+    for law, why in cls.declares.items():
+        if not isinstance(why, str) or not why.strip():
+            raise Broken(f"declares[{law!r}] gives no reason")
 
 
 @LAWS.law(

@@ -20,12 +20,21 @@ from typing import Any, ClassVar
 import torch
 
 from rnnbench.contract import Architecture, Plugin
+from rnnbench.errors import PluginError
 from rnnbench.testing.variants import variants
 from rnnbench.training.determinism import random_state, seed_everything, set_random_state
 
 
 class Broken(AssertionError):
     """Raised with an example where a law does not hold."""
+
+
+class Suspect(AssertionError):
+    """Raised with the evidence where a law may be broken, which its author alone can tell."""
+
+
+class LawWarning(UserWarning):
+    """Is given under pytest where a law finds a plugin suspect."""
 
 
 class DoesNotApply(Exception):
@@ -41,6 +50,8 @@ class Law:
         mend: where to look when it is broken.
         everywhere: held on neighbouring settings too (two layers, dropout on, each choice), since
             a fault may hide where the small instance has a feature switched off.
+        declarable: a plugin may say why it is as the law finds it: `Plugin.declares`. The reason
+            stands on boards.
     """
 
     name: str
@@ -48,11 +59,15 @@ class Law:
     mend: str
     hold: Callable[[Any], None]
     everywhere: bool = False
+    declarable: bool = False
+
+
+OUTCOMES = ("held", "broken", "suspect", "declared", "does not apply")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of a law for a plugin: "held", "broken" or "does not apply"."""
+    """The outcome of a law for a plugin: one of `OUTCOMES`."""
 
     law: Law
     outcome: str
@@ -71,12 +86,12 @@ class Laws:
         self.all: list[Law] = [law for part in parts for law in part.all]
 
     def law(
-        self, statement: str, mend: str, *, everywhere: bool = False
+        self, statement: str, mend: str, *, everywhere: bool = False, declarable: bool = False
     ) -> Callable[[Callable[..., None]], Callable[..., None]]:
         """Enter a function as a law; see `Law` for the arguments."""
 
         def enter(hold: Callable[..., None]) -> Callable[..., None]:
-            self.all.append(Law(hold.__name__, statement, mend, hold, everywhere))
+            self.all.append(Law(hold.__name__, statement, mend, hold, everywhere, declarable))
             return hold
 
         return enter
@@ -90,7 +105,18 @@ class Laws:
         return laws
 
     def judge(self, plugin: Plugin) -> Iterator[Verdict]:
-        """Hold a plugin against every law."""
+        """Hold a plugin against every law.
+
+        Raises:
+            PluginError: it declares something of a law that there is not, or that allows no reason.
+        """
+        may = [law.name for law in self.all if law.declarable]
+        for name in plugin.declares:
+            if name not in may:
+                raise PluginError(
+                    f"{plugin.name} declares {name!r}, and no law of that name takes a reason; "
+                    f"those that do: {', '.join(may)}"
+                )
         for law in self.all:
             yield verdict(law, plugin)
 
@@ -106,9 +132,11 @@ def verdict(law: Law, plugin: Plugin) -> Verdict:
     if outcome == "held" and law.everywhere:
         for changed, variant in variants(plugin):
             variant_outcome, variant_example = _outcome(law, variant)
-            if variant_outcome == "broken":
+            if variant_outcome in ("broken", "suspect"):
                 outcome, example = variant_outcome, f"with {changed}: {variant_example}"
                 break
+    if outcome in ("broken", "suspect") and law.declarable and law.name in plugin.declares:
+        outcome, example = "declared", f"{plugin.declares[law.name]} ({example})"
     return Verdict(law, outcome, example, time.perf_counter() - began)
 
 
@@ -120,6 +148,8 @@ def _outcome(law: Law, plugin: Plugin) -> tuple[str, str]:
         return "does not apply", str(why)
     except Broken as example:
         return "broken", str(example)
+    except Suspect as evidence:
+        return "suspect", str(evidence)
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         return "broken", f"{type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
@@ -180,6 +210,9 @@ def _test(law: Law) -> Callable[[PluginLaws], None]:
         judged = verdict(law, self.tiny)
         if judged.outcome == "broken":
             raise Broken(f"{law.statement}\n  {judged.example}\n  To mend: {law.mend}")
+        if judged.outcome == "suspect":
+            text = f"{law.statement}\n  {judged.example}\n  To mend: {law.mend}"
+            warnings.warn(text, LawWarning, stacklevel=2)
         if judged.outcome == "does not apply":
             raise unittest.SkipTest(judged.example)
 

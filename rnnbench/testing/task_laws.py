@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from rnnbench.testing import every_plugin as common
 from rnnbench.testing.law import Laws, PluginLaws
-from rnnbench.testing.tasks import baselines
+from rnnbench.testing.tasks import answer_leaks, baselines, split_leaks
 from rnnbench.testing.tasks import data as task_data
 from rnnbench.testing.tasks import metrics as task_measure
 
@@ -18,4 +18,11 @@ class TaskLaws(PluginLaws):
         tiny = CharLM(length=10)
     """
 
-    laws: ClassVar[Laws] = Laws(task_data.LAWS, task_measure.LAWS, baselines.LAWS, common.LAWS)
+    laws: ClassVar[Laws] = Laws(
+        task_data.LAWS,
+        split_leaks.LAWS,
+        answer_leaks.LAWS,
+        task_measure.LAWS,
+        baselines.LAWS,
+        common.LAWS,
+    )

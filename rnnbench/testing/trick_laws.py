@@ -15,6 +15,7 @@ from rnnbench.registry.registry import load
 from rnnbench.testing import every_plugin as common
 from rnnbench.testing.law import Broken, DoesNotApply, Laws, PluginLaws, differ, tiny
 from rnnbench.testing.tricks import evaluation as trick_evaluation
+from rnnbench.testing.tricks import training as trick_training
 from rnnbench.testing.tricks.rehearsals import Rehearsals, refusal
 from rnnbench.testing.tricks.short_runs import (
     EARLY,
@@ -256,7 +257,8 @@ def _compose(place: RehearsalPlace, order: tuple[Trick, ...], trick: Trick, othe
 
 def laws_at(rehearsals: Rehearsals) -> Laws:
     """Return the laws of tricks, held at these places and beside these tricks."""
-    return Laws(LAWS.bound(rehearsals), trick_evaluation.LAWS.bound(rehearsals), common.LAWS)
+    parts = LAWS, trick_training.LAWS, trick_evaluation.LAWS
+    return Laws(*(laws.bound(rehearsals) for laws in parts), common.LAWS)
 
 
 class TrickLaws(PluginLaws):

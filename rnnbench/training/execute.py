@@ -23,6 +23,7 @@ from rnnbench.contract import Meter, Task
 from rnnbench.files.atomic import replace_file, sweep_folder
 from rnnbench.nn.models.output_lengths import describe_limit
 from rnnbench.registry.held_laws import describe_third_parties
+from rnnbench.registry.registry import load
 from rnnbench.results.outages import KIND, MISSING, fault_of, missing_name
 from rnnbench.results.record import FINAL, Figures, Record, Status, provenance
 from rnnbench.results.run_folder import CHECKPOINTS, ITEM_SCORES, WEIGHTS
@@ -125,11 +126,16 @@ def execute(
 
 
 def _provenance(spec: RunSpec, trainer: Trainer) -> dict[str, Any]:
-    """Return where a run is made, and by which code of third parties."""
+    """Return where a run is made, by which code of third parties, and what plugins declare."""
     names = [("tasks", spec.task.name), ("architectures", spec.architecture.name)]
-    others = describe_third_parties([*names, *(("tricks", t.name) for t in spec.tricks)])
+    names += [("tricks", t.name) for t in spec.tricks]
     made = provenance(device=device_name(trainer))
-    return made | {"third_parties": others} if others else made
+    if others := describe_third_parties(names):
+        made["third_parties"] = others
+    if declared := {f"{kind}/{name}": dict(load(kind, name).declares) for kind, name in names
+                    if load(kind, name).declares}:  # fmt: skip
+        made["declared"] = declared
+    return made
 
 
 class _StopRequests:

@@ -38,3 +38,14 @@ def test_a_time_within_a_quarter_is_written_whole(time):
 
 def test_a_quarter_with_a_zone_is_none():
     assert "+00:00" in write_like(datetime(2031, 10, 1, tzinfo=UTC), "1950Q1", "")
+
+
+@pytest.mark.parametrize("cell", ["1700000000000000001", 1700000000000000001, "-9007199254740993"])
+def test_a_time_that_a_float_does_not_hold_is_refused(cell):
+    with pytest.raises(ValueError, match="more digits than are told apart in a time"):
+        TimeReader("")(cell)
+
+
+@pytest.mark.parametrize("cell", ["1700000000000000000", 1700000060000000000, "9007199254740992"])
+def test_nanoseconds_that_a_float_holds_are_times(cell):
+    assert TimeReader("")(cell) == int(cell)

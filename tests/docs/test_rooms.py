@@ -4,6 +4,7 @@ An import counts wherever it stands: at the top of a file, within a function, or
 """
 
 import ast
+import functools
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -92,26 +93,31 @@ MODULES = 20
 
 
 MODULE_FILES = module_files()
-GRAPH = module_graph()
 
 
+@functools.cache
 def imports(path):
-    return imports_of(path, MODULE_FILES)
+    return tuple(imports_of(path, MODULE_FILES))
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return module_graph()
 
 
 def test_circles_are_seen():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [["b", "c"]]
 
 
-def test_no_module_imports_itself_through_others():
-    assert circles(GRAPH) == []
+def test_no_module_imports_itself_through_others(graph):
+    assert circles(graph) == []
 
 
-def test_imports_go_downwards_only():
+def test_imports_go_downwards_only(graph):
     floor = {name: i for i, names in enumerate(FLOORS) for name in names}
     upwards = [
         f"{module} imports {other}"
-        for module, others in GRAPH.items()
+        for module, others in graph.items()
         for other in others
         if room(module) != room(other) and room(module) and room(other)
         if floor[room(module)] <= floor[room(other)]

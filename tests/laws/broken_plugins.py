@@ -4,10 +4,13 @@ from laws.broken import (
     architecture_cells,
     architecture_models,
     architecture_states,
+    architecture_training,
     imports,
     task_data,
+    task_leaks,
     task_metrics,
     trick_refusals,
+    trick_steps,
     trick_training,
     whole_models,
 )
@@ -18,9 +21,27 @@ BROKEN = {
         *architecture_states.BROKEN,
         *architecture_cells.BROKEN,
         *architecture_models.BROKEN,
+        *architecture_training.BROKEN,
         *whole_models.BROKEN,
         imports.BROKEN[ArchitectureLaws],
     ],
-    TaskLaws: [*task_data.BROKEN, *task_metrics.BROKEN, imports.BROKEN[TaskLaws]],
-    TrickLaws: [*trick_refusals.BROKEN, *trick_training.BROKEN, imports.BROKEN[TrickLaws]],
+    TaskLaws: [
+        *task_data.BROKEN,
+        *task_leaks.BROKEN,
+        *task_metrics.BROKEN,
+        imports.BROKEN[TaskLaws],
+    ],
+    TrickLaws: [
+        *trick_refusals.BROKEN,
+        *trick_training.BROKEN,
+        *trick_steps.BROKEN,
+        imports.BROKEN[TrickLaws],
+    ],
+}
+
+# Those that a law can only suspect: their authors may give a reason.
+SUSPECT = {
+    ArchitectureLaws: architecture_states.SUSPECT + architecture_training.SUSPECT,
+    TaskLaws: task_leaks.SUSPECT,
+    TrickLaws: trick_steps.SUSPECT,
 }

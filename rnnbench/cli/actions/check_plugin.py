@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from rnnbench.testing import Verdict
 
 WIDTH = 80
-OUTCOMES = ("held", "broken", "does not apply")
 
 
 def check_plugin(name: str, as_json: bool, junit: Path | None = None) -> int:
@@ -120,6 +119,9 @@ def write_junit(
             if law["outcome"] == "broken":
                 failure = ElementTree.SubElement(case, "failure", message=law["statement"])
                 failure.text = f"{law['example']}\nTo mend: {law['mend']}"
+            elif law["outcome"] in ("suspect", "declared"):
+                text = f"{law['outcome']}: {law['statement']}\n{law['example']}\n{law['mend']}"
+                ElementTree.SubElement(case, "system-out").text = text.rstrip()
             elif law["outcome"] == "does not apply":
                 ElementTree.SubElement(case, "skipped", message=law["example"])
     for name, reason in unusable:
@@ -170,9 +172,12 @@ def _judge(item: Entry, quiet: bool) -> dict[str, Any]:
 
 def _note(item: Entry, report: dict[str, Any]) -> None:
     """Keep the verdict, so that boards can tell it."""
-    broken = [law["name"].replace("_", " ") for law in report["laws"] if law["outcome"] == "broken"]
+
+    def named(outcome: str) -> list[str]:
+        return [v["name"].replace("_", " ") for v in report["laws"] if v["outcome"] == outcome]
+
     try:
-        note_verdict(item, report["held"], broken)
+        note_verdict(item, report["held"], named("broken"), named("suspect"))
     except OSError as error:
         print(f"rnnbench: boards will not know of this verdict: {error}", file=sys.stderr)
 
@@ -180,7 +185,7 @@ def _note(item: Entry, report: dict[str, Any]) -> None:
 def lines(verdict: Verdict) -> list[str]:
     """Return a verdict in lines of 80 columns: what is broken, its example, and how to mend it."""
     head = f"{verdict.outcome:<16}{verdict.law.name.replace('_', ' ')}"
-    if verdict.outcome == "broken":
+    if verdict.outcome in ("broken", "suspect"):
         text_lines = [head, *_wrap(verdict.law.statement, " " * 4)]
         for line in verdict.example.splitlines():
             text_lines += _wrap(line.strip(), " " * 8)
@@ -194,12 +199,12 @@ def _wrap(text: str, indent: str) -> list[str]:
 
 
 def summary(report: dict[str, Any]) -> str:
-    """Return "15 laws held, 0 broken, 2 do not apply (1.2 s)"."""
-    held, broken, other = (report[k] for k in ("held", "broken", "does_not_apply"))
-    verb = "does" if other == 1 else "do"
-    return (
-        f"{held} laws held, {broken} broken, {other} {verb} not apply ({report['seconds']:.1f} s)"
-    )
+    """Return "15 laws held, 0 broken, 1 suspect, 2 do not apply (1.2 s)"."""
+    parts = [f"{report['held']} laws held", f"{report['broken']} broken"]
+    parts += [f"{report[k]} {k}" for k in ("suspect", "declared") if report[k]]
+    other = report["does_not_apply"]
+    parts.append(f"{other} {'does' if other == 1 else 'do'} not apply")
+    return f"{', '.join(parts)} ({report['seconds']:.1f} s)"
 
 
 def _make_report(
@@ -211,12 +216,14 @@ def _make_report(
             "statement": v.law.statement,
             "outcome": v.outcome,
             "example": v.example,
-            "mend": v.law.mend if v.outcome == "broken" else "",
+            "mend": v.law.mend if v.outcome in ("broken", "suspect") else "",
             "seconds": round(v.seconds, 3),
         }
         for v in verdicts
     ]
-    counts = {o: sum(t["outcome"] == o for t in laws) for o in OUTCOMES}
+    from rnnbench.testing.law import OUTCOMES
+
+    counts = {o.replace(" ", "_"): sum(t["outcome"] == o for t in laws) for o in OUTCOMES}
     return {
         "kind": item.kind,
         "name": item.name,
@@ -224,8 +231,6 @@ def _make_report(
         "version": item.version,
         "held_as": plugin,
         "laws": laws,
-        "held": counts["held"],
-        "broken": counts["broken"],
-        "does_not_apply": counts["does not apply"],
+        **counts,
         "seconds": round(seconds, 2),
     }

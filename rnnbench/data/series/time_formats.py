@@ -70,6 +70,8 @@ class TimeReader:
         for read in (self.read,) if self.read else (read_iso, self._read_number):
             try:
                 time = read(cell)
+            except _TooManyDigits:
+                raise
             except ValueError:
                 continue
             self.read = read
@@ -83,6 +85,12 @@ class TimeReader:
         value = self.numbers(cell) if isinstance(cell, str) else float(cell)
         if "_" in str(cell) or not math.isfinite(value):
             raise ValueError(f"{cell!r} is no time")
+        # A float holds whole numbers exactly up to 2^53, some 9e15: neighbours beyond may be equal.
+        if abs(value) >= 2**53 and str(cell).lstrip("+-").isdecimal() and int(cell) != int(value):
+            raise _TooManyDigits(
+                f"{cell} has more digits than are told apart in a time; write times in a larger "
+                "unit (microseconds instead of nanoseconds) or as dates"
+            )
         return value
 
     def _check_zone(self, time: datetime | float) -> datetime | float:
@@ -105,6 +113,10 @@ class TimeReader:
                 f"{'none' if aware else 'one'}: some times have a time zone and others have none"
             )
         return time
+
+
+class _TooManyDigits(ValueError):
+    """Is raised for a number that is a time, of which a float would keep a neighbour."""
 
 
 def _plain(time: datetime) -> datetime:

@@ -97,6 +97,10 @@ class LabelledText(Task):
         "budget.validate_every": 100,
     }
     eval_batch: ClassVar[int] = 256
+    declares: ClassVar[Mapping[str, str]] = {
+        "vocabulary_is_of_training": "words of all splits have a row each, as where vectors come "
+        "from a file; one that training lacks keeps the vector that it begins with"
+    }
 
     min_count: int = setting(1, "words seen less often in all splits are unknown", low=1)
     lowercase: bool = setting(False, "fold case")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnnbench.contract import Architecture, Layout, Moment, Refusal
+from rnnbench.contract import Architecture, Backbone, Layout, Moment, Refusal
 from rnnbench.testing.architectures.model import first_accepted, predicted
 from rnnbench.testing.fixtures.backbones import (
     STEPS,
@@ -112,11 +112,15 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 @LAWS.law(
     "Weights survive: a fresh model that loads the state_dict gives the same outputs.",
-    "Register every tensor as parameter or buffer; keep nothing else that forward reads.",
+    "Register every tensor as parameter or buffer, what `schedule` sets too; keep nothing else "
+    "that forward reads.",
     everywhere=True,
 )
 def state_dict_round_trip(plugin: Architecture) -> None:
     for name, toy, source, batch in models_of(plugin):
+        for part in source.modules():
+            if isinstance(part, Backbone):
+                part.schedule(Moment(70, 0.7))
         with torch.no_grad():
             for p in source.parameters():
                 p.add_(torch.randn_like(p) * 0.1)

@@ -16,6 +16,7 @@ from rnnbench.training.determinism import seed_torch
 
 LAWS = Laws()
 CLOSE = 0.02  # how near a stated baseline has to come to the best constant answer
+LAST = "the last value of the input"
 READ = 200  # training batches, spread over the split
 
 
@@ -45,8 +46,8 @@ def baselines_are_reproducible(task: Task) -> None:
 
 
 @LAWS.law(
-    "Baselines are honest: one is as good as the best constant answer learnt in training.",
-    "State the majority class, the unigram or the mean, measured on the split by the meter.",
+    "Baselines are honest: one is as good as the best constant answer, and as the last value.",
+    "State the majority class, the unigram, the mean or the last value, measured by the meter.",
 )
 def baselines_are_honest(task: Task) -> None:
     if task.kind in (Kind.VEC_TO_SEQ, Kind.UNALIGNED) and task.target.classes:
@@ -66,9 +67,10 @@ def baselines_are_honest(task: Task) -> None:
         best = min(stated, key=lambda who: sign * stated[who])
         constant = min(reached, key=lambda who: sign * reached[who])
         if sign * (stated[best] - reached[constant]) > CLOSE * abs(reached[constant]) + 1e-9:
+            answer = constant if constant == LAST else f"always answering {constant}"
             raise Broken(
                 f"{name}: the best baseline, {best!r}, has {headline.name} {stated[best]:.4g}; "
-                f"always answering {constant} has {reached[constant]:.4g}"
+                f"{answer} has {reached[constant]:.4g}"
             )
 
 
@@ -87,20 +89,38 @@ def constants(task: Task) -> dict[str, Tensor]:
 
 
 def scores(task: Task, name: str, known: dict[str, Tensor]) -> dict[str, dict[str, float]]:
-    """Return what these constant answers reach on a split, by the task's own meter."""
-    meters = {who: task.meter(name) for who in known}
+    """Return what these constant answers reach on a split, by the task's own meter.
+
+    The last value of the input is an answer too, where it has as many columns as the target.
+    """
+    answers: list[str] = [*known]
+    width = task.target.width
+    if width and task.source.width >= width and task.kind in (Kind.UNALIGNED, Kind.ALIGNED):
+        answers.append(LAST)
+    meters = {who: task.meter(name) for who in answers}
     model = Model(task.target)
     for batch in batches(task.data(name, 0), task.eval_batch):
-        for who, constant_V in known.items():
+        for who in answers:
             if task.target.classes:
-                out, decoded = constant_V.expand(*batch.y.shape, -1), None
+                out, decoded = known[who].expand(*batch.y.shape, -1), None
             else:
-                out = decoded = constant_V.to(batch.y.dtype).expand(batch.y.shape)
+                value = _last(batch, width, task.kind) if who == LAST else known[who]
+                out = decoded = value.to(batch.y.dtype).expand(batch.y.shape)
                 if task.target.distribution is not None:
                     out = task.target.distribution.around(decoded)
             prediction = Prediction(*model.nll(out, batch), out, decoded, None, out)
             meters[who].update(batch, prediction)
     return {who: meter.compute() for who, meter in meters.items()}
+
+
+def _last(batch: Batch, width: int, kind: Kind) -> Tensor:
+    """Return the first columns of the input: of each step, or of the last before the target."""
+    values = batch.x[..., :width].nan_to_num()
+    if kind is Kind.ALIGNED:
+        return values
+    rows = torch.arange(len(values))
+    at = values.shape[1] - 1 if batch.x_len is None else batch.x_len - 1
+    return values[rows, at][:, None]
 
 
 def _targets(batch: Batch) -> Tensor:

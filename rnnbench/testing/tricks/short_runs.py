@@ -37,6 +37,7 @@ from rnnbench.training.train_step import (
     training_step,
 )
 
+ADAM = Optimizer(lr=1e-2)
 EARLY = ((0, 0.0), (1, 0.3), (2, 0.6))
 LATE = ((1000, 0.5), (1500, 0.75), (1999, 1.0))  # moments at which a schedule has an effect
 STEEP = 1000.0  # a loss so many times as large, for tricks that act beyond a threshold
@@ -60,11 +61,12 @@ class Run:
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
         steepness: float = 1.0,
+        optimizer: Optimizer = ADAM,
     ) -> None:
         seed_everything(seed)
         self.toy, self.tricks, self.dtype = place.toy, TrickFold(map(fresh, tricks)), dtype
         self.model = assemble(place.architecture, place.toy, self.tricks).to(dtype)
-        self.optimizer = make_optimizer(Optimizer(lr=1e-2), self.model.parameters(), self.tricks)
+        self.optimizer = make_optimizer(optimizer, self.model.parameters(), self.tricks)
         self.state: State = None
         self.memory: dict[str, Any] = {}
         self.losses: list[Tensor] = []

@@ -259,7 +259,7 @@ BROKEN = [
     ("baselines_are_reproducible", RandomBaseline(), "differ the second time"),
     ("baselines_are_reproducible", ForeignBaseline(), "states ['error']"),
     ("baselines_are_honest", WeakBaseline(), "always answering with the frequencies"),
-    ("baselines_are_honest", WeakForecast(), "always answering"),
+    ("baselines_are_honest", WeakForecast(), "the last value of the input has"),
     ("documented", NotASentence(), "no sentence"),
     ("described_from_source", Misread(), "recommended"),
     ("settings_survive", ListedSetting(), "a spec cannot hold"),
