@@ -138,7 +138,7 @@ def test_what_a_file_asks_of_seeds_by_results_is_checked():
     sweep = parse_sweep(SWEEP.replace("{seeds: [1, 2]}", "{seeds: auto, until: pairs}"))
     assert sweep.seed_plan == SeedPlan(3, 12, "pairs")
     assert sweep.seeds == (1, 2, 3)
-    with pytest.raises(SweepError, match=r"several objectives .*write a list, such as seeds: \[1, 2"):
+    with pytest.raises(SweepError, match=r"several objectives .*write a list, such as seeds"):
         parse_sweep(
             SWEEP.replace("{seeds: [1, 2]}", "{seeds: auto}").replace(
                 "  sampler: random", "  sampler: random\n  objectives: [validation, parameters]"
