@@ -24,7 +24,7 @@ class SeasonalNaiveModel(AtOnce):
                 f"{a.name} forecasts points, and {task.name} asks for a distribution.\n"
                 "  Choose point forecasts."
             )
-        season = a.season or task.season
+        season = a.season or task.period
         if not season:
             raise Refusal(
                 f"{a.name}: the data of {task.name} state no season.\n  Set architecture.season."

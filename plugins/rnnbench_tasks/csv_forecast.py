@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from importlib.metadata import distribution
@@ -15,20 +13,20 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from torch import Tensor
 
-from rnnbench.contract import Batch, Source, setting
-from rnnbench.data import DataError, Series, calendar_features, prepare
-from rnnbench.data.fetching.sources import own_file
+from rnnbench.contract import Answers, Batch, Source, setting
+from rnnbench.data import DataError, Series, own_files, prepare
 from rnnbench.data.series.calendar_features import CALENDAR
-from rnnbench.data.series.columns import is_unnamed
 from rnnbench.data.series.cut_points import cut_points
-from rnnbench.data.series.local_times import TimeWriter
 from rnnbench.data.series.number_cells import THOUSANDS
 from rnnbench.data.series.regular_steps import Spaced, TimeStep, find_step, spaced
+from rnnbench.data.series.repeated_times import without_repeats
+from rnnbench.data.series.table_files import read_tables
 from rnnbench.data.series.table_summary import summarise, write_clocks, write_names
-from rnnbench.data.series.tables import Table, TableFormat, is_parquet, read_table
+from rnnbench.data.series.tables import Table, TableFormat, is_parquet
 from rnnbench.data.series.time_formats import TimeReader
 from rnnbench.data.series.time_zones import read_zone
 from rnnbench.data.tasks.forecasting import Forecast
+from rnnbench_tasks._csv_answers import TableAnswers, known_columns, writer_of
 
 _TABLE = "statsmodels/datasets/sunspots/sunspots.csv"
 
@@ -46,10 +44,15 @@ class CSVForecast(Forecast):
     Several series in one file are told apart by the column `series_column`. `rnnbench check` says
     which columns are read as what.
 
+    A folder or a pattern such as "shops/*.csv" is read file by file: each is a series, unless
+    `series_column` tells them apart. `categories` are columns of words; each word is a vector that
+    is learnt. With `header=false` the columns are c1, c2 and so on. Packed files (gzip, bzip2, xz)
+    are read as they are.
+
     Rows may stand in any order. The step is what most rows are apart (or a month, where all times
     are the same moment of a month); rows that are missing are steps with missing values, and a
     time that is not a whole number of steps after its series' first is refused, as two rows at
-    one time are.
+    one time are, unless `duplicates` says which counts.
     Times have all an offset or none. Days, cuts and the calendar follow the clock of `zone`; by
     default the one offset that times have, or the time zone that has theirs over the year. Where
     that clock is set forward or back, days, weeks and months are still whole steps, and hours are
@@ -68,8 +71,10 @@ class CSVForecast(Forecast):
     RSE in z-scores. Baselines: the value a season before, the last value, the training part's
     mean. The file's content is part of the data's version: results on other content never share
     a leaderboard. `rnnbench predict RUN --input tail.csv` forecasts what follows the last rows of
-    a CSV with the same columns, written as these are; with columns in `ahead`, its last `horizon`
-    rows hold these.
+    a CSV with the same columns, written as these are, of all series in it; with columns in
+    `ahead`, the last `horizon` rows of each hold these. With an `output` other than "point" it
+    writes quantiles too. A series that training did not have is scaled by its own rows, which is
+    said.
 
     Source: Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 3rd edition, chapters
     5 and 7, for the errors, the naive forecasts and covariates known ahead.
@@ -87,7 +92,7 @@ class CSVForecast(Forecast):
         "season": 11,
     }  # fmt: skip
 
-    path: str = setting(help="the file, relative to the working directory or absolute")
+    path: str = setting(help="the file; or a folder or a pattern (*.csv): a series in each file")
     context: int = setting(48, "steps that are read", unit="steps", low=1)
     horizon: int = setting(24, "steps that are forecast", unit="steps", low=1)
     time: str = setting("", "column of times; empty: the first that is no index")
@@ -110,6 +115,15 @@ class CSVForecast(Forecast):
     encoding: str = setting("utf-8", "of a CSV, as Python names it")
     thousands: str = setting(
         "", "between groups of digits, such as . or none; empty: what can be nothing else"
+    )
+    duplicates: Literal["error", "first", "mean"] = setting(
+        "error", "rows of one time and series: refused, or the first or the mean kept", added=True
+    )
+    header: bool = setting(
+        True, "the first line names the columns; else they are c1, c2 and so on", added=True
+    )
+    categories: tuple[str, ...] = setting(
+        (), "columns of words, each read as one of some kinds (embedded)", added=True
     )
     zone: str = setting(
         "", "Europe/Berlin, UTC, +09:00 …: by whose clock days begin; empty: by the times' offsets"
@@ -136,14 +150,14 @@ class CSVForecast(Forecast):
             )
 
     def sources(self) -> tuple[Source, ...]:
-        return (own_file(self.path, "path"),)
+        return (own_files(self.path, "path"),)
 
     @property
     def _table_format(self) -> TableFormat:
         return TableFormat(
             self.time, self.series_column, self.targets, self.covariates + self.ahead,
             self.time_format, self.delimiter, self.decimal, self.encoding, self.thousands,
-            self.zone,
+            self.zone, kinds=self.categories, header=self.header,
         )  # fmt: skip
 
     @cached_property
@@ -153,29 +167,33 @@ class CSVForecast(Forecast):
             for name in (
                 *("time", "series_column", "targets", "covariates", "ahead", "calendar", "valid"),
                 *("test", "steps", "time_format", "delimiter", "decimal", "encoding"),
-                *("thousands", "zone"),
+                *("thousands", "zone", "duplicates", "header", "categories"),
             )
         }
         return prepare(self.name, self.sources(), self.version, settings, self._make)
 
     def _make(self, folder: Path) -> dict[str, Any]:
-        file = folder / Path(self.path).name
-        table = read_table(file, self._table_format)
-        place = "row" if is_parquet(file) else "line"
+        names = list(self.sources()[0].files)
+        file = folder / names[0] if len(names) == 1 else folder
+        table = read_tables(folder, names, self._table_format)
+        table, repeated = without_repeats(table, self.duplicates)
+        place = "row" if is_parquet(folder / names[0]) else "line"
         step = TimeStep("row", 1) if self.steps == "rows" else find_step(table, str(file), place)
         rows = spaced(table, step, str(file), place)
         if not isinstance(rows.times[0], datetime):
             for named, what in ((self.calendar, "calendar to read"), (self.zone, "zone for them")):
                 if named:
                     raise DataError(f"{file}: times are plain numbers, so there is no {what}")
-        known_NK = calendar_features(rows.times, self.calendar)
+        known_NK = known_columns(rows, self.calendar, table)
         ends_P3 = cut_points(self.valid, self.test, self.time_format)(rows, str(file))
         return {
-            "values_ND": rows.values_ND, "known_NK": known_NK, "ends_P3": ends_P3,
+            "values_ND": rows.values_ND[:, : len(table.columns.numbers)],
+            "known_NK": known_NK, "ends_P3": ends_P3,
             "names": rows.names, "columns": table.columns.numbers,
             "targets": len(table.columns.values), "step": tuple(step), "aware": table.aware,
             "clocks": [clock.name for clock in rows.clocks], "time": table.columns.time,
-            "unread": table.columns.unread, "gaps": rows.gaps,
+            "unread": table.columns.unread, "gaps": rows.gaps, "repeated": repeated,
+            "kinds": dict(table.kinds), "files": len(names),
             "parts_begin": self._write_cuts(table, rows, ends_P3[0].tolist()),
         }  # fmt: skip
 
@@ -232,15 +250,9 @@ class CSVForecast(Forecast):
         except ValueError as error:
             raise DataError(f"{self.path}: {error}") from error
 
-    def _writer(self, table: Table, rows: Spaced) -> TimeWriter:
-        """Return what writes times as the first series of a table has them."""
-        pairs = zip(table.times, table.series, strict=True)
-        own = [time for time, whose in pairs if whose == rows.names[0]]
-        return TimeWriter(own, rows.clocks[0], table.time_like, self.time_format, self.decimal)
-
     def _write_cuts(self, table: Table, rows: Spaced, ends: Sequence[int]) -> list[str]:
         """Return where validation and test of the first series begin, as the table writes times."""
-        write = self._writer(table, rows)
+        write = writer_of(table, rows, 0, self.time_format, self.decimal)
         return [
             (f"from {write(rows.times[at], rows.instants[at])} on, " if at < ends[2] else "")
             + f"after {at:,} steps"
@@ -249,6 +261,12 @@ class CSVForecast(Forecast):
 
     def what_is_read(self) -> str:
         """Say which columns are which, what a step is, and where validation and test begin."""
+        return summarise(f"read from {self.path}", self.card_facts())
+
+    def steps_in_words(self) -> str:
+        return f"steps of {self.step}"
+
+    def card_facts(self) -> Mapping[str, str]:
         prepared, step = self._prepared, self.step
         columns, names = prepared["columns"], prepared["names"]
         targets, others = columns[: prepared["targets"]], columns[prepared["targets"] :]
@@ -258,64 +276,35 @@ class CSVForecast(Forecast):
         steps = len(prepared["values_ND"])
         filled = f", {prepared['gaps']:,} of them missing" if prepared["gaps"] else ""
         clocks = write_clocks(prepared["clocks"], prepared["aware"])
+        by = write_names([self.series_column]) if self.series_column else ""
+        by = by or ("file" if prepared["files"] > 1 else "")
+        repeated = prepared["repeated"]
         dated = isinstance(step.unit, str) and step.unit != "number"
-        return summarise(f"read from {self.path}", {
+        return {
             "targets": write_names(targets),
             "covariates": write_names(others[: len(others) - len(ahead)]) or "none",
             "known ahead": write_names(ahead),
             "time": write_names([prepared["time"]]) + (f", {clocks}" if dated else ""),
-            "series": f"{len(names):,} by {write_names([self.series_column])}: {write_names(names)}"
-            if self.series_column else "one",
+            "series": f"{len(names):,} by {by}: {write_names(names)}" if by else "one",
+            "categories": "; ".join(
+                f"{column}: {write_names(kinds)}" for column, kinds in prepared["kinds"].items()
+            ),
             "calendar": ", ".join(self.calendar),
             "not read": write_names(prepared["unread"]),
+            "one time": f"{repeated:,} rows went into others of their time ({self.duplicates})"
+            if repeated else "",
             "steps": f"{steps:,} of {step}{filled}; a season of {self.season or step.season}",
             "validation": valid + first,
             "test": test + first,
-        })  # fmt: skip
+        }  # fmt: skip
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
-        """Read the last rows of a CSV with the columns of the file, and forecast as a CSV."""
-        series, prepared = self.series, self._prepared
-        targets = tuple(prepared["columns"][: prepared["targets"]])
-        clocks = dict(zip(prepared["names"], prepared["clocks"], strict=True))
-        how = replace(
-            self._table_format, values=targets, encoding="utf-8", zone=self.zone or clocks,
-            time="" if is_unnamed(prepared["time"]) else prepared["time"],
-            aware=None if self.zone else prepared["aware"],
-        )  # fmt: skip
-        try:
-            table = read_table(text, how)
-            rows = spaced(table, self.step, "the input")
-        except DataError as error:
-            raise ValueError(str(error)) from error
-        if len(rows.names) > 1:
-            raise ValueError(f"{self.name} forecasts one series at a time; the input has "
-                             f"{', '.join(map(repr, rows.names))}")  # fmt: skip
-        (name,) = rows.names
-        if name not in series.names:
-            raise ValueError(f"{self.name} was not trained on a series {name!r}")
-        later = self.horizon if self.ahead else 0
-        need = self.context + later
-        if len(rows.times) < need:
-            ahead = f", the last {later} of them of the horizon" if later else ""
-            raise ValueError(f"{self.name} reads {need} steps of {self.step}{ahead}; the input has "
-                             f"{len(rows.times)}")  # fmt: skip
-        known_NK = calendar_features(rows.times[-need:], self.calendar)
-        x, restore = series.tail(
-            rows.values_ND, known_NK, self.centre, context=self.context, horizon=later,
-            series=series.names.index(name),
-        )  # fmt: skip
-        last = len(rows.times) - later - 1
-        write = self._writer(table, rows)
+        """Read the last rows of one series, as `ask_rows` does those of several."""
+        batch, read, _ = self.ask_rows(text)
+        if len(batch.x) > 1:
+            raise ValueError(f"{self.name}: the input has {len(batch.x)} series; give one of them")
+        return batch, lambda y_SV: read(y_SV[None], None)
 
-        def answer(y_SV: Tensor) -> str:
-            file = io.StringIO()
-            writer = csv.writer(file, delimiter=table.delimiter, lineterminator="\n")
-            writer.writerow([table.columns.time, *([self.series_column] * bool(name)), *targets])
-            for s, values in enumerate(restore(y_SV.double().numpy()), 1):
-                by_rows = self.steps == "rows"
-                time = f"+{s}" if by_rows else write(*rows.later(last, self.step, s))
-                writer.writerow([time, *([name] * bool(name)), *map(how.numbers.write, values)])
-            return file.getvalue().rstrip("\n")
-
-        return self.row(x), answer
+    def ask_rows(self, text: str) -> Answers:
+        """Read the last rows of a CSV with the columns of the file, of one or several series."""
+        return TableAnswers(self).ask(text)

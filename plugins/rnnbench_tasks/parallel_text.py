@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from rnnbench.contract import Source, setting
 from rnnbench.data import DataError, own_file
 from rnnbench.data.tasks.corpus_translation import Corpus, TextTranslation
 from rnnbench.data.tasks.translation import SPLITS
 from rnnbench.data.text.parallel_files import aligned_pairs, column_pairs
+
+LOOKED_AT = 20_000  # training targets by which what ranks is chosen
+BLEU_WORDS = 4  # that BLEU counts together
+FEW_WORDS = 64  # kinds of words, up to which a language is a formal one
+FORMAL = 50  # times that each kind of them is met at least, on average
 
 _ROLES = {
     "train": ("source_file", "target_file"),
@@ -33,12 +40,17 @@ class ParallelText(TextTranslation):
     Where a hash leaves a split empty, give it a file. Moses tokens follow the rules of the two
     languages, which are otherwise not used.
     The data version rests on the content of the files.
+
+    What ranks follows the data, unless `headline` says it: exact match where fewer than half of the
+    training targets have four words, which is what BLEU counts, or all of them are made of few
+    words, as those of a formal language are; else BLEU. Exact match is always reported, and the
+    rate of wrong characters beside it where it ranks.
     Baselines: the source as it is, and the commonest target of training.
 
     Source: the user's own files; the split by hash is this benchmark's own.
     """
 
-    version: ClassVar[int] = 2  # 1 had a length_ratio of the smaller over the larger
+    version: ClassVar[int] = 3  # 2 always ranked by BLEU; 1 had another length_ratio
     tiny: ClassVar[dict[str, Any]] = {
         "source_file": str(Path(__file__).with_name("number_words.tsv")),
         "source_column": 2,
@@ -58,6 +70,9 @@ class ParallelText(TextTranslation):
     encoding: str = setting("utf-8", "of all files")
     source_language: str = setting("en", "code of the language, for Moses tokens")
     target_language: str = setting("de", "code of the language, for Moses tokens")
+    headline: Literal["auto", "bleu", "chrf", "exact", "ter", "cer"] = setting(  # type: ignore[assignment]
+        "auto", "what ranks: exact match, bleu, chrf, ter or cer; auto: by the targets", added=True
+    )
     vocabulary: int = setting(
         1000, "subwords, shared by both sides; of words the most of a side", low=300, high=65535
     )
@@ -73,6 +88,21 @@ class ParallelText(TextTranslation):
                     f"parallel-text: {source} and source_file are not of one form: give both "
                     "files of targets, or neither"
                 )
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Return the names of what is reported, the headline first."""
+        headline: str = self.headline
+        if headline == "auto":
+            headline = self._prepared_headline if self.source_file else "bleu"
+        chosen = [] if self.select_by in ("headline", "loss") else [self.select_by]
+        beside = ["cer"] if headline == "exact" else []
+        names = [headline, *chosen, "exact", *beside, "bleu", "chrf", "length_ratio"]
+        return tuple(dict.fromkeys(names))
+
+    @cached_property
+    def _prepared_headline(self) -> str:
+        return suitable_headline([target for _, target in self.texts("train")])
 
     @property
     def languages(self) -> tuple[str, str]:
@@ -123,6 +153,15 @@ class ParallelText(TextTranslation):
         if not any(side for pair in pairs for side in pair):
             raise DataError(f"{source} has no text in its {len(pairs):,} pairs")
         return pairs
+
+
+def suitable_headline(targets: Sequence[str]) -> str:
+    """Return what measures outputs that should be such targets: "exact" or "bleu"."""
+    words = [target.split() for target in targets[:LOOKED_AT]]
+    long = sum(len(text) >= BLEU_WORDS for text in words)
+    kinds = len({word for text in words for word in text})
+    formal = kinds <= FEW_WORDS and sum(map(len, words)) >= FORMAL * kinds
+    return "exact" if 2 * long < len(words) or formal else "bleu"
 
 
 def _split_of(text: str) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from rnnbench.contract import Metric, Source, setting
-from rnnbench.data import own_file
+from rnnbench.data import own_files
+from rnnbench.data.fetching.own_files import paths_of
 from rnnbench.data.tasks.language import LanguageModel
 from rnnbench.data.text.files import TokenRecipe
 from rnnbench.data.text.tokens import Subwords
@@ -20,8 +21,10 @@ from rnnbench.data.text.tokens import Subwords
 class TextLM(LanguageModel):
     """Predict the next word, character, byte or subword of your own text.
 
-    Give one file, which is cut into training, validation and test, in this order; or three. A
-    path is relative to the working directory, and a name that ends in .gz is unpacked as it is
+    Give one file, which is cut into training, validation and test, in this order; or three. In the
+    place of a file a folder may stand, or a pattern such as "books/*.txt", whose files are read by
+    their names, one after the other; those that validation or test names are left out of training.
+    A path is relative to the working directory, and a name that ends in .gz is unpacked as it is
     read. Files are read in blocks, so they may be larger than memory; the tokens are kept on the
     disk. The files' content is part of the data version: results on other text never share a
     board.
@@ -62,9 +65,9 @@ class TextLM(LanguageModel):
     test_rows: int = setting(
         10, "rows in which test is read; each begins without context", unit="rows", low=1
     )
-    train: str = setting(help="path of the training text, or of a text to be cut in three")
-    valid: str = setting("", "path of the validation text; needs test as well")
-    test: str = setting("", "path of the test text; needs valid as well")
+    train: str = setting(help="the training text, or one to be cut in three: a file, a folder, *")
+    valid: str = setting("", "the validation text, in the same way; needs test as well")
+    test: str = setting("", "the test text, in the same way; needs valid as well")
     valid_share: float = setting(
         0.05, "of one text that is cut: the share of its characters", low=0.0, high=0.9
     )
@@ -120,7 +123,10 @@ class TextLM(LanguageModel):
         return f"Give task.train a longer text, or set task.{split}_share higher{units}"
 
     def recipe(self) -> TokenRecipe:
-        names = tuple(name for source in self._files for name in source.files)
+        names = tuple(
+            next(iter(source.files)) if len(source.files) == 1 else tuple(source.files)
+            for source in self._files
+        )
         return TokenRecipe(
             names,
             self.unit,
@@ -134,5 +140,7 @@ class TextLM(LanguageModel):
 
     @cached_property
     def _files(self) -> tuple[Source, ...]:
-        paths = {"train": self.train, "valid": self.valid, "test": self.test}
-        return tuple(own_file(path, role) for role, path in paths.items() if path)
+        held = {"valid": self.valid, "test": self.test}
+        held_out = tuple(own_files(path, role) for role, path in held.items() if path)
+        others = {path for source in held_out for path in paths_of(source)}
+        return own_files(self.train, "train", others), *held_out

@@ -65,6 +65,8 @@ from rnnbench.cli.root import RESULTS, example, main
     help="Rows that differ by less are equal: 0.01 (in the metric's unit) or 2%. By default the "
     "task's.",
 )
+@click.option("--board", metavar="NAME", help="One board alone: its data's name, or its id.")
+@click.option("--all", "whole", is_flag=True, help="Every board in full, not an index of many.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated.")
 @click.option(
@@ -74,16 +76,17 @@ from rnnbench.cli.root import RESULTS, example, main
     help="Write a site into this folder; or, to a name that ends in .html, one page alone.",
 )
 def leaderboard(task: str | None, root: Path, attribution: bool, as_json: bool, as_csv: bool,
-                page: Path | None, centre: Any, interval: Any, test: Any,
-                margin: str | None, **sections: Any) -> None:  # fmt: skip
+                page: Path | None, centre: Any, interval: Any, test: Any, board: str | None,
+                whole: bool, margin: str | None, **sections: Any) -> None:  # fmt: skip
     """Which rows may be the best, what is better, equal or open, at what cost: every task's table,
     or TASK's."""
     from rnnbench.cli.actions.leaderboard import BoardRequest, leaderboard_command
     from rnnbench.leaderboard.verdicts.method import BoardMethod
 
     request = BoardRequest(
-        **sections, method=BoardMethod(centre, interval, test or "moderated"), margin=margin
-    )
+        **sections, method=BoardMethod(centre, interval, test or "moderated"), margin=margin,
+        board=board, whole=whole,
+    )  # fmt: skip
     leaderboard_command(
         task, root, want_json=as_json, want_csv=as_csv, page=page, attribution=attribution,
         request=request,
@@ -120,6 +123,23 @@ def data_describe(tasks: tuple[str, ...]) -> None:
     from rnnbench.cli.actions.data import describe_sources
 
     describe_sources(tasks)
+
+
+@data.command(
+    name="inspect",
+    epilog=example("rnnbench data inspect csv-forecast task.path=power.csv task.horizon=24"),
+)
+@click.argument("task", shell_complete=names_of("tasks"))
+@click.argument("settings", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def data_inspect(task: str, settings: tuple[str, ...], as_json: bool) -> None:
+    """The card of TASK's data: what is read and how it is split, doubts, baselines, pictures.
+
+    SETTINGS are the task's own, such as task.path=power.csv. Nothing is trained.
+    """
+    from rnnbench.cli.actions.inspect_data import inspect_command
+
+    inspect_command(task, settings, as_json=as_json)
 
 
 @data.command(name="fetch", epilog=example("rnnbench data fetch char-lm co2"))

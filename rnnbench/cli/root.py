@@ -13,6 +13,7 @@ from rnnbench import __version__
 from rnnbench.cli.lost_database import lost_database
 from rnnbench.errors import OutageError, UserError
 from rnnbench.results.outages import fault_of
+from rnnbench.session.place import DEFAULT, VARIABLE
 
 
 class FolderOrAddress(click.Path):
@@ -26,8 +27,7 @@ class FolderOrAddress(click.Path):
 
 RESULTS = click.option(
     "--out", "root", type=FolderOrAddress(path_type=Path, file_okay=False),
-    envvar="RNNBENCH_RESULTS", show_envvar=True,
-    default=Path("rnnbench-results"), show_default=True,
+    envvar=VARIABLE, show_envvar=True, default=DEFAULT, show_default=True,
     help="Folder of results, or an address such as s3://bucket/results.",
 )  # fmt: skip
 

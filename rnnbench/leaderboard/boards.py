@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from rnnbench.leaderboard.data_cards import card_of
 from rnnbench.leaderboard.grouping import group
 from rnnbench.leaderboard.idle_notes import equal_marks, metric_notes
 from rnnbench.leaderboard.limit_notes import fallback_notes, length_notes
@@ -26,14 +27,15 @@ from rnnbench.leaderboard.protocol_text import (
     machine_in_words,
     protocol_in_words,
     provenance_in_words,
-    why_apart,
 )
 from rnnbench.leaderboard.row import curve_metric_of, make_row
 from rnnbench.leaderboard.seed_notes import look_level, seed_notes
 from rnnbench.leaderboard.types import Board, Row
 from rnnbench.leaderboard.verdicts.equality import EqualWithin
 from rnnbench.leaderboard.verdicts.method import STANDARD, BoardMethod
+from rnnbench.results.labels import label_in
 from rnnbench.results.record import Record, Status
+from rnnbench.spec.data_set import file_that_is_read
 from rnnbench.spec.run_spec import RunSpec
 from rnnbench.stats import ALPHA, Estimate, least_p, seeds_needed
 
@@ -60,21 +62,16 @@ def build(
     for record in _latest_attempts(r for r in records if task is None or r.spec.task.name == task):
         # What `RunSpec.protocol_id` is made of; comparing it is quicker than hashing text.
         protocols[record.spec.task, record.spec.data, record.spec.budget].append(record)
-    boards: list[tuple[RunSpec, Board]] = []
+    boards: list[Board] = []
     for runs in protocols.values():
         measures = sorted({_measure_of(r) for r in runs} - {()}) or [()]
         for measure in measures:
             # Runs that ended before their metrics were known go to the first board.
             measures_here = {measure, ()} if measure == measures[0] else {measure}
             members = [r for r in runs if _measure_of(r) in measures_here]
-            boards.append(
-                (members[0].spec, _make_board(members, len(measures) > 1, method, margin))
-            )
-    boards.sort(key=lambda item: (item[1].task, item[1].protocol, item[1].protocol_id))
-    return [
-        dataclasses.replace(board, apart=why_apart(spec, (s for s, b in boards if b is not board)))
-        for spec, board in boards
-    ]
+            boards.append(_make_board(members, len(measures) > 1, method, margin))
+    boards.sort(key=lambda b: (b.task, b.data_set, b.protocol, b.protocol_id))
+    return boards
 
 
 def mark_absent(boards: Iterable[Board], installed: Mapping[str, Collection[str]]) -> list[Board]:
@@ -198,7 +195,17 @@ def _make_board(
         method=method,
         data=spec.data,
         task_settings=dict(spec.task.settings),
+        data_set=_data_set_of(records),
+        data_card=card_of(records),
     )
+
+
+def _data_set_of(records: list[Record]) -> str:
+    """Return the label that the latest run with one has, else the name of the file that is read."""
+    labelled = [r for r in records if label_in(r)]
+    if labelled:
+        return label_in(max(labelled, key=lambda r: (r.ended or "", r.run_id)))
+    return file_that_is_read(dict(records[0].spec.task.settings))
 
 
 def _margin_told(records: list[Record]) -> dict[str, float]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from rnnbench.leaderboard.types import Board, Row
 
+_Key = tuple[str, str]  # a task and the version of its data
 SETS = 20_000  # of tasks that are tried, at most
 
 
@@ -30,14 +31,15 @@ def choose_boards(boards: Sequence[Board], notes: list[str]) -> dict[str, Board]
     for board in boards:
         by_data[board.task, board.data].append(board)
     best = {key: max(candidates, key=_fullness) for key, candidates in by_data.items()}
-    names = {key: board.task for key, board in best.items()}
-    by_task: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for key in best:
-        by_task[key[0]].append(key)
-    for task, keys in by_task.items():
-        if len(keys) > 1:
-            told = tell_apart([best[key] for key in keys])
-            names |= {k: f"{task} ({words})" for k, words in zip(keys, told, strict=True)}
+    names = {key: board.data_set or board.task for key, board in best.items()}
+    for same in _sharing_a_name(names):
+        names |= {key: best[key].title for key in same}
+    for same in _sharing_a_name(names):
+        told = tell_apart([best[key] for key in same])
+        for key, words in zip(same, told, strict=True):
+            board = best[key]
+            within = f"{board.task}, {words}" if board.data_set else words
+            names[key] = f"{board.data_set or board.task} ({within})"
     chosen = {}
     for key, name in sorted(names.items(), key=lambda item: item[1]):
         board = best[key]
@@ -52,6 +54,14 @@ def choose_boards(boards: Sequence[Board], notes: list[str]) -> dict[str, Board]
             )
         chosen[name] = board
     return chosen
+
+
+def _sharing_a_name(names: Mapping[_Key, str]) -> list[list[_Key]]:
+    """Return the keys that have a name in common with others, name by name."""
+    by_name: dict[str, list[_Key]] = defaultdict(list)
+    for key, name in names.items():
+        by_name[name].append(key)
+    return [keys for keys in by_name.values() if len(keys) > 1]
 
 
 def _fullness(board: Board) -> tuple[int, int, str]:

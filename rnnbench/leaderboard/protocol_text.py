@@ -60,39 +60,6 @@ def budget_in_words(budget: Budget) -> str:
     return "; ".join(parts)
 
 
-def why_apart(spec: RunSpec, others: Iterable[RunSpec]) -> tuple[str, ...]:
-    """Say why the runs of a protocol are not ranked with those of others of the same task."""
-    reasons = []
-    for other in others:
-        if other.task.name != spec.task.name:
-            continue
-        parts = []
-        if other.task != spec.task:
-            settings, other_settings = dict(spec.task.settings), dict(other.task.settings)
-            parts += [
-                f"{_assign(name, other_settings)} there, {_assign(name, settings)} here"
-                for name in sorted(settings.keys() | other_settings.keys())
-                if settings.get(name) != other_settings.get(name)
-            ]
-            if other.task.version != spec.task.version:
-                parts.append(f"version {other.task.version} of the task there, here "
-                             f"{spec.task.version}")  # fmt: skip
-        if other.data != spec.data:
-            parts.append(f"data version {other.data or 'none'} there, {spec.data or 'none'} here")
-        if other.budget != spec.budget:
-            parts.append(
-                f"a budget of {budget_in_words(other.budget)} there, "
-                f"{budget_in_words(spec.budget)} here"
-            )
-        reasons.append("; ".join(parts) or "another headline or selection metric there")
-    return tuple(sorted(reasons))
-
-
-def _assign(name: str, settings: Mapping[str, Any]) -> str:
-    """Return a setting as "length=100"; one that was added later may have been left alone."""
-    return f"{name}={settings[name]}" if name in settings else f"{name} by default"
-
-
 def provenance_in_words(records: Sequence[Record]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """List the distinct code, packages and machines behind the records, and when they ran."""
     code: set[str] = set()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rnnbench.leaderboard.types import Board
+from rnnbench.registry.given_classes import SESSION
 from rnnbench.registry.held_laws import OWN
 from rnnbench.registry.schema import Entry
 from rnnbench.results.record import Record
@@ -87,6 +88,8 @@ def _of_run(
 
 def _say_verdict(name: str, about: Mapping[str, Any], known: Sequence[Mapping[str, Any]]) -> str:
     """Say what is known of the laws of a plugin, of this code best of all."""
+    if about["distribution"] == SESSION:
+        return f"{name} was defined in {SESSION}: its code has no version and is kept nowhere"
     of = f"{name} of {about['distribution']} {about['version'] or '(version not known)'}"
     here = [v for v in known if about["code"] and v["code"] == about["code"]]
     if here:

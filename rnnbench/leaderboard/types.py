@@ -139,7 +139,9 @@ class Board:
         provenance: (label, distinct values) of the runs behind the rows.
         selection: metric and higher_is_better of what chooses on validation; {} where no run got
             so far.
-        apart: why it is not ranked together with each other board of its task.
+        data_set: what its data are called: the label that they were given, or the file that is
+            read; "" where the task has data of its own.
+        data_card: of a user's own data, what their task tells of them (`contract.data_card`).
         method: how its intervals and verdicts came about.
         data: version of the task's data; "" where the task makes them.
         task_settings: of the task, by name.
@@ -156,10 +158,16 @@ class Board:
     provenance: tuple[tuple[str, tuple[str, ...]], ...]
     verdicts: BoardVerdicts = NOTHING_JUDGED
     selection: dict[str, Any] = field(default_factory=dict)
-    apart: tuple[str, ...] = ()
+    data_set: str = ""
+    data_card: dict[str, Any] = field(default_factory=dict)
     method: BoardMethod = STANDARD
     data: str = ""
     task_settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The name of its data with that of its task, or of its task alone."""
+        return f"{self.data_set} ({self.task})" if self.data_set else self.task
 
     @property
     def higher_is_better(self) -> bool:

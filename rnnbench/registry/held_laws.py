@@ -18,6 +18,7 @@ from typing import Any
 import platformdirs
 
 from rnnbench.files.atomic import replace_file
+from rnnbench.registry.given_classes import SESSION, code_in, given_class
 from rnnbench.registry.registry import discover
 from rnnbench.registry.schema import Entry
 
@@ -89,11 +90,17 @@ def describe_third_parties(names: Iterable[tuple[str, str]]) -> dict[str, dict[s
         names: (kind, name) of each plugin.
     Returns:
         For each of a third party, by "kind/name": distribution, version, code and laws: the last
-        verdict that was noted here, or None.
+        verdict that was noted here, or None. What was given as a class of a Python session has
+        that in its distribution's place, and no version.
     """
     installed: Mapping[str, Mapping[str, Entry]] = discover()[0]
-    described = {}
+    described: dict[str, dict[str, Any]] = {}
     for kind, name in names:
+        if given_class(kind, name) is not None:
+            described[f"{kind}/{name}"] = {
+                "distribution": SESSION, "version": None, "code": code_in(name), "laws": None,
+            }  # fmt: skip
+            continue
         entry = installed[kind].get(name)
         if entry is None or entry.distribution == OWN:
             continue

@@ -16,6 +16,7 @@ import typing
 from typing import Any
 
 from rnnbench.errors import PluginError
+from rnnbench.registry.given_classes import UNVERSIONED, given_class
 from rnnbench.registry.guarded_import import import_plugin
 from rnnbench.registry.schema import FACTS, KINDS, BrokenPlugin, Entry, FieldSchema, Schema
 
@@ -117,6 +118,9 @@ def load(kind: str, name: str) -> Any:
     """
     from rnnbench.contract import Architecture, Task, Trick
 
+    given = given_class(kind, name)
+    if given is not None:
+        return given
     item = entry(kind, name)
     module, _, attribute = item.target.partition(":")
     where = f"{kind[:-1]} {name!r} of {item.distribution} {item.version} ({item.target})"
@@ -148,6 +152,9 @@ def schema(kind: str, name: str) -> Schema:
     """Return fields and facts of a plugin, from its source where that is plain, else by import."""
     from rnnbench.registry.remembered_schemas import read_source
 
+    given = given_class(kind, name)
+    if given is not None:
+        return dataclasses.replace(read_class(kind, name, given), version=UNVERSIONED)
     item = entry(kind, name)
     from_source = read_source(item)
     return read_class(kind, name, load(kind, name)) if from_source is None else from_source

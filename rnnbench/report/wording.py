@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+from rnnbench.leaderboard.differing import changed_settings, write_setting
 from rnnbench.leaderboard.pairwise import Pair
 from rnnbench.leaderboard.placing import AGAINST
 from rnnbench.leaderboard.types import Attribution, Board, Effect, Margin, Row, Verdict
@@ -138,6 +139,21 @@ def equal_within(board: Board) -> str:
     if margin.relative:
         return f"{100 * margin.size:.3g}%"
     return amount(f"{margin.size:g}", board.headline)
+
+
+def protocol(board: Board) -> list[tuple[str, str]]:
+    """Return what a board's rows have in common; of the task only what its defaults do not say."""
+    pairs = []
+    for label, text in board.protocol:
+        if label == "Task" and board.task_settings:
+            changed = changed_settings(board)
+            told = ", ".join(f"{name}={write_setting(value)}" for name, value in changed.items())
+            rest = len(board.task_settings) - len(changed)
+            others = f"the {'other ' if changed else ''}{rest} as by default" if rest else ""
+            said = "; ".join(filter(None, (told, others)))
+            text = text.partition(":")[0] + (f": {said}" if said else "")
+        pairs.append((label, text))
+    return pairs
 
 
 def compared(board: Board) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from typing import Any
 from rnnbench.errors import PluginError, SpecError
 from rnnbench.registry.registry import did_you_mean, schema
 from rnnbench.registry.schema import Schema
+from rnnbench.spec.data_set import LABEL, read_label
 from rnnbench.spec.fill import at, field_names, fill
 from rnnbench.spec.plugin_text import Plugin, make_plugin_spec, split_plugin
 from rnnbench.spec.run_spec import Budget, Optimizer, RunSpec
@@ -36,7 +37,7 @@ def compose(
 
     Args:
         settings: by dotted name: "task.length", "architecture.hidden", "tricks.zoneout.rate",
-            "optimizer.lr", "budget.steps".
+            "optimizer.lr", "budget.steps"; and "task.label", see `spec.data_set`.
         places: where a dotted name was written ("sweep.yaml:12"), for messages.
 
     Returns:
@@ -77,6 +78,11 @@ def compose(
             if section == "budget":  # a later layer's budget replaces, not joins, an earlier one's
                 _replace_budget(values["budget"], field, dict(layer))
             values[section][field] = value
+    label = ""
+    if LABEL in values["task"] and LABEL not in schemas["task"].fields:
+        place = places.get(f"task.{LABEL}") or places.get("task")
+        label = read_label(values["task"].pop(LABEL), at(place))
+    _refuse_misspelt_label(task_name, values["task"], schemas["task"], places)
     optimizer = fill(Optimizer, values["optimizer"], "optimizer", places)
     budget = fill(Budget, values["budget"], "budget", places)
     _check_budget(budget)
@@ -94,7 +100,20 @@ def compose(
         budget=budget,
         seed=seed,
         test=test,
+        label=label,
     )
+
+
+def _refuse_misspelt_label(
+    task: str, written: Mapping[str, Any], known: Schema, places: Mapping[str, str]
+) -> None:
+    """Refuse what is no field of a task, and looks like its label."""
+    for name in written:
+        if name not in known.fields and difflib.get_close_matches(name, [LABEL, *known.fields])[
+            :1
+        ] == [LABEL]:
+            place = at(places.get(f"task.{name}") or places.get("task"))
+            raise SpecError(f"{place}task {task} has no field {name!r}; did you mean task.{LABEL}?")
 
 
 def _read(plugin: Plugin, section: str, places: Mapping[str, str]) -> tuple[str, dict[str, Any]]:

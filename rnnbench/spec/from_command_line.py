@@ -11,6 +11,7 @@ from rnnbench.errors import SpecError
 from rnnbench.files.yaml_with_lines import YamlText, read_yaml
 from rnnbench.registry.registry import did_you_mean
 from rnnbench.spec.compose import UNITS, compose
+from rnnbench.spec.data_set import file_that_is_read
 from rnnbench.spec.fill import fill
 from rnnbench.spec.plugin_text import Plugin, split_assignments, split_plugin
 from rnnbench.spec.run_spec import RunSpec, Trainer
@@ -142,4 +143,7 @@ def describe_spec(spec: RunSpec) -> str:
     budget = next(
         f"{v:g} {k}" for k, v in dataclasses.asdict(spec.budget).items() if k in UNITS and v
     )
-    return f"{spec.architecture.name}{tricks} on {spec.task.name}, seed {spec.seed}, {budget}"
+    task = spec.task.name
+    if called := spec.label or file_that_is_read(dict(spec.task.settings)):
+        task = f"{called} ({task})"
+    return f"{spec.architecture.name}{tricks} on {task}, seed {spec.seed}, {budget}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rnnbench.contract.settings import setting
@@ -117,6 +117,8 @@ class RunSpec:
         seed: of weights, data order and noise.
         data: version of the task's data (a hash of its sources' checksums).
         test: whether the run touches the test split at its end; search trials don't.
+        label: what a user calls the data set. It is in no id: under another label the run is the
+            same.
     """
 
     task: PluginSpec
@@ -127,6 +129,7 @@ class RunSpec:
     seed: int = 0
     data: str = ""
     test: bool = True
+    label: str = field(default="", compare=False)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -141,9 +144,13 @@ class RunSpec:
             "test": self.test,
         }
 
+    def as_message(self) -> dict[str, Any]:
+        """Return the spec with its label, as it travels to whoever runs it."""
+        return self.as_dict() | ({"label": self.label} if self.label else {})
+
     @classmethod
     def from_dict(cls, d: dict[str, Any]) -> RunSpec:
-        """Read what `as_dict` wrote.
+        """Read what `as_dict` or `as_message` wrote.
 
         Raises:
             RunError: a newer version wrote it.
@@ -162,6 +169,7 @@ class RunSpec:
             seed=d["seed"],
             data=d["data"],
             test=d["test"],
+            label=d.get("label", ""),
         )
 
     def flat_settings(self) -> dict[str, bool | int | float | str | None]:

@@ -15,6 +15,7 @@ from rnnbench.errors import PluginError, Refusal, SplitRefusal, SweepError, User
 from rnnbench.files.yaml_with_lines import Place
 from rnnbench.registry.registry import did_you_mean
 from rnnbench.registry.schema import FieldSchema
+from rnnbench.spec.data_set import LABEL
 from rnnbench.spec.run_spec import Budget, Optimizer, RunSpec, canonical_json
 from rnnbench.sweep.file.compatibility import unsuitable_space
 from rnnbench.sweep.file.sweep import GridCell, Search, Sweep
@@ -246,7 +247,7 @@ def _plan(
         places[element[1] if element else d.name] = text.at("search", "space", d.name)
     settings = {name: value for name, (value, _) in fixed.items()}
     cell_as_written = {
-        "task": cell.task,
+        "task": {k: v for k, v in cell.task.items() if k != LABEL or f"task.{LABEL}" in fields},
         "architecture": cell.architecture,
         "tricks": list(cell.tricks),
         "settings": settings,

@@ -58,7 +58,7 @@ class CellTally:
 
     @property
     def name(self) -> str:
-        return self.cell.name
+        return self.cell.title
 
     @property
     def left(self) -> int:

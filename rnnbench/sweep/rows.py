@@ -9,7 +9,7 @@ from typing import Any
 
 from rnnbench.errors import Refusal
 from rnnbench.leaderboard.grouping import FRONT
-from rnnbench.spec.run_spec import PluginSpec, RunSpec
+from rnnbench.spec.run_spec import PluginSpec, RunSpec, canonical_json
 from rnnbench.sweep.engines.protocol import Job
 from rnnbench.sweep.file.search_options import Search
 from rnnbench.sweep.file.sweep import Sweep
@@ -124,7 +124,7 @@ class TrialRows:
             study=study or self.plan.study,
             stage=stage,
             number=number,
-            spec="null" if spec is None else spec.canonical(),
+            spec="null" if spec is None else canonical_json(spec.as_message()),
             run_id="" if spec is None else spec.run_id,
             params=params,
             notes=dict(notes or {}),

@@ -95,9 +95,9 @@ def run_sweep(
     plans = plan_cells(sweep, plugins)
     for plan in plans:
         if plan.refused:
-            progress.note(f"refused: {plan.cell.name}\n  {plan.refused}")
+            progress.note(f"refused: {plan.cell.title}\n  {plan.refused}")
     if all(plan.refused for plan in plans):
-        reasons = "\n".join(f"  {plan.cell.name}: {plan.refused}" for plan in plans)
+        reasons = "\n".join(f"  {plan.cell.title}: {plan.refused}" for plan in plans)
         raise SweepError(f"{sweep.text.file}: every combination is refused:\n{reasons}")
     remarks = tuple(_say_idle_pruner(sweep, plans))
     for remark in remarks:
@@ -170,7 +170,7 @@ def _say_idle_pruner(sweep: Sweep, plans: Sequence[CellPlan]) -> Iterator[str]:
     reasons: dict[str, list[str]] = {}
     for plan in plans:
         if plan.never_pruned and not plan.refused:
-            reasons.setdefault(plan.never_pruned, []).append(plan.cell.name)
+            reasons.setdefault(plan.never_pruned, []).append(plan.cell.title)
     possible = sum(not plan.refused for plan in plans)
     for reason, cells in reasons.items():
         where = "" if len(cells) == possible else f" in {', '.join(dict.fromkeys(cells))}"

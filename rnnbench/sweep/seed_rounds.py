@@ -17,7 +17,7 @@ from rnnbench.results.record import Record
 from rnnbench.spec.run_spec import RunSpec
 from rnnbench.stats.adaptive_seeds import SeedDecision, SeedPlan, next_seeds
 from rnnbench.stats.verdicts import EqualityMargin
-from rnnbench.sweep.file.sweep import Sweep
+from rnnbench.sweep.file.sweep import Sweep, title_of_entry
 from rnnbench.sweep.ledger.ledger import TrialRow
 from rnnbench.sweep.plan import CellPlan
 
@@ -203,5 +203,7 @@ def add_rounds(
         task = cell.plan.cell.task
         key = json.dumps(task, sort_keys=True)
         if key not in rounds:
-            rounds[key] = SeedRounds(task["name"], sweep.seed_plan, seeds, read=read, say=say)
+            rounds[key] = SeedRounds(
+                title_of_entry(task), sweep.seed_plan, seeds, read=read, say=say
+            )
         rounds[key].add(cell)

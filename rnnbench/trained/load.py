@@ -13,13 +13,14 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from rnnbench.contract import Batch, Prediction, Task
+from rnnbench.contract import Answers, Batch, Prediction, Task
 from rnnbench.contract.task import AnswerReader
 from rnnbench.errors import RunError, SpecError, UserError
 from rnnbench.nn import Model
 from rnnbench.nn.models.base import Continuation
 from rnnbench.nn.models.decoding import Decoded, Decoding, decode
 from rnnbench.nn.models.output_lengths import reached_limit
+from rnnbench.registry.given_classes import SESSION, given_class
 from rnnbench.results.find_run import find_run
 from rnnbench.results.record import Record
 from rnnbench.results.run_folder import WEIGHTS
@@ -55,10 +56,27 @@ def load_run(store: Store, run: str) -> Trained:
             f"{record.run_id} ({record.status}) has left no weights: only a finished run does.\n"
             "  Run it to its end, then ask again."
         )
+    _refuse_lost_code(record)
     task, architecture, tricks = instantiate(record.spec)
     model = assemble(architecture, task, TrickFold(tricks))
     model.load_state_dict(load_file(path))
     return Trained(record, task, model.eval())
+
+
+def _refuse_lost_code(record: Record) -> None:
+    """Refuse a run with plugins of a Python session that is not this one.
+
+    Raises:
+        RunError
+    """
+    for place, about in record.provenance.get("third_parties", {}).items():
+        kind, _, name = place.partition("/")
+        if about["distribution"] == SESSION and given_class(kind, name) is None:
+            raise RunError(
+                f"{record.run_id} was trained with {name}, which was defined in {SESSION}: its "
+                f"code is kept nowhere.\n  In a session that has that class, give it to rb.check "
+                "first, then ask again"
+            )
 
 
 def untrained_run(record: Record) -> Trained:
@@ -98,8 +116,11 @@ def predict(trained: Trained, text: str, how: Decoding, seed: int) -> dict[str, 
 
     Returns:
         run, input and prediction; log_probability_nats and attention (a list for each output step)
-        where the output was decoded by a model that has them.
+        where the output was decoded by a model that has them; notes on answers, where a task has
+        some.
     """
+    if (answers := _ask_rows(trained.task, text)) is not None:
+        return _predict_rows(trained, text, answers, how, torch.Generator().manual_seed(seed))
     batch, answer = _ask(trained.task, text)
     y, decoded = _predict_row(trained, batch, how, torch.Generator().manual_seed(seed))
     shown: dict[str, Any] = {
@@ -111,6 +132,35 @@ def predict(trained: Trained, text: str, how: Decoding, seed: int) -> dict[str, 
         shown["attention"] = decoded.attention[0].tolist()
     if decoded is not None and _reached(trained.model, decoded)[0]:
         shown["reached_max_length"] = len(decoded.y[0])
+    return shown
+
+
+def _ask_rows(task: Task, text: str) -> Answers | None:
+    """Return `task.ask_rows(text)`.
+
+    Raises:
+        SpecError: the task cannot read the text.
+    """
+    try:
+        return task.ask_rows(text)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise SpecError(str(error)) from error
+
+
+def _predict_rows(
+    trained: Trained, text: str, answers: Answers, how: Decoding, rng: torch.Generator
+) -> dict[str, Any]:
+    """Return what a run makes of several inputs at once, such as series of a table."""
+    with evaluating(trained.model):
+        decoded = trained.model.decoded(answers.batch, how, rng)
+    shown: dict[str, Any] = {
+        "run": trained.record.run_id, "input": text,
+        "prediction": answers.read(decoded.y, decoded.out),
+    }  # fmt: skip
+    if answers.notes:
+        shown["notes"] = list(answers.notes)
     return shown
 
 

@@ -16,6 +16,7 @@ import torch
 
 import rnnbench
 from rnnbench.contract import Architecture, Batch, Data, Moment, Refusal, Task, Trick
+from rnnbench.registry.given_classes import is_given
 from rnnbench.spec.instantiate import instantiate
 from rnnbench.spec.run_spec import Optimizer, RunSpec
 from rnnbench.training.checks.foresight import refuse_foresight
@@ -210,5 +211,9 @@ def _as_fault_of_plugin(
         f"{architecture.name}{names} on {task.name} fails its dry run.\n"
         f"  {type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''} "
         f"({frame.filename}:{frame.lineno})\n"
-        "  This is a fault in a plugin, not a choice of yours: report it to its author."
+        + (
+            "  This is a fault in code of this Python session: mend it, and ask again."
+            if any(is_given(type(p)) for p in (architecture, task, *tricks))
+            else "  This is a fault in a plugin, not a choice of yours: report it to its author."
+        )
     )

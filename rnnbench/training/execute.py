@@ -24,6 +24,7 @@ from rnnbench.files.atomic import replace_file, sweep_folder
 from rnnbench.nn.models.output_lengths import describe_limit
 from rnnbench.registry.held_laws import describe_third_parties
 from rnnbench.registry.registry import load
+from rnnbench.results.labels import DATA_CARD, label_of
 from rnnbench.results.outages import KIND, MISSING, fault_of, missing_name
 from rnnbench.results.record import FINAL, Figures, Record, Status, provenance
 from rnnbench.results.run_folder import CHECKPOINTS, ITEM_SCORES, WEIGHTS
@@ -129,7 +130,7 @@ def _provenance(spec: RunSpec, trainer: Trainer) -> dict[str, Any]:
     """Return where a run is made, by which code of third parties, and what plugins declare."""
     names = [("tasks", spec.task.name), ("architectures", spec.architecture.name)]
     names += [("tricks", t.name) for t in spec.tricks]
-    made = provenance(device=device_name(trainer))
+    made = provenance(device=device_name(trainer)) | label_of(spec)
     if others := describe_third_parties(names):
         made["third_parties"] = others
     if declared := {f"{kind}/{name}": dict(load(kind, name).declares) for kind, name in names
@@ -291,6 +292,8 @@ def _evaluate_best(run: Training, record: Record) -> None:
         for trick, metrics in evaluate_apart(run, split):
             record.metrics[f"{split} with {trick}"] = metrics
     if run.spec.test:
+        if card := run.telemetry.guarded("describing the data", lambda: _card_of(task), {}):
+            record.provenance[DATA_CARD] = card
         record.cost |= costs.measure_latencies(run)
         text = run.telemetry.guarded(
             "sampling a text",
@@ -325,6 +328,18 @@ def weights_bytes(weights: dict[str, torch.Tensor]) -> bytes:
 
 
 _BASELINES: dict[tuple[Task, str], dict[str, dict[str, float]]] = {}
+
+
+_CARDS: dict[Task, dict[str, Any]] = {}
+
+
+def _card_of(task: Task) -> dict[str, Any]:
+    """Return the card of a user's own data; {} of data that everybody has. Made once a process."""
+    if task not in _CARDS:
+        own = any(source.origin.startswith(("file:", "folder:")) for source in task.sources())
+        card = task.card() if own else None
+        _CARDS[task] = {} if card is None else card.as_plain()
+    return _CARDS[task]
 
 
 def baselines_of(task: Task, split: str) -> dict[str, Figures]:

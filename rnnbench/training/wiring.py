@@ -1,4 +1,4 @@
-"""Turns any backbone into a model of p(y | x): four wirings, one for each kind of task."""
+"""Turns any backbone into a model of p(y | x): a wiring for each kind of task, and another."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rnnbench.contract import Architecture, Backbone, Batch, Kind, Refusal, Result, State, Task
 from rnnbench.nn import Attention, Decoder, Embed, Model, corners, ends, valid
+from rnnbench.nn.direct_forecast import AtOnce
 from rnnbench.nn.models.base import Feed
 
 
@@ -25,7 +26,16 @@ def wire(architecture: Architecture, task: Task) -> Model:
             "  Choose another task or architecture: rnnbench list"
         )
     own = architecture.model(task)
-    model = WIRING[task.kind](architecture, task) if own is None else own
+    if own is None:
+        model: nn.Module = (Direct if task.at_once else WIRING[task.kind])(architecture, task)
+    else:
+        model = own
+    if task.at_once and isinstance(model, Decoder):
+        raise Refusal(
+            f"{architecture.name} has a decoder of its own, which puts out a step after the other; "
+            f"{task.name} asks for all of them at once.\n"
+            "  Set task.output_steps=free-running, or choose an architecture such as gru."
+        )
     if not isinstance(model, Model):
         raise TypeError(f"{architecture.name}.model returned a {type(model).__name__}, not a Model")
     for part in model.modules():
@@ -150,6 +160,24 @@ class Unaligned(Decoder):
 
     def attention(self, state: State) -> Tensor | None:
         return None if self.luong is None else state[-1]
+
+
+class Direct(AtOnce):
+    """An encoder and a linear head for the whole horizon, from the summary of what it read."""
+
+    def __init__(self, architecture: Architecture, task: Task):
+        super().__init__(architecture.name, task)
+        self.pool = architecture.pool
+        self.source_embed = Embed(task.source, architecture.input_width)
+        self.encoder = architecture.build(architecture.input_width, causal=False)
+        self.readout = nn.Linear(self.encoder.width, self.horizon * task.target.outputs)
+
+    def ahead(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
+        batch = Batch(x_BTD, x_BTD)
+        y_BTH, _ = self.encoder(self.source_embed(x_BTD), None, batch.layout)
+        summary_BH = pooled(y_BTH, batch, self.pool)
+        out_BSN = self.readout(summary_BH).unflatten(-1, (self.horizon, -1))
+        return out_BSN, summary_BH
 
 
 WIRING: dict[Kind, Callable[[Architecture, Task], Model]] = {

@@ -179,14 +179,15 @@ def test_the_data_version_follows_the_content_and_not_the_place(tmp_path):
     assert data_version([own_file("a.txt", "train")], 1) != data_version([b], 1)
 
 
-def test_a_file_that_is_absent_empty_or_a_folder_is_refused(tmp_path):
+def test_a_file_that_is_absent_or_empty_and_a_folder_without_files_are_refused(tmp_path):
     (tmp_path / "empty").touch()
     with pytest.raises(DataError, match=r"train=nowhere.txt: .*nowhere.txt is not there"):
         TextLM(train="nowhere.txt").sources()
     with pytest.raises(DataError, match="empty is empty"):
         TextLM(train="empty").sources()
-    with pytest.raises(DataError, match="is a folder"):
-        TextLM(train=".").sources()
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(DataError, match="has no files"):
+        TextLM(train="nothing").sources()
 
 
 def test_a_file_that_changes_under_a_run_is_refused(tmp_path):

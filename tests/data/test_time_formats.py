@@ -40,6 +40,21 @@ def test_a_quarter_with_a_zone_is_none():
     assert "+00:00" in write_like(datetime(2031, 10, 1, tzinfo=UTC), "1950Q1", "")
 
 
+@pytest.mark.parametrize(
+    ("cell", "advice"),
+    [
+        ("31.03.2024 07:30", r"'task\.time_format=%d\.%m\.%Y %H:%M'"),
+        ("04/05/2024", "task.time_format=%d/%m/%Y or task.time_format=%m/%d/%Y"),
+        ("12/31/24 11:59 PM", "'task.time_format=%m/%d/%y %I:%M %p'"),
+        ("Mar 2024", "'task.time_format=%b %Y'"),
+        ("week nine", "task.time_format=%d/%m/%Y"),
+    ],
+)
+def test_a_time_of_another_form_is_refused_with_the_formats_that_read_it(cell, advice):
+    with pytest.raises(ValueError, match=f"such as {advice}$"):
+        TimeReader("")(cell)
+
+
 @pytest.mark.parametrize("cell", ["1700000000000000001", 1700000000000000001, "-9007199254740993"])
 def test_a_time_that_a_float_does_not_hold_is_refused(cell):
     with pytest.raises(ValueError, match="more digits than are told apart in a time"):

@@ -48,6 +48,7 @@ FLOORS = (
     ("sweep",),
     ("report", "testing"),
     ("benchmarks", "docs"),
+    ("session",),
     ("cli",),
     ("__main__",),
 )
@@ -76,7 +77,7 @@ DOORS = {
 # What reads, ranks and reports needs no torch: a laptop can do it.
 TORCH_FREE = (
     "errors", "files", "contract", "registry", "spec", "stats", "leaderboard", "cli", "results",
-    "report",
+    "report", "session",
 )  # fmt: skip
 # These commands train, or propose trials, so they may.
 HEAVY = {
@@ -87,6 +88,7 @@ HEAVY = {
     "rnnbench.cli.actions.sweep_list",
     "rnnbench.cli.actions.supervise",
     "rnnbench.report.terminal.sweep_progress",
+    "rnnbench.session.finish",
 }
 LINES = 350
 MODULES = 20

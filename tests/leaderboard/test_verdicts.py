@@ -10,6 +10,7 @@ from support.fake_records import ACCURACY, fake_records, make_record, make_spec
 from rnnbench.leaderboard.across_tasks import across
 from rnnbench.leaderboard.best_of_n import effort
 from rnnbench.leaderboard.boards import build
+from rnnbench.leaderboard.differing import Differences, what_differs
 from rnnbench.leaderboard.pairwise import judge, judge_all
 from rnnbench.leaderboard.pareto import fronts
 from rnnbench.leaderboard.verdicts.equality import EqualWithin
@@ -191,20 +192,19 @@ def test_a_front_holds_whom_nobody_beats_for_the_cost():
     assert "device_seconds" not in by_cost
 
 
-def test_boards_that_are_not_ranked_together_say_why():
-    first, second = build([*runs("lstm", LSTM), *runs("gru", GRU, steps=4000)])
-    assert first.apart == (
-        "a budget of 4,000 optimiser steps; validated every 200 steps there, "
-        "2,000 optimiser steps; validated every 200 steps here",
+def test_boards_that_are_not_ranked_together_say_once_what_differs():
+    boards = build([*runs("lstm", LSTM), *runs("gru", GRU, steps=4000)])
+    assert what_differs(boards) == Differences(
+        ("budget",),
+        (
+            ("2,000 optimiser steps; validated every 200 steps",),
+            ("4,000 optimiser steps; validated every 200 steps",),
+        ),
     )
-    assert len(second.apart) == 1
     newer = [dataclasses.replace(r, spec=dataclasses.replace(r.spec, data="new")) for r in
              runs("gru", GRU)]  # fmt: skip
-    reasons = {b.apart for b in build([*runs("lstm", LSTM), *newer])}
-    assert reasons == {
-        ("data version new there, 1f0c2a here",),
-        ("data version 1f0c2a there, new here",),
-    }
+    found = what_differs(build([*runs("lstm", LSTM), *newer]))
+    assert found == Differences(("data",), (("version 1f0c2a",), ("version new",)))
 
 
 def tasks(table):

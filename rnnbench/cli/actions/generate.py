@@ -70,6 +70,9 @@ def predict_command(
         trained = with_max_length(trained, max_length)
     shown = predict(trained, text, how, seed)
     print(json.dumps(shown, ensure_ascii=False, indent=2) if as_json else shown["prediction"])
+    if not as_json:
+        for note in shown.get("notes", ()):
+            print(f"note: {note}", file=sys.stderr)
     if not as_json and "reached_max_length" in shown:
         print(
             f"cut off at {shown['reached_max_length']} tokens; --max-length allows more",

@@ -9,19 +9,17 @@ from typing import Any
 
 from rich.console import Console
 
-from rnnbench.errors import PluginError, UserError
+from rnnbench.errors import UserError
 from rnnbench.leaderboard.across_tasks import across
 from rnnbench.leaderboard.best_of_n import effort
-from rnnbench.leaderboard.boards import build, mark_absent, refused_now
+from rnnbench.leaderboard.boards import refused_now
 from rnnbench.leaderboard.pairwise import judge
 from rnnbench.leaderboard.pareto import fronts
-from rnnbench.leaderboard.third_parties import mark_third_parties
 from rnnbench.leaderboard.trick_effects import attribute
 from rnnbench.leaderboard.types import Board
-from rnnbench.leaderboard.verdicts.equality import EqualWithin, MarginError, read_margin
+from rnnbench.leaderboard.verdicts.equality import EqualWithin
 from rnnbench.leaderboard.verdicts.method import BoardMethod
-from rnnbench.registry.held_laws import verdicts_noted
-from rnnbench.registry.registry import did_you_mean, discover
+from rnnbench.registry.registry import did_you_mean
 from rnnbench.report.files.boards import as_csv, as_json, attributions_as_csv, attributions_as_json
 from rnnbench.report.terminal import sections
 from rnnbench.report.terminal.board import print_boards
@@ -29,6 +27,7 @@ from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.report.terminal.trick_effects import print_attributions
 from rnnbench.results.item_scores import items_of
 from rnnbench.results.store import Store
+from rnnbench.session.boards import read_boards
 from rnnbench.sweep.ledger.ledger import refusals
 
 
@@ -44,6 +43,8 @@ class BoardRequest:
         against: every row against the one of this name.
         importance: by which evaluator, see `rnnbench.sweep.search.importance`.
         margin: within which rows are equal, as it was typed.
+        board: the name of a board's data, or the beginning of its id: it is shown alone.
+        whole: show every board, however many a task has.
     """
 
     against: str | None = None
@@ -53,6 +54,8 @@ class BoardRequest:
     importance: Any = None
     method: BoardMethod = field(default_factory=BoardMethod)
     margin: str | None = None
+    board: str | None = None
+    whole: bool = False
 
     def options(self) -> list[str]:
         """Return the options of method and margin as they are typed, without the defaults."""
@@ -91,20 +94,12 @@ def leaderboard_command(
     request = request or BoardRequest()
     _refuse_contradictions(request, task, want_json, want_csv, page is not None, attribution)
     store = Store(root)
-    installed = discover()[0]
-    records = list(store.records(task=task))
-    margin = None if request.margin is None else read_margin(request.margin)
-    # Over tasks a plain number is one of skill scores, which have no unit.
-    of_boards = None if margin and request.across and not margin.relative else margin
-    boards = build(records, task, method=request.method, margin=of_boards)
-    _refuse_margin_of_no_unit(boards, of_boards)
-    boards = mark_third_parties(boards, records, installed, verdicts_noted())
-    boards = mark_absent(boards, installed)
+    boards, margin = read_boards(
+        store, task, method=request.method, margin=request.margin, across=request.across
+    )
     report_damage(store)
-    if task is not None and not boards:
-        known = sorted({b.task for b in build(store.records())})
-        if task not in known and task not in installed["tasks"]:
-            raise PluginError(f"there is no task {task!r}{did_you_mean(task, known)}")
+    if request.board is not None:
+        boards = _named_boards(boards, request.board)
     refused = _refused_combinations(store, boards)
     if page is not None:
         _write_page(page, store, task, boards, refused, request)
@@ -123,25 +118,26 @@ def leaderboard_command(
     elif page is None:
         console = plain_console()
         if not request.sections or not boards:
-            print_boards(boards, console, items_of(store))
+            whole = request.whole or request.board is not None
+            print_boards(boards, console, items_of(store), whole=whole)
         _print_sections(boards, request, store, task, console, margin)
 
 
-def _refuse_margin_of_no_unit(boards: Sequence[Board], margin: EqualWithin | None) -> None:
-    """Refuse a number in a unit where the boards have several.
+def _named_boards(boards: Sequence[Board], name: str) -> list[Board]:
+    """Return the boards of a data set, or the one whose id begins so.
 
     Raises:
-        MarginError
+        OptionError: there are none.
     """
-    metrics = sorted({(b.headline["name"], b.headline.get("unit", "")) for b in boards if b.ranked})
-    if margin is None or margin.relative or len(metrics) < 2:
-        return
-    told = ", ".join(f"{name} in {unit}" if unit else name for name, unit in metrics)
-    raise MarginError(
-        f"--margin {margin.size:g} is in the unit of one metric, and these boards have {told}: "
-        f"name a TASK, such as rnnbench leaderboard {boards[0].task} --margin {margin.size:g}, or "
-        "give a share, such as --margin 2%"
-    )
+    found = [b for b in boards if name in (b.data_set, b.title)]
+    found = found or [b for b in boards if len(name) > 3 and b.protocol_id.startswith(name)]
+    if not found:
+        known = sorted({b.data_set or b.protocol_id for b in boards})
+        raise OptionError(
+            f"--board {name}: no board is called so{did_you_mean(name, known)}\n"
+            f"  Boards: {', '.join(known) or 'none'}"
+        )
+    return found
 
 
 def _refuse_contradictions(
@@ -165,6 +161,13 @@ def _refuse_contradictions(
         raise OptionError(f"--attribution and {options[0]}: ask for one after the other")
     if options and want_csv:
         raise OptionError(f"{options[0]} has no --csv; take --json")
+    if request.whole and request.board is not None:
+        raise OptionError("--all and --board: ask for one after the other")
+    if request.whole and (options or want_json or want_csv or page or attribution):
+        raise OptionError("--all prints boards in full; what else you asked for has all anyway")
+    if request.board is not None and (request.across or page):
+        other = "--across" if request.across else "--html"
+        raise OptionError(f"--board shows one board, {other} takes them all: leave one away")
     if request.across and task is not None:
         raise OptionError(f"--across compares tasks: leave {task!r} away")
 

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import signal
-import sys
-import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rnnbench.cli.actions.inspect_data import told_before, typed_settings
 from rnnbench.errors import OutageError
 from rnnbench.leaderboard.idle_notes import idle_tricks, metric_notes
 from rnnbench.leaderboard.limit_notes import length_marks, length_notes
 from rnnbench.report.terminal.plain_console import plain_console
+from rnnbench.report.terminal.run_progress import ProgressBar
 from rnnbench.results.outages import KIND, fault_named
 from rnnbench.results.record import Record, Status
-from rnnbench.results.run_lock import locked
 from rnnbench.results.store import SEND_SECONDS, Store
+from rnnbench.session.finish import finish_run
 from rnnbench.spec.from_command_line import describe_spec
 from rnnbench.spec.run_spec import Trainer
-from rnnbench.training.dry_run import check_resolved
-from rnnbench.training.execute import execute
-from rnnbench.training.loader import Position
+from rnnbench.training.dry_run import Checked
 from rnnbench.training.resolve import ResolvedRun
 from rnnbench.training.stopping import exit_code
 
@@ -32,19 +29,19 @@ def run_once(run: ResolvedRun, trainer: Trainer, root: Path | str, *, quiet: boo
     """Execute a run unless it is finished, and show its record; return the exit code."""
     spec, plugins = run
     console, store = plain_console(), Store(root, patience=SEND_SECONDS)
-    record = store.finished(spec.run_id)
-    if told := plugins[0].what_is_read():
+    for told in told_before(plugins.task, typed_settings(spec.task.settings, spec.task.name)):
         console.print(told, soft_wrap=True)
-    if record is not None:
+
+    def say(checked: Checked) -> None:
+        text = f"{describe_spec(spec)}: {checked.parameters:,} parameters"
+        console.print(text, soft_wrap=True)
+
+    watch = ProgressBar(console, quiet=quiet)
+    record, before, renamed = finish_run(run, trainer, store, checked=say, watch=watch)
+    if before:
+        if renamed:
+            console.print(f"{renamed} runs on these data are called {spec.label!r} from now on")
         return _show_finished(record, store, console)
-    checked = check_resolved(run)
-    text = f"{describe_spec(spec)}: {checked.parameters:,} parameters"
-    console.print(text, soft_wrap=True)
-    with locked(store.run_dir(spec.run_id)):
-        record = store.finished(spec.run_id)  # by another process in the meantime
-        if record is not None:
-            return _show_finished(record, store, console)
-        record = _train(run, trainer, store, console, quiet=quiet)
     show(record, console)
     if record.status is Status.INTERRUPTED:
         if kind := record.provenance.get(KIND):
@@ -64,24 +61,6 @@ def _show_finished(record: Record, store: Store, console: Console) -> int:
     return exit_code_of(record)
 
 
-def _train(
-    run: ResolvedRun, trainer: Trainer, store: Store, console: Console, *, quiet: bool
-) -> Record:
-    """Train a run from its start or its last checkpoint, with a bar; return its record."""
-    spec, plugins = run
-    previous = store.read(spec.run_id)
-    with ProgressBar(console, quiet=quiet) as on_step:
-        return execute(
-            spec,
-            store=store,
-            trainer=trainer,
-            attempt=1 if previous is None else previous.attempt + 1,
-            on_step=on_step,
-            quiet=False,
-            plugins=plugins,
-        )
-
-
 def exit_code_of(record: Record) -> int:
     """Return a run's exit code.
 
@@ -94,44 +73,6 @@ def exit_code_of(record: Record) -> int:
     if record.status is Status.INTERRUPTED:
         return exit_code(signal.Signals[name] if name else signal.SIGINT)
     return 0 if record.status is Status.DONE else 1
-
-
-class ProgressBar:
-    """A bar with loss and time left on a terminal; elsewhere a line every ten seconds."""
-
-    def __init__(self, console: Console, *, quiet: bool):
-        self.console, self.quiet = console, quiet
-        self.bar = Progress(
-            TextColumn("step {task.fields[step]}", markup=False),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%", markup=False),
-            TextColumn("loss {task.fields[loss]}", markup=False),
-            TimeElapsedColumn(),
-            TextColumn("left", markup=False),
-            TimeRemainingColumn(),
-            console=console,
-        )
-        self.last = 0.0
-
-    def __enter__(self) -> ProgressBar:
-        if self.console.is_terminal and not self.quiet:
-            self.bar.start()
-            self.id = self.bar.add_task("train", total=1.0, step=0, loss="-")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.console.is_terminal and not self.quiet:
-            self.bar.stop()
-
-    def __call__(self, at: Position, loss: float, done: float) -> None:
-        """Show a pack's mean loss and the part of the budget that is spent."""
-        if self.quiet:
-            return
-        if self.console.is_terminal:
-            self.bar.update(self.id, completed=done, step=at.step, loss=f"{loss:.4f}")
-        elif time.monotonic() - self.last > 10 or done >= 1:
-            self.last = time.monotonic()
-            print(f"step {at.step} ({done:.0%}) loss {loss:.4f}", file=sys.stderr)
 
 
 def show(record: Record, console: Console) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shlex
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from rnnbench.cli.actions.inspect_data import told_before, typed_settings
 from rnnbench.cli.actions.leaderboard import report_damage
 from rnnbench.cli.actions.sweep_control import open_sweep, resume_command
 from rnnbench.errors import SpecError, UserError
@@ -20,12 +19,11 @@ from rnnbench.leaderboard.boards import build
 from rnnbench.report.page.page import write_page
 from rnnbench.report.terminal.board import print_boards
 from rnnbench.report.terminal.plain_console import plain_console
-from rnnbench.results.record import Record
 from rnnbench.results.store import Store
-from rnnbench.sweep.file.read_search import read_seconds
+from rnnbench.session.sweep_tasks import label_data_sets, task_spec
+from rnnbench.session.sweeps import drive, records_of, with_limits
 from rnnbench.sweep.file.sweep import Sweep, parse_sweep, read_sweep
-from rnnbench.sweep.ledger.ledger import Ledger
-from rnnbench.sweep.ledger.process_identity import describe, identity
+from rnnbench.sweep.ledger.process_identity import describe
 
 
 def run_file(file: Path, *, trials: int | None, timeout: str | None, **options: Any) -> int:
@@ -36,13 +34,8 @@ def run_file(file: Path, *, trials: int | None, timeout: str | None, **options: 
         options: further arguments of `run`.
     """
     sweep = read_sweep(find_sweep_file(file))  # before anything slow is imported
-    search = sweep.search
-    if trials is not None:
-        search = dataclasses.replace(search, trials=trials)
-    if timeout is not None:
-        search = dataclasses.replace(search, timeout=read_seconds(timeout))
     started = {"trials": trials, "timeout": timeout}
-    return run(dataclasses.replace(sweep, search=search), started=started, **options)
+    return run(with_limits(sweep, trials, timeout), started=started, **options)
 
 
 def resume_sweep(name: str, *, root: Path | str, database: str | None, **options: Any) -> int:
@@ -60,12 +53,8 @@ def resume_sweep(name: str, *, root: Path | str, database: str | None, **options
             print(f"{name} goes on, run by {describe(holder)}")
             return 0
     sweep = parse_sweep(request.text, request.file)
-    search, started = sweep.search, request.started
-    if started.get("trials") is not None:
-        search = dataclasses.replace(search, trials=started["trials"])
-    if started.get("timeout") is not None:
-        search = dataclasses.replace(search, timeout=read_seconds(started["timeout"]))
-    sweep = dataclasses.replace(sweep, search=search)
+    started = request.started
+    sweep = with_limits(sweep, started.get("trials"), started.get("timeout"))
     return run(sweep, started=started, root=root, database=database, **options)
 
 
@@ -94,21 +83,12 @@ def run(
     console = plain_console()
     _fetch(sweep, console)
     from rnnbench.report.terminal.sweep_progress import TerminalProgress, table
-    from rnnbench.sweep.engines.choose import EngineChoice
-    from rnnbench.sweep.operations.notifier import Notifier
-    from rnnbench.sweep.run_sweep import run_sweep
 
-    view = TerminalProgress(console)
-    notifier = Notifier(sweep.name, sweep.notify, view.note)
-    with notifier.watching():
-        with view:
-            outcome = run_sweep(
-                sweep, root=root, database=database, studies=studies, started=started,
-                progress=view, on_breaker=notifier.tell_breaker,
-                engine=EngineChoice(engine, address, slurm),  # type: ignore[arg-type]
-                resume=resume_command(sweep.name, root, database),
-            )  # fmt: skip
-        notifier.tell_end(outcome)
+    outcome = drive(
+        sweep, TerminalProgress(console), engine=engine, address=address, slurm=slurm, root=root,
+        database=database, studies=studies, started=started,
+        resume=resume_command(sweep.name, root, database),
+    )  # fmt: skip
     for failure in outcome.failures:
         text = f"failed: {failure.key}: {failure.status}: {failure.reason}"
         console.print(text, soft_wrap=True)
@@ -118,6 +98,7 @@ def run(
     for remark in outcome.remarks:
         console.print(remark, soft_wrap=True)
     with closing(Store(root, database)) as store:
+        label_data_sets(store, sweep, records_of(store, sweep))
         boards = build(records_of(store, sweep))
         report_damage(store)
     if boards:
@@ -138,6 +119,11 @@ def run(
 def _fetch(sweep: Sweep, console: Console) -> None:
     """Fetch the data of all tasks before the first trial; print what is fetched, and read how."""
     tasks = [_make_task(sweep, i) for i in range(len(sweep.tasks))]
+    specs = [task_spec(sweep, i) for i in range(len(sweep.tasks))]
+    commands = {
+        id(task): typed_settings(spec.settings, spec.name)
+        for task, spec in zip(tasks, specs, strict=True)
+    }
     sources = {source.name: source for task in tasks for source in task.sources()}
     from rnnbench.data import fetch
 
@@ -147,7 +133,7 @@ def _fetch(sweep: Sweep, console: Console) -> None:
     for source in sources.values():
         fetch(source, say)
     for task in tasks:
-        if told := task.what_is_read():
+        for told in told_before(task, commands[id(task)]):
             say(told)
 
 
@@ -157,35 +143,12 @@ def _make_task(sweep: Sweep, i: int) -> Any:
     Raises:
         SpecError: a setting cannot be; the message says where it stands.
     """
-    from rnnbench.registry.registry import schema
     from rnnbench.spec.instantiate import create
-    from rnnbench.spec.plugin_text import make_plugin_spec
 
-    values = {k: v for k, v in sweep.tasks[i].items() if k != "name"}
-    places = {f"task.{k}": sweep.text.at("tasks", i, k) for k in values}
-    plugin = schema("tasks", sweep.tasks[i]["name"])
-    for group in ("all", plugin.name):
-        for name, value in sweep.settings.get(group, {}).items():
-            section, _, field = name.partition(".")
-            if section == "task" and field in plugin.fields:
-                values[field], places[name] = value, sweep.text.at("settings", group, name)
-    spec = make_plugin_spec(plugin, values, "task", places)
+    spec = task_spec(sweep, i)
     try:
         return create("tasks", spec)
     except UserError:
         raise
     except (ValueError, TypeError) as error:
         raise SpecError(f"{sweep.text.at('tasks', i)}: {error}") from error
-
-
-def records_of(store: Store, sweep: Sweep) -> Iterator[Record]:
-    """Yield the runs of this sweep, including those that an earlier sweep had made already.
-
-    Each is attributed to the study of this sweep that asked for it, which tells its cells apart.
-    """
-    ledger = Ledger(store.engine, sweep.name, identity(os.getpid()))
-    studies = {row.run_id: row.study for row in ledger.rows() if row.run_id}
-    for run_id, study in sorted(studies.items()):
-        record = store.read(run_id)
-        if record is not None:
-            yield dataclasses.replace(record, sweep=sweep.name, study=study)

@@ -77,7 +77,7 @@ def fetch(source: Source, on_progress: Say | None = None) -> Path:
         return current.folder
     if source.origin.startswith("package:"):
         raise DataError("; ".join(current.problems) + ". " + _package_advice(source))
-    if source.origin.startswith("file:"):
+    if source.origin.startswith(("file:", "folder:")):
         raise DataError(
             f"{'; '.join(current.problems)}. The file is another now than when this run was "
             "described: describe it again."
@@ -137,11 +137,14 @@ def _own_file(path: Path, role: str, stamp: str) -> Source:
 def data_version(sources: Sequence[Source], task_version: int) -> str:
     """Return a hash of all that a task's data depend on: sources' checksums, the task's version.
 
-    Of a user's own file the content counts, and not where it lies.
+    Of a user's own file the content counts, and not where it lies; of several in a folder also
+    their names in it.
     """
     parts = sorted(
         (s.name, "file:", "", sorted(("", sha256) for sha256 in s.files.values()))
         if s.origin.startswith("file:")
+        else (s.name, "folder:", "", sorted(s.files.items()))
+        if s.origin.startswith("folder:")
         else (s.name, s.origin, s.sha256, sorted(s.files.items()))
         for s in sources
     )
@@ -161,8 +164,9 @@ def _find(source: Source, *, thorough: bool) -> SourceStatus:
     state: Literal["present", "damaged"]
     if source.origin.startswith("package:"):
         return _find_package(source)
-    if source.origin.startswith("file:"):
-        path = Path(source.origin.removeprefix("file:")).parent
+    if source.origin.startswith(("file:", "folder:")):
+        kind, _, place = source.origin.partition(":")
+        path = Path(place).parent if kind == "file" else Path(place)
         kept = origins.compare(path, source.files)
         state = "damaged" if kept.problems else "present"
         return SourceStatus(source.name, state, path, "its own place", kept.size, kept.problems)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -40,6 +41,9 @@ class TableFormat:
         series: the column that says which series a row is of; "" where there is one series.
         values: the columns of numbers; () for all others that `besides` does not name.
         besides: further columns of numbers.
+        kinds: columns of words that name a kind, such as "rain".
+        labels: the kinds of each of these columns; None: those that are met.
+        header: whether the first line names the columns; without, they are c1, c2 and so on.
         time_format: of `datetime.strptime`; "" for ISO 8601 or plain numbers.
         delimiter: between cells; "" for the one of , ; | and tab that the header has most of.
         decimal: the decimal separator.
@@ -60,6 +64,9 @@ class TableFormat:
     thousands: str = ""
     zone: str | Mapping[str, str] = field(default="")
     aware: bool | None = None
+    kinds: tuple[str, ...] = ()
+    labels: Mapping[str, tuple[str, ...]] | None = None
+    header: bool = True
 
     @property
     def numbers(self) -> NumberCells:
@@ -78,6 +85,7 @@ class Columns(NamedTuple):
     values: tuple[str, ...]
     besides: tuple[str, ...]
     unread: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -111,7 +119,7 @@ def choose_columns(
         raise DataError(f"{name}, line 1: the column {twice!r} stands there twice")
     columns = list(dict.fromkeys(header))
     unnamed = [c for c in columns if is_unnamed(c) or c in index]
-    named = (*((how.series,) if how.series else ()), *how.values, *how.besides)
+    named = (*((how.series,) if how.series else ()), *how.values, *how.besides, *how.kinds)
     for column in (*([how.time] if how.time else []), *named):
         if column not in columns:
             between = f" (between {delimiter!r})" if delimiter else ""
@@ -146,7 +154,7 @@ def choose_columns(
             f"({time!r} is read as times){index_too}"
         )
     unread = tuple(c for c in columns if c not in named and c not in values)
-    return Columns(time, how.series, values, how.besides, unread)
+    return Columns(time, how.series, values, how.besides, unread, how.kinds)
 
 
 def _find_time(
@@ -221,6 +229,14 @@ def refuse_without_header(name: str, header: Sequence[str], how: TableFormat) ->
     Raises:
         DataError: there are no names of columns.
     """
+    for other in ";\t|":
+        begin, found, _ = header[0].partition(other)
+        if found and is_date(begin.strip(), how.time_format) and not begin.strip().isdigit():
+            raise DataError(
+                f"{name}, line 1: {header[0]!r} is no name of a column, so the table has no "
+                f"header. Set task.header=false and task.delimiter={shlex.quote(other)}; the "
+                "columns are c1, c2 and so on then"
+            )
     cells = [cell for cell in header if cell.casefold() not in MISSING]
     dates = [is_date(cell, how.time_format) and not cell.isdigit() for cell in cells]
     numbers = [how.numbers.reads(cell) for cell in cells]
@@ -237,5 +253,6 @@ def refuse_without_header(name: str, header: Sequence[str], how: TableFormat) ->
         example = ",".join(["t", *(f"v{k}" for k in range(1, len(header)))][:4])
         raise DataError(
             f"{name}, line 1: {', '.join(map(repr, header[:4]))} are no names of columns, so the "
-            f"table has no header. Write one above its rows, such as {example}"
+            f"table has no header. Set task.header=false, and the columns are c1, c2 and so on; "
+            f"or write one above its rows, such as {example}"
         )

@@ -267,7 +267,8 @@ def _refuse_repeats(
                 raise DataError(
                     f"{name}, {place} {table.lines[j]}: its time, {_show_time(table.times[j])}, is "
                     f"that of {place} {table.lines[i]}{whose} too. Drop one of them, or name the "
-                    "column that tells series apart (task.series_column)"
+                    "column that tells series apart (task.series_column), or set "
+                    "task.duplicates=first or mean"
                     + _set_back(table.times[j], table.clocks[series])
                 )
 

@@ -167,6 +167,7 @@ class Series:
         context: int | None = None,
         horizon: int = 0,
         series: int = 0,
+        moments: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
         """Return inputs (1, T, I) of a user's rows, and what turns forecasts into the data's unit.
 
@@ -178,6 +179,7 @@ class Series:
             context: T, the rows that a model reads, all by default; what lies before them fills
                 missing values.
             horizon: the last so many rows hold no more than the columns that are known ahead.
+            moments: mean and deviation of each column, of a series that is none of these.
         Raises:
             SeriesError: a column has no value, or none where there has to be one before the first
                 row that is read.
@@ -189,7 +191,7 @@ class Series:
             self.columns,
             begins_known=self.leading == "refuse",
         )
-        mean_D, std_D = self.mean_PD[series], self.std_PD[series]
+        mean_D, std_D = moments or (self.mean_PD[series], self.std_PD[series])
         filled_ND = carry_forward((values_ND - mean_D) / std_D, np.zeros(len(values_ND), int))
         filled_ND, steps = filled_ND[-(context + horizon) :], context
         if known_NK is not None:

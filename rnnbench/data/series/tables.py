@@ -28,6 +28,7 @@ from rnnbench.data.series.columns import (
     is_date,
     refuse_without_header,
 )
+from rnnbench.data.series.kinds import codes_of
 from rnnbench.data.series.local_times import follow_clocks
 from rnnbench.data.series.number_cells import MISSING, OneReading
 from rnnbench.data.series.packed_text import decode, is_packed, plain_size
@@ -55,6 +56,7 @@ class Table(NamedTuple):
         doubts: rows whose instant is not certain, and why.
         delimiter: of a CSV.
         time_like: a time as the text has it.
+        kinds: the kinds of each column of them. Their codes stand behind the numbers, see `kinds`.
     """
 
     columns: Columns
@@ -68,6 +70,7 @@ class Table(NamedTuple):
     doubts: Mapping[int, str]
     delimiter: str = ","
     time_like: str = ""
+    kinds: Mapping[str, tuple[str, ...]] = {}
 
     @property
     def aware(self) -> bool:
@@ -126,7 +129,12 @@ def _from_csv(
         header = [cell.strip() for cell in next(reader, [])]
         if not any(header):
             raise DataError(f"{name} is empty: a CSV begins with a line of column names")
-        refuse_without_header(name, header, how)
+        before: list[tuple[int, Sequence[str]]] = []
+        if how.header:
+            refuse_without_header(name, header, how)
+        else:
+            before = [(1, header)]
+            header = [f"c{k}" for k in range(1, len(header) + 1)]
 
         def rows() -> Iterator[tuple[int, Sequence[str]]]:
             begin = reader.line_num + 1
@@ -140,7 +148,7 @@ def _from_csv(
                     yield begin, row
                 begin = reader.line_num + 1
 
-        body = rows()
+        body: Iterator[tuple[int, Sequence[str]]] = itertools.chain(before, rows())
         if (row := next(body, None)) is None:
             raise DataError(f"{name} has a header and no rows")
         columns = choose_columns(name, header, how, row[1], delimiter=delimiter)
@@ -156,6 +164,8 @@ def _collect(
     rows: Iterable[tuple[int, Sequence[Any]]], how: TableFormat, *, in_doubt: bool = True,
 ) -> Table:  # fmt: skip
     at = [header.index(c) for c in columns.numbers]
+    kinds_at = [header.index(c) for c in columns.kinds]
+    kind_cells: list[list[Any]] = []
     time_at = header.index(columns.time)
     series_at = header.index(columns.series) if columns.series else None
     blocks: list[np.ndarray] = []
@@ -182,7 +192,9 @@ def _collect(
                     why = f"{str(cell)!r} is a time; set task.time={shlex.quote(column)}"
                 elif not how.series and isinstance(cell, str) and cell.strip()[:1].isalpha():
                     why += (
-                        f". If it tells series apart, set task.series_column={shlex.quote(column)}"
+                        ". If it tells series apart, set "
+                        f"task.series_column={shlex.quote(column)}; "
+                        f"if it names kinds, task.categories={shlex.quote(column)}"
                     )
             raise DataError(f"{name}, {place} {line}, column {column!r}: {why}") from None
         if one_reading.open:
@@ -191,6 +203,8 @@ def _collect(
         if series_at is not None and not series[-1]:
             raise DataError(f"{name}, {place} {line}, column {columns.series!r}: no series named")
         lines.append(line)
+        if kinds_at:
+            kind_cells.append([row[i] for i in kinds_at])
         if len(block) == 2**14:
             blocks.append(np.array(block))
             block = []
@@ -211,8 +225,13 @@ def _collect(
         values_ND = np.delete(values_ND, at, 1)
         values = tuple(c for c in columns.values if c not in counters)
         columns = columns._replace(values=values, unread=(*columns.unread, *counters))
+    labels: Mapping[str, tuple[str, ...]] = {}
+    if columns.kinds:
+        code_NK, labels = codes_of(name, columns.kinds, kind_cells, how.labels)
+        values_ND = np.concatenate([values_ND, code_NK], 1)
     followed = follow_clocks(f"{name}, {place}", times, series, lines, how.zone or read_time.zone)
-    return Table(columns, values_ND, times, series, lines, *followed, time_like=read_time.like)
+    return Table(columns, values_ND, times, series, lines, *followed, time_like=read_time.like,
+                 kinds=labels)  # fmt: skip
 
 
 def _from_parquet(path: Path, how: TableFormat) -> Table:
@@ -235,7 +254,10 @@ def _from_parquet(path: Path, how: TableFormat) -> Table:
             raise DataError(f"{path} has columns and no rows")
         first = some.to_pylist()[0]
         columns = choose_columns(str(path), header, how, [first[c] for c in header], index=index)
-        names = [columns.time, *([columns.series] if columns.series else []), *columns.numbers]
+        if not how.header:
+            raise DataError(f"{path}: Parquet always names its columns; leave task.header out")
+        names = [columns.time, *([columns.series] if columns.series else []), *columns.numbers,
+                 *columns.kinds]  # fmt: skip
         if columns.time in periods:
             raise DataError(
                 f"{path}: the column {columns.time!r} has periods of pandas, which the file holds "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
@@ -78,7 +79,8 @@ class TimeReader:
             return self._check_zone(time)
         kind = "plain numbers as before" if self.read == self._read_number else "a time of ISO 8601"
         raise ValueError(
-            f"{cell!r} is not {kind}; say how times are written, such as task.time_format=%d/%m/%Y"
+            f"{cell!r} is not {kind}; say how times are written, such as "
+            + " or ".join(shlex.quote(f"task.time_format={f}") for f in _formats_that_read(cell))
         )
 
     def _read_number(self, cell: Any) -> float:
@@ -113,6 +115,26 @@ class TimeReader:
                 f"{'none' if aware else 'one'}: some times have a time zone and others have none"
             )
         return time
+
+
+_DATES = (
+    "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y/%m/%d", "%Y.%m.%d", "%d/%m/%y", "%m/%d/%y",
+    "%d.%m.%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %Y", "%m/%Y",
+)  # fmt: skip
+_TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M", "T%H:%M:%S")
+
+
+def _formats_that_read(cell: str) -> list[str]:
+    """Return the usual formats by which a cell is a time, two at most; else an example of one."""
+    found = []
+    for date_format in _DATES:
+        for time_format in _TIMES:
+            try:
+                datetime.strptime(cell, date_format + time_format)
+            except ValueError:
+                continue
+            found.append(date_format + time_format)
+    return found[:2] or ["%d/%m/%Y"]
 
 
 class _TooManyDigits(ValueError):

@@ -14,10 +14,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from torch import Tensor
 
-from rnnbench.contract import Batch, Data, Port, setting
+from rnnbench.contract import Batch, Data, DataCard, Metric, Port, setting
 from rnnbench.data.batches import Pairs
+from rnnbench.data.cards.pairs_card import pairs_card
+from rnnbench.data.cards.text_card import write_files
 from rnnbench.data.prepared import prepare
-from rnnbench.data.tasks.translation import PAD, SPLITS, STOP, TranslationTask
+from rnnbench.data.tasks.translation import MEASURES, PAD, SPLITS, STOP, TranslationTask
 from rnnbench.data.text.tokenisers import Tokeniser, learn, read
 from rnnbench.data.text.tokens import Subwords, ragged
 from rnnbench.errors import DataError
@@ -72,6 +74,31 @@ class TextTranslation(TranslationTask):
         added=True,
     )
 
+    headline: Literal["bleu", "chrf", "exact", "ter", "cer"] = setting(
+        "bleu", "what ranks: bleu, chrf, exact match, ter, or cer of characters", added=True
+    )
+    select_by: Literal["headline", "bleu", "chrf", "exact", "ter", "cer", "loss"] = setting(
+        "headline", "what chooses checkpoints and configurations on validation", added=True
+    )
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Return the names of what is reported, the headline first."""
+        chosen = [
+            self.headline,
+            *([] if self.select_by in ("headline", "loss") else [self.select_by]),
+        ]
+        further = ["exact"] if chosen != ["bleu"] else []
+        return tuple(dict.fromkeys([*chosen, *further, "bleu", "chrf", "length_ratio"]))
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:  # type: ignore[override]
+        return tuple(MEASURES[name] for name in self.measures)
+
+    @property
+    def selection(self) -> str:  # type: ignore[override]
+        return self.measures[0] if self.select_by == "headline" else self.select_by
+
     @property
     @abstractmethod
     def languages(self) -> tuple[str, str]:
@@ -113,7 +140,9 @@ class TextTranslation(TranslationTask):
 
     def meter(self, split: str) -> Translation:
         decode = self.tokeniser("target").decode
-        return Translation(decode, STOP, self._references(split), lowercase=self.lowercase)
+        return Translation(
+            decode, STOP, self._references(split), lowercase=self.lowercase, metrics=self.measures
+        )
 
     def texts(self, split: str) -> list[tuple[str, str]]:
         """Return source and target text of each pair, as the corpus has them."""
@@ -137,6 +166,21 @@ class TextTranslation(TranslationTask):
             "output can equal them.\n"
             f"  For outputs of that length set task.max_length={longest + 1}"
         )
+
+    def card(self) -> DataCard:
+        limit = self.target.longest
+        assert limit is not None
+        lengths, unknown = {}, {}
+        for split in SPLITS:
+            x, y = (np.diff(self._prepared[f"{split}_{side}_at"]) - 1 for side in "xy")
+            lengths[split] = x, y
+            unknown[split] = float((self._prepared[f"{split}_y"] == Subwords.UNKNOWN).mean())
+        files = [name for source in self.sources() for name in source.files]
+        return pairs_card(
+            {split: self.texts(split) for split in SPLITS}, lengths,
+            (len(self.tokeniser("source")), len(self.tokeniser("target"))), unit=self.tokens,
+            longest=limit, unknown=unknown, name=write_files(files) or self.name,
+        )  # fmt: skip
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
         """Read a sentence of the source language."""

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnbench.contract import Batch, Kind, Meter, Metric, Port, Task, setting
+from rnnbench.contract import Batch, DataCard, Kind, Meter, Metric, Port, Task, setting
+from rnnbench.data.cards.series_card import series_card
 from rnnbench.data.series.naive_forecasts import naive_scores
 from rnnbench.data.series.series import Series, Windows
 from rnnbench.metrics.forecasting import Forecasts
@@ -48,6 +49,11 @@ class Forecast(Task):
     log-likelihood (of quantiles: twice the pinball loss) is the loss; decoders read its mean (the
     median of quantiles) as their next input, and CRPS, the headline then, and coverage are of
     the distributions of a free-running forecast, each step's given the points before it.
+
+    With `output_steps` "direct" a recurrent encoder has a head for the whole horizon in place of a
+    decoder: training then minimises what is scored, while a decoder that was trained on the truth
+    meets its own errors at evaluation. Architectures that forecast at once, such as dlinear, are
+    the same either way; those with a decoder of their own are refused.
     """
 
     kind: ClassVar[Kind] = Kind.UNALIGNED
@@ -60,6 +66,11 @@ class Forecast(Task):
         "point",
         "what is forecast: values, or distributions of them",
         revised=("quantiles",),  # their CRPS was a twentieth too high
+    )
+    output_steps: Literal["free-running", "direct"] = setting(
+        "free-running",
+        "each step from the forecast before it, or all at once by a head for the whole horizon",
+        added=True,
     )
     stride: int = setting(1, "from a window of validation or test to the next", unit="steps", low=1)
 
@@ -95,11 +106,19 @@ class Forecast(Task):
         return None if self.output == "point" else distribution(self.output)
 
     @property
+    def at_once(self) -> bool:
+        return self.output_steps == "direct"
+
+    @property
     def past(self) -> tuple[int, ...]:
         return self.series.target
 
     @property
     def season(self) -> int:
+        return self.series.season
+
+    @property
+    def period(self) -> int:
         return self.series.season
 
     def data(self, split: str, seed: int) -> Windows:
@@ -119,6 +138,19 @@ class Forecast(Task):
     def figure_notes(self) -> tuple[str, ...]:
         """Say what a reader must know of the figures, the same in every run; () by default."""
         return ()
+
+    def card_facts(self) -> Mapping[str, str]:
+        """Return what the task knows of columns and times, by name, for its card; {} by default."""
+        return {}
+
+    def card(self) -> DataCard:
+        facts = self.card_facts() or {"season": f"{self.series.season} steps"}
+        steps = self.steps_in_words()
+        return series_card(self.series, self.window, facts, steps=steps, stride=self.stride)
+
+    def steps_in_words(self) -> str:
+        """Say what a step is, such as "steps of 1 hour"."""
+        return "steps"
 
     def baselines(self, split: str) -> dict[str, dict[str, float]]:
         """Score the naive forecasts on the same windows.

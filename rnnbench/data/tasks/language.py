@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from rnnbench.contract import Batch, Data, Kind, Meter, Port, Task, setting
+from rnnbench.contract import Batch, Data, DataCard, Kind, Meter, Port, Task, setting
 from rnnbench.data.batches import Stream
+from rnnbench.data.cards.text_card import text_card, write_files
 from rnnbench.data.prepared import prepare
 from rnnbench.data.text.corpus import UNKNOWN, Vocabulary, make_corpus
 from rnnbench.data.text.files import END, SPLITS, TokenRecipe
@@ -115,6 +116,19 @@ class LanguageModel(Task):
         }
         declared = [m.name for m in self.metrics]
         return {name: {k: scores[k] for k in declared} for name, scores in every.items()}
+
+    def card(self) -> DataCard:
+        corpus, symbols = self._corpus, self._symbols
+        unknown: int | None = None
+        if isinstance(symbols, Vocabulary) and symbols.unit != "byte":
+            written, unknown = symbols.symbols, symbols.unknown
+        else:
+            written = tuple(symbols.decode([t]) for t in range(len(symbols)))
+        files = [name for source in self.sources() for name in source.files]
+        return text_card(
+            {split: corpus[split] for split in SPLITS}, corpus["characters"], written,
+            self.recipe().unit, unknown, write_files(files) or self.name,
+        )  # fmt: skip
 
     def ask(self, text: str) -> tuple[Batch, Callable[[Tensor], str]]:
         """Read a prompt in the units of the text.

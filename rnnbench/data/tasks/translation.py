@@ -14,10 +14,28 @@ from rnnbench.data.text.tokenisers import Tokeniser
 from rnnbench.data.text.tokens import Subwords
 from rnnbench.metrics.text import Translation
 
-__all__ = ["PAD", "SPLITS", "STOP", "TranslationTask"]
+__all__ = ["MEASURES", "PAD", "SPLITS", "STOP", "TranslationTask"]
 
 SPLITS = ("train", "valid", "test")
 PAD, STOP = Subwords.PAD, Subwords.STOP  # as every tokeniser has them
+
+
+MEASURES: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("bleu", "0-100", higher_is_better=True, help="sacreBLEU of greedy decoding"),
+        Metric("chrf", "0-100", higher_is_better=True, help="chrF2 of greedy decoding"),
+        Metric("exact", "share", higher_is_better=True, help="outputs that equal their target"),
+        Metric("ter", "%", help="edits of words that lead to the references, of their words"),
+        Metric("cer", "share", help="wrong characters, over those of the references"),
+        Metric(
+            "length_ratio",
+            "",
+            higher_is_better=None,
+            help="total length of translations over that of references: 1 is best",
+        ),
+    )
+}
 
 
 class TranslationTask(Task):
@@ -27,15 +45,8 @@ class TranslationTask(Task):
     """
 
     kind: ClassVar[Kind] = Kind.UNALIGNED
-    metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("bleu", "0-100", higher_is_better=True, help="sacreBLEU of greedy decoding"),
-        Metric("chrf", "0-100", higher_is_better=True, help="chrF2 of greedy decoding"),
-        Metric(
-            "length_ratio",
-            "",
-            higher_is_better=None,
-            help="total length of translations over that of references: 1 is best",
-        ),
+    metrics: ClassVar[tuple[Metric, ...]] = tuple(
+        MEASURES[name] for name in ("bleu", "chrf", "length_ratio")
     )
     selection: ClassVar[str] = "bleu"
     recommended: ClassVar[Mapping[str, Any]] = {

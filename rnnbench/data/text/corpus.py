@@ -93,10 +93,11 @@ def make_corpus(recipe: TokenRecipe, *folders: Path) -> dict[str, Any]:
             may not: the file, the line and the reason.
     """
     folders = folders * len(recipe.files) if len(folders) == 1 else folders
-    paths = [f / name for f, name in zip(folders, recipe.files, strict=True)]
-    texts = (
-        [Text(path, recipe) for path in paths] if len(paths) > 1 else cut(Text(paths[0], recipe))
-    )
+    whole = []
+    for folder, names in zip(folders, recipe.files, strict=True):
+        first, *rest = (folder / name for name in ([names] if isinstance(names, str) else names))
+        whole.append(Text(first, recipe, further=tuple(rest)))
+    texts = whole if len(whole) > 1 else cut(whole[0])
     by_split = dict(zip(SPLITS, texts, strict=True))
     characters = {split: sum(map(len, text.blocks())) for split, text in by_split.items()}
     for split, text in by_split.items():

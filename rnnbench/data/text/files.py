@@ -26,7 +26,8 @@ class TokenRecipe:
     """How text becomes tokens.
 
     Attributes:
-        files: of training, validation and test; or one, cut by `shares`.
+        files: of training, validation and test; or one, cut by `shares`. In the place of one there
+            may be several, which are read one after the other.
         shares: of one file: of its characters that go to validation and test, from its end. A cut
             between words moves on to the next blank, and of subwords to the next line.
         unit: words between blanks with an END for each line; characters; bytes; or subwords with
@@ -39,7 +40,7 @@ class TokenRecipe:
         size: most symbols (of subwords: exactly), the commonest first; 0: all.
     """
 
-    files: tuple[str, ...]
+    files: tuple[str | tuple[str, ...], ...]
     unit: Unit
     shares: tuple[float, float] = (0.0, 0.0)
     encoding: str = "utf-8"
@@ -52,17 +53,33 @@ class TokenRecipe:
 
 @dataclass(frozen=True)
 class Text:
-    """A stretch of a file's characters, before blanks at the edges of lines are taken off."""
+    """A stretch of a file's characters, before blanks at the edges of lines are taken off.
+
+    Attributes:
+        path: of the file, or the first of several.
+        further: the files after it.
+    """
 
     path: Path
     recipe: TokenRecipe
     start: int = 0
     end: int | None = None
+    further: tuple[Path, ...] = ()
+
+    def decoded(self) -> Iterator[str]:
+        """Yield the characters of all its files, of which each ends a line."""
+        for i, path in enumerate((self.path, *self.further)):
+            last = ""
+            for block in _decode(path, self.recipe):
+                yield block
+                last = block[-1]
+            if last not in ("", "\n") and i < len(self.further) and self.recipe.unit != "byte":
+                yield "\n"
 
     def blocks(self) -> Iterator[str]:
         """Yield the text in blocks that end after a blank where the unit is not a character."""
         at, kept, lines = 0, "", 1
-        for block in _decode(self.path, self.recipe):
+        for block in self.decoded():
             first, last = self.start - at, (len(block) if self.end is None else self.end - at)
             at += len(block)
             if last <= 0:
@@ -139,7 +156,7 @@ def _decode(path: Path, recipe: TokenRecipe) -> Iterator[str]:
 
 def cut(text: Text) -> list[Text]:
     """Cut one text into three, one after the other."""
-    total = sum(map(len, _decode(text.path, text.recipe)))
+    total = sum(map(len, text.decoded()))
     valid, test = text.recipe.shares
     places = [int(total * share + 1e-6) for share in (1 - valid - test, 1 - test)]
     ends = {"word": (" ", "\n"), "subword": ("\n",)}.get(text.recipe.unit, ())
@@ -153,13 +170,13 @@ def cut(text: Text) -> list[Text]:
                 f"{text.path} is too short to be cut: of its {total:,} characters none is left "
                 f"for {split}. Give valid and test files, or other shares."
             )
-    return [Text(text.path, text.recipe, start, end) for start, end in pieces]
+    return [Text(text.path, text.recipe, start, end, text.further) for start, end in pieces]
 
 
 def _end_after(text: Text, place: int, ends: tuple[str, ...]) -> int:
     """Return the place behind the first of some characters at or after another."""
     at = 0
-    for block in _decode(text.path, text.recipe):
+    for block in text.decoded():
         places = [block.find(end, max(0, place - at)) for end in ends]
         if max(places) >= 0:
             return at + min(f for f in places if f >= 0) + 1

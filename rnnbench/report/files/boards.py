@@ -50,7 +50,12 @@ def as_csv(boards: Sequence[Board]) -> str:
 
     Text that a spreadsheet would take for a formula is preceded by an apostrophe.
     """
-    return csv_of([_row_line(board, row) for board in boards for row in board.rows])
+    return csv_of(lines(boards))
+
+
+def lines(boards: Sequence[Board]) -> list[dict[str, Any]]:
+    """Return one line for each row of each board, with the columns of `as_csv`."""
+    return [_row_line(board, row) for board in boards for row in board.rows]
 
 
 def attributions_as_json(attributions: Sequence[Attribution]) -> str:

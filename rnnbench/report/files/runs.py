@@ -11,8 +11,10 @@ from typing import Any
 from rnnbench.errors import UserError
 from rnnbench.files.atomic import replace_file
 from rnnbench.report.files.boards import EXPORT_FORMAT, csv_of
+from rnnbench.results.labels import label_in
 from rnnbench.results.record import COSTS, Record
 from rnnbench.results.sharing.origin import state_of
+from rnnbench.spec.data_set import file_that_is_read
 from rnnbench.training.wandb_run import (
     NOT_LOGGED_IN,
     labels,
@@ -71,6 +73,7 @@ def row_of(record: Record) -> dict[str, Any]:
         "config_id": spec.config_id,
         "protocol_id": spec.protocol_id,
         "data": spec.data,
+        "data_set": label_in(record) or file_that_is_read(dict(spec.task.settings)) or None,
         "started": record.started,
         "ended": record.ended,
         **{name: record.cost.get(name) for name in COSTS},

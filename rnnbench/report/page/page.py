@@ -25,7 +25,7 @@ from rnnbench.files.atomic import replace_file
 from rnnbench.leaderboard.trick_effects import attribute
 from rnnbench.leaderboard.types import Board
 from rnnbench.report import sentences, wording
-from rnnbench.report.page import figures
+from rnnbench.report.page import data_pictures, figures
 from rnnbench.results.provenance import redact
 
 REFUSED_FIELDS = {"task", "architecture", "tricks", "reason"}
@@ -118,7 +118,9 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=_visible_value,
     )
-    templates.globals.update(wording=wording, figures=figures, sentences=sentences)
+    templates.globals.update(
+        wording=wording, figures=figures, sentences=sentences, data_pictures=data_pictures
+    )
     return templates
 
 

@@ -16,6 +16,7 @@ from rnnbench.leaderboard.protocol_text import provenance_in_words
 from rnnbench.report.site.names import file_name, sweep_page
 from rnnbench.report.site.repeat_command import command
 from rnnbench.report.wording import visible
+from rnnbench.results.labels import label_in
 from rnnbench.results.provenance import redact
 from rnnbench.results.record import COSTS, Record
 
@@ -116,7 +117,9 @@ def settings(record: Record) -> list[list[Any]]:
     lines.append(["Optimiser", "", [[k, _as_text(v)] for k, v in spec["optimizer"].items()]])
     limits = [[k, _as_text(v)] for k, v in spec["budget"].items() if v is not None]
     lines.append(["Budget", "", limits])
-    lines.append(["Data", "", [["version", spec["data"] or "made by the task itself"]]])
+    called = label_in(record)
+    version = ["version", spec["data"] or "made by the task itself"]
+    lines.append(["Data", called, [version]])
     lines.append(["Test split", "", [["touched", "once, at the end" if spec["test"] else "no"]]])
     return lines
 

@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from rnnbench.leaderboard.across_tasks import across
+from rnnbench.leaderboard.differing import what_differs
 from rnnbench.leaderboard.trick_effects import attribute
 from rnnbench.leaderboard.types import Board, Row
 from rnnbench.registry.published_results import Published
@@ -138,9 +139,7 @@ class Site:
         }
         lines = [_overview_line(board, gathered.boards_of(board.task)) for board in gathered.boards]
         each = 2 if len(gathered.boards) <= FEW_BOARDS else 1
-        sayings = [
-            (b.task, claim) for b in gathered.boards for claim in statistics.claims(b)[:each]
-        ]
+        sayings = [(b, claim) for b in gathered.boards for claim in statistics.claims(b)[:each]]
         return self._render_page(
             "index.html.j2", "index.html", "Leaderboards", tasks=gathered.tasks, counts=counts,
             lines=lines, sayings=sayings, across=across(gathered.boards),
@@ -249,9 +248,10 @@ def _overview_line(board: Board, of_task: Sequence[Board]) -> dict[str, Any]:
     """Return a board's line in the overview."""
     first: list[Row] = [row for row in board.rows if row.contender]
     rows = [row for row in board.rows if row.kind != "baseline"]
+    told = differs(board, of_task) if len(of_task) > 1 else ""
     return {
         "board": board,
-        "differs": differs(board, of_task) if len(of_task) > 1 else "",
+        "differs": "" if told == board.data_set else told,  # the title says it
         "metric": board.headline.get("name", ""),
         "first": first,
         "ranked": len(board.ranked),
@@ -262,10 +262,18 @@ def _overview_line(board: Board, of_task: Sequence[Board]) -> dict[str, Any]:
 
 
 def differs(board: Board, boards: Sequence[Board]) -> str:
-    """Say how a board's protocol differs from the task's other boards; its id where it does not."""
-    others = [dict(b.protocol) for b in boards if b is not board]
-    texts = [text for label, text in board.protocol if any(o.get(label) != text for o in others)]
-    return "; ".join(texts) or board.protocol_id
+    """Say how a board's protocol differs from the task's other boards; its id where it does not.
+
+    Its data set's name comes first, and says all where no other board has it.
+    """
+    if board.data_set and [b.data_set for b in boards].count(board.data_set) == 1:
+        return board.data_set
+    found = what_differs(boards)
+    values = found.values[[b is board for b in boards].index(True)]
+    told = [f"{fact}={value}" for fact, value in zip(found.facts, values, strict=True)]
+    if board.data_set:
+        told.insert(0, board.data_set)
+    return "; ".join(told) or board.protocol_id
 
 
 def _join_tricks(tricks: Any) -> str:

@@ -17,9 +17,12 @@ from rnnbench.leaderboard.trick_effects import attribute
 from rnnbench.leaderboard.types import Board, Row
 from rnnbench.report import wording
 from rnnbench.report.sentences import headline_claims, legend
+from rnnbench.report.terminal.board_index import print_differences, print_index
+from rnnbench.report.terminal.notes import print_note
 from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.report.wording import visible
 
+FEW_BOARDS = 3  # of a task, which are printed whole without being asked for
 GAP = 3  # between columns
 COMFORT = 32  # columns of text that names of rows should have before figures are added
 
@@ -49,21 +52,35 @@ NAME_PLACE = 1
 
 
 def print_boards(
-    boards: Sequence[Board], console: Console | None = None, items: ReadItems | None = None
-) -> None:
-    """Print the boards, fitted to the console's width.
+    boards: Sequence[Board], console: Console | None = None, items: ReadItems | None = None,
+    *, whole: bool = False,
+) -> None:  # fmt: skip
+    """Print the boards, fitted to the console's width; of a task with many an index.
 
     Args:
+        whole: print every board, however many there are.
         items: see `rnnbench.leaderboard.pairwise.judge`.
     """
     console = console or plain_console()
     if not boards:
         console.print("No results yet. Start with: rnnbench run TASK ARCHITECTURE")
         return
+    by_task: dict[str, list[Board]] = {}
     for board in boards:
-        _print_board(board, console, items)
+        by_task.setdefault(board.task, []).append(board)
+    listed = 0
+    for of_task in by_task.values():
+        if whole or len(of_task) <= FEW_BOARDS:
+            for board in of_task:
+                _print_board(board, console, items)
+            if len(of_task) > 1:
+                print_differences(of_task, console)
+        else:
+            listed += 1
+            print_index(of_task, console)
     console.print()
-    print_note(console, legend(boards))
+    if listed < len(by_task):
+        print_note(console, legend(boards))
     if any(attribute(board).telling for board in boards):
         print_note(console, "Which trick helps which cell: rnnbench leaderboard --attribution")
 
@@ -77,9 +94,9 @@ def render(boards: Sequence[Board], width: int = 80) -> str:
 
 def _print_board(board: Board, console: Console, items: ReadItems | None) -> None:
     console.print()
-    title = f"{board.task}: {wording.headline(board)}"
+    title = f"{board.title}: {wording.headline(board)}"
     console.print(Text(visible(title), style="bold"))
-    for label, text in board.protocol:
+    for label, text in wording.protocol(board):
         if label != "Ranked by":  # the title says it
             print_note(console, f"{label}: {text}")
     for label, text in wording.compared(board):
@@ -97,18 +114,10 @@ def _print_board(board: Board, console: Console, items: ReadItems | None) -> Non
             print_note(console, f"{row.name}: {row.interrupted} interrupted, to be run again.")
     for note in board.notes:
         print_note(console, f"Note: {note}")
-    for why in board.apart:
-        print_note(console, f"Not ranked with the other board of {board.task}: {why}.")
-
-
-def print_note(console: Console, text: str) -> None:
-    """Print a remark below what it is about."""
-    style = "dim" if console.is_terminal else ""
-    console.print(Padding(Text(visible(text), style=style, overflow="fold"), (0, 0, 0, 1)))
 
 
 def _make_table(board: Board, width: int) -> Table:
-    names = [_shown_name(row) for row in board.rows]
+    names = [name_of_row(row) for row in board.rows]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     shown = _choose_columns(board.rows, names, width)
     for column in shown:
@@ -138,7 +147,8 @@ def _choose_columns(rows: Sequence[Row], names: list[str], width: int) -> list[C
     return [column for _, column in sorted([*by_place, (NAME_PLACE, None)], key=lambda p: p[0])]
 
 
-def _shown_name(row: Row) -> str:
+def name_of_row(row: Row) -> str:
+    """Return what a row is called, with what it is where that is no ranked row."""
     suffix = {"baseline": " (baseline)", "untested": " (no test yet)", "failed": " (failed)"}
     return visible(row.name) + suffix.get(row.kind, "")
 

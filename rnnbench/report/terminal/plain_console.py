@@ -13,7 +13,11 @@ def plain_console(**options: Any) -> Console:
     By default rich takes brackets for its markup, which raises an error for a folder called `[/]`
     and leaves a part of other names away, and puts pictures for words between colons.
 
+    What is written to a file goes there in a notebook too, where rich would show it in the cell.
+
     Args:
         options: further ones of `rich.console.Console`, such as `stderr`.
     """
+    if "file" in options:
+        options.setdefault("force_jupyter", False)
     return Console(markup=False, emoji=False, highlight=False, **options)

@@ -18,7 +18,8 @@ from rnnbench.leaderboard.types import Board, CellImportance
 from rnnbench.report import wording
 from rnnbench.report.pair_sentences import claim
 from rnnbench.report.sentences import across_claims
-from rnnbench.report.terminal.board import GAP, print_note
+from rnnbench.report.terminal.board import GAP
+from rnnbench.report.terminal.notes import print_note
 from rnnbench.report.wording import visible
 
 ROOM_FOR_PATHS = 100  # columns of text from which on intervals fit beside paths
@@ -28,7 +29,7 @@ TAUS = (0.25, 0.5, 0.75)  # of a profile that a table shows
 
 def print_pairs(board: Board, pairs: Sequence[Pair], against: str, console: Console) -> None:
     """Print every row against one: by how much, how surely, from which effort on."""
-    _print_title(console, f"{board.task}: against {against}")
+    _print_title(console, f"{board.title}: against {against}")
     if not pairs:
         print_note(console, "There is no other row with test results.")
         return
@@ -72,7 +73,7 @@ def print_pairs(board: Board, pairs: Sequence[Pair], against: str, console: Cons
 
 def print_effort(board: Board, effort: Effort | None, console: Console) -> None:
     """Print the expected best on validation after n trials, and from where on who is ahead."""
-    _print_title(console, f"{board.task}: expected best on validation after n trials")
+    _print_title(console, f"{board.title}: expected best on validation after n trials")
     if effort is None:
         print_note(console, "No row has two trials of a search: sweep it with trials: 8 or so.")
         return
@@ -108,7 +109,7 @@ def print_effort(board: Board, effort: Effort | None, console: Console) -> None:
 
 def print_fronts(board: Board, fronts: Sequence[ParetoFront], console: Console) -> None:
     """Print quality against each cost, and whom nobody beats for it."""
-    _print_title(console, f"{board.task}: quality against cost")
+    _print_title(console, f"{board.title}: quality against cost")
     if not fronts:
         print_note(console, "No two rows differ in a cost that is known of both.")
         return

@@ -12,7 +12,8 @@ from rich.text import Text
 from rnnbench.leaderboard.types import Attribution, Effect
 from rnnbench.leaderboard.verdicts.method import STANDARD, BoardMethod
 from rnnbench.report import wording
-from rnnbench.report.terminal.board import GAP, print_note
+from rnnbench.report.terminal.board import GAP
+from rnnbench.report.terminal.notes import print_note
 from rnnbench.report.terminal.plain_console import plain_console
 from rnnbench.report.wording import visible
 

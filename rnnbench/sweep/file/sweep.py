@@ -1,7 +1,7 @@
 """The sweep file: what to compare, what to search, and on which fresh seeds to report it.
 
     name: quickstart              # names the sweep in results; [A-Za-z0-9._-], at most 64
-    tasks: [char-lm, {name: co2, horizon: 26}]
+    tasks: [char-lm, {name: co2, horizon: 26, label: co2 half a year ahead}]
     architectures: [lstm, gru, {name: transformer, layers: 2}]
     tricks:                       # each entry is one set of tricks, in folding order
       - []
@@ -39,12 +39,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rnnbench.errors import SweepError
 from rnnbench.files.yaml_with_lines import Place, YamlError, YamlText, parse_yaml, read_yaml
+from rnnbench.spec.data_set import LABEL, file_that_is_read
 from rnnbench.spec.run_spec import Trainer
 from rnnbench.stats.adaptive_seeds import SeedPlan
 from rnnbench.sweep.file.budget import Prices, SweepLimits, read_limits, read_prices
@@ -89,8 +91,16 @@ class GridCell:
 
         Two cells that differ only in settings share it; their studies have names of their own.
         """
-        tricks = "".join(f"+{t['name']}" for t in self.tricks)
-        return f"{self.task['name']}.{self.architecture['name']}{tricks}"
+        return f"{self.task['name']}.{self._what_learns}"
+
+    @property
+    def title(self) -> str:
+        """Return a name for a reader, in which the data set's stands for that of the task."""
+        return f"{title_of_entry(self.task)}.{self._what_learns}"
+
+    @property
+    def _what_learns(self) -> str:
+        return self.architecture["name"] + "".join(f"+{t['name']}" for t in self.tricks)
 
 
 @dataclass(frozen=True)
@@ -156,6 +166,11 @@ class Sweep:
             for group in ("all", cell.task["name"])
             for name, value in self.settings.get(group, {}).items()
         }
+
+
+def title_of_entry(task: Mapping[str, Any]) -> str:
+    """Return what an entry of `tasks` is called: its label, the file that it reads, or the task."""
+    return str(task.get(LABEL) or file_that_is_read(task) or task["name"])
 
 
 def read_sweep(path: Path) -> Sweep:

@@ -174,7 +174,7 @@ def test_the_content_and_not_the_place_is_part_of_the_datas_version(tmp_path, mo
 
 def test_a_table_is_read_once_and_then_mapped(tmp_path, monkeypatch):
     first = made(tmp_path, days(), **SMALL).series
-    monkeypatch.setattr("rnnbench_tasks.csv_forecast.read_table", None)
+    monkeypatch.setattr("rnnbench_tasks.csv_forecast.read_tables", None)
     again = CSVForecast(path=str(tmp_path / "table.csv"), **(SMALL | {"context": 6}))
     assert np.array_equal(again.series.inputs_NI, first.inputs_NI)
 

@@ -65,7 +65,7 @@ def test_a_run_forecasts_what_follows_the_tail_of_a_table(trained):
         ),
         (tail() + "\n2020-07-25,south,1,2,0,", "is that of line"),
         (tail() + "\n2020-07-26 05:00,south,1,2,0,", "not a whole number of steps"),
-        (tail() + "\n2020-07-26,north,1,2,0,", "one series at a time"),
+        (tail() + "\n2020-07-26,north,1,2,0,", "the input has 1 of series 'north'"),
         (tail().replace("visitors", "guests"), "no column 'visitors'"),
         (tail().replace("58,150", "58,many"), "line 10, column 'visitors'"),
     ],

@@ -123,11 +123,13 @@ def test_it_is_refused_where_no_sequence_is_read_on(trick):
 
 
 def test_figures_are_reported_apart_and_plain_ones_stay(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("she sells sea shells by the sea shore, and so say seven sisters\n" * 60)
     small = {"architecture.hidden": 8, "budget.steps": 20, "budget.validate_every": 10,
-             "task.length": 200, "task.valid_characters": 500, "optimizer.batch": 4,
-             "task.characters": 3000}  # fmt: skip
+             "task.length": 50, "optimizer.batch": 4, "task.train": str(text),
+             "task.unit": "character"}  # fmt: skip
     records = [
-        execute(resolve(compose("char-lm", "gru", tricks, small)), store=Store(tmp_path))
+        execute(resolve(compose("text-lm", "gru", tricks, small)), store=Store(tmp_path))
         for tricks in ([], ["neural-cache", "dynamic-evaluation:rate=0.01"])
     ]
     plain, both = (r.metrics for r in records)
