@@ -29,10 +29,10 @@ from rnnbench.leaderboard.protocol_text import (
     provenance_in_words,
 )
 from rnnbench.leaderboard.row import curve_metric_of, make_row
-from rnnbench.leaderboard.seed_notes import look_level, seed_notes
 from rnnbench.leaderboard.types import Board, Row
 from rnnbench.leaderboard.verdicts.equality import EqualWithin
 from rnnbench.leaderboard.verdicts.method import STANDARD, BoardMethod
+from rnnbench.leaderboard.verdicts.seed_notes import look_level, seed_notes
 from rnnbench.results.labels import label_in
 from rnnbench.results.record import Record, Status
 from rnnbench.spec.data_set import file_that_is_read
