@@ -30,7 +30,7 @@ from rnnbench.benchmarks.simulated_boards import (
     welch_holm,
 )
 from rnnbench.stats import ALPHA, EqualityMargin, judge_rows
-from rnnbench.stats.adaptive_seeds import UNTIL, SeedPlan, next_seeds
+from rnnbench.stats.adaptive_seeds import UNTIL, SeedDecision, SeedPlan, next_seeds
 
 OTHERS: dict[str, Callable[[SimulatedBoard, np.random.Generator], np.ndarray]] = {
     "Welch-Holm": lambda board, rng: welch_holm(board),
@@ -138,20 +138,27 @@ def measure_adaptive(
     for _ in range(boards):
         figures = centres[:, None] + NOISE[setting](rng, rows, PLAN.at_most)
         board = SimulatedBoard(list(figures), np.zeros(rows, dtype=int), centres)
-        given = np.full(rows, PLAN.at_least)
-        while True:
-            decision = next_seeds(
-                [f[:n] for f, n in zip(figures, given, strict=True)], True, PLAN, margin=None
-            )
-            if decision.done:
-                break
-            given = np.array(decision.seeds)
+        decision = _give_seeds(figures)
+        given = np.array(decision.seeds)
         fixed = judge_rows(board.samples, True, margin=None)
         counts["runs"] += given.sum() / figures.size
         counts["false"] += board.wrong(decision.judgement.comparisons.better_KK)
         counts["known"] += decision.judgement.contenders == (int(centres.argmax()),)
         counts["fixed"] += fixed.contenders == (int(centres.argmax()),)
     return {key: counts[key] / boards for key in ("runs", "false", "known", "fixed")}
+
+
+def _give_seeds(figures_KN: np.ndarray) -> SeedDecision:
+    """Give seeds round by round, and return the last decision."""
+    given: tuple[int, ...] = (PLAN.at_least,) * len(figures_KN)
+    for _ in range(figures_KN.size):  # each round gives a seed at least
+        decision = next_seeds(
+            [f[:n] for f, n in zip(figures_KN, given, strict=True)], True, PLAN, margin=None
+        )
+        if decision.done:
+            return decision
+        given = decision.seeds
+    raise RuntimeError("seeds are given without end")
 
 
 def _worst(boards: int) -> float:

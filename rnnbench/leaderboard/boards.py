@@ -32,15 +32,14 @@ from rnnbench.leaderboard.row import curve_metric_of, make_row
 from rnnbench.leaderboard.types import Board, Row
 from rnnbench.leaderboard.verdicts.equality import EqualWithin
 from rnnbench.leaderboard.verdicts.method import STANDARD, BoardMethod
+from rnnbench.leaderboard.verdicts.seed_notes import look_level, seed_notes
 from rnnbench.results.labels import label_in
 from rnnbench.results.record import Record, Status
 from rnnbench.spec.data_set import file_that_is_read
 from rnnbench.spec.run_spec import RunSpec
 from rnnbench.stats import ALPHA, Estimate, least_p, seeds_needed
-from rnnbench.stats.adaptive_seeds import board_level
 
 SELECTED = ("metric", "higher_is_better")  # what a board tells of a selection
-SEED_PLAN = "seed_plan"  # in a record's provenance: how seeds were added by looking at results
 LOSS = {"name": "loss", "unit": "", "higher_is_better": False, "help": "as trained on"}
 
 
@@ -166,11 +165,11 @@ def _make_board(
         for row, chosen in made
         if row.kind == "ranked"
     ]
-    look = board_level((r.provenance.get(SEED_PLAN) for r in used), len(unplaced))
+    look = look_level(used, len(unplaced))
     rows, verdicts = place_rows(unplaced, baselines, headline, method, margin, look)
     rows = [dataclasses.replace(r, marks=r.marks + equal_marks(r, rows)) for r in rows]
     timed = spec.budget.seconds is not None
-    more_notes += [*_unequal_notes(rows, used), *_powerless_notes(rows, method)]
+    more_notes += [*_unequal_notes(rows, used), *seed_notes(used), *_powerless_notes(rows, method)]
     more_notes += path_notes([(row.name, row.path) for row in rows], timed)
     more_notes += [*fallback_notes(records), *length_notes(used), *metric_notes(used)]
     for baseline, value in baselines.items():

@@ -29,10 +29,15 @@ def claim(pair: Pair, board: Board) -> str:
 
 def say_how_equal(pair: Pair, board: Board) -> str:
     """Say by how little two equal rows differ."""
-    shown = pair.ratio or pair.difference
-    if shown.low == shown.high == (1.0 if pair.ratio else 0.0):
+    if agree(pair):
         return "all their seeds agree to the last digit"
     return f"they differ by less than {within(board)}"
+
+
+def agree(pair: Pair) -> bool:
+    """Tell whether all seeds of two rows have the same figure."""
+    shown = pair.ratio or pair.difference
+    return shown.low == shown.high == (1.0 if pair.ratio else 0.0)
 
 
 def basis(pair: Pair) -> str:
@@ -99,10 +104,12 @@ def _say_basis(pair: Pair) -> str:
 
 
 def _say_seeds(pair: Pair) -> str:
-    fewer, more = sorted(n for n in pair.seeds if n) if all(pair.seeds) else (max(pair.seeds),) * 2
-    if fewer != more:
-        return f"{fewer} and {more} seeds"
-    return f"{fewer} seed{'s' if fewer > 1 else ''}"
+    """Say how many seeds there are of the better row, and of the other one."""
+    seeds = pair.seeds if pair.better == pair.row else pair.seeds[::-1]
+    first, second = seeds if all(seeds) else (max(seeds),) * 2
+    if first != second:
+        return f"{first} and {second} seeds"
+    return f"{first} seed{'s' if first > 1 else ''}"
 
 
 def _say_way_out(pair: Pair, board: Board) -> str:

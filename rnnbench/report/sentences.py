@@ -12,7 +12,7 @@ from rnnbench.leaderboard.pairwise import Pair, ReadItems, judge, leader
 from rnnbench.leaderboard.trick_effects import attribute
 from rnnbench.leaderboard.types import Board
 from rnnbench.report import wording
-from rnnbench.report.pair_sentences import claim, say_how_equal, within
+from rnnbench.report.pair_sentences import agree, claim, say_how_equal, within
 
 MOST_NAMES = 6  # of rows that are named
 MOST_OPEN = 4  # open pairs that are told one by one
@@ -116,7 +116,7 @@ def _say_equal(board: Board, pairs: Mapping[str, Pair]) -> str:
     if not equal:
         return ""
     names = _join_names([leader(board).name, *_shorten(equal)])
-    if len(equal) == 1:
+    if len(equal) == 1 or all(agree(pairs[name]) for name in equal):
         return f"{names} are equal: {say_how_equal(pairs[equal[0]], board)}"
     return f"{names} are equal: the first differs from each by less than {within(board)}"
 
@@ -167,7 +167,10 @@ def _say_baseline(board: Board) -> str:
     top = leader(board)
     if top.margin is None or top.margin.verdict == "better":
         return ""
-    return f"even {top.name} is {wording.verdict(top.margin)}, a trivial baseline"
+    judged = (top.name, top.margin.baseline)
+    note = next((p.note for p in board.verdicts.baselines if (p.row, p.other) == judged), "")
+    why = f": {note}" if note else ""
+    return f"even {top.name} is {wording.verdict(top.margin)}, a trivial baseline{why}"
 
 
 def _join_names(names: Sequence[str]) -> str:

@@ -179,7 +179,7 @@ def compared(board: Board) -> list[tuple[str, str]]:
     every = "the two rows" if pairs == 1 else f"all {pairs} pairs at once"
     every += f", with {100 * verdicts.level:g}%"
     if verdicts.look > verdicts.level:
-        every += f" (each look at {100 * verdicts.look:.3g}%, as seeds were added by looking)"
+        every += f" (judged at {100 * verdicts.look:.3g}%, as results decided on seeds)"
     if pairs == 1:
         said = next(word for word, count in counts.items() if count)
     return [("Equal", equal), ("Compared", f"{every}: {said}; by {verdicts.method}{by_logs}")]

@@ -2,14 +2,17 @@
 
 After each round all rows are judged, at the strict level that a look on the way takes. Rows that
 may be the best come first; where every pair was asked for, the others follow. A pair gets no more
-seeds once it is settled, or so close that even a difference larger by one standard error would not
-be shown with the seeds that there may be. Giving up early can make no verdict wrong.
+seeds once it is settled, nor where they are unlikely to settle it (`rnnbench.stats.futility`).
+
+All rivals are compared with the row that is ahead, so its seeds count in each of these comparisons.
+It has the square root of their number times as many seeds as each rival, and gets them first: a
+row that was ahead by luck falls back before its rivals have cost anything.
 
 Pure functions of the results so far: who asks again gets the same answer.
 
 Source: Paulson (1964), Annals of Mathematical Statistics 35, for dropping rows that are shown not
-    to be the best; Lan, Simon & Halperin (1982), Sequential Analysis 1, for giving up by what could
-    still be shown.
+    to be the best; Dunnett (1955), JASA 50, section 6, for the seeds of the row that all are
+    compared with.
 """
 
 from __future__ import annotations
@@ -23,8 +26,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from rnnbench.stats.futility import worth_for_best, worth_for_pairs
 from rnnbench.stats.intervals import LEVEL
-from rnnbench.stats.repeated_looks import STRICT, level_at_the_end, looks_between
+from rnnbench.stats.repeated_looks import (
+    LookLevels,
+    levels_for_best,
+    levels_for_pairs,
+    looks_between,
+)
 from rnnbench.stats.verdicts import DEFAULT_MARGIN, EqualityMargin, Judgement, judge_rows
 
 Until = Literal["best", "pairs"]
@@ -61,7 +70,12 @@ class SeedPlan:
 
     def level(self, rows: int) -> float:
         """Return the level at which the board of so many rows that is left is to be judged."""
-        return level_at_the_end(self.looks, rows)
+        return self.levels(rows).at_the_end
+
+    def levels(self, rows: int) -> LookLevels:
+        """Return the levels on the way and at the end, of so many rows."""
+        of = levels_for_best if self.until == "best" else levels_for_pairs
+        return of(self.looks, rows)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, as records keep them; `of_dict` reads them back."""
@@ -126,23 +140,55 @@ def next_seeds(
     if short := [i for i, n in enumerate(have) if n < plan.at_least]:
         seeds = [plan.at_least if i in short else n for i, n in enumerate(have)]
         return SeedDecision(tuple(seeds), False, "the first seeds of all rows", left)
-    judged = board(level=STRICT)
+    judged = board(level=plan.levels(len(samples)).on_the_way)
     contenders = [i for i in judged.contenders if len(samples[i])]
     wanted = _open_pairs(judged, contenders[:1], contenders)
-    worth = _worth(left, wanted, have, plan)
-    what = "may be the best"
+    worth = _of_rows_with_room(worth_for_best(left, wanted, plan.at_most), have, plan)
+    of_best, what = True, "may be the best"
     if plan.until == "pairs" and not worth:
         rows = [i for i in judged.order if len(samples[i])]
         wanted = _open_pairs(judged, rows, rows)
-        worth = _worth(left, wanted, have, plan)
-        what = "cannot be told from another"
+        worth = _of_rows_with_room(worth_for_pairs(left, wanted, plan.at_most), have, plan)
+        of_best, what = False, "cannot be told from another"
     if not worth:
         return SeedDecision(tuple(have), True, _why(left, have, plan), left)
-    rows_next = {i for pair in worth for i in pair if have[i] < plan.at_most}
-    seeds = [_next_look(n, plan) if i in rows_next else n for i, n in enumerate(have)]
+    seeds = _for_best(contenders[0], worth, have, plan) if of_best else _for_all(worth, have, plan)
     number = len({i for pair in wanted for i in pair})
-    reason = f"{number} rows of {len(have)} {what}, {len(rows_next)} of them get more seeds"
+    more = sum(now > before for now, before in zip(seeds, have, strict=True))
+    if not more:
+        raise RuntimeError(f"no row gets more seeds, though {worth} are to have some of {plan}")
+    reason = f"{number} rows of {len(have)} {what}, {more} of them get more seeds"
     return SeedDecision(tuple(seeds), False, reason, left)
+
+
+def _for_best(
+    first: int, worth: Sequence[tuple[int, int]], have: Sequence[int], plan: SeedPlan
+) -> list[int]:
+    """Return the seeds of each row after the next round: of the first row alone, or of its rivals.
+
+    Args:
+        first: the row that is ahead.
+        worth: pairs of it with a rival.
+    """
+    seeds = list(have)
+    rivals = [i for pair in worth for i in pair if i != first and have[i] < plan.at_most]
+    if not rivals:
+        seeds[first] = _next_look(have[first], plan)
+        return seeds
+    share = round(min(have[i] for i in rivals) * math.sqrt(len(rivals)))
+    if have[first] < min(share, plan.at_most):
+        seeds[first] = _next_look(min(share, plan.at_most) - 1, plan)
+        return seeds
+    for i in rivals:
+        seeds[i] = _next_look(have[i], plan)
+    seeds[first] = max(have[first], *(seeds[i] for i in rivals))
+    return seeds
+
+
+def _for_all(worth: Sequence[tuple[int, int]], have: Sequence[int], plan: SeedPlan) -> list[int]:
+    """Return the seeds of each row after the next round: all rows of the pairs get more."""
+    rows = {i for pair in worth for i in pair if have[i] < plan.at_most}
+    return [_next_look(n, plan) if i in rows else n for i, n in enumerate(have)]
 
 
 def _open_pairs(
@@ -153,34 +199,11 @@ def _open_pairs(
     return [p for p in sorted(pairs) if judged.relation(*p) == "open"]
 
 
-def _worth(
-    left: Judgement,
-    pairs: Sequence[tuple[int, int]],
-    have: Sequence[int],
-    plan: SeedPlan,
+def _of_rows_with_room(
+    pairs: Sequence[tuple[int, int]], have: Sequence[int], plan: SeedPlan
 ) -> list[tuple[int, int]]:
-    """Return the pairs that more seeds may settle."""
-    return [
-        (i, j)
-        for i, j in pairs
-        if min(have[i], have[j]) < plan.at_most and _can_be_settled(left, i, j, plan)
-    ]
-
-
-def _can_be_settled(left: Judgement, i: int, j: int, plan: SeedPlan) -> bool:
-    """Tell whether a difference larger, or smaller, by one standard error would be settled."""
-    known, spread = left.comparisons, left.comparisons.spread
-    error = float(known.errors_KK[i, j])
-    variance = float(spread.variances[i] + spread.variances[j])
-    if not math.isfinite(error):
-        return True  # too little is known
-    difference = abs(float(known.means[i] - known.means[j]))
-    reach = difference + error
-    if left.margin_of_scores is not None:
-        reach = max(reach, left.margin_of_scores - max(0.0, difference - error))
-    limits = known.limits.best_at if left.contenders[0] in (i, j) else known.limits.pairs_at
-    limit = limits(spread.prior_df + plan.at_most - 1)
-    return reach > limit * math.sqrt(variance / plan.at_most)
+    """Return the pairs of which a row may have more seeds."""
+    return [(i, j) for i, j in pairs if min(have[i], have[j]) < plan.at_most]
 
 
 def _next_look(seeds: int, plan: SeedPlan) -> int:

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnbench.stats import worst_ranks
-from rnnbench.stats.pair_limits import PairLimits, lower_ends
+from rnnbench.stats.pair_limits import BEST_PART, LAST_PART, PairLimits, lower_ends
 from rnnbench.stats.spread import Spread, moderate
 
 EDGE = 1e-3
-SPARE = 0.1  # of the error rate: boards whose spreads are not drawn as F expects take as much
+# Of the error rate: boards whose spreads are not drawn as F expects take as much. Rows that seem to
+# vary alike rarely are so unlike, and where they do not, three tenths are needed.
+SPARE_ALIKE, SPARE_UNLIKE = 0.05, 0.3
+ALIKE_DF = 2.8  # degrees of freedom that a row is lent, from which on rows seem to vary alike
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +64,9 @@ class Comparisons:
         if math.isfinite(difference) and math.isfinite(error):
             t = difference / error if error > 0 else (math.inf if difference > 0 else 0.0)
             p = self.limits.p_of_pair(i, j, t) if error > 0 else float(difference == 0)
-            if set(self.alone) & {i, j} and self.better_KK[i, j] | self.better_KK[j, i]:
-                p = min(p, self.limits.p_of_best(i, j, t))
+            for alone, part in zip(self.alone, (BEST_PART, LAST_PART), strict=True):
+                if alone in (i, j) and self.better_KK[i, j] | self.better_KK[j, i]:
+                    p = min(p, self.limits.p_of_end(i, j, t, part))
         p = min(1.0, p / self.share)
         if self.by_failures_KK[i, j] or self.by_failures_KK[j, i]:
             return self._p_by_failures(i, j, p)
@@ -103,7 +107,8 @@ def compare_rows(scores: Sequence[np.ndarray], failed: np.ndarray, alpha: float)
         alpha: chance that any pair of the board is told apart wrongly.
     """
     spread = moderate(scores)
-    share = 1 - (worst_ranks.FAILURES_SHARE if failed.any() else SPARE)
+    spare = SPARE_ALIKE if spread.prior_df >= ALIKE_DF else SPARE_UNLIKE
+    share = 1 - (worst_ranks.FAILURES_SHARE if failed.any() else spare)
     limits = PairLimits(len(scores), spread, share * alpha)
     figures = np.array([len(s) for s in scores])
     means = np.array([s.mean() if len(s) else math.nan for s in scores])
@@ -112,6 +117,7 @@ def compare_rows(scores: Sequence[np.ndarray], failed: np.ndarray, alpha: float)
     errors_KK = np.sqrt(square[:, None] + square[None, :])
     low_KK = lower_ends(differences_KK, errors_KK, limits.pairs_KK)
     low_best_KK = lower_ends(differences_KK, errors_KK, limits.best_KK)
+    low_last_KK = lower_ends(differences_KK, errors_KK, limits.last_KK)
     by_failures_KK, failures_p = np.zeros(low_KK.shape, dtype=bool), 1.0
     flagged = np.zeros(len(scores), dtype=bool)
     if failed.any():
@@ -122,6 +128,7 @@ def compare_rows(scores: Sequence[np.ndarray], failed: np.ndarray, alpha: float)
         given = scores, failed, shares_KK, flagged, spread.variances, limits.pairs_at
         low_KK = worst_ranks.ends_against_failing(low_KK, *given)
         low_best_KK = worst_ranks.ends_against_failing(low_best_KK, *given)
+        low_last_KK = worst_ranks.ends_against_failing(low_last_KK, *given)
         rate = failed / (figures + failed)
         calm = rate <= failed.sum() / (figures + failed).sum()
         by_failures_KK = calm[:, None] & flagged[None, :] & (shares_KK >= 0.5) & ~(low_KK > 0)
@@ -132,15 +139,15 @@ def compare_rows(scores: Sequence[np.ndarray], failed: np.ndarray, alpha: float)
     unseen = (figures == 0) & ((figures > 0).sum() > 1)
     beaten |= unseen
     better_KK = (low_KK > 0) | by_failures_KK
-    ahead_KK = _closed((low_best_KK > 0) | by_failures_KK)
-    best, last = _ahead_of_all(ahead_KK, unseen), _ahead_of_all(ahead_KK.T, unseen)
+    best = _ahead_of_all(_closed((low_best_KK > 0) | by_failures_KK), unseen)
+    last = _ahead_of_all(_closed((low_last_KK > 0) | by_failures_KK).T, unseen)
     if best is not None:
         # Hsu's interval of the best row: it holds for all others at once.
         low_KK[best] = np.maximum(low_KK[best], low_best_KK[best])
         by_failures_KK[best] |= unseen
         better_KK[best] = np.arange(len(scores)) != best
     if last is not None and not unseen.any():
-        low_KK[:, last] = np.maximum(low_KK[:, last], low_best_KK[:, last])
+        low_KK[:, last] = np.maximum(low_KK[:, last], low_last_KK[:, last])
         better_KK[:, last] = np.arange(len(scores)) != last
     better_KK = _closed(better_KK)
     return Comparisons(

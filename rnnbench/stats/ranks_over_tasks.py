@@ -64,10 +64,13 @@ def friedman(ranks_KN: np.ndarray) -> Friedman:
     chi2 = 12 / (tasks * count * (count + 1)) * float(sums @ sums) - 3 * tasks * (count + 1)
     chi2 = max(0.0, chi2 / correction)
     remainder = tasks * degrees - chi2
+    # Any one order is what all tasks agree on with this chance, if none is better than another: F
+    # knows nothing of so small a number of orders.
+    least = math.exp(-(tasks - 1) * math.lgamma(count + 1))
     if remainder <= 1e-9 * tasks * degrees:
-        return Friedman(chi2, math.inf, 0.0)
+        return Friedman(chi2, math.inf, least)
     f = (tasks - 1) * chi2 / remainder
-    return Friedman(chi2, f, float(fdtrc(degrees, others, f)))
+    return Friedman(chi2, f, max(least, float(fdtrc(degrees, others, f))))
 
 
 def critical_difference(count: int, tasks: int, alpha: float = ALPHA) -> float:

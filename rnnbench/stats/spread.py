@@ -18,7 +18,7 @@ from scipy.special import betaln, gammaln, polygamma
 # for rows that vary equally.
 LENT_DF = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.0, 16.0, 23.0, 32.0, 64.0, 128.0)
 SCALES = np.linspace(-4.0, 4.0, 65)  # of the logarithm of the common variance, around the median
-CAUTION = 0.16  # the share of the posterior of what is lent that lies below what is taken
+CAUTION = 0.2  # the share of the posterior of what is lent that lies below what is taken
 ROUNDING = 1e-12  # a deviation so small beside the figures is that of the last digit
 
 
@@ -46,9 +46,10 @@ def moderate(samples: Sequence[np.ndarray]) -> Spread:
     """Return the variances of all rows, each moved towards what the board's rows have in common.
 
     v_i = (d0 s0² + d_i s_i²) / (d0 + d_i), with d0 + d_i degrees of freedom, where s_i² / s0²
-    follows F(d_i, d0). Of d0 the lower 16% point of its posterior over a grid is taken, so that few
-    rows, which cannot tell it, lend each other little. A row that does not vary at all teaches
-    nothing, and is given what the others teach; where no row varies, that is believed.
+    follows F(d_i, d0). Of d0 the point is taken below which a fifth of its posterior over a grid
+    lies, so that few rows, which cannot tell it, lend each other little. A row that does not vary
+    at all teaches nothing, and is given what the others teach; where no row varies, that is
+    believed.
 
     Source: Smyth (2004), Statistical Applications in Genetics and Molecular Biology 3(1), section
         4; there d0 is matched to moments, which takes few rows for more alike than they need be.

@@ -129,7 +129,7 @@ class SeedRounds:
     ) -> tuple[list[int], SeedDecision | None]:
         """Return how many seeds each row is to have, and the last decision, None before any."""
         counts, decision = [self.plan.at_least] * len(rows), None
-        while True:
+        for _ in range(len(rows) * self.plan.at_most):  # each decision gives a seed, or ends it
             wanted = [
                 [own.get(place) for place in range(count)]
                 for own, count in zip(rows, counts, strict=True)
@@ -140,6 +140,7 @@ class SeedRounds:
             if decision.done:
                 return counts, decision
             counts = list(decision.seeds)
+        raise RuntimeError(f"seeds of {self.name} are given without end: {counts} of {self.plan}")
 
     def _decide(self, rows: Sequence[Sequence[TrialRow]]) -> SeedDecision:
         figures = [[self._figure(row) for row in own] for own in rows]

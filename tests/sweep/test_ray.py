@@ -10,11 +10,34 @@ import pytest
 from support.engine_events import make_job, wait_for, wait_idle
 from support.fake_work import make_ray_engine, starts
 from support.ray_cluster import cluster_of
-from support.small_sweeps import RUNS, SWEEP, assert_nothing_is_left_behind, params_of, rows_of, run
+from support.small_sweeps import (
+    RUNS,
+    SWEEP,
+    Notes,
+    assert_nothing_is_left_behind,
+    params_of,
+    rows_of,
+    run,
+)
 
 from rnnbench.sweep.cluster.connection import RayConnection
 from rnnbench.sweep.engines.protocol import Died, EngineError, Finished, ValidationReport
 from rnnbench.sweep.file.resources import Resources
+
+# Rates close to each other: rows differ by about as much as seeds do.
+SEEDS_BY_RESULTS = """\
+name: sweep
+tasks: [noisy]
+architectures: [plain, layered]
+tricks: [[], [zoneout]]
+search:
+  trials: 2
+  sampler: random
+  space:
+    optimizer.lr: {low: 0.01, high: 0.0108, log: true}
+final: {seeds: auto, at_least: 3, at_most: 6}
+workers: 2
+"""
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +72,23 @@ def test_results_of_equal_configurations_are_those_of_the_local_engine(make, tmp
     assert params_of(tmp_path) == params_of(tmp_path / "local")
     figures = {r.key: (r.state, r.value, r.curve) for r in rows_of(tmp_path)}
     assert figures == {r.key: (r.state, r.value, r.curve) for r in rows_of(tmp_path / "local")}
+
+
+def test_seeds_by_results_are_decided_as_on_the_local_engine(make, tmp_path):
+    def told(root, **options):
+        notes = Notes()
+        assert run(SEEDS_BY_RESULTS, root, progress=notes, **options).complete
+        finals = [r for r in rows_of(root) if r.stage == "final"]
+        return (
+            {r.key: (r.number, r.state, r.value, r.curve) for r in finals},
+            [text for text in notes.notes if text.startswith("seeds of noisy: settled")],
+        )
+
+    on_ray = told(tmp_path, engine_factory=make)
+    (tmp_path / "local").mkdir()
+    assert on_ray == told(tmp_path / "local")
+    numbers = Counter(number for number, _, _, _ in on_ray[0].values())
+    assert numbers[3] == 4 > numbers[4] > 0  # some rows got more seeds than the first three
 
 
 def test_a_worker_asks_and_is_told_to_prune(make):

@@ -67,8 +67,8 @@ def read_final(reader: Reader, value: Any, search: Search) -> FinalRuns:
     if len(search.objectives) > 1:
         raise reader.error(
             (*PLACE, "seeds"),
-            f"seeds: {AUTO} is for one objective: compromises are no row of which one is the best; "
-            "list the seeds, such as seeds: [1, 2, 3]",
+            f"seeds: {AUTO} looks for the one best row, and of several objectives there is none; "
+            "write a list, such as seeds: [1, 2, 3], or search for one objective alone",
         )
     plan = _read_plan(reader, final)
     return FinalRuns(seeds_of(search, plan.at_least), front, plan)

@@ -120,6 +120,20 @@ def test_rows_that_agree_to_the_last_digit_are_equal_and_others_better():
     check_that_no_two_places_contradict(same)
 
 
+def test_sentences_name_figures_in_the_order_of_the_rows_and_the_reason_of_what_is_open():
+    more = board({"a": [1.50, 1.51, 1.49, 1.50, 1.52, 1.50], "b": [1.60, 1.61, 1.59]})
+    assert headline_claims(more)[1].startswith("a is better than b by 0.097 bits/char")
+    assert headline_claims(more)[1].endswith("; 6 and 3 seeds)")
+    constant = board({name: [1.0] * 3 for name in "abc"}, "digits", metrics=[ACCURACY])
+    assert "a, b and c are equal: all their seeds agree to the last digit" in headline_claims(
+        constant
+    )
+    failing = board({"a": [1.5, 1.51, None, 1.5], "b": [1.9, 1.91, 1.9, 1.92]})
+    assert (
+        "Even a is open against bigram, a trivial baseline: 1 of 4 seeds of a failed"
+    ) in headline_claims(failing)
+
+
 def test_one_seed_of_every_row_leaves_everything_open_and_says_what_to_do():
     alone = board({"a": [1.5], "b": [1.4], "c": [9.9]})
     assert set(judge_all(alone).values()) == {"open"}
@@ -173,10 +187,27 @@ def test_a_board_whose_seeds_results_decided_on_is_judged_more_strictly_and_tell
     (looked_at,) = build(records)
     assert looked_at.verdicts.level == plain.verdicts.look == 0.95 < looked_at.verdicts.look
     text = " ".join(render([looked_at], 200).split())
-    assert "as seeds were added by looking)" in text
+    assert "(judged at 9" in text
+    assert "%, as results decided on seeds)" in text
     assert [p.took_seconds for p in judge(looked_at)] == [8 * 41.0] * 2
     assert any("8 runs, 5 min 28 s" in cell.word for _, cells in duels(looked_at).rows
                for cell in cells)  # fmt: skip
+
+
+def test_runs_of_listed_seeds_count_alike_beside_those_that_results_decided_on():
+    plan = {"at_least": 3, "at_most": 12, "until": "best"}
+    records = [
+        r for name, values in noise([1.5, 1.51], seeds=4).items() for r in runs(name, values)
+    ]
+    assert not any("Results decided" in note for note in build(records)[0].notes)
+    for record in records[3::4]:  # the fourth seed of each row
+        record.provenance = {**record.provenance, "seed_plan": plan}
+    (mixed,) = build(records)
+    assert mixed.verdicts.look > 0.95
+    assert (
+        "Results decided on seeds, 3 to 12 of a row: who may be the best has more. 6 of the 8 runs "
+        "are of seeds that were listed beforehand; they count alike."
+    ) in mixed.notes
 
 
 def test_rows_that_odd_names_of_plugins_make_alike_stay_two():

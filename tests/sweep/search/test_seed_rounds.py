@@ -1,6 +1,7 @@
 """Sweeps whose seeds are given by results, on real processes and databases."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ from support.small_sweeps import SWEEP, Notes, rows_of, run
 from rnnbench.cli.actions.sweep_extend import ExtendError, extend_sweep
 from rnnbench.errors import SweepError
 from rnnbench.results.store import Store
-from rnnbench.stats.adaptive_seeds import SeedPlan
+from rnnbench.stats.adaptive_seeds import SeedDecision, SeedPlan
 from rnnbench.sweep.file.sweep import parse_sweep
 
 # On the task `noisy` seeds differ a little, rows by the rate that their search found.
@@ -73,6 +74,31 @@ def test_each_record_keeps_how_results_decide_on_its_seeds(tmp_path):
     assert plans == [SeedPlan(3, 6).as_dict()] * 12
 
 
+def test_runs_of_an_earlier_sweep_are_taken_and_tell_that_their_seeds_were_listed(tmp_path):
+    text = re.sub("search:.*(?=final)", "search: {trials: 0}\n", AUTO, flags=re.DOTALL)
+    listed = re.sub("auto, .*}", "[1, 2, 3]}", text).replace("name: sweep", "name: earlier")
+    assert run(listed, tmp_path).ran == 12
+    outcome = run(text, tmp_path)
+    given = seeds_by_study(tmp_path)
+    assert outcome.complete
+    assert outcome.ran == sum(len(seeds) for seeds in given.values()) - 12 > 0
+    store = Store(tmp_path)
+    records = [store.read(r.run_id) for r in rows_of(tmp_path) if r.stage == "final"]
+    store.close()
+    planned = {r.spec.seed for r in records if r.provenance.get("seed_plan")}
+    assert planned == {r.spec.seed for r in records} - {1, 2, 3}
+
+
+def test_rounds_that_never_end_are_a_fault_and_do_not_hang(tmp_path, monkeypatch):
+    def never_done(samples, *_, failures, **__):
+        seeds = tuple(len(s) + f for s, f in zip(samples, failures, strict=True))
+        return SeedDecision(seeds, False, "never", None)
+
+    monkeypatch.setattr("rnnbench.sweep.seed_rounds.next_seeds", never_done)
+    with pytest.raises(RuntimeError, match="seeds of noisy are given without end"):
+        run(AUTO, tmp_path)
+
+
 @pytest.mark.parametrize("count", [7, 13])
 def test_a_driver_that_is_killed_and_started_again_decides_the_same(tmp_path, count):
     file = tmp_path / "sweep.yaml"
@@ -112,6 +138,12 @@ def test_what_a_file_asks_of_seeds_by_results_is_checked():
     sweep = parse_sweep(SWEEP.replace("{seeds: [1, 2]}", "{seeds: auto, until: pairs}"))
     assert sweep.seed_plan == SeedPlan(3, 12, "pairs")
     assert sweep.seeds == (1, 2, 3)
+    with pytest.raises(SweepError, match=r"several objectives .*write a list, such as seeds"):
+        parse_sweep(
+            SWEEP.replace("{seeds: [1, 2]}", "{seeds: auto}").replace(
+                "  sampler: random", "  sampler: random\n  objectives: [validation, parameters]"
+            )
+        )
     assert "at_least is for seeds by results" in said_of("{seeds: [1, 2], at_least: 3}")
     assert "at_most is a whole number from 4 on" in said_of(
         "{seeds: auto, at_least: 4, at_most: 3}"
