@@ -80,7 +80,7 @@ class TableAnswers:
             task._table_format, values=self.targets, encoding="utf-8", zone=task.zone or clocks,
             time="" if is_unnamed(prepared["time"]) else prepared["time"],
             aware=None if task.zone else prepared["aware"],
-            labels={column: tuple(labels) for column, labels in kinds.items()},
+            labels={column: tuple(labels) for column, labels in kinds.items()}, settled=True,
         )  # fmt: skip
         if self._names_series(text):
             how = replace(how, series=SERIES)

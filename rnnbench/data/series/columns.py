@@ -51,6 +51,7 @@ class TableFormat:
         thousands: what stands between groups of digits, see `NumberCells`.
         zone: of the times, or of each series', see `read_zone`; "" for what their offsets say.
         aware: whether times must have an offset; None: the first says it.
+        settled: the settings are those of a finished run, so that no other can be proposed.
     """
 
     time: str = ""
@@ -67,10 +68,11 @@ class TableFormat:
     kinds: tuple[str, ...] = ()
     labels: Mapping[str, tuple[str, ...]] | None = None
     header: bool = True
+    settled: bool = False
 
     @property
     def numbers(self) -> NumberCells:
-        return NumberCells(self.decimal, self.thousands)
+        return NumberCells(self.decimal, self.thousands, self.settled)
 
 
 class Columns(NamedTuple):

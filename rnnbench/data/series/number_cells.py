@@ -16,6 +16,7 @@ __all__ = ["MISSING", "THOUSANDS", "NumberCells", "OneReading"]
 MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "?", "-"})
 THOUSANDS = ("", "none", ".", ",", " ", "'")
 _LEAVE_OUT = "leave the column out (task.targets names those that are forecast)"
+_MEND = "write it as in the task's own file, or leave it empty where it is missing"
 # Blanks that do not break, thin ones, and the apostrophe and minus of typesetters.
 _SPELLINGS = str.maketrans(
     {"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2019": "'", "\u2212": "-"}
@@ -34,10 +35,12 @@ class NumberCells:
         thousands: between groups of three digits, one of THOUSANDS: "none" for no groups; "" for
             what cannot be anything else: blanks, apostrophes, points where a comma stands before
             the decimals, and commas where there are several of them or a point behind.
+        settled: no other setting can be proposed.
     """
 
     decimal: str = "."
     thousands: str = ""
+    settled: bool = False
 
     def __call__(self, cell: Any) -> float:
         """Return a cell's number, NaN where it is missing.
@@ -49,6 +52,7 @@ class NumberCells:
             value = self._read(cell)
         except ValueError:
             advice = self._advise(cell) if isinstance(cell, str) else _LEAVE_OUT
+            advice = _MEND if self.settled else advice
             raise ValueError(f"{cell!r} is no number; {advice}") from None
         if math.isinf(value) or (isinstance(cell, str) and "_" in cell):
             raise ValueError(f"{cell!r} is no finite number")

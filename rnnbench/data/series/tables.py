@@ -188,9 +188,13 @@ def _collect(
                     for c, i in zip(columns.numbers, at, strict=True)
                     if not read_number.reads(row[i])
                 )
-                if is_date(cell, how.time_format):
+                if is_date(cell, how.time_format) and not how.settled:
                     why = f"{str(cell)!r} is a time; set task.time={shlex.quote(column)}"
-                elif not how.series and isinstance(cell, str) and cell.strip()[:1].isalpha():
+                elif (
+                    not (how.settled or how.series)
+                    and isinstance(cell, str)
+                    and cell.strip()[:1].isalpha()
+                ):
                     why += (
                         ". If it tells series apart, set "
                         f"task.series_column={shlex.quote(column)}; "

@@ -67,7 +67,11 @@ def test_a_run_forecasts_what_follows_the_tail_of_a_table(trained):
         (tail() + "\n2020-07-26 05:00,south,1,2,0,", "not a whole number of steps"),
         (tail() + "\n2020-07-26,north,1,2,0,", "the input has 1 of series 'north'"),
         (tail().replace("visitors", "guests"), "no column 'visitors'"),
-        (tail().replace("58,150", "58,many"), "line 10, column 'visitors'"),
+        (
+            tail().replace("58,150", "58,many"),
+            "line 10, column 'visitors': 'many' is no number; write it as in the task's own file, "
+            "or leave it empty where it is missing",
+        ),
     ],
 )
 def test_a_tail_that_cannot_be_read_is_refused_with_the_reason(trained, text, why):
