@@ -12,6 +12,8 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from rnnbench.sweep.progress import Snapshot
     from rnnbench.training.loader import Position
 
@@ -123,20 +125,27 @@ def run_progress(asked: bool | None) -> Any:
     Args:
         asked: None: where a notebook or a terminal is there to show it.
     """
-    if asked is False:
-        return NoProgress()
-    if in_notebook():
-        return CellProgress(cell_writer())
-    if not (asked or _on_terminal()):
-        return NoProgress()
-    from rnnbench.report.terminal.plain_console import plain_console
-    from rnnbench.report.terminal.run_progress import ProgressBar
 
-    return ProgressBar(plain_console(stderr=True), quiet=False)
+    def in_terminal(console: Console) -> Any:
+        from rnnbench.report.terminal.run_progress import ProgressBar
+
+        return ProgressBar(console, quiet=False)
+
+    return _progress(asked, in_terminal)
 
 
 def sweep_progress(asked: bool | None) -> Any:
     """Return what shows how a sweep goes, see `run_progress`."""
+
+    def in_terminal(console: Console) -> Any:
+        from rnnbench.report.terminal.sweep_progress import TerminalProgress
+
+        return TerminalProgress(console)
+
+    return _progress(asked, in_terminal)
+
+
+def _progress(asked: bool | None, in_terminal: Callable[[Console], Any]) -> Any:
     if asked is False:
         return NoProgress()
     if in_notebook():
@@ -144,9 +153,8 @@ def sweep_progress(asked: bool | None) -> Any:
     if not (asked or _on_terminal()):
         return NoProgress()
     from rnnbench.report.terminal.plain_console import plain_console
-    from rnnbench.report.terminal.sweep_progress import TerminalProgress
 
-    return TerminalProgress(plain_console(stderr=True))
+    return in_terminal(plain_console(stderr=True))
 
 
 def _on_terminal() -> bool:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from rnnbench.contract import Answers, Batch, Prediction, Task
-from rnnbench.contract.task import AnswerReader
 from rnnbench.errors import RunError, SpecError, UserError
 from rnnbench.nn import Model
 from rnnbench.nn.models.base import Continuation
@@ -28,6 +27,8 @@ from rnnbench.results.store import Store
 from rnnbench.spec.instantiate import instantiate
 from rnnbench.training.modes import evaluating
 from rnnbench.training.train_step import TrickFold, assemble
+
+Asked = TypeVar("Asked")
 
 SHOWN = 8  # inputs of a batch: so many a task shows of it
 
@@ -97,14 +98,14 @@ def read_decoding(default: Literal["greedy", "sample"], chosen: Mapping[str, Any
     return Decoding(**{**chosen, "method": chosen.get("method") or default})
 
 
-def _ask(task: Task, text: str) -> tuple[Batch, AnswerReader]:
-    """Return `task.ask(text)`.
+def _ask(read: Callable[[str], Asked], text: str) -> Asked:
+    """Return what `ask` or `ask_rows` of a task reads.
 
     Raises:
         SpecError: the task cannot read the text.
     """
     try:
-        return task.ask(text)
+        return read(text)
     except UserError:
         raise
     except ValueError as error:  # by which plugins say what they expect
@@ -119,9 +120,9 @@ def predict(trained: Trained, text: str, how: Decoding, seed: int) -> dict[str, 
         where the output was decoded by a model that has them; notes on answers, where a task has
         some.
     """
-    if (answers := _ask_rows(trained.task, text)) is not None:
+    if (answers := _ask(trained.task.ask_rows, text)) is not None:
         return _predict_rows(trained, text, answers, how, torch.Generator().manual_seed(seed))
-    batch, answer = _ask(trained.task, text)
+    batch, answer = _ask(trained.task.ask, text)
     y, decoded = _predict_row(trained, batch, how, torch.Generator().manual_seed(seed))
     shown: dict[str, Any] = {
         "run": trained.record.run_id, "input": text, "prediction": answer(y),
@@ -133,20 +134,6 @@ def predict(trained: Trained, text: str, how: Decoding, seed: int) -> dict[str, 
     if decoded is not None and _reached(trained.model, decoded)[0]:
         shown["reached_max_length"] = len(decoded.y[0])
     return shown
-
-
-def _ask_rows(task: Task, text: str) -> Answers | None:
-    """Return `task.ask_rows(text)`.
-
-    Raises:
-        SpecError: the task cannot read the text.
-    """
-    try:
-        return task.ask_rows(text)
-    except UserError:
-        raise
-    except ValueError as error:
-        raise SpecError(str(error)) from error
 
 
 def _predict_rows(
@@ -249,7 +236,7 @@ def _continue(
     task, model = trained.task, trained.model
     if how.method != "sample" and samples > 1:
         raise RunError(f"method {how.method!r} always says the same: ask for one sample")
-    batch, answer = _ask(task, "\n" if prompt is None else prompt)
+    batch, answer = _ask(task.ask, "\n" if prompt is None else prompt)
     rows = Batch(batch.x.repeat(samples, 1), batch.y.repeat(samples, 1))
     with evaluating(model):
         decoded = decode(Continuation(model), rows, how, steps=length, rng=rng)
