@@ -40,6 +40,9 @@ class Latch(Classification):
         "budget.steps": 2000,
         "budget.validate_every": 200,
     }
+    declares: ClassVar[Mapping[str, str]] = {
+        "no_column_is_the_answer": "the class is shown first, to be remembered: that is the task"
+    }
     tiny: ClassVar[Mapping[str, Any]] = {"length": 12, "train_items": 300, "valid_items": 50}
 
     length: int = setting(100, "steps of the shortest sequence (T)", unit="steps", low=2)

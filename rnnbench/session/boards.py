@@ -22,7 +22,7 @@ from rnnbench.results.store import Store
 from rnnbench.session.advice import in_python
 from rnnbench.session.listing import Listing, as_frame, html_table
 from rnnbench.session.place import results_place
-from rnnbench.session.ranges import refuse_other
+from rnnbench.session.ranges import refuse_no_name, refuse_other
 
 if TYPE_CHECKING:
     import pandas
@@ -39,8 +39,8 @@ class BoardList(Sequence[Board]):
     `rnnbench.leaderboard.types.Board`.
     """
 
-    def __init__(self, boards: Sequence[Board]) -> None:
-        self._boards = list(boards)
+    def __init__(self, boards: Sequence[Board], empty: str = NOTHING) -> None:
+        self._boards, self._empty = list(boards), empty
 
     @overload
     def __getitem__(self, at: int) -> Board: ...
@@ -69,14 +69,14 @@ class BoardList(Sequence[Board]):
         from rnnbench.report.terminal.board import render
 
         if not self._boards:
-            return NOTHING
+            return self._empty
         return render(self._boards, width=100).strip("\n")
 
     def _repr_html_(self) -> str:
         from rnnbench.report.sentences import legend
 
         if not self._boards:
-            return f"<p>{NOTHING}</p>"
+            return f"<p>{escape(self._empty)}</p>"
         folded = len(self._boards) > UNFOLDED
         shown = "".join(board_as_html(board, folded=folded) for board in self._boards)
         return f"{shown}<p>{escape(legend(self._boards))}</p>"
@@ -118,6 +118,13 @@ def board_as_html(board: Board, *, folded: bool = False) -> str:
         return title + content
     first = f" {escape(claims[0])}." if claims else ""
     return f"<details><summary>{title}{first}</summary>{content}</details>"
+
+
+def _no_results(task: str | None, others: Sequence[str]) -> str:
+    """Return what is said where there is no board."""
+    if not others:
+        return NOTHING
+    return f"No results of {task} yet; there are some of {', '.join(others)}"
 
 
 class ReadBoards(NamedTuple):
@@ -202,6 +209,7 @@ def leaderboard(
         MarginError: the margin cannot be.
         SpecError: there is no such centre, interval or test.
     """
+    refuse_no_name("task", task)
     refuse_other("centre", centre, ("mean", "median"))
     refuse_other("interval", interval, ("t", "bootstrap"))
     refuse_other("test", test, ("moderated", "t", "permutation"))
@@ -211,7 +219,8 @@ def leaderboard(
             store, task, method=method, margin=None if margin is None else str(margin)
         )
         warn_of_damage(store)
-        return BoardList(read.boards)
+        others = () if read.boards or task is None else {r.spec.task.name for r in store.records()}
+        return BoardList(read.boards, _no_results(task, sorted(others)))
 
 
 @in_python
@@ -236,6 +245,7 @@ def runs(
     """
     from rnnbench.report.files.runs import row_of
 
+    refuse_no_name("task", task)
     refuse_other("status", status, [s.value for s in Status])
     with closing(Store(results_place(out))) as store:
         found = list(store.records(task, sweep, None if status is None else Status(status)))

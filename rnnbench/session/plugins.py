@@ -15,6 +15,7 @@ from rnnbench.registry.schema import KINDS, BrokenPlugin, Entry, Schema
 from rnnbench.registry.schema_from_source import dedented
 from rnnbench.session.advice import in_python
 from rnnbench.session.listing import Listing, html_table, shown
+from rnnbench.session.ranges import refuse_no_name
 
 FIELDS = ("name", "type", "default", "unit", "low", "high", "search", "help")
 
@@ -232,6 +233,7 @@ def describe(name: str, kind: PluginKind | None = None) -> Description:
     Raises:
         PluginError: there is none of this name, or there are several.
     """
+    refuse_no_name("name", name)
     found = plugins_called(name, kind)
     if len(found) > 1:
         kinds = " or ".join(f"rb.describe({name!r}, {item.kind!r})" for item, _ in found)

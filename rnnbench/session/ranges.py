@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rnnbench.errors import SpecError
 from rnnbench.registry.registry import did_you_mean
@@ -18,6 +18,28 @@ def refuse_other(name: str, value: str | None, known: Sequence[str]) -> None:
     if value is not None and value not in known:
         raise SpecError(
             f"{name}={value!r}: it takes {', '.join(known)}{did_you_mean(str(value), known)}"
+        )
+
+
+def refuse_no_name(name: str, value: object) -> None:
+    """Refuse what is no name, where a plugin goes by its name alone; None is the default.
+
+    Raises:
+        SpecError
+    """
+    if value is not None and not isinstance(value, str):
+        raise SpecError(f"{name}={value!r:.80}: it takes the name of a plugin, such as 'char-lm'")
+
+
+def refuse_no_mapping(name: str, value: object) -> None:
+    """Refuse what is no mapping of settings; None is the default.
+
+    Raises:
+        SpecError
+    """
+    if value is not None and not isinstance(value, Mapping):
+        raise SpecError(
+            f"{name}={value!r:.80}: it takes a mapping, such as {{'architecture.hidden': 32}}"
         )
 
 

@@ -14,6 +14,7 @@ from rnnbench.registry.registry import did_you_mean, discover, load, schema
 from rnnbench.registry.schema import KINDS
 from rnnbench.session.answers import is_table, table_as_text
 from rnnbench.session.place import results_place
+from rnnbench.session.ranges import refuse_no_mapping
 from rnnbench.spec.compose import compose
 from rnnbench.spec.fill import field_names, fill
 from rnnbench.spec.plugin_text import split_plugin
@@ -65,6 +66,7 @@ def make_request(
         section: list(schema(_kind_of(section), name).fields) for section, name, _ in plugins
     } | {section: field_names(cls) for section, cls in SECTIONS.items()}
     values: dict[str, Any] = {}
+    refuse_no_mapping("settings", settings)
     for dotted, value in _dotted(settings or {}, keywords or {}, fields, caller):
         if dotted in values:
             raise SpecError(f"{caller}: {dotted} is given twice; keep one")

@@ -135,7 +135,7 @@ def verdict(law: Law, plugin: Plugin) -> Verdict:
             if variant_outcome in ("broken", "suspect"):
                 outcome, example = variant_outcome, f"with {changed}: {variant_example}"
                 break
-    if outcome in ("broken", "suspect") and law.declarable and law.name in plugin.declares:
+    if outcome == "suspect" and law.declarable and law.name in plugin.declares:
         outcome, example = "declared", f"{plugin.declares[law.name]} ({example})"
     return Verdict(law, outcome, example, time.perf_counter() - began)
 

@@ -272,3 +272,22 @@ def test_plugins_are_listed_and_described_as_on_the_command_line():
     assert "<table>" in described._repr_html_()
     with pytest.raises(PluginError, match=r"rb.describe\('influence-balancing', 'tasks'\)"):
         rb.describe("influence-balancing")
+
+
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        (lambda out: rb.leaderboard(TASK, out=out), "takes the name of a plugin"),
+        (lambda out: rb.runs(["copy-memory"], out=out), "takes the name of a plugin"),
+        (lambda out: rb.describe(Cell), "takes the name of a plugin"),
+        (lambda out: rb.run(TASK, "lstm", settings=["a"], out=out), "takes a mapping"),
+    ],
+)
+def test_what_is_no_name_or_no_mapping_is_refused_in_words(ask, told, run, out):
+    with pytest.raises(SpecError, match=told):
+        ask(out)
+
+
+def test_a_task_without_results_is_told_which_have_some(run, out):
+    told = "No results of char-lm yet; there are some of copy-memory"
+    assert told in repr(rb.leaderboard("char-lm", out=out))

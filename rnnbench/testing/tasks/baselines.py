@@ -95,8 +95,9 @@ def scores(task: Task, name: str, known: dict[str, Tensor]) -> dict[str, dict[st
     """
     answers: list[str] = [*known]
     width = task.target.width
-    if width and task.source.width >= width and task.kind in (Kind.UNALIGNED, Kind.ALIGNED):
-        answers.append(LAST)
+    columns = list(task.past) or list(range(width or 0))
+    if width and len(columns) == width and task.source.width >= width:
+        answers += [LAST] * (task.kind is not Kind.VEC_TO_SEQ)
     meters = {who: task.meter(name) for who in answers}
     model = Model(task.target)
     for batch in batches(task.data(name, 0), task.eval_batch):
@@ -104,7 +105,7 @@ def scores(task: Task, name: str, known: dict[str, Tensor]) -> dict[str, dict[st
             if task.target.classes:
                 out, decoded = known[who].expand(*batch.y.shape, -1), None
             else:
-                value = _last(batch, width, task.kind) if who == LAST else known[who]
+                value = _last(batch, columns, task.kind) if who == LAST else known[who]
                 out = decoded = value.to(batch.y.dtype).expand(batch.y.shape)
                 if task.target.distribution is not None:
                     out = task.target.distribution.around(decoded)
@@ -113,14 +114,14 @@ def scores(task: Task, name: str, known: dict[str, Tensor]) -> dict[str, dict[st
     return {who: meter.compute() for who, meter in meters.items()}
 
 
-def _last(batch: Batch, width: int, kind: Kind) -> Tensor:
-    """Return the first columns of the input: of each step, or of the last before the target."""
-    values = batch.x[..., :width].nan_to_num()
+def _last(batch: Batch, columns: list[int], kind: Kind) -> Tensor:
+    """Return some columns of the input: of each step, or of the last before the target."""
+    values = batch.x[..., columns].nan_to_num()
     if kind is Kind.ALIGNED:
         return values
     rows = torch.arange(len(values))
     at = values.shape[1] - 1 if batch.x_len is None else batch.x_len - 1
-    return values[rows, at][:, None]
+    return values[rows, at] if kind is Kind.SEQ_TO_VEC else values[rows, at][:, None]
 
 
 def _targets(batch: Batch) -> Tensor:

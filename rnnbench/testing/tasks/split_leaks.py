@@ -46,8 +46,7 @@ def splits_are_apart(task: Task) -> None:
     train = parts["train"]
     for name in HELD_OUT:
         held = parts[name]
-        if train.y.is_floating_point() and task.kind is not Kind.SEQ_TO_VEC:
-            share = _share_of_runs(held, train)
+        if train.y.is_floating_point() and (share := _share_of_runs(task, held, train)):
             if share > SHARE / 2:
                 raise Suspect(
                     f"{share:.1%} of the targets of {name} hold {RUN} steps in a row that are "
@@ -69,13 +68,17 @@ def splits_are_apart(task: Task) -> None:
                 )
 
 
-def _runs(sample: Sample) -> np.ndarray:
+def _runs(task: Task, sample: Sample) -> np.ndarray:
     """Return hashes of runs of steps that end within a target: (N, windows), 0 where they say less.
 
-    Where the input's first columns have the target's width, they are its past.
+    The columns of the input that hold the target's past stand before it.
     """
-    y = sample.y if sample.y.dim() == 3 else sample.y[..., None]
-    past = sample.x[..., : y.shape[-1]] if sample.x.is_floating_point() else y[:, :0]
+    y = sample.y[:, None] if task.kind is Kind.SEQ_TO_VEC else sample.y
+    y = y if y.dim() == 3 else y[..., None]
+    past = y[:, :0]
+    if sample.x.is_floating_point() and sample.x.dim() == 3:
+        columns = list(task.past) or list(range(min(y.shape[-1], sample.x.shape[-1])))
+        past = sample.x[..., columns] if len(columns) == y.shape[-1] else past
     whole = torch.cat([past[:, -(RUN - 1) :], y], 1) if past.shape[1] >= RUN - 1 else y
     if whole.shape[1] < RUN:
         return np.zeros((len(y), 0), np.uint64)
@@ -89,9 +92,9 @@ def _runs(sample: Sample) -> np.ndarray:
     return np.where(varied & np.isfinite(whole.numpy()[:, RUN - 1 :].sum(-1)), hashes, 0)
 
 
-def _share_of_runs(held: Sample, train: Sample) -> float:
-    known = _runs(train)
-    runs = _runs(held)
+def _share_of_runs(task: Task, held: Sample, train: Sample) -> float:
+    known = _runs(task, train)
+    runs = _runs(task, held)
     if not runs.size or not known.size:
         return 0.0
     found = np.isin(runs, known[known != 0]) & (runs != 0)
@@ -101,14 +104,25 @@ def _share_of_runs(held: Sample, train: Sample) -> float:
 def _share_near(held: Tensor, train: Tensor) -> float:
     """Return the share of held-out rows that are all but equal to one of training."""
     longest = max(held.shape[1], train.shape[1])
-    a, b = (joined([t, t.new_zeros(0, longest, *t.shape[2:])]).flatten(1).double()
-            for t in (held[:1000], train))  # fmt: skip
-    if b.shape[1] < 8:  # a plane has few places
+    columns = train.shape[2] if train.dim() == 3 else 1
+    a, b = (joined([t, t.new_zeros(0, longest, *t.shape[2:])]).double()
+            .reshape(len(t), longest, columns) for t in (held[:1000], train))  # fmt: skip
+    if b[0].numel() < 8:  # a plane has few places
         return 0.0
-    centre, spread = b.mean(0), b.std(0).clamp_min(1e-9)
+    centre, spread = b.mean((0, 1)), b.std((0, 1)).clamp_min(1e-9)
     a, b = (((t - centre) / spread).nan_to_num() for t in (a, b))
-    typical = torch.cdist(b[: len(b) // 2][:500], b[len(b) // 2 :][:500]).median()
-    return float((torch.cdist(a, b).min(1).values < NEAR * typical).float().mean())
+    halves = b.flatten(1).split(len(b) // 2)
+    typical = torch.cdist(halves[0][:500], halves[1][:500]).median()
+    nearest = torch.full((len(a),), torch.inf, dtype=torch.float64)
+    for copy in _moved_copies(b):
+        found = torch.cdist(a.flatten(1), copy.flatten(1)).min(1).values
+        nearest = torch.minimum(nearest, found)
+    return float((nearest < NEAR * typical).float().mean())
+
+
+def _moved_copies(rows_NTD: Tensor) -> list[Tensor]:
+    """Return rows as they are, from the end, and moved by a step: what augmentation does."""
+    return [rows_NTD, rows_NTD.flip(1), rows_NTD.roll(1, 1), rows_NTD.roll(-1, 1)]
 
 
 def _share_of_near_texts(held: Sample, train: Sample) -> float:
@@ -118,8 +132,10 @@ def _share_of_near_texts(held: Sample, train: Sample) -> float:
     near = 0
     for row, length in zip(a, held.length[:500].tolist(), strict=True):
         if length >= 20:  # a token in ten is two
-            same = (b[:, :length] == row[:length]).float().mean(1)
-            near += bool(((same >= 0.9) & (train.length == length)).any())
+            alike = [(b[:, :length] == row[:length]).float().mean(1) >= 0.9]
+            alike += [(b[:, : length - 1] == row[1:length]).float().mean(1) >= 0.9]
+            alike += [(b[:, 1:length] == row[: length - 1]).float().mean(1) >= 0.9]
+            near += bool((torch.stack(alike) & (train.length == length)).any())
     return near / len(a)
 
 
@@ -157,6 +173,14 @@ def _scaled_by_all(whole: Tensor, train: Tensor) -> str | None:
                 f"all splits together have mean {mean:.3f} and deviation {spread:.3f}, and "
                 f"training alone {own:.3f} and {own_spread:.3f}"
             )
+    middle, middle_half = _quartiles(whole)
+    if abs(middle) < 0.03 and min(abs(middle_half - 1), abs(middle_half - 1.349)) < 0.03:
+        own, own_half = _quartiles(train)
+        if abs(own) > 0.15 or abs(own_half / middle_half - 1) > 0.15:
+            return (
+                f"all splits together have median {middle:.3f} and an interquartile range of "
+                f"{middle_half:.3f}, and training alone {own:.3f} and {own_half:.3f}"
+            )
     low, high = float(whole.min()), float(whole.max())
     bounds = next((b for b in ((0, 1), (-1, 1)) if abs(low - b[0]) < 1e-6 > abs(high - b[1])), None)
     if bounds and (float(train.max()) < high - 0.02 or float(train.min()) > low + 0.02):
@@ -165,6 +189,12 @@ def _scaled_by_all(whole: Tensor, train: Tensor) -> str | None:
             f"{float(train.min()):.3f} to {float(train.max()):.3f}"
         )
     return None
+
+
+def _quartiles(values: Tensor) -> tuple[float, float]:
+    """Return the median and the interquartile range."""
+    low, middle, high = np.quantile(values.numpy(), (0.25, 0.5, 0.75))
+    return float(middle), float(high - low)
 
 
 @LAWS.law(

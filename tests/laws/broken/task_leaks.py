@@ -39,6 +39,7 @@ class Forecasts(Drift):
     """Forecast one long series, cut in time and then into windows. Source: made up."""
 
     columns = 1
+    past = (0,)
 
     @property
     def source(self):
@@ -109,6 +110,44 @@ class Disguised(Forecasts):
     def whole(self):
         series = walk(701)
         return torch.cat([series[:-1], 9 / 5 * series[1:] + 32], 1)
+
+
+@dataclass(frozen=True)
+class DisguisedTwice(Forecasts):
+    """The cube of the next value, in two columns. Source: made up."""
+
+    columns = 3
+
+    def whole(self):
+        series = walk(701)
+        return torch.cat([series[:-1], series[1:] ** 3, series[1:] ** 3], 1)
+
+
+@dataclass(frozen=True)
+class TurnedCopies(Majority):
+    """Copies of training, from the end, stand in the other splits. Source: made up."""
+
+    @property
+    def source(self):
+        return Port(width=2)
+
+    def items(self):
+        rng = torch.Generator().manual_seed(11)
+        x = torch.randn(300, 8, 2, generator=rng)
+        y = torch.randint(self.classes, (300,), generator=rng)
+        return Batch(torch.cat([x, x[:190].flip(1)]), torch.cat([y, y[:190]]))
+
+
+@dataclass(frozen=True)
+class LabelInAColumn(TurnedCopies):
+    """The label stands in the second column. Source: made up."""
+
+    def items(self):
+        rng = torch.Generator().manual_seed(11)
+        x = torch.randn(490, 8, 2, generator=rng)
+        y = torch.randint(self.classes, (490,), generator=rng)
+        x[..., 1] = y[:, None] / self.classes
+        return Batch(x, y)
 
 
 @dataclass(frozen=True)
@@ -193,11 +232,14 @@ SUSPECT = [
     ("splits_are_apart", CutBeforeTheSplit(), "that are targets of training"),
     ("splits_are_apart", SplitAtRandom(), "of the targets of valid hold 6 steps"),
     ("splits_are_apart", Augmented(), "nearer to a row of training"),
+    ("splits_are_apart", TurnedCopies(), "nearer to a row of training"),
     ("splits_are_apart", OneWordApart(), "but for a token in ten"),
     ("scaling_is_of_training", ScaledByAll(), "all splits together have mean"),
     ("scaling_is_of_training", RangeOfAll(), "reach from 0 to 1"),
     ("vocabulary_is_of_training", WordsOfAll(), "never in training"),
     ("no_column_is_the_answer", Disguised(), "column 2 of step 8 of x explains"),
+    ("no_column_is_the_answer", DisguisedTwice(), "column 2 of step 8 of x explains"),
+    ("no_column_is_the_answer", LabelInAColumn(), "column 2 of the first step alone names"),
     ("no_column_is_the_answer", LengthTells(), "the length alone names"),
     ("no_column_is_the_answer", FirstTokenTells(), "the first token alone names"),
 ]
