@@ -139,6 +139,16 @@ class TurnedCopies(Majority):
 
 
 @dataclass(frozen=True)
+class FewPossible(Majority):
+    """Short texts of three words, of which there are few. Source: made up."""
+
+    def items(self):
+        rng = torch.Generator().manual_seed(11)
+        x = torch.randint(3, (490, 6), generator=rng)
+        return Batch(x, (x == 1).sum(1).clamp_max(4))
+
+
+@dataclass(frozen=True)
 class LabelInAColumn(TurnedCopies):
     """The label stands in the second column. Source: made up."""
 
@@ -229,6 +239,7 @@ BROKEN = [
     ("baselines_are_honest", StatesTheMean(), "the last value of the input has"),
 ]
 SUSPECT = [
+    ("splits_are_disjoint", FewPossible(), "repeat others of it too"),
     ("splits_are_apart", CutBeforeTheSplit(), "that are targets of training"),
     ("splits_are_apart", SplitAtRandom(), "of the targets of valid hold 6 steps"),
     ("splits_are_apart", Augmented(), "nearer to a row of training"),
