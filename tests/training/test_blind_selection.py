@@ -27,6 +27,7 @@ def copies(tmp_path, monkeypatch):
     def run(*, test=False, **budget):
         settings = {
             "task.source_file": str(path), "task.tokens": "characters", "task.min_count": 1,
+            "task.headline": "bleu",
             "architecture.hidden": 12, "optimizer.batch": 16,
             "budget.steps": 24, "budget.validate_every": 8,
         } | {f"budget.{k}": v for k, v in budget.items()}  # fmt: skip
@@ -88,7 +89,7 @@ def test_a_run_taken_up_in_its_middle_chooses_as_if_it_had_not_been_stopped(
 
 
 def standing_still(self):
-    return {"bleu": 7.0, "chrf": 7.0, "length_ratio": 1.0}
+    return {"bleu": 7.0, "chrf": 7.0, "exact": 0.0, "length_ratio": 1.0}
 
 
 def test_a_pruner_hears_values_that_follow_the_loss(copies, tmp_path):

@@ -46,7 +46,7 @@ def test_a_validation_part_without_a_window_is_refused_with_a_horizon_that_fits(
     said = call(command, *SHORT, path, code=2)
     assert "refused: csv-forecast: valid has 14 rows, too few" in said
     assert "dlinear" not in said
-    fits = re.search(r"task\.horizon=(\d+)", said)[0]
+    fits = re.search(r"Set (task\.horizon=\d+)", said)[1]
     assert "possible" in call("check", *SHORT[:2], fits, path)
     assert not list(folder.glob("results/runs/*"))
 

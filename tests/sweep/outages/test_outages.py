@@ -66,6 +66,20 @@ class HealAfter(Notes):
             action()
 
 
+class HealWhenShown(Notes):
+    """Does something once an outage is shown, which may be a moment after it was said."""
+
+    def __init__(self, action):
+        super().__init__()
+        self.action = action
+
+    def show(self, now):
+        super().show(now)
+        if now.outage and self.action is not None:
+            action, self.action = self.action, None
+            action()
+
+
 def assert_clean(root, database=None):
     """Check that every planned run was done, and that no board tells of a failure."""
     with closing(Store(root, database)) as store:
@@ -78,11 +92,12 @@ def assert_clean(root, database=None):
 
 def test_a_fault_that_many_trials_meet_stops_the_placing_until_it_is_over(tmp_path, fault):
     fault.write_text(FULL)
-    notes = HealAfter("no new trials are placed", fault.unlink)
+    notes = HealWhenShown(fault.unlink)
     outcome = run(SWEEP, tmp_path / "r", tmp_path / "logs", progress=notes)
     assert (outcome.complete, outcome.exit_code) == (True, 0)
     assert_clean(tmp_path / "r")
     text = "\n".join(notes.notes)
+    assert "no new trials are placed" in text
     assert "interrupted: sweep/" in text
     assert "Not its own fault (a disk is full, broken or away): it is tried again in" in text
     assert "rnnbench sweep resume sweep" in text
