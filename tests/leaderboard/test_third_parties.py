@@ -8,6 +8,10 @@ from rnnbench.leaderboard.third_parties import mark_third_parties
 from rnnbench.registry import held_laws
 from rnnbench.registry.registry import discover
 from rnnbench.registry.schema import Entry
+from rnnbench.results.store import Store
+from rnnbench.spec.compose import compose
+from rnnbench.training.execute import execute
+from rnnbench.training.resolve import resolve
 
 ROLL = Entry("architectures", "roll", "acme_rnn:Roll", "acme-rnn", "1.2")
 INSTALLED = {"architectures": {"roll": ROLL}, "tasks": {}, "tricks": {}}
@@ -101,3 +105,33 @@ def test_a_damaged_file_of_verdicts_is_none(acme):
     held_laws.folder().mkdir(parents=True)
     (held_laws.folder() / "laws.json").write_text("{")
     assert held_laws.verdict_of(ROLL) is None
+
+
+def test_suspicions_of_a_plugin_stand_beside_the_laws_that_it_keeps():
+    suspect = {"suspect": ["settings do something"]}
+    (mark,) = remarks(noted=HELD | suspect)
+    assert mark.endswith("20 held, none broken, 1 suspect (settings do something)")
+
+
+def test_a_reason_that_a_plugin_declares_stands_on_the_board():
+    declared = {
+        "declared": {
+            "architectures/lstm": {"gradients_are_true": "a step learns by a slope"},
+            "tasks/char-lm": {"vocabulary_is_of_training": "as published"},
+        }
+    }
+    record = make_record(make_spec(architecture="lstm"), provenance=PROVENANCE | declared)
+    (board,) = mark_third_parties(build([record]), [record], INSTALLED, {})
+    (row,) = (r for r in board.rows if r.kind == "ranked")
+    law = "of the law 'gradients are true'"
+    assert f"lstm declares, {law}: a step learns by a slope" in row.marks
+    assert (
+        "The task char-lm declares, of the law 'vocabulary is of training': as published."
+        in board.notes
+    )
+
+
+def test_a_run_notes_what_its_plugins_declare(tmp_path):
+    small = {"architecture.hidden": 4, "budget.steps": 2, "task.length": 4}
+    record = execute(resolve(compose("latch", "lstm", [], small)), store=Store(tmp_path))
+    assert "no_column_is_the_answer" in record.provenance["declared"]["tasks/latch"]

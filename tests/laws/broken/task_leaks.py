@@ -124,21 +124,6 @@ class DisguisedTwice(Forecasts):
 
 
 @dataclass(frozen=True)
-class TurnedCopies(Majority):
-    """Copies of training, from the end, stand in the other splits. Source: made up."""
-
-    @property
-    def source(self):
-        return Port(width=2)
-
-    def items(self):
-        rng = torch.Generator().manual_seed(11)
-        x = torch.randn(300, 8, 2, generator=rng)
-        y = torch.randint(self.classes, (300,), generator=rng)
-        return Batch(torch.cat([x, x[:190].flip(1)]), torch.cat([y, y[:190]]))
-
-
-@dataclass(frozen=True)
 class FewPossible(Majority):
     """Short texts of three words, of which there are few. Source: made up."""
 
@@ -146,6 +131,32 @@ class FewPossible(Majority):
         rng = torch.Generator().manual_seed(11)
         x = torch.randint(3, (490, 6), generator=rng)
         return Batch(x, (x == 1).sum(1).clamp_max(4))
+
+
+@dataclass(frozen=True)
+class Augmented(Majority):
+    """Noisy copies of training stand in the other splits. Source: made up."""
+
+    @property
+    def source(self):
+        return Port(width=2)
+
+    def copies(self, x, rng):
+        return x + 0.01 * torch.randn(x.shape, generator=rng)
+
+    def items(self):
+        rng = torch.Generator().manual_seed(11)
+        x = torch.randn(300, 8, 2, generator=rng)
+        y = torch.randint(self.classes, (300,), generator=rng)
+        return Batch(torch.cat([x, self.copies(x[:190], rng)]), torch.cat([y, y[:190]]))
+
+
+@dataclass(frozen=True)
+class TurnedCopies(Augmented):
+    """Copies of training, from the end, stand in the other splits. Source: made up."""
+
+    def copies(self, x, rng):
+        return x.flip(1)
 
 
 @dataclass(frozen=True)
@@ -169,22 +180,6 @@ class StatesTheMean(Forecasts):
         error = (mean - batch.y).double()
         mse, mae = float(error.square().mean()), float(error.abs().mean())
         return {"mean": {"mse": mse, "mae": mae, "mase": mae}}
-
-
-@dataclass(frozen=True)
-class Augmented(Majority):
-    """Noisy copies of training stand in the other splits. Source: made up."""
-
-    @property
-    def source(self):
-        return Port(width=2)
-
-    def items(self):
-        rng = torch.Generator().manual_seed(11)
-        x = torch.randn(300, 8, 2, generator=rng)
-        y = torch.randint(self.classes, (300,), generator=rng)
-        noisy = x[:190] + 0.01 * torch.randn(190, 8, 2, generator=rng)
-        return Batch(torch.cat([x, noisy]), torch.cat([y, y[:190]]))
 
 
 @dataclass(frozen=True)
